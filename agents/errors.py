@@ -1,0 +1,5 @@
+"""What can be wrong with a persona, a population or a training request."""
+
+
+class AgentError(Exception):
+    """Root of this package's errors; the message is one line: what, where, what to do."""

@@ -1,0 +1,236 @@
+"""Minds: one INT8 base, a bank of style adapters, and an exact memo of every answer.
+
+Knows how to answer many (mind, view) questions in one batch with one forward pass each.
+Deliberately knows nothing of agents, temperatures or markets, and never decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from agents.observation import INVOCATION, OPTIONS, VIEWS, render_rules, render_view
+from merge.adapters import AdapterBank
+from merge.decoder import Decoder, Prefix
+from merge.errors import AdapterError, ModelError
+from merge.int8 import load_weights
+
+MEMO_MINDS = 512
+BATCH_ROWS = 64
+
+
+@dataclass
+class EngineCounters:
+    """What the engine has done; ``asked`` - ``computed`` answers came from the memo."""
+
+    asked: int = 0
+    computed: int = 0
+    trunk_rows: int = 0
+    tokens: int = 0
+
+
+@dataclass
+class _Answers:
+    """All answers of one mind on one base: logits float32[VIEWS, 5] and which are known."""
+
+    logits: NDArray[np.float32] = field(default_factory=lambda: np.zeros((VIEWS, 5), np.float32))
+    known: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(VIEWS, np.bool_))
+
+
+class MindEngine:
+    """Answers forced choices for any number of minds on one INT8 base.
+
+    A mind is a coefficient matrix float32[blocks, K] over the bank's K adapters. A question
+    is a mind and a view; its answer is five option logits, temperature-free. Answers are
+    memoised by (base, mind, view); the memo is exact, since every kernel on this path gives a
+    row the same bits in every batch.
+
+    The shared rules are computed once per base, the layers below the lowest adapted one once
+    per view for all minds (the trunk), the layers above once per question.
+
+    Parameters
+    ----------
+    model, tokenizer
+        The base after `merge.int8.quantize_int8`.
+    bank
+        Adapters attached to that model.
+    base_hash
+        Content hash of the base's weights.
+
+    Raises
+    ------
+    ModelError
+        The options are not one token each in this vocabulary.
+    AdapterError
+        An activated adapter waits for other invocation tokens than the prompt's.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        bank: AdapterBank,
+        base_hash: str,
+    ):
+        self.decoder = Decoder(model)
+        self.bank = bank
+        self.counters = EngineCounters()
+        self._ids: Callable[[str], list[int]] = lambda text: tokenizer(
+            text, add_special_tokens=False
+        ).input_ids
+        self.options = self._option_tokens()
+        self.invocation = tuple(self._ids(INVOCATION))
+        self.activated = self._check_adapters()
+        self._rules = list(self._ids(render_rules()))
+        self._start = [tokenizer.bos_token_id] if self._adds_bos(tokenizer) else []
+        self._view_tokens: dict[int, list[int]] = {}
+        self._memo: OrderedDict[tuple[str, bytes], _Answers] = OrderedDict()
+        self._queue: dict[bytes, tuple[NDArray[np.float32], list[NDArray[np.int64]]]] = {}
+        self._install(base_hash)
+
+    def set_base(self, weights: Mapping[str, torch.Tensor], base_hash: str) -> None:
+        """Exchange the base's weights (a merge's result); answers of other bases stay memoised."""
+        if base_hash != self.base_hash:
+            load_weights(self.decoder.model, weights)
+            self._install(base_hash)
+
+    def ask(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> None:
+        """Queue questions of one mind, to be answered together with everyone else's."""
+        key = mind.tobytes()
+        self._queue.setdefault(key, (mind, []))[1].append(views)
+
+    def answer(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return option logits float32[n, 5]; computes everything queued that is not known."""
+        key = mind.tobytes()
+        answers = self._answers(key)
+        if not answers.known[views].all():
+            if key not in self._queue:
+                self.ask(mind, views)
+            self._flush()
+            if not answers.known[views].all():
+                self.ask(mind, views)
+                self._flush()
+        self.counters.asked += len(views)
+        return answers.logits[views]
+
+    def _flush(self) -> None:
+        """Compute all queued questions that the memo does not hold, batched by exact length."""
+        by_length: dict[int, list[tuple[NDArray[np.float32], int]]] = {}
+        for key, (mind, asked) in self._queue.items():
+            answers = self._answers(key)
+            views = np.unique(np.concatenate(asked))
+            for view in views[~answers.known[views]].tolist():
+                by_length.setdefault(len(self._tokens(view)), []).append((mind, view))
+        self._queue.clear()
+        for questions in by_length.values():
+            self._fill_trunk(sorted({view for _, view in questions}))
+            groups = [questions] if self.activated else _by_mind(questions)
+            for group in groups:
+                for at in range(0, len(group), BATCH_ROWS):
+                    self._compute(group[at : at + BATCH_ROWS])
+
+    def _fill_trunk(self, views: list[int]) -> None:
+        missing = [view for view in views if view not in self._trunk]
+        for at in range(0, len(missing), BATCH_ROWS):
+            part = missing[at : at + BATCH_ROWS]
+            hidden = self.decoder.embed([self._tokens(view) for view in part])
+            hidden, _ = self.decoder.run(hidden, 0, self.bank.first_layer, self._prefix)
+            self._trunk.update(zip(part, hidden, strict=True))
+            self.counters.trunk_rows += len(part)
+
+    def _compute(self, questions: list[tuple[NDArray[np.float32], int]]) -> None:
+        hidden = torch.stack([self._trunk[view] for _, view in questions])
+        mixture = torch.from_numpy(np.stack([mind for mind, _ in questions])).to(hidden.device)
+        prefix = self._prefix if self.activated else self._own_prefix(questions[0][0])
+        with self.bank.mixed(mixture):
+            hidden, _ = self.decoder.run(
+                hidden, self.bank.first_layer, self.decoder.depth, prefix
+            )
+        logits = self.decoder.option_logits(hidden[:, -1], self.options).cpu().numpy()
+        for (mind, view), row in zip(questions, logits, strict=True):
+            answers = self._answers(mind.tobytes())
+            answers.logits[view] = row
+            answers.known[view] = True
+        self.counters.computed += len(questions)
+        self.counters.tokens += len(questions) * hidden.shape[1]
+
+    def _own_prefix(self, mind: NDArray[np.float32]) -> Prefix:
+        """Ordinary LoRA changes the rules' keys and values: compute them for this mind."""
+        mixture = torch.from_numpy(mind[None]).to(self._rules_hidden.device)
+        with self.bank.mixed(mixture):
+            _, prefix = self.decoder.run(
+                self._rules_hidden, self.bank.first_layer, self.decoder.depth
+            )
+        return prefix
+
+    def _install(self, base_hash: str) -> None:
+        self.base_hash = base_hash
+        self._trunk: dict[int, torch.Tensor] = {}
+        rules = self.decoder.embed([self._start + self._rules])
+        first, depth = self.bank.first_layer, self.decoder.depth
+        self._rules_hidden, lower = self.decoder.run(rules, 0, first)
+        _, upper = self.decoder.run(self._rules_hidden, first, depth)
+        self._prefix = Prefix(rules.shape[1], lower.layers | upper.layers)
+
+    def _answers(self, key: bytes) -> _Answers:
+        place = (self.base_hash, key)
+        if place not in self._memo:
+            self._memo[place] = _Answers()
+            if len(self._memo) > MEMO_MINDS:
+                self._memo.popitem(last=False)
+        self._memo.move_to_end(place)
+        return self._memo[place]
+
+    def _tokens(self, view: int) -> list[int]:
+        if view not in self._view_tokens:
+            self._view_tokens[view] = self._ids(render_view(view))
+        return self._view_tokens[view]
+
+    def _option_tokens(self) -> list[int]:
+        options = [self._ids(option) for option in OPTIONS]
+        if any(len(o) != 1 for o in options) or len({o[0] for o in options}) != len(OPTIONS):
+            raise ModelError(
+                f"base: the options {', '.join(map(repr, OPTIONS))} are not one token each in "
+                "this vocabulary; use another base"
+            )
+        return [o[0] for o in options]
+
+    def _check_adapters(self) -> bool:
+        waits = {a.name: a.invocation_tokens for a in self.bank.adapters}
+        for name, tokens in waits.items():
+            if tokens is not None and tokens != self.invocation:
+                raise AdapterError(
+                    f"adapter {name!r}: activates on tokens {list(tokens)}, the prompt's are "
+                    f"{list(self.invocation)}; it was trained for another prompt or vocabulary"
+                )
+        return all(tokens is not None for tokens in waits.values())
+
+    @staticmethod
+    def _adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
+        return tokenizer.bos_token_id is not None and bool(getattr(tokenizer, "add_bos_token", 0))
+
+
+def _by_mind(
+    questions: list[tuple[NDArray[np.float32], int]],
+) -> list[list[tuple[NDArray[np.float32], int]]]:
+    groups: dict[bytes, list[tuple[NDArray[np.float32], int]]] = {}
+    for mind, view in questions:
+        groups.setdefault(mind.tobytes(), []).append((mind, view))
+    return list(groups.values())
+
+
+def hash_weights(weights: Mapping[str, torch.Tensor]) -> str:
+    """Hash a state dict by content: sha256 over names, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

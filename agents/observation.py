@@ -1,0 +1,167 @@
+"""What an investor can see on one morning: named fields, a few levels each, one word a level.
+
+Knows how prices become levels and how a masked set of levels becomes the private text of a
+prompt. Deliberately knows no date, name or absolute price: nothing here can leak the future.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+TREND_DAYS = 10
+VALUE_DAYS = 250
+RANGE_DAYS = 55
+RECENT_DAYS = 20
+HISTORY_DAYS = VALUE_DAYS + 1
+
+
+@dataclass(frozen=True)
+class Field:
+    """One named observation.
+
+    Attributes
+    ----------
+    name
+        Field name, used by masks and genes.
+    title
+        How the rules of the prompt call it.
+    words
+        One word a level, from lowest to highest; each a token of its own in common vocabularies.
+    edges
+        Boundaries between levels in the unit of the field's value, ascending,
+        ``len(words) - 1`` of them.
+    """
+
+    name: str
+    title: str
+    words: tuple[str, ...]
+    edges: tuple[float, ...]
+
+
+FIELDS: tuple[Field, ...] = (
+    Field(
+        "trend",
+        "two-week trend",
+        ("crashing", "falling", "flat", "rising", "soaring"),
+        (-1.0, -0.3, 0.3, 1.0),
+    ),
+    Field(
+        "value",
+        "price against its yearly mean",
+        ("bargain", "cheap", "fair", "expensive", "bubble"),
+        (-1.2, -0.4, 0.4, 1.2),
+    ),
+    Field("range", "place in the quarter's range", ("bottom", "middle", "top"), (0.15, 0.85)),
+    Field("volatility", "recent risk", ("calm", "usual", "nervous"), (0.8, 1.1)),
+    Field("crowd", "what the others did", ("selling", "split", "buying"), (-0.05, 0.05)),
+    Field("news", "news", ("bad", "quiet", "good"), (-0.5, 0.5)),
+)
+FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in FIELDS)
+LEVELS: tuple[int, ...] = tuple(len(field.words) for field in FIELDS)
+_STRIDES = np.cumprod([1, *(n + 1 for n in LEVELS[:-1])]).astype(np.int64)
+VIEWS = int(np.prod([n + 1 for n in LEVELS]))
+
+INVOCATION = "\nToday:"
+CUE = " ->"
+TENDENCIES: tuple[str, ...] = ("strong sell", "sell", "hold", "buy", "strong buy")
+OPTIONS: tuple[str, ...] = (" A", " B", " C", " D", " E")
+
+
+def price_values(log_prices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Measure the price-based fields at the end of a price path.
+
+    Parameters
+    ----------
+    log_prices
+        float64[H], natural logarithms of daily closes, H at least `HISTORY_DAYS`; only the
+        last `HISTORY_DAYS` are read.
+
+    Returns
+    -------
+    NDArray
+        float64[4]: trend (10-day return in its own standard deviations), value (log price
+        over its 250-day mean, in standard deviations of a 60-day return), range (0 at the
+        55-day low, 1 at the high), volatility (20-day over 250-day standard deviation).
+    """
+    path = log_prices[-HISTORY_DAYS:]
+    returns = np.diff(path)
+    sigma = max(float(np.sqrt(np.mean(returns * returns))), 1e-8)
+    recent = returns[-RECENT_DAYS:]
+    window = path[-RANGE_DAYS:]
+    low, high = window.min(), window.max()
+    return np.array(
+        [
+            (path[-1] - path[-1 - TREND_DAYS]) / (sigma * TREND_DAYS**0.5),
+            (path[-1] - path.mean()) / (sigma * 60**0.5),
+            (path[-1] - low) / max(high - low, 1e-12),
+            float(np.sqrt(np.mean(recent * recent))) / sigma,
+        ]
+    )
+
+
+def to_levels(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Sort field values into levels.
+
+    Parameters
+    ----------
+    values
+        float64[..., F] in the order of `FIELDS`.
+
+    Returns
+    -------
+    NDArray
+        int64[..., F], 0 for a field's lowest word.
+    """
+    levels = [
+        np.searchsorted(field.edges, values[..., f], side="right") for f, field in enumerate(FIELDS)
+    ]
+    return np.stack(levels, axis=-1).astype(np.int64)
+
+
+def encode_view(levels: NDArray[np.int64], visible: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Number a masked observation.
+
+    Parameters
+    ----------
+    levels
+        int64[..., F].
+    visible
+        bool[..., F]; a field that is False leaves no trace in the number.
+
+    Returns
+    -------
+    NDArray
+        int64[...] in 0..`VIEWS` - 1; 0 is the view that shows nothing.
+    """
+    return np.where(visible, levels + 1, 0) @ _STRIDES
+
+
+def decode_view(views: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Undo `encode_view`: int64[...] to levels int64[..., F], -1 where masked."""
+    sizes = np.array(LEVELS) + 1
+    return np.asarray(views)[..., None] // _STRIDES % sizes - 1
+
+
+def render_view(view: int) -> str:
+    """Write the private part of a prompt: the visible words in field order, then the cue.
+
+    A masked field is absent: neither its word nor its name nor a blank stands for it.
+    """
+    levels = decode_view(np.int64(view))
+    words = [
+        " " + field.words[level] for field, level in zip(FIELDS, levels, strict=True) if level >= 0
+    ]
+    return INVOCATION + "".join(words) + CUE
+
+
+def render_rules() -> str:
+    """Write the shared prefix of every prompt: the market, the signs, the five choices."""
+    signs = "; ".join(f"{field.title} ({', '.join(field.words)})" for field in FIELDS)
+    choices = ", ".join(f"{o.strip()} {t}" for o, t in zip(OPTIONS, TENDENCIES, strict=True))
+    return (
+        "You are an investor in a market for one stock. Every morning you see some of these "
+        f"signs: {signs}. You answer with one letter: {choices}."
+    )

@@ -1,0 +1,193 @@
+"""Style training: an activated LoRA adapter that decides as its teacher does.
+
+Knows the supervised loop (PEFT, accelerate, datasets) over a cached shared prefix.
+Deliberately knows nothing of the INT8 engine that will run the adapter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from agents.observation import INVOCATION, OPTIONS, render_rules, render_view
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of one adapter's training.
+
+    Attributes
+    ----------
+    rank, alpha
+        LoRA rank and scaling numerator.
+    top_layers
+        How many of the uppermost decoder layers carry the adapter; 0 for all.
+    modules
+        Linear layers adapted, by PEFT's names.
+    activated
+        aLoRA: act from the invocation tokens on, so that the shared prefix stays the base's.
+    steps, batch, learning_rate
+        Optimisation: AdamW, linear warm-up over a tenth of the steps, cosine decay.
+    seed
+        Of initialisation and shuffling.
+    """
+
+    rank: int = 8
+    alpha: int = 16
+    top_layers: int = 6
+    modules: tuple[str, ...] = ("q_proj", "v_proj", "o_proj", "down_proj")
+    activated: bool = True
+    steps: int = 100
+    batch: int = 48
+    learning_rate: float = 3e-3
+    seed: int = 0
+
+
+def train_adapter(
+    name: str,
+    dataset: Dataset,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    config: TrainingConfig,
+    folder: Path,
+    provenance: dict[str, Any],
+    on_step: Callable[[int, float], None] | None = None,
+) -> None:
+    """Train one adapter and write it as a PEFT folder with its provenance.
+
+    Parameters
+    ----------
+    name
+        Adapter name; the folder is ``folder / name``.
+    dataset
+        Columns ``view`` and ``label``, see `agents.examples.labelled_dataset`.
+    model, tokenizer
+        The base in fp32; left as it was.
+    config
+        Training settings.
+    folder
+        Parent of the written folder: ``adapter_config.json``, ``adapter_model.safetensors``
+        (bf16) and ``provenance.json`` (data hash, seed, steps, losses, settings).
+    provenance
+        Further entries for ``provenance.json``, such as the series and its years.
+    on_step
+        Called with the step number and its loss.
+    """
+    from accelerate import Accelerator
+    from accelerate.utils import set_seed
+    from peft import LoraConfig, get_peft_model
+    from torch.utils.data import DataLoader
+    from transformers import get_cosine_schedule_with_warmup
+
+    set_seed(config.seed)
+    depth = len(model.model.layers)
+    first = depth - config.top_layers if config.top_layers else 0
+    invocation = tokenizer(INVOCATION, add_special_tokens=False).input_ids
+    tuned = get_peft_model(
+        model,
+        LoraConfig(
+            r=config.rank,
+            lora_alpha=config.alpha,
+            target_modules=list(config.modules),
+            layers_to_transform=list(range(first, depth)),
+            alora_invocation_tokens=invocation if config.activated else None,
+            task_type="CAUSAL_LM",
+        ),
+    )
+    accelerator = Accelerator()
+    loader = DataLoader(
+        dataset.with_format("torch"),
+        batch_size=config.batch,
+        shuffle=True,
+        drop_last=True,
+        generator=torch.Generator().manual_seed(config.seed),
+    )
+    optimizer = torch.optim.AdamW(
+        [p for p in tuned.parameters() if p.requires_grad], lr=config.learning_rate
+    )
+    schedule = get_cosine_schedule_with_warmup(optimizer, config.steps // 10, config.steps)
+    tuned, optimizer, loader, schedule = accelerator.prepare(tuned, optimizer, loader, schedule)
+    read = _reader(tuned, tokenizer, accelerator.device, shared_prefix=config.activated)
+    losses: list[float] = []
+    while len(losses) < config.steps:
+        for batch in loader:
+            loss = functional.cross_entropy(read(batch["view"].tolist()), batch["label"])
+            accelerator.backward(loss)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            losses.append(float(loss.detach()))
+            if on_step:
+                on_step(len(losses), losses[-1])
+            if len(losses) >= config.steps:
+                break
+    tuned = accelerator.unwrap_model(tuned)
+    _save(tuned, folder / name, dataset, losses, config, provenance)
+    tuned.unload()
+
+
+def _reader(
+    model: Any, tokenizer: Any, device: torch.device, shared_prefix: bool
+) -> Callable[[list[int]], torch.Tensor]:
+    """Build the function from views to option logits float32[n, 5]."""
+    from transformers import DynamicCache
+
+    rules = tokenizer(render_rules(), add_special_tokens=False).input_ids
+    options = [tokenizer(o, add_special_tokens=False).input_ids[0] for o in OPTIONS]
+    prefix = DynamicCache()
+    if shared_prefix:
+        with torch.no_grad(), model.disable_adapter():
+            ids = torch.tensor([rules], device=device)
+            prefix = model(input_ids=ids, use_cache=True).past_key_values
+
+    def read(views: list[int]) -> torch.Tensor:
+        private = [tokenizer(render_view(v), add_special_tokens=False).input_ids for v in views]
+        texts = private if shared_prefix else [rules + p for p in private]
+        width = max(map(len, texts))
+        last = torch.tensor([len(t) - 1 for t in texts], device=device)
+        # Padding stands on the right, behind the last real token: causal attention never sees it.
+        ids = torch.tensor([t + [t[-1]] * (width - len(t)) for t in texts], device=device)
+        cache = DynamicCache()
+        for index, layer in enumerate(prefix.layers):
+            shape = (len(texts), -1, -1, -1)
+            cache.update(layer.keys.expand(shape), layer.values.expand(shape), index)
+        logits = model(input_ids=ids, past_key_values=cache, use_cache=True).logits
+        return logits[torch.arange(len(texts)), last][:, options].float()
+
+    return read
+
+
+def _save(
+    tuned: Any,
+    folder: Path,
+    dataset: Dataset,
+    losses: list[float],
+    config: TrainingConfig,
+    provenance: dict[str, Any],
+) -> None:
+    data = np.stack([dataset["view"], dataset["label"]]).astype(np.int64)
+    for parameter in tuned.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.bfloat16)
+    tuned.save_pretrained(folder)
+    record = {
+        **provenance,
+        "data_sha256": hashlib.sha256(data.tobytes()).hexdigest(),
+        "examples": len(dataset),
+        "loss_first": losses[0],
+        "loss_last": float(np.mean(losses[-10:])),
+        "settings": asdict(config),
+    }
+    (folder / "provenance.json").write_text(json.dumps(record, indent=2) + "\n")

@@ -1,0 +1,257 @@
+"""Markets without agents, to be beaten: random walks, GARCH and the real returns themselves.
+
+Knows how to draw log returns from each reference model, with what a forecaster could know.
+Deliberately does not know the scores, nor which stretch of data is train or held out.
+
+Every function returns daily log returns, float64 [paths, days], from the generator handed in.
+The ``_history`` variants get the returns that were known before each path's window begins, so
+that a calm or a nervous start is no advantage of the agents alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from arch.univariate import GARCH, ConstantMean, StudentsT
+
+from fitness.errors import FitnessError
+from fitness.moments import MIN_DAYS, FloatArray, path_faults
+
+GBM_TRAILING_DAYS = 250
+GARCH_TRAILING_DAYS = 750
+GARCH_BURN_IN_DAYS = 500
+LARGEST_PERSISTENCE = 0.999
+"""Cap on alpha + beta: at 1 the GARCH variance to simulate around does not exist."""
+
+_PERCENT = 100.0  # arch's optimizer wants a variance near one
+
+
+def gbm(train_returns: npt.ArrayLike, n: int, T: int, rng: np.random.Generator) -> FloatArray:
+    """Geometric Brownian motion with the training returns' mean and standard deviation.
+
+    Parameters
+    ----------
+    train_returns : array_like, shape [days]
+        Daily log returns to fit.
+    n, T : int
+        Number of paths and days per path.
+    rng : numpy.random.Generator
+        Source of the draws.
+
+    Returns
+    -------
+    float64 array, shape [n, T]
+        Independent normal log returns.
+
+    Raises
+    ------
+    FitnessError
+        If the training returns are degenerate.
+    """
+    returns = _usable(train_returns, "training returns")
+    return rng.normal(returns.mean(), returns.std(), size=(n, T))
+
+
+def gbm_history(histories: Sequence[npt.ArrayLike], T: int, rng: np.random.Generator) -> FloatArray:
+    """Geometric Brownian motion at the volatility of each history's last 250 days.
+
+    The drift is zero: a year's mean return says next to nothing about the next year's.
+
+    Parameters
+    ----------
+    histories : sequence of array_like, each of shape [days]
+        Daily log returns known before each window, 30 days or more; all are used if under 250.
+    T : int
+        Days per path.
+    rng : numpy.random.Generator
+        Source of the draws.
+
+    Returns
+    -------
+    float64 array, shape [len(histories), T]
+        One path per history.
+
+    Raises
+    ------
+    FitnessError
+        If a history is degenerate.
+    """
+    volatility = [
+        _usable(history, f"history {i}")[-GBM_TRAILING_DAYS:].std()
+        for i, history in enumerate(histories)
+    ]
+    return np.asarray(rng.standard_normal((len(volatility), T)) * np.array(volatility)[:, None])
+
+
+def garch_t(train_returns: npt.ArrayLike, n: int, T: int, rng: np.random.Generator) -> FloatArray:
+    """GARCH(1,1) with Student-t shocks, fitted by maximum likelihood on the training returns.
+
+    Parameters
+    ----------
+    train_returns : array_like, shape [days]
+        Daily log returns to fit.
+    n, T : int
+        Number of paths and days per path.
+    rng : numpy.random.Generator
+        Source of the shocks.
+
+    Returns
+    -------
+    float64 array, shape [n, T]
+        Paths from the stationary law, after a burn-in of 500 days or more.
+
+    Raises
+    ------
+    FitnessError
+        If the training returns are degenerate or the fit does not converge.
+
+    References
+    ----------
+    Bollerslev (1987), Review of Economics and Statistics 69(3), 542-547, doi:10.2307/1925546.
+    """
+    fit = _fit_garch_t(train_returns)
+    model = ConstantMean(volatility=GARCH(), distribution=StudentsT(seed=rng))
+    parameters = fit.parameters(fit.variance)
+    paths = [
+        model.simulate(parameters, T, burn=GARCH_BURN_IN_DAYS)["data"].to_numpy() for _ in range(n)
+    ]
+    return np.asarray(np.stack(paths) / _PERCENT)
+
+
+def garch_t_history(
+    train_returns: npt.ArrayLike,
+    histories: Sequence[npt.ArrayLike],
+    T: int,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Continue each history with the GARCH(1,1)-t fitted on the training returns.
+
+    All parameters are the training fit's except omega, which is set by variance targeting:
+    the variance that the path reverts to is that of the history's last 750 days (all, if fewer).
+    The first day's variance is filtered over those same days.
+
+    Parameters
+    ----------
+    train_returns : array_like, shape [days]
+        Daily log returns to fit.
+    histories : sequence of array_like, each of shape [days]
+        Daily log returns known before each window, 30 days or more.
+    T : int
+        Days per path.
+    rng : numpy.random.Generator
+        Source of the shocks.
+
+    Returns
+    -------
+    float64 array, shape [len(histories), T]
+        One path per history.
+
+    Raises
+    ------
+    FitnessError
+        If the training returns or a history are degenerate, or the fit does not converge.
+
+    References
+    ----------
+    Engle and Mezrich (1996), GARCH for groups, Risk 9(8), 36-40 (variance targeting).
+    """
+    fit = _fit_garch_t(train_returns)
+    paths = np.empty((len(histories), T))
+    for i, history in enumerate(histories):
+        recent = _usable(history, f"history {i}")[-GARCH_TRAILING_DAYS:] * _PERCENT
+        model = ConstantMean(
+            recent, volatility=GARCH(), distribution=StudentsT(seed=rng), rescale=False
+        )
+        # not model.fix(...).forecast: it copies the generator, and all paths would share shocks
+        continued = model.forecast(
+            fit.parameters(recent.var()), horizon=T, method="simulation", simulations=1
+        )
+        paths[i] = np.asarray(continued.simulations.values, dtype=np.float64).reshape(T)
+    return np.asarray(paths / _PERCENT)
+
+
+def block_bootstrap(
+    returns: npt.ArrayLike, n: int, T: int, rng: np.random.Generator, block_days: int | None = None
+) -> FloatArray:
+    """Real returns, redrawn in moving blocks.
+
+    By default a block is a whole path, so that a path is a real window and the target split's
+    own bootstrap is the ceiling that `fitness.distance.make_target` measures noise by. A series
+    shorter than T has blocks of its own length at most, glued together.
+
+    Parameters
+    ----------
+    returns : array_like, shape [days]
+        Daily log returns to draw from.
+    n, T : int
+        Number of paths and days per path.
+    rng : numpy.random.Generator
+        Source of the block starts.
+    block_days : int, optional
+        Block length; the default is T.
+
+    Returns
+    -------
+    float64 array, shape [n, T]
+        Blocks with independent uniform starts, the last one cut at T.
+
+    Raises
+    ------
+    FitnessError
+        If the returns are degenerate or `block_days` is not positive.
+
+    References
+    ----------
+    Kuensch (1989), Annals of Statistics 17, 1217-1241, doi:10.1214/aos/1176347265.
+    """
+    series = _usable(returns, "returns to redraw")
+    block = min(T if block_days is None else block_days, len(series))
+    if block < 1:
+        raise FitnessError(f"block_days={block_days}, T={T}: expected one day or more")
+    starts = rng.integers(len(series) - block + 1, size=(n, -(-T // block)))
+    days = (starts[..., None] + np.arange(block)).reshape(n, -1)
+    return np.asarray(series[days[:, :T]])
+
+
+@dataclass(frozen=True)
+class _GarchT:
+    """Fitted GARCH(1,1)-t, in percent: mean, shock and variance loadings, freedom, variance."""
+
+    mu: float
+    alpha: float
+    beta: float
+    nu: float
+    variance: float
+
+    def parameters(self, variance: float) -> FloatArray:
+        """Arch's parameter vector, with omega such that `variance` is the unconditional one."""
+        omega = variance * (1.0 - self.alpha - self.beta)
+        return np.array([self.mu, omega, self.alpha, self.beta, self.nu])
+
+
+def _fit_garch_t(train_returns: npt.ArrayLike) -> _GarchT:
+    returns = _usable(train_returns, "training returns") * _PERCENT
+    model = ConstantMean(returns, volatility=GARCH(), distribution=StudentsT(), rescale=False)
+    result = model.fit(disp="off", show_warning=False)
+    if result.convergence_flag != 0:
+        raise FitnessError(
+            f"GARCH(1,1)-t did not converge on {len(returns)} training returns "
+            f"(optimizer flag {result.convergence_flag}): use a longer training split"
+        )
+    mu, omega, alpha, beta, nu = (float(value) for value in result.params)
+    persistence = alpha + beta
+    if persistence > LARGEST_PERSISTENCE:
+        shrink = LARGEST_PERSISTENCE / persistence
+        return _GarchT(mu, alpha * shrink, beta * shrink, nu, float(returns.var()))
+    return _GarchT(mu, alpha, beta, nu, omega / (1.0 - persistence))
+
+
+def _usable(returns: npt.ArrayLike, what: str) -> FloatArray:
+    series = np.asarray(returns, dtype=np.float64)
+    if series.ndim != 1:
+        raise FitnessError(f"{what}: shape {series.shape}, expected [days]")
+    fault = str(path_faults(series))
+    if fault:
+        raise FitnessError(f"{what}: {fault}; expected {MIN_DAYS} or more daily log returns")
+    return series

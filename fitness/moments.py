@@ -1,0 +1,265 @@
+"""The six moments that describe how a daily price path moves.
+
+Knows how to turn log returns into tail, memory and volatility statistics, or say why it cannot.
+Deliberately does not know what real markets score, nor how far apart two moment vectors are.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+MOMENT_NAMES: tuple[str, ...] = (
+    "ac1",
+    "hill",
+    "mean_abs",
+    "acf_abs_short",
+    "acf_abs_medium",
+    "log_volatility",
+)
+
+MIN_DAYS = 30
+"""Shortest path with moments: fewer days leave under three observations in the Hill tail."""
+
+LARGEST_LOG_RETURN = 100.0
+"""A price that moves by a factor of exp(100) in a day has left the range of a market."""
+
+SMALLEST_STD = 1e-12
+"""Below this a standard deviation of log returns is rounding error of a constant price."""
+
+FLAT_TAIL_TOLERANCE = 1e-9
+"""Relative spread of the Hill tail below which it is a tie, or a threshold of zero."""
+
+SHORT_LAGS = (1, 2)
+MEDIUM_LAG_GROUPS = ((4, 5, 6), (9, 10, 11))
+
+
+def path_faults(log_returns: npt.ArrayLike) -> npt.NDArray[np.str_]:
+    """Name what makes a path's moments undefined.
+
+    Parameters
+    ----------
+    log_returns : array_like, shape [..., T]
+        Daily log returns, in natural units (0.01 is about one percent).
+
+    Returns
+    -------
+    ndarray of str, shape [...]
+        Empty for a sound path, else the first fault found, in a fixed order of checks.
+    """
+    returns = np.asarray(log_returns, dtype=np.float64)
+    days = returns.shape[-1]
+    if days < MIN_DAYS:
+        return np.full(returns.shape[:-1], f"{days} days, fewer than {MIN_DAYS}")
+    missing = ~np.isfinite(returns).all(axis=-1)
+    bounded = np.asarray((np.abs(returns) <= LARGEST_LOG_RETURN).all(axis=-1))
+    safe = np.where(bounded[..., None], returns, 0.0)
+    deviation = np.abs(safe - safe.mean(axis=-1, keepdims=True))
+    threshold, tail = _split_tail(deviation)
+    largest = tail.max(axis=-1)
+    faults = np.select(
+        [
+            missing,
+            ~bounded,
+            (safe == 0.0).all(axis=-1),
+            safe.std(axis=-1) <= SMALLEST_STD,
+            threshold <= FLAT_TAIL_TOLERANCE * largest,
+            largest - threshold <= FLAT_TAIL_TOLERANCE * largest,
+        ],
+        [
+            "non-finite return",
+            f"log return beyond {LARGEST_LOG_RETURN:g}",
+            "constant price",
+            "constant return",
+            "price hardly ever moves",
+            "returns of one size only",
+        ],
+        default="",
+    )
+    return np.asarray(faults, dtype=np.str_)
+
+
+def standardise(log_returns: npt.ArrayLike) -> FloatArray:
+    """Scale each path to mean zero and standard deviation one.
+
+    Parameters
+    ----------
+    log_returns : array_like, shape [..., T]
+        Daily log returns.
+
+    Returns
+    -------
+    float64 array, shape [..., T]
+        ``z = (r - mean) / std`` per path (divisor T); NaN where `path_faults` names a fault.
+    """
+    return _on_sound_paths(_z, log_returns, (np.shape(log_returns)[-1],))
+
+
+def acf(values: npt.ArrayLike, lags: Sequence[int]) -> FloatArray:
+    """Sample autocorrelation at given lags, with divisor T at every lag.
+
+    Parameters
+    ----------
+    values : array_like, shape [..., T]
+        Series along the last axis, each with positive variance.
+    lags : sequence of int
+        Lags in steps, each from 0 to T - 1.
+
+    Returns
+    -------
+    float64 array, shape [..., len(lags)]
+        Autocorrelations in [-1, 1].
+
+    References
+    ----------
+    Brockwell and Davis (1991), Time Series: Theory and Methods, eq. 7.2.1.
+    """
+    series = np.asarray(values, dtype=np.float64)
+    centred = series - series.mean(axis=-1, keepdims=True)
+    days = series.shape[-1]
+    covariances = [
+        np.einsum("...t,...t->...", centred[..., : days - lag], centred[..., lag:]) for lag in lags
+    ]
+    variance = np.einsum("...t,...t->...", centred, centred)
+    return np.asarray(np.stack(covariances, axis=-1) / variance[..., None])
+
+
+def acf_abs(log_returns: npt.ArrayLike, max_lag: int) -> FloatArray:
+    """Autocorrelation of absolute standardised returns, the fingerprint of volatility clusters.
+
+    Parameters
+    ----------
+    log_returns : array_like, shape [..., T]
+        Daily log returns.
+    max_lag : int
+        Largest lag in days, below T.
+
+    Returns
+    -------
+    float64 array, shape [..., max_lag]
+        Lags 1 to `max_lag`; NaN for a degenerate path.
+    """
+    lags = range(1, max_lag + 1)
+    return _on_sound_paths(lambda r: acf(np.abs(_z(r)), lags), log_returns, (max_lag,))
+
+
+def ac1(log_returns: npt.ArrayLike) -> FloatArray:
+    """Lag-1 autocorrelation of returns, [..., T] -> [...]; near zero in an unpredictable market."""
+    return _on_sound_paths(lambda r: acf(r, (1,))[..., 0], log_returns)
+
+
+def hill(log_returns: npt.ArrayLike) -> FloatArray:
+    """Tail index of absolute standardised returns; smaller means fatter tails.
+
+    Parameters
+    ----------
+    log_returns : array_like, shape [..., T]
+        Daily log returns. The tail is the largest 10 % under 1,000 days, else 5 %.
+
+    Returns
+    -------
+    float64 array, shape [...]
+        Tail index, positive; about 3 for daily equity returns. NaN for a degenerate path.
+
+    References
+    ----------
+    Hill (1975), Annals of Statistics 3(5), 1163-1174, doi:10.1214/aos/1176343247.
+    """
+
+    def index(returns: FloatArray) -> FloatArray:
+        threshold, tail = _split_tail(np.abs(_z(returns)))
+        return np.asarray(1.0 / np.log(tail / threshold[..., None]).mean(axis=-1))
+
+    return _on_sound_paths(index, log_returns)
+
+
+def mean_abs(log_returns: npt.ArrayLike) -> FloatArray:
+    """Mean absolute standardised return, [..., T] -> [...]; sqrt(2/pi) if Gaussian, else less."""
+    return _on_sound_paths(lambda r: np.asarray(np.abs(_z(r)).mean(axis=-1)), log_returns)
+
+
+def acf_abs_short(log_returns: npt.ArrayLike) -> FloatArray:
+    """Mean autocorrelation of absolute z at lags 1-2, [..., T] -> [...]."""
+    return _on_sound_paths(lambda r: _mean_acf_abs(r, SHORT_LAGS), log_returns)
+
+
+def acf_abs_medium(log_returns: npt.ArrayLike) -> FloatArray:
+    """Mean autocorrelation of absolute z at lags 4-6 and at 9-11, [..., T] -> [...].
+
+    Averages of three neighbouring lags are less noisy than single ones, as in Franke and
+    Westerhoff (2012), J. Econ. Dyn. Control 36, doi:10.1016/j.jedc.2011.10.004.
+    """
+    return _on_sound_paths(
+        lambda r: np.mean([_mean_acf_abs(r, lags) for lags in MEDIUM_LAG_GROUPS], axis=0),
+        log_returns,
+    )
+
+
+def log_volatility(log_returns: npt.ArrayLike, sigma_real: float) -> FloatArray:
+    """Natural log of a path's volatility over the real one's, [..., T] -> [...].
+
+    The logarithm makes half and double the real volatility equally wrong. `sigma_real` is the
+    standard deviation of the real split's daily log returns (positive).
+    """
+    return _on_sound_paths(lambda r: np.log(r.std(axis=-1) / sigma_real), log_returns)
+
+
+def moments(log_returns: npt.ArrayLike, sigma_real: float) -> FloatArray:
+    """All six moments, in the order of `MOMENT_NAMES`.
+
+    Parameters
+    ----------
+    log_returns : array_like, shape [..., T]
+        Daily log returns.
+    sigma_real : float
+        Standard deviation of the real split's daily log returns.
+
+    Returns
+    -------
+    float64 array, shape [..., 6]
+        All NaN for a path in which `path_faults` names a fault; no warning is given.
+    """
+    return np.stack(
+        [
+            ac1(log_returns),
+            hill(log_returns),
+            mean_abs(log_returns),
+            acf_abs_short(log_returns),
+            acf_abs_medium(log_returns),
+            log_volatility(log_returns, sigma_real),
+        ],
+        axis=-1,
+    )
+
+
+def _on_sound_paths(
+    statistic: Callable[[FloatArray], FloatArray],
+    log_returns: npt.ArrayLike,
+    trailing: tuple[int, ...] = (),
+) -> FloatArray:
+    """Apply `statistic` ([N, T] -> [N, *trailing]) to the sound paths; the others get NaN."""
+    returns = np.asarray(log_returns, dtype=np.float64)
+    sound = path_faults(returns) == ""
+    result = np.full(returns.shape[:-1] + trailing, np.nan)
+    if np.any(sound):
+        result[sound] = statistic(returns[sound])
+    return result
+
+
+def _z(returns: FloatArray) -> FloatArray:
+    deviation = returns - returns.mean(axis=-1, keepdims=True)
+    return np.asarray(deviation / returns.std(axis=-1, keepdims=True))
+
+
+def _split_tail(magnitudes: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the largest value outside the Hill tail [...] and the tail itself [..., k]."""
+    days = magnitudes.shape[-1]
+    first = days - int((0.10 if days < 1000 else 0.05) * days)
+    ordered = np.partition(magnitudes, first - 1, axis=-1)
+    return ordered[..., first - 1], ordered[..., first:]
+
+
+def _mean_acf_abs(returns: FloatArray, lags: Sequence[int]) -> FloatArray:
+    return np.asarray(acf(np.abs(_z(returns)), lags).mean(axis=-1))

@@ -1,0 +1,234 @@
+"""Four pictures in which the real market always stands beside the simulated one.
+
+Knows how to draw arrays that others computed: paths, autocorrelations, tails and moments.
+Deliberately does not know how they came about, where a figure is saved, or which result is good.
+
+Rows with NaN, the degenerate paths, are left out.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import matplotlib.pyplot as plt
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from scipy.stats import norm
+
+from fitness.distance import Target
+from fitness.errors import FitnessError
+from fitness.moments import MOMENT_NAMES, FloatArray
+
+INK = "#262626"
+MUTED = "#8c8c8c"
+SIMULATED = "#0072B2"
+COLOURS = (SIMULATED, "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
+"""Okabe and Ito's palette, distinct under the common colour-vision deficiencies."""
+
+BAND = (5.0, 95.0)
+SHOWN_PATHS = 8
+WIDEST_SD = 6.0
+
+MOMENT_LABELS = {
+    "ac1": "return autocorrelation\nlag 1",
+    "hill": "tail index\nHill, |return|",
+    "mean_abs": "mean |return|\nper sd",
+    "acf_abs_short": "ACF of |return|\nlags 1-2",
+    "acf_abs_medium": "ACF of |return|\nlags 4-6, 9-11",
+    "log_volatility": "log volatility\nrelative to real",
+}
+
+
+def plot_price_paths(
+    real_log_paths: npt.ArrayLike, simulated_log_paths: npt.ArrayLike, ax: Axes | None = None
+) -> Axes:
+    """Draw real prices over simulated ones, each starting at 100.
+
+    Parameters
+    ----------
+    real_log_paths : array_like, shape [R, T]
+        Log prices of real windows.
+    simulated_log_paths : array_like, shape [S, T]
+        Log prices of simulated paths; the first eight are drawn, all make the 5-95 % band.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+    """
+    ax = _axes(ax)
+    real, simulated = (
+        100.0 * np.exp(paths - paths[:, :1])
+        for paths in (_table(real_log_paths), _table(simulated_log_paths))
+    )
+    days = np.arange(simulated.shape[1])
+    ax.plot(days, simulated[:SHOWN_PATHS].T, color=SIMULATED, linewidth=0.7, alpha=0.45)
+    _band(ax, days, simulated)
+    ax.plot(np.arange(real.shape[1]), real.T, color=INK, linewidth=1.4)
+    ax.plot([], [], color=INK, linewidth=1.4, label="real")
+    ax.set(xlabel="trading days", ylabel="price (start = 100)", xlim=(0, len(days) - 1))
+    return _finish(ax, "upper left")
+
+
+def plot_acf_abs(real: npt.ArrayLike, simulated: npt.ArrayLike, ax: Axes | None = None) -> Axes:
+    """Draw how long volatility is remembered.
+
+    Parameters
+    ----------
+    real, simulated : array_like, shapes [R, L] and [S, L]
+        Autocorrelation of absolute returns at lags 1 to L, as `fitness.moments.acf_abs` gives it.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Means over windows and over paths, with the 5-95 % band of single ones.
+    """
+    ax = _axes(ax)
+    windows, paths = _table(real), _table(simulated)
+    lags = np.arange(1, paths.shape[1] + 1)
+    _band(ax, lags, paths)
+    ax.plot(lags, paths.mean(axis=0), color=SIMULATED, linewidth=1.8, label="simulated mean")
+    lags = np.arange(1, windows.shape[1] + 1)
+    edges = np.percentile(windows, BAND, axis=0)
+    ax.plot(lags, edges[0], ":", color=INK, linewidth=1.0, label="real, 5-95 % of windows")
+    ax.plot(lags, edges[1], ":", color=INK, linewidth=1.0)
+    ax.plot(lags, windows.mean(axis=0), "o-", color=INK, markersize=3.5, label="real mean")
+    ax.axhline(0.0, color=MUTED, linewidth=0.8, zorder=1)
+    ax.set(xlabel="lag (days)", ylabel="autocorrelation of |return|")
+    return _finish(ax, "upper right")
+
+
+def plot_return_tails(
+    real_z: npt.ArrayLike, simulated_z: npt.ArrayLike, ax: Axes | None = None
+) -> Axes:
+    """Draw how often a return is larger than so many standard deviations.
+
+    Parameters
+    ----------
+    real_z, simulated_z : array_like, shapes [R, T] and [S, T]
+        Standardised returns, as `fitness.moments.standardise` gives them.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Both axes logarithmic: a power law is a straight line. The band is over single paths.
+    """
+    ax = _axes(ax)
+    real, simulated = np.abs(_table(real_z)), np.abs(_table(simulated_z))
+    floor = 0.5 / max(real.size, simulated.size)
+    grid = np.geomspace(0.3, 1.15 * max(real.max(), simulated.max()), 160)
+    exceeded = np.array([(simulated > size).mean(axis=1) for size in grid]).T
+    _band(ax, grid, np.maximum(exceeded, floor))
+    for sizes, style, colour, name in (
+        (simulated, "-", SIMULATED, "simulated, all paths"),
+        (real, ".", INK, "real"),
+    ):
+        ordered = np.sort(sizes, axis=None)[::-1]
+        share = np.arange(1, ordered.size + 1) / ordered.size
+        ax.plot(ordered, share, style, color=colour, markersize=4, linewidth=1.8, label=name)
+    ax.plot(grid, 2.0 * norm.sf(grid), "--", color=MUTED, linewidth=1.2, label="Gaussian")
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlim=(grid[0], grid[-1]),
+        ylim=(floor, 1.3),
+        xlabel="|return| (standard deviations)",
+        ylabel="share of days above",
+    )
+    ticks = [size for size in (0.5, 1, 2, 3, 5, 10, 20) if size < grid[-1]]
+    ax.set_xticks(ticks, labels=[f"{size:g}" for size in ticks])
+    ax.minorticks_off()
+    return _finish(ax, "lower left")
+
+
+def plot_moments(
+    target: Target, per_path: Mapping[str, npt.ArrayLike], ax: Axes | None = None
+) -> Axes:
+    """Draw all moments on one scale: distance from the real mean, in sd of real windows.
+
+    Parameters
+    ----------
+    target : Target
+        The real split.
+    per_path : mapping of str to array_like, shape [S, 6]
+        Moments of each path of each market to show, as a score's `per_path`.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        A dot is a mean and a bar the middle 95 % of paths, to be held against the grey interval
+        of the real windows; what lies beyond 6 sd is drawn at the edge as a triangle.
+    """
+    ax = _axes(ax)
+    rows = np.arange(len(MOMENT_NAMES))
+    low, high = (
+        (bound - target.m_star) / target.moment_sd
+        for bound in (target.moment_low, target.moment_high)
+    )
+    ax.barh(rows, high - low, left=low, height=0.84, color="0.91", label="95 % of real windows")
+    ax.plot([0.0, 0.0], [-0.5, rows[-1] + 0.5], color=INK, linewidth=1.2, label="real mean")
+    offsets = np.linspace(-0.3, 0.3, len(per_path) + 2)[1:-1]
+    for i, (name, values) in enumerate(per_path.items()):
+        z = (_sound_rows(values) - target.m_star) / target.moment_sd
+        colour, y = COLOURS[i % len(COLOURS)], rows + offsets[i]
+        if not len(z):
+            ax.plot([], [], "x", color=colour, markersize=6, label=f"{name}: no sound path")
+            continue
+        mean = z.mean(axis=0)
+        edges = np.clip(np.percentile(z, [2.5, 97.5], axis=0), -WIDEST_SD, WIDEST_SD)
+        ax.hlines(y, edges[0], edges[1], color=colour, linewidth=1.8, alpha=0.6)
+        ax.plot(mean, y, "o", color=colour, markersize=6, label=name)
+        for side, marker in ((-1.0, "<"), (1.0, ">")):
+            beyond = side * mean > WIDEST_SD
+            edge = np.full(int(beyond.sum()), side * WIDEST_SD)
+            ax.plot(edge, y[beyond], marker, color=colour, markersize=8)
+    ax.set(
+        xlim=(-WIDEST_SD - 0.2, WIDEST_SD + 0.2),
+        ylim=(rows[-1] + 0.5, -0.5),
+        xlabel=f"distance from the real mean (sd of {target.window_days}-day real windows)",
+    )
+    ax.set_yticks(rows, labels=[MOMENT_LABELS[name] for name in MOMENT_NAMES])
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    _finish(ax, None)
+    ax.grid(axis="y", visible=False)
+    ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, frameon=False, fontsize="small")
+    return ax
+
+
+def _axes(ax: Axes | None) -> Axes:
+    return plt.subplots(figsize=(6.4, 4.2), layout="constrained")[1] if ax is None else ax
+
+
+def _sound_rows(values: npt.ArrayLike) -> FloatArray:
+    table = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    return np.asarray(table[np.isfinite(table).all(axis=1)])
+
+
+def _table(values: npt.ArrayLike) -> FloatArray:
+    rows = _sound_rows(values)
+    if not len(rows):
+        raise FitnessError("nothing to draw: every path is degenerate; see the score's verdict")
+    return rows
+
+
+def _band(ax: Axes, x: FloatArray | npt.NDArray[np.int_], values: FloatArray) -> None:
+    low, high = np.percentile(values, BAND, axis=0)
+    label = "simulated, 5-95 % of paths"
+    ax.fill_between(x, low, high, color=SIMULATED, alpha=0.17, linewidth=0, label=label)
+
+
+def _finish(ax: Axes, legend: Literal["upper left", "upper right", "lower left"] | None) -> Axes:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(color="0.93", linewidth=0.8)
+    ax.set_axisbelow(True)
+    if legend is not None:
+        ax.legend(loc=legend, frameon=False, fontsize="small")
+    return ax

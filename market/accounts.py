@@ -1,0 +1,228 @@
+"""Cash and shares of every agent: what an order may use, and what a trade moves.
+
+Knows: balances in cents and shares, the fee, why an order is turned away, settlement.
+Does not know: who the agents are, how the price was found, or what day it is.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from market.crowd import Orders
+from market.errors import MarketError
+from market.rules import MarketRules
+
+
+class RejectReason(IntEnum):
+    """Why an order was turned away whole; ACCEPTED if it was not."""
+
+    ACCEPTED = 0
+    NO_CASH = 1
+    NO_SHARES = 2
+    BAD_PRICE = 3
+    BAD_QUANTITY = 4
+
+
+_NO_CASH = int(RejectReason.NO_CASH)
+_NO_SHARES = int(RejectReason.NO_SHARES)
+_BAD_PRICE = int(RejectReason.BAD_PRICE)
+_BAD_QUANTITY = int(RejectReason.BAD_QUANTITY)
+
+
+@dataclass(eq=False)
+class Accounts:
+    """Long-only cash accounts, changed in place by settlement.
+
+    Attributes
+    ----------
+    cash_cents : NDArray[np.int64]
+        Cash of each agent, shape [n], at least 0.
+    shares : NDArray[np.int64]
+        Holdings of each agent, shape [n], at least 0.
+    fees_cents : int
+        Pool of all fees paid; ``cash_cents.sum() + fees_cents`` never changes.
+
+    Raises
+    ------
+    MarketError
+        If the arrays are not of integers, differ in shape or hold a negative balance.
+    """
+
+    cash_cents: NDArray[np.int64]
+    shares: NDArray[np.int64]
+    fees_cents: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("cash_cents", "shares"):
+            received = np.asarray(getattr(self, name))
+            if received.dtype.kind not in "iu" or received.shape != (len(self.cash_cents),):
+                raise MarketError(
+                    f"accounts.{name} is {received.dtype} of shape {received.shape}, "
+                    f"expected integers of shape ({len(self.cash_cents)},)"
+                )
+            balance = np.array(received, dtype=np.int64)
+            if balance.size and balance.min() < 0:
+                row = int(balance.argmin())
+                raise MarketError(f"accounts.{name}[{row}] is {balance[row]}, expected 0 or more")
+            setattr(self, name, balance)
+
+    def __len__(self) -> int:
+        return len(self.cash_cents)
+
+    def copy(self) -> "Accounts":
+        """Return accounts of their own with the same balances."""
+        return Accounts(self.cash_cents, self.shares, self.fees_cents)
+
+    def screen(
+        self,
+        orders: Orders,
+        sequence: NDArray[np.int64],
+        rules: MarketRules,
+        reference_ticks: int,
+    ) -> NDArray[np.int8]:
+        """Decide which orders are let in; no balance changes.
+
+        An order reserves what it may need at its limit price (a buy its value and fee, a sell
+        its shares), on top of its agent's earlier accepted orders. One that exceeds what is
+        free is turned away whole, never cut down. Expected proceeds of a sell pay for nothing.
+
+        Parameters
+        ----------
+        orders : Orders
+            Orders of the day, m of them.
+        sequence : NDArray[np.int64]
+            Indices of the orders from first to last arrival, shape [m].
+        rules : MarketRules
+            Tick value, price limit and fee.
+        reference_ticks : int
+            Centre of the price limit.
+
+        Returns
+        -------
+        NDArray[np.int8]
+            :class:`RejectReason` of each order, shape [m]; the first that applies of
+            BAD_QUANTITY (under 1), BAD_PRICE (outside the limit), NO_CASH or NO_SHARES.
+
+        Raises
+        ------
+        MarketError
+            If an order names an agent without an account.
+        """
+        if len(orders) and not 0 <= orders.agent.min() <= orders.agent.max() < len(self):
+            wrong = int(np.flatnonzero((orders.agent < 0) | (orders.agent >= len(self)))[0])
+            raise MarketError(
+                f"orders.agent[{wrong}] is {orders.agent[wrong]}, expected 0 to {len(self) - 1}"
+            )
+        lowest_ticks, highest_ticks = rules.price_band(reference_ticks)
+        return _screen(
+            orders.agent,
+            orders.side,
+            orders.price_ticks,
+            orders.quantity,
+            sequence,
+            self.cash_cents.copy(),
+            self.shares.copy(),
+            lowest_ticks,
+            highest_ticks,
+            rules.tick_cents,
+            rules.fee_bps,
+        )
+
+    def settle(
+        self, orders: Orders, filled: NDArray[np.int64], price_ticks: int, rules: MarketRules
+    ) -> None:
+        """Exchange shares, cash and fees for what was filled, all at one price.
+
+        Each filled order pays ``fee_bps`` of its value, rounded up to a cent, into the pool.
+
+        Parameters
+        ----------
+        orders : Orders
+            Orders of the day, accepted by :meth:`screen` where filled.
+        filled : NDArray[np.int64]
+            Shares traded by each order, shape [m]; buys and sells add up to the same.
+        price_ticks : int
+            The clearing price.
+        rules : MarketRules
+            Tick value and fee.
+        """
+        self.fees_cents += _settle(
+            orders.agent,
+            orders.side,
+            filled,
+            price_ticks * rules.tick_cents,
+            rules.fee_bps,
+            self.cash_cents,
+            self.shares,
+        )
+
+
+@njit(cache=True)
+def fee_cents(value_cents: int, fee_bps: int) -> int:
+    """Return ``value_cents * fee_bps / 10,000`` rounded up to a cent, without overflow."""
+    whole, rest = divmod(value_cents, 10_000)
+    return whole * fee_bps + (rest * fee_bps + 9_999) // 10_000
+
+
+@njit(cache=True)
+def _screen(
+    agent: NDArray[np.int64],
+    side: NDArray[np.int8],
+    price_ticks: NDArray[np.int64],
+    quantity: NDArray[np.int64],
+    sequence: NDArray[np.int64],
+    free_cash: NDArray[np.int64],
+    free_shares: NDArray[np.int64],
+    lowest_ticks: int,
+    highest_ticks: int,
+    tick_cents: int,
+    fee_bps: int,
+) -> NDArray[np.int8]:
+    reason = np.zeros(agent.size, np.int8)
+    for order in sequence:
+        owner = agent[order]
+        if quantity[order] < 1:
+            reason[order] = _BAD_QUANTITY
+        elif not lowest_ticks <= price_ticks[order] <= highest_ticks:
+            reason[order] = _BAD_PRICE
+        elif side[order] > 0:
+            price_cents = price_ticks[order] * tick_cents
+            # Divided first: the value of an absurd quantity would overflow and look cheap.
+            if quantity[order] > free_cash[owner] // price_cents:
+                reason[order] = _NO_CASH
+                continue
+            value_cents = quantity[order] * price_cents
+            cost_cents = value_cents + fee_cents(value_cents, fee_bps)
+            if cost_cents > free_cash[owner]:
+                reason[order] = _NO_CASH
+            else:
+                free_cash[owner] -= cost_cents
+        elif quantity[order] > free_shares[owner]:
+            reason[order] = _NO_SHARES
+        else:
+            free_shares[owner] -= quantity[order]
+    return reason
+
+
+@njit(cache=True)
+def _settle(
+    agent: NDArray[np.int64],
+    side: NDArray[np.int8],
+    filled: NDArray[np.int64],
+    price_cents: int,
+    fee_bps: int,
+    cash_cents: NDArray[np.int64],
+    shares: NDArray[np.int64],
+) -> int:
+    pool_cents = 0
+    for order in range(agent.size):
+        if filled[order] > 0:
+            value_cents = filled[order] * price_cents
+            fee = fee_cents(value_cents, fee_bps)
+            cash_cents[agent[order]] -= side[order] * value_cents + fee
+            shares[agent[order]] += side[order] * filled[order]
+            pool_cents += fee
+    return pool_cents

@@ -1,0 +1,181 @@
+"""Disjoint training, validation and held-out stretches of one series, and windows in them.
+
+Knows: the dates that bound each stretch, the embargo between them, where a window may start.
+Does not know: prices, what is computed on a window, or who may look at which stretch.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from market.errors import SeriesError
+from market.series import PriceSeries
+
+SplitName = Literal["train", "validation", "heldout"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A stretch of rows whose returns may be targets.
+
+    Attributes
+    ----------
+    name : {"train", "validation", "heldout"}
+        Which stretch it is.
+    start, stop : int
+        Half-open row range in the :class:`~market.series.PriceSeries`. Rows before ``start``
+        may serve as history, never as targets.
+    """
+
+    name: SplitName
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three stretches of one series, in order of time.
+
+    Attributes
+    ----------
+    train, validation, heldout : Split
+        Pairwise disjoint, each after the one before it by at least the embargo.
+    """
+
+    train: Split
+    validation: Split
+    heldout: Split
+
+
+def make_splits(
+    series: PriceSeries,
+    train: tuple[str, str],
+    validation: tuple[str, str],
+    heldout: tuple[str, str],
+    embargo_days: int = 100,
+    window_days: int = 250,
+) -> Splits:
+    """Cut a series into three stretches with an embargo between neighbours.
+
+    Parameters
+    ----------
+    series : PriceSeries
+        The series to cut.
+    train, validation, heldout : tuple of (str, str)
+        First and last date of each stretch, ISO, both inclusive.
+    embargo_days : int
+        Least number of trading days that lie between two neighbours and belong to neither, so
+        that volatility's memory carries nothing across (the embargo of López de Prado, 2018,
+        Advances in Financial Machine Learning, section 7.4.2).
+    window_days : int
+        Length in trading days of the windows to be drawn.
+
+    Returns
+    -------
+    Splits
+        Row ranges of the three stretches.
+
+    Raises
+    ------
+    SeriesError
+        If a date is malformed or outside the series, the stretches overlap, stand out of order
+        or closer than the embargo, or one holds fewer than ``window_days + 1`` rows.
+    """
+    cut = Splits(
+        _rows_between(series, "train", train),
+        _rows_between(series, "validation", validation),
+        _rows_between(series, "heldout", heldout),
+    )
+    ordered = (cut.train, cut.validation, cut.heldout)
+    for split in ordered:
+        if split.stop - split.start < window_days + 1:
+            raise SeriesError(
+                f"{series.name}: {split.name} holds {split.stop - split.start} trading days, "
+                f"expected at least {window_days + 1} (window_days + 1); widen its dates"
+            )
+    for earlier, later in pairwise(ordered):
+        gap_days = later.start - earlier.stop
+        if gap_days < 0:
+            raise SeriesError(
+                f"{series.name}: {later.name} starts on {series.dates[later.start]}, before "
+                f"{earlier.name} ends on {series.dates[earlier.stop - 1]}; "
+                "order them train, validation, heldout without overlap"
+            )
+        if gap_days < embargo_days:
+            raise SeriesError(
+                f"{series.name}: {gap_days} trading days lie between {earlier.name} and "
+                f"{later.name}, expected at least {embargo_days} (embargo_days); move them apart"
+            )
+    return cut
+
+
+def window_starts(
+    split: Split,
+    window_days: int,
+    count: int,
+    rng: np.random.Generator,
+    min_history_days: int = 0,
+) -> NDArray[np.int64]:
+    """Draw first rows of windows uniformly, with replacement.
+
+    Parameters
+    ----------
+    split : Split
+        The stretch that holds every window whole.
+    window_days : int
+        Rows in a window.
+    count : int
+        Windows to draw.
+    rng : numpy.random.Generator
+        Source of the draw.
+    min_history_days : int
+        Least number of rows of the series before a window; at least 1 where the return of a
+        window's first row is used.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        Rows ``s``, shape [count], with ``[s, s + window_days)`` inside the split and
+        ``s >= min_history_days``.
+
+    Raises
+    ------
+    SeriesError
+        If no row qualifies.
+    """
+    first = max(split.start, min_history_days)
+    last = split.stop - window_days
+    if last < first:
+        raise SeriesError(
+            f"{split.name} (rows {split.start}:{split.stop}) has no room for a window of "
+            f"{window_days} days after {min_history_days} days of history; shorten one of them"
+        )
+    return rng.integers(first, last, size=count, dtype=np.int64, endpoint=True)
+
+
+def _rows_between(series: PriceSeries, name: SplitName, days: tuple[str, str]) -> Split:
+    first, last = (_parse_day(series, name, day) for day in days)
+    if first > last:
+        raise SeriesError(f"{series.name}: {name} starts on {first}, after its end, {last}")
+    start = int(np.searchsorted(series.dates, first, side="left"))
+    stop = int(np.searchsorted(series.dates, last, side="right"))
+    return Split(name, start, stop)
+
+
+def _parse_day(series: PriceSeries, name: SplitName, day: str) -> np.datetime64:
+    try:
+        parsed = np.datetime64(date.fromisoformat(day), "D")
+    except (TypeError, ValueError) as error:
+        raise SeriesError(
+            f"{series.name}: {name} received {day!r}, expected a date such as '2001-01-31'"
+        ) from error
+    if not series.dates[0] <= parsed <= series.dates[-1]:
+        raise SeriesError(
+            f"{series.name}: {name} names {day}, outside the series, "
+            f"which runs from {series.dates[0]} to {series.dates[-1]}"
+        )
+    return parsed

@@ -1,0 +1,170 @@
+"""A bank of PEFT LoRA adapters on one INT8 base, mixed differently in every row of a batch.
+
+Knows adapter folders, their shapes and the concatenated low-rank product. Deliberately knows
+nothing of who uses a mixture or why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional
+
+from merge.errors import AdapterError
+from merge.int8 import Int8Linear
+
+_KEY = re.compile(r"\.layers\.(\d+)\.(.+)\.lora_([AB])\.weight$")
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One LoRA adapter as read from its PEFT folder.
+
+    Attributes
+    ----------
+    name
+        The folder's name.
+    factors
+        ``(layer, module) -> (A [rank, in], B [out, rank])``, B already times alpha / rank.
+    invocation_tokens
+        Token ids that switch an activated adapter on, None for ordinary LoRA.
+    content_hash
+        sha256 of the weights and the config.
+    """
+
+    name: str
+    factors: Mapping[tuple[int, str], tuple[torch.Tensor, torch.Tensor]]
+    invocation_tokens: tuple[int, ...] | None
+    content_hash: str
+
+
+def read_adapter(folder: Path) -> Adapter:
+    """Read a PEFT LoRA folder.
+
+    Raises
+    ------
+    AdapterError
+        Files are missing or unreadable, the adapter is not LoRA, or carries extra weights.
+    """
+    config_file, weight_file = folder / "adapter_config.json", folder / "adapter_model.safetensors"
+    try:
+        config = json.loads(config_file.read_text())
+        weights = load_file(weight_file)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise AdapterError(f"adapter {folder}: cannot be read ({error})") from error
+    if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("modules_to_save"):
+        raise AdapterError(f"adapter {folder}: only plain LoRA is supported, without modules_to_save")
+    halves: dict[tuple[int, str], dict[str, torch.Tensor]] = {}
+    for key, tensor in weights.items():
+        match = _KEY.search(key)
+        if match is None:
+            raise AdapterError(f"adapter {folder}: unexpected weight {key!r} in {weight_file.name}")
+        halves.setdefault((int(match[1]), match[2]), {})[match[3]] = tensor.float()
+    factors = {}
+    for (layer, module), pair in sorted(halves.items()):
+        if set(pair) != {"A", "B"} or pair["A"].shape[0] != pair["B"].shape[1]:
+            raise AdapterError(f"adapter {folder}: layer {layer} {module}: A and B do not match")
+        rank = pair["A"].shape[0]
+        scaling = config["lora_alpha"] / (rank**0.5 if config.get("use_rslora") else rank)
+        factors[layer, module] = (pair["A"], pair["B"] * scaling)
+    tokens = config.get("alora_invocation_tokens")
+    digest = hashlib.sha256(weight_file.read_bytes() + config_file.read_bytes()).hexdigest()
+    return Adapter(folder.name, factors, tuple(tokens) if tokens else None, digest)
+
+
+class LowRankSite:
+    """All adapters' factors at one linear layer, concatenated along the rank."""
+
+    def __init__(self, down: torch.Tensor, up: torch.Tensor, owner: torch.Tensor, block: int):
+        self.down = down.to(torch.bfloat16)  # [ranks, in]
+        self.up = up.to(torch.bfloat16)  # [out, ranks]
+        self.owner = owner  # [ranks], which adapter each rank belongs to
+        self.block = block
+        self.row_scale: torch.Tensor | None = None  # [rows, 1, ranks] while a mixture is active
+
+    def add(self, out: torch.Tensor, narrow: torch.Tensor) -> torch.Tensor:
+        """Add ``sum_k c[row, k] B_k A_k x`` to ``out`` [rows, tokens, out]."""
+        if self.row_scale is None:
+            return out
+        inner = functional.linear(narrow, self.down).float() * self.row_scale
+        return out + functional.linear(inner.to(torch.bfloat16), self.up).float()
+
+
+class AdapterBank:
+    """K adapters attached to one INT8 model.
+
+    Parameters
+    ----------
+    model
+        A model after `merge.int8.quantize_int8`.
+    adapters
+        The adapters, in the order of the coefficients.
+    blocks
+        Number of equal groups of the adapted layers; each has its own coefficients.
+
+    Raises
+    ------
+    AdapterError
+        A factor's shape does not fit the base, or a module does not exist there.
+    """
+
+    def __init__(self, model: nn.Module, adapters: tuple[Adapter, ...], blocks: int = 1):
+        self.adapters = adapters
+        self.blocks = blocks
+        self.sites: list[LowRankSite] = []
+        layers = model.model.layers
+        places = sorted({place for adapter in adapters for place in adapter.factors})
+        touched = sorted({layer for layer, _ in places})
+        self.first_layer = touched[0] if touched else len(layers)
+        for layer, module in places:
+            linear = self._linear(layers, layer, module)
+            downs, ups, owner = [], [], []
+            for k, adapter in enumerate(adapters):
+                if (layer, module) in adapter.factors:
+                    down, up = adapter.factors[layer, module]
+                    want = (linear.in_features, linear.out_features)
+                    if (down.shape[1], up.shape[0]) != want:
+                        raise AdapterError(
+                            f"adapter {adapter.name!r}: layer {layer} {module} maps "
+                            f"{down.shape[1]} to {up.shape[0]}, the base maps {want[0]} to "
+                            f"{want[1]}; the adapter was trained on another model"
+                        )
+                    downs.append(down)
+                    ups.append(up)
+                    owner += [k] * down.shape[0]
+            block = touched.index(layer) * blocks // len(touched)
+            site = LowRankSite(torch.cat(downs), torch.cat(ups, 1), torch.tensor(owner), block)
+            linear.site = site
+            self.sites.append(site)
+
+    def _linear(self, layers: nn.ModuleList, layer: int, module: str) -> Int8Linear:
+        names = ", ".join(repr(a.name) for a in self.adapters if (layer, module) in a.factors)
+        try:
+            linear = layers[layer].get_submodule(module)
+        except (IndexError, AttributeError):
+            linear = None
+        if not isinstance(linear, Int8Linear):
+            raise AdapterError(f"adapter {names}: the base has no linear layer {layer} {module}")
+        return linear
+
+    @contextmanager
+    def mixed(self, coefficients: torch.Tensor | None) -> Iterator[None]:
+        """Activate a mixture per row: float [rows, blocks, K]; None leaves the bare base."""
+        for site in self.sites:
+            if coefficients is not None:
+                site.row_scale = coefficients[:, site.block, :][:, None, site.owner]
+        try:
+            yield
+        finally:
+            for site in self.sites:
+                site.row_scale = None

@@ -1,0 +1,123 @@
+from dataclasses import FrozenInstanceError
+
+import numpy as np
+import pytest
+
+from fitness.baselines import block_bootstrap, gbm
+from fitness.distance import make_target, score_groups, score_paths
+from fitness.errors import FitnessError
+from fitness.moments import moments
+
+
+def _groups(paths):
+    return paths.reshape(-1, 4, 250)
+
+
+def test_j_is_the_quadratic_form_of_the_mean_moments(target, train_returns):
+    paths = train_returns[:1000].reshape(4, 250)
+    score = score_paths(paths, target)
+    gap = moments(paths, target.sigma_real).mean(axis=0) - target.m_star
+    covariance = np.linalg.inv(target.weight)
+    assert score.j == pytest.approx(gap @ np.linalg.solve(covariance, gap))
+    assert score.ratio == pytest.approx(score.j / target.j95)
+    assert score.per_path.shape == (4, 6)
+    assert score.verdict == "ok"
+
+
+def test_five_percent_of_real_resamples_lie_above_j95(target, train_returns, rng):
+    fresh = _groups(block_bootstrap(train_returns, 4 * 3000, 250, rng))
+    rejected = np.mean([score_paths(group, target).ratio > 1 for group in fresh])
+    assert rejected == pytest.approx(0.05, abs=0.02)
+
+
+def test_weight_inverts_the_spread_of_the_statistic(target, train_returns, rng):
+    fresh = _groups(block_bootstrap(train_returns, 4 * 3000, 250, rng))
+    means = moments(fresh, target.sigma_real).mean(axis=1)
+    root = np.linalg.cholesky(target.weight)
+    np.testing.assert_allclose(root.T @ np.cov(means.T) @ root, np.eye(6), atol=0.2)
+    np.testing.assert_allclose(means.mean(axis=0), target.m_star, atol=0.05)
+    np.testing.assert_allclose(2 * means.std(axis=0), target.moment_sd, rtol=0.1)
+
+
+def test_the_ceiling_passes_and_a_random_walk_does_not(target, train_returns, rng):
+    ceiling = score_groups(_groups(block_bootstrap(train_returns, 64, 250, rng)), target, rng)
+    walk = score_groups(_groups(gbm(train_returns, 64, 250, rng)), target, rng)
+    assert ceiling.ratio < ceiling.ci_high < 1 < walk.ci_low < walk.ratio
+    assert walk.mcr < 0.3 < 0.6 < ceiling.mcr
+    assert ceiling.ci_low < ceiling.ratio
+    assert ceiling.ratios.shape == (16,)
+    assert ceiling.ratio == pytest.approx(ceiling.ratios.mean())
+    assert ceiling.per_path.shape == (64, 6)
+
+
+def test_a_dead_market_scores_infinity_and_says_why(target, train_returns, rng):
+    group = train_returns[:1000].reshape(4, 250).copy()
+    group[2] = 0.0
+    score = score_paths(group, target)
+    assert score.j == score.ratio == np.inf
+    assert score.verdict == "path 2: constant price"
+    assert np.isnan(score.moments).all()
+    split = score_groups(np.stack([train_returns[:1000].reshape(4, 250), group]), target, rng)
+    assert split.ratio == split.ci_low == split.ci_high == np.inf
+    assert split.verdict == "group 1, path 2: constant price"
+    assert np.isfinite(split.ratios[0])
+    assert split.mcr <= 7 / 8
+
+
+def test_same_seed_same_bytes(train_returns):
+    def target(seed):
+        return make_target(train_returns, 250, 4, np.random.default_rng(seed), resamples=200)
+
+    assert target(1).content_hash == target(1).content_hash != target(2).content_hash
+    assert target(1).weight.tobytes() == target(1).weight.tobytes()
+    paths = _groups(gbm(train_returns, 64, 250, np.random.default_rng(3)))
+    first, second = (
+        score_groups(paths, target(1), np.random.default_rng(5), resamples=200) for _ in range(2)
+    )
+    assert (first.ratio, first.ci_low, first.ci_high) == (
+        second.ratio,
+        second.ci_low,
+        second.ci_high,
+    )
+
+
+def test_target_is_frozen(target):
+    with pytest.raises(FrozenInstanceError):
+        target.j95 = 1.0
+
+
+@pytest.mark.parametrize("shape", [(3, 250), (4, 249), (250,), (1, 4, 250)])
+def test_another_statistic_than_the_targets_is_refused(target, shape):
+    with pytest.raises(FitnessError, match=r"expected \(4, 250\)"):
+        score_paths(np.zeros(shape), target)
+
+
+def test_one_group_has_no_interval(target, rng):
+    with pytest.raises(FitnessError, match="at least two groups"):
+        score_groups(np.zeros((1, 4, 250)), target, rng)
+
+
+@pytest.mark.parametrize(
+    ("days", "arguments", "message"),
+    [
+        (499, {}, "two windows of 250 days"),
+        (600, {"window_days": 20}, "window_days=20"),
+        (600, {"paths": 0}, "paths=0"),
+        (600, {"resamples": 5}, "resamples=5"),
+    ],
+)
+def test_a_target_that_cannot_be_made_is_refused(train_returns, rng, days, arguments, message):
+    with pytest.raises(FitnessError, match=message):
+        make_target(train_returns[:days], **({"window_days": 250, "paths": 4} | arguments), rng=rng)
+
+
+def test_a_gap_in_the_real_series_is_located(train_returns, rng):
+    series = train_returns.copy()
+    series[700] = np.nan
+    with pytest.raises(FitnessError, match="from day 451: non-finite"):
+        make_target(series, 250, 4, rng)
+
+
+def test_a_split_whose_windows_are_all_alike_is_refused(train_returns, rng):
+    with pytest.raises(FitnessError, match="no inverse"):
+        make_target(np.tile(train_returns[:60], 10), 60, 4, rng)

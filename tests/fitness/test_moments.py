@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.signal import lfilter
+from statsmodels.tsa.stattools import acf as statsmodels_acf
+
+from fitness.baselines import garch_t
+from fitness.moments import (
+    MOMENT_NAMES,
+    ac1,
+    acf,
+    acf_abs,
+    acf_abs_medium,
+    acf_abs_short,
+    hill,
+    log_volatility,
+    mean_abs,
+    moments,
+    path_faults,
+    standardise,
+)
+
+
+@pytest.mark.parametrize("phi", [-0.3, 0.0, 0.5])
+def test_ac1_recovers_the_coefficient_of_an_ar1(phi, rng):
+    days, paths = 2000, 200
+    r = 0.01 * lfilter([1.0], [1.0, -phi], rng.standard_normal((paths, days)))
+    standard_error = np.sqrt((1 - phi**2) / days)
+    assert abs(ac1(r).mean() - phi) < 4 * standard_error / np.sqrt(paths) + 2 / days
+    assert ac1(r).std() == pytest.approx(standard_error, rel=0.2)
+
+
+def test_hill_recovers_the_index_of_a_symmetric_pareto(rng):
+    sign = rng.choice([-1.0, 1.0], size=(20, 50_000))
+    r = 0.001 * sign * (1.0 + rng.pareto(3.0, size=sign.shape))
+    tail_observations = 0.05 * sign.size
+    assert hill(r).mean() == pytest.approx(3.0, abs=4 * 3.0 / np.sqrt(tail_observations))
+
+
+def test_hill_of_student_t_is_near_its_freedom_and_far_below_gaussian(rng):
+    student = hill(0.01 * rng.standard_t(3, size=(20, 50_000))).mean()
+    gaussian = hill(0.01 * rng.standard_normal((20, 50_000))).mean()
+    assert 2.6 < student < 3.2  # biased down by the second-order term of the tail
+    assert gaussian > 5.0
+
+
+def test_gaussian_noise_has_no_memory_and_the_known_mean_abs(rng):
+    r = 0.01 * rng.standard_normal((100, 2000))
+    assert mean_abs(r).mean() == pytest.approx(np.sqrt(2 / np.pi), abs=3e-3)
+    assert np.abs(acf_abs(r, 20).mean(axis=0)).max() < 4 / np.sqrt(r.size) + 1 / 2000
+    assert log_volatility(r, 0.02).mean() == pytest.approx(np.log(0.5), abs=0.01)
+
+
+def test_garch_remembers_its_volatility(train_returns, rng):
+    simulated = moments(garch_t(train_returns, 10, 2000, rng), train_returns.std()).mean(axis=0)
+    assert simulated[MOMENT_NAMES.index("acf_abs_short")] > 0.1
+    assert simulated[MOMENT_NAMES.index("acf_abs_medium")] > 0.1
+    assert simulated[MOMENT_NAMES.index("hill")] < 4.0
+
+
+@pytest.mark.parametrize("days", [30, 250, 999, 1000, 3018])
+def test_every_moment_equals_an_independent_computation(train_returns, days):
+    r = train_returns[:days]
+    z = (r - np.mean(r)) / np.std(r)
+    of_abs = statsmodels_acf(np.abs(z), nlags=11, fft=True)
+    ordered = sorted(np.abs(z), reverse=True)
+    k = days * (10 if days < 1000 else 5) // 100
+    excess = [np.log(x) - np.log(ordered[k]) for x in ordered[:k]]
+    expected = [
+        statsmodels_acf(z, nlags=1, fft=False)[1],
+        k / sum(excess),
+        sum(abs(x) for x in z) / days,
+        (of_abs[1] + of_abs[2]) / 2,
+        (of_abs[4:7].mean() + of_abs[9:12].mean()) / 2,
+        np.log(np.std(r)) - np.log(0.01),
+    ]
+    np.testing.assert_allclose(moments(r, 0.01), expected, rtol=1e-9)
+    np.testing.assert_allclose(acf_abs(r, 11), of_abs[1:], rtol=1e-9)
+    np.testing.assert_allclose(acf(r, (0, 3)), statsmodels_acf(r, nlags=3)[[0, 3]], rtol=1e-9)
+
+
+def test_a_batch_equals_its_paths_one_by_one(train_returns):
+    batch = train_returns[:3000].reshape(2, 5, 300)
+    batch_moments = moments(batch, 0.01)
+    assert batch_moments.shape == (2, 5, 6)
+    for index in np.ndindex(2, 5):
+        np.testing.assert_allclose(batch_moments[index], moments(batch[index], 0.01), rtol=1e-12)
+
+
+def test_scale_and_drift_move_only_the_volatility(train_returns):
+    plain = moments(train_returns, 0.01)
+    moved = moments(3.0 * train_returns + 0.002, 0.01)
+    np.testing.assert_allclose(moved[:5], plain[:5], rtol=1e-9)
+    assert moved[5] - plain[5] == pytest.approx(np.log(3.0))
+
+
+def _day(value, days=250):
+    path = 0.01 * np.random.default_rng(0).standard_normal(days)
+    path[7] = value
+    return path
+
+
+DEGENERATE = {
+    "constant price": np.zeros(250),
+    "constant return": np.full(250, 0.001),
+    "non-finite return": _day(np.nan),
+    "log return beyond 100": _day(1e300),
+    "29 days, fewer than 30": 0.01 * np.random.default_rng(0).standard_normal(29),
+    "price hardly ever moves": np.tile([0.01, -0.01] + [0.0] * 48, 5),
+    "returns of one size only": np.tile([0.01, -0.01], 125),
+}
+
+
+@pytest.mark.parametrize("fault", DEGENERATE)
+def test_a_degenerate_path_has_nan_moments_and_a_named_fault(fault):
+    path = DEGENERATE[fault]
+    assert str(path_faults(path)) == fault
+    assert np.isnan(moments(path, 0.01)).all()
+    assert np.isnan(standardise(path)).all()
+    assert np.isnan(acf_abs(path, 5)).all()
+
+
+def test_a_degenerate_path_leaves_its_neighbours_alone(train_returns):
+    batch = np.stack([np.zeros(250), train_returns[:250], np.full(250, np.inf)])
+    assert path_faults(batch).tolist() == ["constant price", "", "non-finite return"]
+    np.testing.assert_array_equal(moments(batch, 0.01)[1], moments(train_returns[:250], 0.01))
+
+
+@given(arrays(np.float64, (2, 40), elements=st.floats(width=64)))
+def test_any_float_gives_finite_moments_or_a_fault(paths):
+    sound = path_faults(paths) == ""
+    assert (np.isfinite(moments(paths, 0.01)).all(axis=-1) == sound).all()
+
+
+def test_short_and_medium_memory_look_at_their_own_lags():
+    echo = np.random.default_rng(1).standard_normal(20_000) ** 2
+    r = np.where(np.arange(20_000) % 2, 1.0, -1.0) * (echo + np.roll(echo, 5))
+    assert acf_abs_medium(r) == pytest.approx(0.5 / 6, abs=0.02)
+    assert abs(acf_abs_short(r)) < 0.02

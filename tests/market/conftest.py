@@ -1,0 +1,53 @@
+"""A market of zero-intelligence traders: random sides, limits and quantities, many of them bad."""
+
+import numpy as np
+import pytest
+
+from market.accounts import Accounts
+from market.exchange import Market, MarketRules, Orders
+
+
+class ZeroIntelligence:
+    """Random orders around the last close, in the spirit of Gode and Sunder (1993)."""
+
+    def __init__(self, n_agents, seed):
+        self.n_agents = n_agents
+        self.outcomes = []
+        self._rng = np.random.default_rng(seed)
+
+    def observe(self, view):
+        self.view = view
+
+    def orders(self):
+        rng, count = self._rng, self._rng.integers(0, 2 * self.n_agents)
+        reference = self.view.close_ticks[-1]
+        self.given = Orders(
+            agent=rng.integers(0, self.n_agents, count),
+            side=rng.choice([-1, 1], count),
+            price_ticks=np.rint(reference * np.exp(rng.normal(0, 0.08, count))).astype(np.int64),
+            quantity=rng.integers(-1, 40, count),
+        )
+        return self.given
+
+    def decisions(self):
+        count = len(self.given)
+        return {
+            "tendency": np.linspace(0, 1, count),
+            "style": np.array(["noise", "naïf"])[np.arange(count) % 2],
+        }
+
+    def settled(self, outcome):
+        self.outcomes.append(outcome)
+
+
+def make_pair(seed=0, record="full", fee_bps=7, n_agents=30):
+    rng = np.random.default_rng(seed)
+    accounts = Accounts(rng.integers(0, 500_000, n_agents), rng.integers(0, 100, n_agents))
+    rules = MarketRules(tick_cents=5, fee_bps=fee_bps)
+    market = Market(rules, np.array([990, 1000]), accounts, rng, record)
+    return market, ZeroIntelligence(n_agents, seed + 1)
+
+
+@pytest.fixture(name="make_pair", scope="session")
+def make_pair_fixture():
+    return make_pair
