@@ -23,7 +23,7 @@ from merge.errors import AdapterError, ModelError
 from merge.int8 import load_weights
 
 MEMO_MINDS = 512
-BATCH_ROWS = 64
+BATCH_ROWS = 256
 
 
 @dataclass

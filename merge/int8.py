@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from merge.adapters import LowRankSite
 
 
-class Int8Linear(nn.Module):
-    """A linear layer stored as INT8 with one fp32 scale per output channel.
+GROUP = 64
 
-    The product is taken in bf16 on the de-quantised integers, which bf16 holds exactly, and
-    scaled in fp32. The bf16 matrix product gives a row the same bits alone and in any batch
-    (``tests/merge/test_int8.py``); torch's dynamic quantisation and fp32 products do not.
+
+class Int8Linear(nn.Module):
+    """A linear layer stored as INT8 with one bf16 scale per output channel and input group.
+
+    The weight is de-quantised to bf16 at each use and multiplied with bf16 activations; the
+    result joins the fp32 residual stream. The bf16 matrix product gives a row the same bits
+    alone and in any batch (``tests/merge/test_int8.py``); torch's dynamic quantisation and
+    fp32 products do not.
 
     Parameters
     ----------
@@ -32,7 +36,7 @@ class Int8Linear(nn.Module):
 
     def __init__(self, linear: nn.Linear):
         super().__init__()
-        quantised, scale = quantize_rows(linear.weight.detach())
+        quantised, scale = quantize_groups(linear.weight.detach())
         self.register_buffer("weight", quantised)
         self.register_buffer("scale", scale)
         bias = linear.bias
@@ -52,7 +56,9 @@ class Int8Linear(nn.Module):
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Map [rows, tokens, in] to fp32 [rows, tokens, out], adapters included."""
         narrow = hidden.to(torch.bfloat16)
-        out = functional.linear(narrow, self.weight.to(torch.bfloat16)).float() * self.scale
+        groups = self.weight.to(torch.bfloat16).unflatten(1, (self.scale.shape[1], -1))
+        weight = groups.mul_(self.scale[:, :, None]).flatten(1)
+        out = functional.linear(narrow, weight).float()
         if self.bias is not None:
             out = out + self.bias
         if self.site is not None:
@@ -60,17 +66,25 @@ class Int8Linear(nn.Module):
         return out
 
 
-def quantize_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Round a matrix [out, in] to INT8 with one scale per row (symmetric, absolute maximum).
+def quantize_groups(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Round a matrix to INT8, symmetrically, by the absolute maximum of each group.
+
+    Parameters
+    ----------
+    weight
+        [out, in]; groups are runs of `GROUP` inputs, or whole rows where `GROUP` does not
+        divide ``in``.
 
     Returns
     -------
     tuple
-        int8 [out, in] in -127..127 and fp32 [out].
+        int8 [out, in] in -127..127 and bf16 [out, groups].
     """
-    weight = weight.float()
-    scale = weight.abs().amax(dim=1).clamp_min(1e-12) / 127.0
-    return torch.round(weight / scale[:, None]).clamp_(-127, 127).to(torch.int8), scale
+    size = GROUP if weight.shape[1] % GROUP == 0 else weight.shape[1]
+    groups = weight.float().unflatten(1, (-1, size))
+    scale = (groups.abs().amax(dim=2).clamp_min(1e-12) / 127.0).to(torch.bfloat16)
+    quantised = torch.round(groups / scale.float()[:, :, None]).clamp_(-127, 127)
+    return quantised.to(torch.int8).flatten(1), scale
 
 
 def quantize_int8(model: nn.Module) -> nn.Module:
@@ -112,7 +126,7 @@ def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
             owner, _, leaf = key.rpartition(".")
             module = modules[owner]
             if isinstance(module, Int8Linear) and leaf == "weight":
-                quantised, scale = quantize_rows(tensor)
+                quantised, scale = quantize_groups(tensor)
                 module.weight.copy_(quantised)
                 module.scale.copy_(scale)
             else:

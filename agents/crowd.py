@@ -1,0 +1,206 @@
+"""A crowd of personas in one market: observe, ask the minds, send orders, change camps.
+
+Knows how a population becomes agents and how they act each day. Deliberately knows nothing
+of how minds compute their answers, nor of how the market clears.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.observation import (
+    FIELD_NAMES,
+    HISTORY_DAYS,
+    OPTIONS,
+    encode_view,
+    price_values,
+    to_levels,
+)
+from agents.order_generator import ORDER_FRACTION, OffsetClusters
+from agents.persona import Population
+from agents.stand_ins import Minds
+from market.accounts import Accounts
+from market.exchange import DayOutcome, MarketView, Orders
+
+START_PRICE_TICKS = 10_000
+LONG_RUN_DAYS = 750
+PERFORMANCE_MEMORY = 0.95
+_CROWD, _NEWS = FIELD_NAMES.index("crowd"), FIELD_NAMES.index("news")
+
+
+def history_ticks(closes: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Rescale real closes float64[H] so that the last one is `START_PRICE_TICKS` (no name left)."""
+    return np.maximum(np.rint(closes / closes[-1] * START_PRICE_TICKS), 1).astype(np.int64)
+
+
+class PersonaCrowd:
+    """Agents of a population in one market.
+
+    Parameters
+    ----------
+    population
+        Who they are.
+    minds
+        What answers for them, shared by all markets that run in lock step.
+    offsets
+        Spread of limit prices.
+    n_agents
+        How many.
+    rng
+        The crowd's own stream; agents' fixed traits and all daily draws come from it.
+
+    Notes
+    -----
+    Volatility that scales offsets: ``(1 - w) * long run + w * recent``, the long run over the
+    `LONG_RUN_DAYS` before the simulation, the recent exponentially weighted over history and
+    simulation. Agents who reconsider choose a persona with odds
+    ``share * exp(conformity * P * (present - initial share) + performance * success)``, P
+    personas, success being the discounted mean of tendency times standardised return (after
+    Brock and Hommes 1998, J. Econ. Dyn. Control 22, and Franke and Westerhoff 2012).
+    """
+
+    def __init__(
+        self,
+        population: Population,
+        minds: Minds,
+        offsets: OffsetClusters,
+        n_agents: int,
+        rng: np.random.Generator,
+    ):
+        self.n_agents = n_agents
+        self.population = population
+        self._minds = minds
+        self._offsets = offsets
+        self._rng = rng
+        society, personas = population.society, population.personas
+        self._mixtures = [persona.mind for persona in personas]
+        self._temperature = np.array([persona.temperature for persona in personas])
+        share = np.array([persona.share for persona in personas])
+        self._share = share / share.sum()
+        self._persona = self._assign(rng.permutation(n_agents))
+        self._can_see = self._draw_masks(rng.random((n_agents, len(FIELD_NAMES), 2)))
+        self.wealth = (1.0 - rng.random(n_agents)) ** (-1.0 / society.wealth_tail)
+        self.wealth = np.minimum(self.wealth / self.wealth.mean(), n_agents / 10)
+        self._success = np.zeros(len(personas))
+        self._variance = 0.0
+        self._long_run = 0.0
+        self._reference = 0
+        self._day: dict[str, NDArray[np.int64]] = {}
+
+    def accounts(self) -> Accounts:
+        """Endow the agents: wealth times 100 shares, and as much in cash at the start price."""
+        shares = np.maximum(np.rint(100 * self.wealth), 1).astype(np.int64)
+        return Accounts(shares * START_PRICE_TICKS, shares)
+
+    def observe(self, view: MarketView) -> None:
+        """See the market, each agent through its masks, and queue the questions."""
+        closes = view.close_ticks
+        log_path = np.log(closes[-HISTORY_DAYS:])
+        self._follow_volatility(closes, log_path)
+        self._reference = int(closes[-1])
+        traded = view.buy_quantity + view.sell_quantity
+        crowd = (view.buy_quantity - view.sell_quantity) / max(traded, 1)
+        society, rng, n = self.population.society, self._rng, self.n_agents
+        news = rng.standard_normal()
+        misread = society.news_noise
+        heard = (news + misread * rng.standard_normal(n)) / np.hypot(1.0, misread)
+        values = np.empty((n, len(FIELD_NAMES)))
+        values[:, :_CROWD] = price_values(log_path)
+        values[:, _CROWD] = crowd
+        values[:, _NEWS] = heard
+        missed = rng.random((n, len(FIELD_NAMES))) < society.momentary_mask
+        views = encode_view(to_levels(values), self._can_see & ~missed)
+        self._reconsider(rng.random((2, n)))
+        self._groups = [np.flatnonzero(self._persona == p) for p in range(len(self._mixtures))]
+        self._views = views
+        for mind, members in zip(self._mixtures, self._groups, strict=True):
+            if members.size:
+                self._minds.ask(mind, views[members])
+
+    def orders(self) -> Orders:
+        """Draw tendencies from the minds' answers and turn them into limit orders."""
+        society, rng, n = self.population.society, self._rng, self.n_agents
+        logits = np.zeros((n, len(OPTIONS)))
+        for mind, members in zip(self._mixtures, self._groups, strict=True):
+            if members.size:
+                logits[members] = self._minds.answer(mind, self._views[members])
+        uniform = rng.random((3, n))
+        tendency = draw_tendency(logits / self._temperature[self._persona, None], uniform[0])
+        spread = self._offsets.draw(uniform[1], rng.standard_normal(n))
+        self._tendency = tendency
+        self._day = {"agent": np.arange(n), "persona": self._persona.copy()}
+        self._day |= {"view": self._views, "tendency": tendency}
+        lean = society.aggressiveness * tendency + society.dispersion * spread
+        # A reservation price on the wrong side of the reference leaves its agent out today.
+        sends = np.flatnonzero((tendency * lean > 0) & (uniform[2] < society.activity))
+        push, side = tendency[sends], np.sign(tendency[sends])
+        offset = self._offset_unit() * lean[sends]
+        price = np.maximum(np.rint(self._reference * np.exp(offset)), 1)
+        quantity = np.maximum(
+            np.rint(100 * ORDER_FRACTION * self.wealth[sends] * np.abs(push)), 1
+        )
+        return Orders(
+            sends, side.astype(np.int8), price.astype(np.int64), quantity.astype(np.int64)
+        )
+
+    def settled(self, outcome: DayOutcome) -> None:
+        """Learn from the day: which personas' tendencies paid."""
+        move = np.log(outcome.close_ticks / outcome.reference_ticks)
+        scaled = np.clip(move / np.sqrt(self._variance), -5.0, 5.0)
+        count = np.maximum(np.bincount(self._persona, minlength=len(self._share)), 1)
+        total = np.bincount(self._persona, self._tendency, minlength=len(self._share))
+        self._success *= PERFORMANCE_MEMORY
+        self._success += (1.0 - PERFORMANCE_MEMORY) * scaled * total / count
+
+    def decisions(self) -> dict[str, NDArray[np.int64]]:
+        """Return the day's agent, persona, view and tendency (-2..2), int64[n] each."""
+        return self._day
+
+    def _assign(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
+        edges = np.cumsum(self._share)[:-1]
+        return np.searchsorted(edges, (order + 0.5) / self.n_agents, side="right")
+
+    def _draw_masks(self, uniform: NDArray[np.float64]) -> NDArray[np.bool_]:
+        society = self.population.society
+        masked = np.array([society.mask[name] for name in FIELD_NAMES])
+        priority = np.where(uniform[..., 0] < masked, -1.0, uniform[..., 1])
+        rank = (-priority).argsort(axis=1).argsort(axis=1)
+        return np.asarray((priority >= 0) & (rank < society.attention))
+
+    def _follow_volatility(
+        self, closes: NDArray[np.int64], log_path: NDArray[np.float64]
+    ) -> None:
+        keep = 0.5 ** (1.0 / self.population.society.volatility_memory_days)
+        if self._variance == 0.0:
+            squares = np.diff(np.log(closes[-LONG_RUN_DAYS - 1 :])) ** 2
+            self._long_run = float(np.sqrt(squares.mean()))
+            weights = keep ** np.arange(len(squares))[::-1]
+            self._variance = float(squares @ weights / weights.sum())
+        else:
+            self._variance = keep * self._variance + (1 - keep) * (log_path[-1] - log_path[-2]) ** 2
+        self._variance = max(self._variance, 1e-10)
+
+    def _offset_unit(self) -> float:
+        weight = self.population.society.volatility_weight
+        return float((1 - weight) * self._long_run + weight * np.sqrt(self._variance))
+
+    def _reconsider(self, uniform: NDArray[np.float64]) -> None:
+        society = self.population.society
+        moving = np.flatnonzero(uniform[0] < society.switching)
+        if not moving.size:
+            return
+        present = np.bincount(self._persona, minlength=len(self._share)) / self.n_agents
+        pull = society.conformity * len(self._share) * (present - self._share)
+        odds = self._share * np.exp(np.clip(pull + society.performance * self._success, -20, 20))
+        edges = np.cumsum(odds / odds.sum())[:-1]
+        self._persona[moving] = np.searchsorted(edges, uniform[1, moving], side="right")
+
+
+def draw_tendency(
+    logits: NDArray[np.float64], uniform: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Draw from the softmax of logits float64[n, 5] by inversion: int64[n] in -2..2."""
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    cumulative = np.cumsum(weights, axis=1)
+    return (uniform[:, None] * cumulative[:, -1:] >= cumulative[:, :-1]).sum(axis=1) - 2

@@ -1,0 +1,133 @@
+"""Personas and the population they form: everything a market of minds needs, as plain values.
+
+Knows names, mixtures, temperatures, masks and society parameters. Deliberately knows neither
+how they were found nor how they trade.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.errors import AgentError
+from agents.observation import FIELD_NAMES
+
+
+@dataclass(frozen=True)
+class Persona:
+    """A kind of investor.
+
+    Attributes
+    ----------
+    name
+        Unique in its population.
+    profile
+        One sentence for people who read the bundle; the model never sees it.
+    mixture
+        ``blocks`` rows of K adapter coefficients.
+    temperature
+        Divides the option logits before the draw; above 0.
+    share
+        Expected part of the agents at the start, relative to the other personas' shares.
+    """
+
+    name: str
+    profile: str
+    mixture: tuple[tuple[float, ...], ...]
+    temperature: float
+    share: float
+
+    @property
+    def mind(self) -> NDArray[np.float32]:
+        """The mixture as float32[blocks, K], the form that `agents.minds` answers for."""
+        return np.array(self.mixture, np.float32)
+
+
+@dataclass(frozen=True)
+class Society:
+    """What the personas' agents have in common.
+
+    Attributes
+    ----------
+    mask
+        Field name to the probability that an agent never sees it (persistent mask).
+    momentary_mask
+        Probability that an agent misses a field it could see, each day anew.
+    attention
+        Most fields an agent can ever see; which, is drawn once.
+    news_noise
+        Standard deviation of an agent's misreading of the day's news (the news has 1).
+    activity
+        Probability that an agent with a tendency sends an order that day.
+    aggressiveness
+        Distance of a limit price beyond the reference, for each unit of tendency, in units of
+        the market's volatility.
+    dispersion
+        Spread of limit prices around that distance, in the same unit.
+    volatility_memory_days
+        Half-life of the recent volatility that scales offsets.
+    volatility_weight
+        Part of the offsets' scale that follows recent volatility; the rest is constant.
+    wealth_tail
+        Pareto exponent of wealth; smaller is more unequal.
+    switching
+        Probability per day that an agent reconsiders its persona.
+    conformity
+        Pull of a persona's present share on those who reconsider.
+    performance
+        Pull of a persona's recent success on those who reconsider.
+    """
+
+    mask: dict[str, float]
+    momentary_mask: float = 0.1
+    attention: int = 3
+    news_noise: float = 1.0
+    activity: float = 0.6
+    aggressiveness: float = 1.0
+    dispersion: float = 1.0
+    volatility_memory_days: float = 10.0
+    volatility_weight: float = 0.5
+    wealth_tail: float = 2.5
+    switching: float = 0.02
+    conformity: float = 1.0
+    performance: float = 0.5
+
+    def __post_init__(self) -> None:
+        if set(self.mask) != set(FIELD_NAMES):
+            raise AgentError(
+                f"society.mask: has fields {sorted(self.mask)}, expected {sorted(FIELD_NAMES)}"
+            )
+        if not 1 <= self.attention <= len(FIELD_NAMES):
+            raise AgentError(
+                f"society.attention: is {self.attention}, expected 1 to {len(FIELD_NAMES)}"
+            )
+
+
+@dataclass(frozen=True)
+class Population:
+    """Personas and their society.
+
+    Raises
+    ------
+    AgentError
+        No personas, a name twice, mixtures of different shapes, a temperature or share that is
+        not above 0.
+    """
+
+    personas: tuple[Persona, ...]
+    society: Society
+
+    def __post_init__(self) -> None:
+        names = [persona.name for persona in self.personas]
+        if not names or len(set(names)) != len(names):
+            raise AgentError(f"personas: names must be present and unique, got {names}")
+        if len({persona.mind.shape for persona in self.personas}) != 1:
+            raise AgentError("personas: all mixtures must have the same blocks and adapters")
+        for persona in self.personas:
+            if not (persona.temperature > 0 and persona.share > 0):
+                raise AgentError(
+                    f"persona {persona.name!r}: temperature {persona.temperature} and share "
+                    f"{persona.share} must be above 0"
+                )

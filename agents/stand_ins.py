@@ -1,0 +1,64 @@
+"""Minds that are no models: the teachers' rules and uniform chance, for baselines alone.
+
+Knows how to answer as `agents.minds.MindEngine` does. Deliberately never stands in for the
+model anywhere but in the rows of the scoreboard that bear these names.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.observation import VIEWS
+from agents.styles import teach
+
+SHARPNESS = 6.0
+
+
+class Minds(Protocol):
+    """Whatever answers forced choices."""
+
+    def ask(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> None:
+        """Announce questions: a mind float32[blocks, K] and views int64[n]."""
+
+    def answer(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return option logits float32[n, 5]."""
+
+
+class RandomMinds:
+    """All five tendencies equally likely, whatever is seen."""
+
+    def ask(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> None:
+        """Do nothing: chance needs no preparation."""
+
+    def answer(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return zeros float32[n, 5]."""
+        return np.zeros((len(views), 5), np.float32)
+
+
+class TeacherMinds:
+    """The style teachers themselves, mixed by the same coefficients as the adapters.
+
+    Parameters
+    ----------
+    styles
+        Teacher of each of the K coefficients.
+    """
+
+    def __init__(self, styles: tuple[str, ...]):
+        views = np.arange(VIEWS)
+        choices = np.stack([teach(style, views) for style in styles])  # [K, VIEWS]
+        self._table = SHARPNESS * np.eye(5, dtype=np.float32)[choices]  # [K, VIEWS, 5]
+        self._mixed: dict[bytes, NDArray[np.float32]] = {}
+
+    def ask(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> None:
+        """Do nothing: the rules are tables."""
+
+    def answer(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return option logits float32[n, 5]: the coefficient-weighted votes of the teachers."""
+        key = mind.tobytes()
+        if key not in self._mixed:
+            self._mixed[key] = np.tensordot(mind.mean(axis=0), self._table, axes=1)
+        return self._mixed[key][views]

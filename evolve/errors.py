@@ -1,0 +1,17 @@
+"""The exceptions of the evolve package.
+
+Knows: that a genome was wrong, that a run folder was, or that something else of evolution's was.
+Does not know: how a caller reports or recovers from it; no message here is ever logged.
+"""
+
+
+class EvolveError(Exception):
+    """Input that evolution refuses; one line says what, where and what to do."""
+
+
+class GenomeError(EvolveError):
+    """A genome, or gene values for it, that cannot be used as they are."""
+
+
+class RunError(EvolveError):
+    """A run folder that cannot be read, written or resumed."""

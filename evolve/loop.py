@@ -1,0 +1,266 @@
+"""The sweep as a person would write it by hand: ask, evaluate, tell, record, checkpoint.
+
+Knows: the order of those steps, a generation's seed, and how to go on after a kill.
+Does not know: how candidates are proposed or evaluated, or who watches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from evolve import checkpoint
+from evolve.errors import EvolveError, RunError
+from evolve.genome import Genome, Values
+from evolve.lineage import Candidate, Lineage
+from evolve.search import CrossSearch
+
+LINEAGE_FILE = "lineage.jsonl"
+CHECKPOINT_FOLDER = "checkpoint"
+
+_GENERATIONS_KEY = 0x67656E  # keeps these seeds apart from children that others spawn
+
+Parents = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What became of one candidate.
+
+    Attributes
+    ----------
+    score : float
+        At least 0, lower is better; inf when it failed.
+    parts : dict of str to float
+        What the score is made of.
+    recipe : dict or None
+        The model recipe that was built, if any; plain JSON.
+    seeds : tuple of int
+        What it was evaluated with.
+    failure : str or None
+        Why it failed; given if and only if the score is inf.
+    """
+
+    score: float
+    parts: dict[str, float]
+    recipe: dict[str, Any] | None
+    seeds: tuple[int, ...]
+    failure: str | None
+
+
+class Evaluator(Protocol):
+    """Whoever can score a generation."""
+
+    def evaluate(
+        self,
+        generation: int,
+        genomes: list[list[Values]],
+        seed: np.random.SeedSequence,
+        on_progress: Callable[[int, int], None],
+    ) -> list[list[Evaluation]]:
+        """Score the gene values of candidates [S][F], in that shape.
+
+        The result may depend on nothing but the genomes and the seed. `on_progress`
+        takes the number of candidates done and in all.
+        """
+        ...
+
+
+class Observer(Protocol):
+    """Whoever watches a sweep. What it raises ends the sweep (which can then be resumed)."""
+
+    def on_progress(self, generation: int, done: int, total: int, best: float | None) -> None:
+        """Hear that `done` of `total` candidates are scored; `best` is the best score before."""
+        ...
+
+    def on_generation(
+        self, generation: int, candidates: Sequence[Candidate], search: CrossSearch
+    ) -> None:
+        """Hear of a generation that has been recorded and checkpointed."""
+        ...
+
+
+def generation_seed(seed: int, generation: int) -> np.random.SeedSequence:
+    """Make a generation's seed, which depends on nothing that happened before it."""
+    return np.random.SeedSequence(seed, spawn_key=(_GENERATIONS_KEY, generation))
+
+
+def evolve(
+    run_folder: Path,
+    genome: Genome,
+    search: CrossSearch,
+    evaluator: Evaluator,
+    generations: int,
+    seed: int,
+    observers: Sequence[Observer] = (),
+) -> list[Candidate]:
+    """Run a sweep, or resume the one that the folder holds.
+
+    The lineage's bytes are the same whether or not the sweep was killed on the way,
+    at any moment and any number of times.
+
+    Parameters
+    ----------
+    run_folder : Path
+        Gets `lineage.jsonl` and `checkpoint/`.
+    genome, search, evaluator
+        What is searched, who proposes, who scores. On a resume the checkpointed
+        search replaces this one, which must be set up alike.
+    generations : int
+        In all, those before a resume included. Fewer when the search has converged.
+    seed : int
+        Every generation's seed is made from it.
+    observers : sequence of Observer
+
+    Returns
+    -------
+    list of Candidate
+        The whole lineage, in order.
+
+    Raises
+    ------
+    RunError
+        When the folder cannot be written, or holds another sweep or damaged files.
+    EvolveError
+        When the evaluator returns what is no evaluation of the generation.
+    """
+    run_folder = Path(run_folder)
+    lineage = Lineage(run_folder / LINEAGE_FILE)
+    search, generation, parents = _resume_or_start(run_folder, lineage, genome, search, seed)
+    candidates = lineage.read()
+
+    while generation < generations and not search.stop():
+        proposal = search.ask()
+        cells = [(s, f) for s in range(len(proposal.slow)) for f in range(len(proposal.fast))]
+        genomes = [
+            [genome.to_values(search.vector(proposal, s, f)) for f in range(len(proposal.fast))]
+            for s in range(len(proposal.slow))
+        ]
+
+        report = _progress(observers, generation, candidates)
+        evaluations = evaluator.evaluate(
+            generation, genomes, generation_seed(seed, generation), report
+        )
+        _check(evaluations, genomes, generation)
+
+        scores = np.array([[e.score for e in row] for row in evaluations], dtype=np.float64)
+        weights = search.tell(proposal, scores)
+
+        born = [
+            _candidate(generation, s, f, parents, genomes[s][f], evaluations[s][f])
+            for s, f in cells
+        ]
+        lineage.append(born)
+
+        if weights.any():  # where all failed, nobody was selected and the parents stay
+            chosen = [(c.id, float(weights[cell])) for c, cell in zip(born, cells, strict=True)]
+            parents = tuple(parent for parent in chosen if parent[1] > 0)
+        candidates += born
+        generation += 1
+        checkpoint.save(
+            run_folder / CHECKPOINT_FOLDER,
+            _state(genome, search, seed, generation, parents, len(candidates)),
+        )
+
+        for observer in observers:
+            observer.on_generation(generation - 1, born, search)
+    return candidates
+
+
+def _resume_or_start(
+    run_folder: Path, lineage: Lineage, genome: Genome, search: CrossSearch, seed: int
+) -> tuple[CrossSearch, int, Parents]:
+    folder = run_folder / CHECKPOINT_FOLDER
+    if not checkpoint.exists(folder):
+        if lineage.read():  # a checkpoint comes before the first line, so somebody removed it
+            raise RunError(
+                f"{run_folder} has a lineage but no checkpoint; "
+                "restore the checkpoint or start the sweep in a new folder"
+            )
+        lineage.truncate_to(0)
+        checkpoint.save(folder, _state(genome, search, seed, 0, (), 0))
+        return search, 0, ()
+
+    state = checkpoint.load(folder)
+    setup = _setup(genome, search, seed)
+    changed = [key for key in setup if setup[key] != state["setup"][key]]
+    if changed:
+        raise RunError(
+            f"{run_folder} was started with another {', '.join(changed)}; "
+            "resume it with its own config or start the sweep in a new folder"
+        )
+    generation: int = state["generation"]
+    lineage.truncate_to(generation)
+    recorded = len(lineage.read())
+    if recorded != state["recorded"]:
+        raise RunError(
+            f"{lineage.path} holds {recorded} of the {state['recorded']} candidates before "
+            f"generation {generation}; restore the file or start the sweep in a new folder"
+        )
+    return state["search"], generation, state["parents"]
+
+
+def _setup(genome: Genome, search: CrossSearch, seed: int) -> dict[str, Any]:
+    """Gather what must not change between a sweep's start and its end."""
+    return {"seed": seed, "genome": genome, **search.settings}
+
+
+def _state(
+    genome: Genome,
+    search: CrossSearch,
+    seed: int,
+    generation: int,
+    parents: Parents,
+    recorded: int,
+) -> dict[str, Any]:
+    return {
+        "setup": _setup(genome, search, seed),
+        "search": search,
+        "generation": generation,
+        "parents": parents,
+        "recorded": recorded,
+    }
+
+
+def _candidate(
+    generation: int, s: int, f: int, parents: Parents, genome: Values, evaluation: Evaluation
+) -> Candidate:
+    failed = not np.isfinite(evaluation.score)
+    return Candidate(
+        id=f"g{generation:03d}-s{s:02d}-f{f:02d}",
+        generation=generation,
+        parents=parents,
+        genome=genome,
+        recipe=evaluation.recipe,
+        seeds=evaluation.seeds,
+        score=None if failed else float(evaluation.score),
+        parts=evaluation.parts,
+        failure=(evaluation.failure or "no reason given") if failed else None,
+    )
+
+
+def _check(
+    evaluations: list[list[Evaluation]], genomes: list[list[Values]], generation: int
+) -> None:
+    got, expected = [len(row) for row in evaluations], [len(row) for row in genomes]
+    if got != expected:
+        raise EvolveError(
+            f"generation {generation}: the evaluator returned rows of {got} evaluations "
+            f"for rows of {expected} candidates"
+        )
+
+
+def _progress(
+    observers: Sequence[Observer], generation: int, candidates: Sequence[Candidate]
+) -> Callable[[int, int], None]:
+    best = min((c.score for c in candidates if c.score is not None), default=None)
+
+    def report(done: int, total: int) -> None:
+        for observer in observers:
+            observer.on_progress(generation, done, total, best)
+
+    return report

@@ -1,0 +1,294 @@
+"""The proposal scheme: costly and cheap halves of a genome, searched as a cross by two CMA-ES.
+
+Knows: which segments are slow and fast, the two strategies, their streams, marginals, parents.
+Does not know: how a candidate is evaluated, what a score means, where anything is stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evolve.errors import EvolveError
+from evolve.genome import Genome
+
+Vector = NDArray[np.float64]
+ParentWeights = NDArray[np.float64]
+"""float64[S, F]: each candidate's share in the next means; sums to 1, or is all 0 when none is."""
+
+SCORE_FLOOR = 1e-12
+"""Scores below this count as this, so that one perfect score cannot drown its row."""
+
+FAILED_FACTOR = 2.0
+"""A failed candidate counts as this many times the worst finite score of its generation."""
+
+_REASONS = {
+    "tolx": "the steps have become too small to matter",
+    "tolfun": "the scores no longer differ",
+    "tolfunhist": "the best scores no longer differ",
+    "tolfunrel": "the scores no longer differ",
+    "tolflatfitness": "the scores are flat",
+    "tolstagnation": "the scores have stagnated",
+    "tolxstagnation": "the mean has stagnated",
+    "tolupsigma": "the step size has diverged",
+    "tolconditioncov": "the covariance has become ill-conditioned",
+    "noeffectaxis": "a step along an axis no longer changes the mean",
+    "noeffectcoord": "a step along a coordinate no longer changes the mean",
+}
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One generation's proposals; candidate (s, f) joins slow row s and fast row f.
+
+    Attributes
+    ----------
+    slow : float64[S, ds]
+        Normalised coordinates of the slow segments.
+    fast : float64[F, df]
+        Normalised coordinates of the fast segments.
+    """
+
+    slow: Vector
+    fast: Vector
+
+
+class CrossSearch:
+    """Search a genome as a cross of S slow with F fast proposals a generation.
+
+    A slow segment's change costs new forward passes of the models; a fast one's is
+    nearly free, since their answers are remembered. All S x F pairs are scored: each
+    slow proposal is judged by its marginal over the F fast ones and the other way
+    round, and each half is one CMA-ES (Hansen, 2016, arXiv 1604.00772; pycma). The
+    strategies draw from their own streams and leave numpy's global one alone. A
+    search pickles with its streams and goes on identically.
+
+    Parameters
+    ----------
+    genome : Genome
+    slow_segments, fast_segments : tuple of str
+        Together every segment of the genome, each once.
+    slow_count, fast_count : int
+        S and F, at least 1. A count of 1 keeps that half at its mean and learns nothing.
+    sigma_slow, sigma_fast : float
+        First step sizes, in units of the normalised vector (1 is a quarter of a range).
+    seed : numpy.random.SeedSequence
+        Read, never spawned from: the same seed makes the same search twice.
+    diagonal_above : int
+        Above this many dimensions a half keeps a diagonal covariance.
+
+    Raises
+    ------
+    EvolveError
+        When the segments do not cover the genome, or a count or step size is too small.
+    """
+
+    def __init__(
+        self,
+        genome: Genome,
+        slow_segments: tuple[str, ...],
+        fast_segments: tuple[str, ...],
+        slow_count: int,
+        fast_count: int,
+        sigma_slow: float,
+        sigma_fast: float,
+        seed: np.random.SeedSequence,
+        diagonal_above: int = 40,
+    ) -> None:
+        given = (*slow_segments, *fast_segments)
+        expected = [segment.name for segment in genome.segments]
+        if sorted(given) != sorted(expected):
+            raise EvolveError(
+                f"slow and fast segments are {list(given)}, but together they must be "
+                f"{expected}, each once"
+            )
+        self.genome = genome
+        self.settings: dict[str, Any] = {
+            "slow_segments": tuple(slow_segments),
+            "fast_segments": tuple(fast_segments),
+            "slow_count": slow_count,
+            "fast_count": fast_count,
+            "sigma_slow": sigma_slow,
+            "sigma_fast": sigma_fast,
+            "search_seed": (seed.entropy, tuple(seed.spawn_key)),
+            "diagonal_above": diagonal_above,
+        }
+        self._slow, self._fast = (
+            _Strategy(
+                "+".join(segments),
+                np.concatenate(
+                    [np.arange(genome.size)[genome.slice_of(name)] for name in segments]
+                    or [np.arange(0)]
+                ),
+                genome.start_vector(),
+                count,
+                sigma,
+                np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, half)),
+                diagonal_above,
+            )
+            for half, (segments, count, sigma) in enumerate(
+                [(slow_segments, slow_count, sigma_slow), (fast_segments, fast_count, sigma_fast)]
+            )
+        )
+
+    @property
+    def sigmas(self) -> tuple[float, float]:
+        """The step sizes of the slow and the fast half, in normalised units."""
+        return self._slow.sigma, self._fast.sigma
+
+    def ask(self) -> Proposal:
+        """Propose a generation."""
+        return Proposal(slow=self._slow.ask(), fast=self._fast.ask())
+
+    def vector(self, proposal: Proposal, s: int, f: int) -> Vector:
+        """Return candidate (s, f)'s whole vector, float64[genome.size]."""
+        return self._join(proposal.slow[s], proposal.fast[f])
+
+    def tell(self, proposal: Proposal, scores: NDArray[np.float64]) -> ParentWeights:
+        """Learn from a generation's scores.
+
+        A proposal's marginal is the mean of log scores over its partners: the best
+        ratio on average, whatever the size of each partner's scores. A failed
+        candidate enters with `FAILED_FACTOR` times the worst finite score.
+
+        Parameters
+        ----------
+        proposal : Proposal
+            What `ask` returned last.
+        scores : float64[S, F]
+            At least 0, lower is better, inf for a failed candidate.
+
+        Returns
+        -------
+        float64[S, F]
+            The product of both halves' recombination weights: 0 for what was not
+            selected, in sum 1. All 0 when every candidate failed: nothing is learned.
+
+        Raises
+        ------
+        EvolveError
+            When a score is negative or NaN, or the shape is not (S, F).
+        """
+        expected = (len(proposal.slow), len(proposal.fast))
+        scores = np.asarray(scores, dtype=np.float64)
+        if scores.shape != expected:
+            raise EvolveError(f"scores have shape {scores.shape}, the proposal has {expected}")
+        if np.any(np.isnan(scores)) or np.any(scores < 0):
+            s, f = np.argwhere(np.isnan(scores) | (scores < 0))[0]
+            raise EvolveError(
+                f"candidate ({s}, {f}) scored {scores[s, f]}; a score is 0 or more, inf if failed"
+            )
+        finite = np.isfinite(scores)
+        if not finite.any():
+            return np.zeros_like(scores)
+        log_scores = np.log(
+            np.maximum(scores, SCORE_FLOOR), where=finite, out=np.zeros_like(scores)
+        )
+        log_scores[~finite] = log_scores[finite].max() + np.log(FAILED_FACTOR)
+        slow_weights = self._slow.tell(proposal.slow, log_scores.mean(axis=1))
+        fast_weights = self._fast.tell(proposal.fast, log_scores.mean(axis=0))
+        return np.outer(slow_weights, fast_weights)
+
+    def mean_vector(self) -> Vector:
+        """Return where both strategies believe the best to be, float64[genome.size]."""
+        return self._join(self._slow.mean, self._fast.mean)
+
+    def stop(self) -> list[str]:
+        """Say why nothing more can be learned; empty while either half still learns."""
+        learning = [half for half in (self._slow, self._fast) if half.learns]
+        if not all(half.reasons for half in learning):
+            return []
+        return [f"{half.name}: {reason}" for half in learning for reason in half.reasons]
+
+    def _join(self, slow: Vector, fast: Vector) -> Vector:
+        whole = np.empty(self.genome.size)
+        whole[self._slow.where], whole[self._fast.where] = slow, fast
+        return whole
+
+
+class _Strategy:
+    """One half of the cross: a CMA-ES, or a fixed point when it has one proposal or no gene."""
+
+    def __init__(
+        self,
+        name: str,
+        where: NDArray[np.int64],
+        start: Vector,
+        count: int,
+        sigma: float,
+        seed: np.random.SeedSequence,
+        diagonal_above: int,
+    ) -> None:
+        if count < 1 or sigma <= 0:
+            raise EvolveError(
+                f"'{name}' has {count} proposals and step size {sigma}; use at least 1 and above 0"
+            )
+        if count > 1 and not len(where):
+            raise EvolveError(f"{count} proposals for a half without segments; use a count of 1")
+        self.name = name
+        self.where = where
+        self.reasons: list[str] = []
+        self._start = start[where]
+        self._sigma = float(sigma)
+        self._cma: Any = None
+        if count > 1:
+            import cma  # a second, and matplotlib: only for who searches
+
+            self._cma = cma.CMAEvolutionStrategy(
+                self._start,
+                self._sigma,
+                {
+                    "popsize": count,
+                    "CMA_diagonal": len(where) > diagonal_above,
+                    # pycma refuses two proposals without a mirror; ask() never makes one.
+                    "CMA_mirrors": 1 if count == 2 else 0,
+                    "randn": _Normals(seed),
+                    "seed": np.nan,  # "do nothing": leaves numpy's global stream alone
+                    "maxiter": np.inf,  # the loop counts generations
+                    "signals_filename": "",  # reads no file of the working directory
+                    "verbose": -9,
+                    "verb_log": 0,
+                },
+            )
+
+    @property
+    def learns(self) -> bool:
+        return self._cma is not None
+
+    @property
+    def mean(self) -> Vector:
+        return np.array(self._cma.mean) if self.learns else self._start
+
+    @property
+    def sigma(self) -> float:
+        return float(self._cma.sigma) if self.learns else self._sigma
+
+    def ask(self) -> Vector:
+        """Draw float64[count, d]."""
+        return np.array(self._cma.ask()) if self.learns else self._start[None, :]
+
+    def tell(self, rows: Vector, marginals: Vector) -> Vector:
+        """Learn from marginals, float64[count]; return recombination weights, float64[count]."""
+        if not self.learns:
+            return np.ones(1)
+        self._cma.tell(list(rows), marginals.tolist())
+        # Asked once a generation and kept, since pycma's answer has side effects.
+        self.reasons = [_REASONS.get(key, key) for key in self._cma.stop()]
+        weights = np.zeros(len(rows))
+        # pycma's own order, so that ties fall here as they fell in its update.
+        positive = np.asarray(self._cma.sp.weights.positive_weights)
+        weights[np.asarray(self._cma.fit.idx)[: len(positive)]] = positive / positive.sum()
+        return weights
+
+
+class _Normals:
+    """A stream of standard normals with the signature of `numpy.random.randn`; pickles."""
+
+    def __init__(self, seed: np.random.SeedSequence) -> None:
+        self._generator = np.random.Generator(np.random.PCG64(seed))
+
+    def __call__(self, *shape: int) -> Any:
+        return self._generator.standard_normal(shape or None)
