@@ -132,13 +132,11 @@ class PersonaCrowd:
         self._day = {"agent": np.arange(n), "persona": self._persona.copy()}
         self._day |= {"view": self._views, "tendency": tendency}
         lean = society.aggressiveness * tendency + society.dispersion * spread
-        # A reservation price on the wrong side of the reference leaves its agent out today.
-        sends = np.flatnonzero((tendency * lean > 0) & (uniform[2] < society.activity))
-        push, side = tendency[sends], np.sign(tendency[sends])
-        offset = self._offset_unit() * lean[sends]
+        sends = np.flatnonzero((lean != 0) & (uniform[2] < society.activity))
+        side, offset = np.sign(lean[sends]), self._offset_unit() * lean[sends]
         price = np.maximum(np.rint(self._reference * np.exp(offset)), 1)
         quantity = np.maximum(
-            np.rint(100 * ORDER_FRACTION * self.wealth[sends] * np.abs(push)), 1
+            np.rint(100 * ORDER_FRACTION * self.wealth[sends] * (1 + np.abs(tendency[sends]))), 1
         )
         return Orders(
             sends, side.astype(np.int8), price.astype(np.int64), quantity.astype(np.int64)
@@ -168,9 +166,7 @@ class PersonaCrowd:
         rank = (-priority).argsort(axis=1).argsort(axis=1)
         return np.asarray((priority >= 0) & (rank < society.attention))
 
-    def _follow_volatility(
-        self, closes: NDArray[np.int64], log_path: NDArray[np.float64]
-    ) -> None:
+    def _follow_volatility(self, closes: NDArray[np.int64], log_path: NDArray[np.float64]) -> None:
         keep = 0.5 ** (1.0 / self.population.society.volatility_memory_days)
         if self._variance == 0.0:
             squares = np.diff(np.log(closes[-LONG_RUN_DAYS - 1 :])) ** 2
@@ -197,9 +193,7 @@ class PersonaCrowd:
         self._persona[moving] = np.searchsorted(edges, uniform[1, moving], side="right")
 
 
-def draw_tendency(
-    logits: NDArray[np.float64], uniform: NDArray[np.float64]
-) -> NDArray[np.int64]:
+def draw_tendency(logits: NDArray[np.float64], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
     """Draw from the softmax of logits float64[n, 5] by inversion: int64[n] in -2..2."""
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     cumulative = np.cumsum(weights, axis=1)

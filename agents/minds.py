@@ -23,6 +23,7 @@ from merge.errors import AdapterError, ModelError
 from merge.int8 import load_weights
 
 MEMO_MINDS = 512
+OPENING_MINDS = 64
 BATCH_ROWS = 256
 
 
@@ -52,8 +53,10 @@ class MindEngine:
     memoised by (base, mind, view); the memo is exact, since every kernel on this path gives a
     row the same bits in every batch.
 
-    The shared rules are computed once per base, the layers below the lowest adapted one once
-    per view for all minds (the trunk), the layers above once per question.
+    The shared rules are computed once per base and the invocation tokens once per mind; the
+    layers below the lowest adapted one run once per view for all minds (the trunk), the layers
+    above once per question. A small batch costs nearly as much as a large one, so the first
+    question of a mind answers every view that it can meet.
 
     Parameters
     ----------
@@ -63,6 +66,9 @@ class MindEngine:
         Adapters attached to that model.
     base_hash
         Content hash of the base's weights.
+    universe
+        int64[n], the views that agents can meet, see `agents.observation.possible_views`;
+        others are answered too, each when it is asked.
 
     Raises
     ------
@@ -78,13 +84,15 @@ class MindEngine:
         tokenizer: PreTrainedTokenizerBase,
         bank: AdapterBank,
         base_hash: str,
+        universe: NDArray[np.int64],
     ):
+        self.universe = universe
         self.decoder = Decoder(model)
         self.bank = bank
         self.counters = EngineCounters()
-        self._ids: Callable[[str], list[int]] = lambda text: tokenizer(
-            text, add_special_tokens=False
-        ).input_ids
+        self._ids: Callable[[str], list[int]] = lambda text: (
+            tokenizer(text, add_special_tokens=False).input_ids
+        )
         self.options = self._option_tokens()
         self.invocation = tuple(self._ids(INVOCATION))
         self.activated = self._check_adapters()
@@ -114,70 +122,89 @@ class MindEngine:
             if key not in self._queue:
                 self.ask(mind, views)
             self._flush()
+            # More minds in one flush than the memo holds push out this one's table.
+            answers = self._answers(key)
             if not answers.known[views].all():
                 self.ask(mind, views)
                 self._flush()
         self.counters.asked += len(views)
         return answers.logits[views]
 
+    def prompt_tokens(self, view: int) -> list[int]:
+        """Return the whole prompt of a view as token ids, as a model without a memo reads it."""
+        return [*self._start, *self._rules, *self.invocation, *self._tokens(view)]
+
     def _flush(self) -> None:
-        """Compute all queued questions that the memo does not hold, batched by exact length."""
-        by_length: dict[int, list[tuple[NDArray[np.float32], int]]] = {}
+        """Compute what is queued and not known, batched by mind and exact length."""
+        batches: dict[tuple[bytes, int], tuple[NDArray[np.float32], list[int]]] = {}
         for key, (mind, asked) in self._queue.items():
-            answers = self._answers(key)
+            known = self._answers(key).known
             views = np.unique(np.concatenate(asked))
-            for view in views[~answers.known[views]].tolist():
-                by_length.setdefault(len(self._tokens(view)), []).append((mind, view))
+            if known[views].all():
+                continue
+            views = np.union1d(views, self.universe)
+            for view in views[~known[views]].tolist():
+                length = len(self._tokens(view))
+                batches.setdefault((key, length), (mind, []))[1].append(view)
         self._queue.clear()
-        for questions in by_length.values():
-            self._fill_trunk(sorted({view for _, view in questions}))
-            groups = [questions] if self.activated else _by_mind(questions)
-            for group in groups:
-                for at in range(0, len(group), BATCH_ROWS):
-                    self._compute(group[at : at + BATCH_ROWS])
+        for mind, views in batches.values():
+            self._fill_trunk(views)
+            for at in range(0, len(views), BATCH_ROWS):
+                self._compute(mind, views[at : at + BATCH_ROWS])
 
     def _fill_trunk(self, views: list[int]) -> None:
         missing = [view for view in views if view not in self._trunk]
         for at in range(0, len(missing), BATCH_ROWS):
             part = missing[at : at + BATCH_ROWS]
             hidden = self.decoder.embed([self._tokens(view) for view in part])
-            hidden, _ = self.decoder.run(hidden, 0, self.bank.first_layer, self._prefix)
+            hidden, _ = self.decoder.run(hidden, 0, self.bank.first_layer, self._trunk_prefix)
             self._trunk.update(zip(part, hidden, strict=True))
             self.counters.trunk_rows += len(part)
 
-    def _compute(self, questions: list[tuple[NDArray[np.float32], int]]) -> None:
-        hidden = torch.stack([self._trunk[view] for _, view in questions])
-        mixture = torch.from_numpy(np.stack([mind for mind, _ in questions])).to(hidden.device)
-        prefix = self._prefix if self.activated else self._own_prefix(questions[0][0])
-        with self.bank.mixed(mixture):
-            hidden, _ = self.decoder.run(
-                hidden, self.bank.first_layer, self.decoder.depth, prefix
-            )
-        logits = self.decoder.option_logits(hidden[:, -1], self.options).cpu().numpy()
-        for (mind, view), row in zip(questions, logits, strict=True):
-            answers = self._answers(mind.tobytes())
-            answers.logits[view] = row
-            answers.known[view] = True
-        self.counters.computed += len(questions)
-        self.counters.tokens += len(questions) * hidden.shape[1]
+    def _compute(self, mind: NDArray[np.float32], views: list[int]) -> None:
+        """Answer views of equal length for one mind, whose opening all rows share."""
+        first, depth = self.bank.first_layer, self.decoder.depth
+        hidden = torch.stack([self._trunk[view] for view in views])
+        with self.bank.mixed(torch.from_numpy(mind[None]).to(hidden.device)):
+            hidden, _ = self.decoder.run(hidden, first, depth, self._opening(mind))
+        answers = self._answers(mind.tobytes())
+        answers.logits[views] = self.decoder.option_logits(hidden[:, -1], self.options).cpu().numpy()
+        answers.known[views] = True
+        self.counters.computed += len(views)
+        self.counters.tokens += hidden.shape[0] * hidden.shape[1]
 
-    def _own_prefix(self, mind: NDArray[np.float32]) -> Prefix:
-        """Ordinary LoRA changes the rules' keys and values: compute them for this mind."""
-        mixture = torch.from_numpy(mind[None]).to(self._rules_hidden.device)
-        with self.bank.mixed(mixture):
-            _, prefix = self.decoder.run(
-                self._rules_hidden, self.bank.first_layer, self.decoder.depth
-            )
-        return prefix
+    def _opening(self, mind: NDArray[np.float32]) -> Prefix:
+        """Return the upper layers' keys and values of rules and invocation for a mind.
+
+        Activated adapters leave the rules to the base; ordinary LoRA changes them too.
+        """
+        key = mind.tobytes()
+        if key not in self._openings:
+            first, depth = self.bank.first_layer, self.decoder.depth
+            device, rules = self._rules_hidden.device, self._rules_upper
+            if not self.activated:
+                ordinary = [a.invocation_tokens is None for a in self.bank.adapters]
+                acting = np.where(ordinary, mind, np.float32(0))
+                with self.bank.mixed(torch.from_numpy(acting[None]).to(device)):
+                    _, rules = self.decoder.run(self._rules_hidden, first, depth)
+            with self.bank.mixed(torch.from_numpy(mind[None]).to(device)):
+                _, own = self.decoder.run(self._invocation_hidden, first, depth, rules)
+            self._openings[key] = rules.followed_by(own)
+            if len(self._openings) > OPENING_MINDS:
+                self._openings.pop(next(iter(self._openings)))
+        return self._openings[key]
 
     def _install(self, base_hash: str) -> None:
         self.base_hash = base_hash
         self._trunk: dict[int, torch.Tensor] = {}
-        rules = self.decoder.embed([self._start + self._rules])
+        self._openings: dict[bytes, Prefix] = {}
         first, depth = self.bank.first_layer, self.decoder.depth
+        rules = self.decoder.embed([self._start + self._rules])
         self._rules_hidden, lower = self.decoder.run(rules, 0, first)
-        _, upper = self.decoder.run(self._rules_hidden, first, depth)
-        self._prefix = Prefix(rules.shape[1], lower.layers | upper.layers)
+        _, self._rules_upper = self.decoder.run(self._rules_hidden, first, depth)
+        invocation = self.decoder.embed([list(self.invocation)])
+        self._invocation_hidden, below = self.decoder.run(invocation, 0, first, lower)
+        self._trunk_prefix = lower.followed_by(below)
 
     def _answers(self, key: bytes) -> _Answers:
         place = (self.base_hash, key)
@@ -189,8 +216,9 @@ class MindEngine:
         return self._memo[place]
 
     def _tokens(self, view: int) -> list[int]:
+        """Tokenise what follows the invocation."""
         if view not in self._view_tokens:
-            self._view_tokens[view] = self._ids(render_view(view))
+            self._view_tokens[view] = self._ids(render_view(view).removeprefix(INVOCATION))
         return self._view_tokens[view]
 
     def _option_tokens(self) -> list[int]:
@@ -215,15 +243,6 @@ class MindEngine:
     @staticmethod
     def _adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
         return tokenizer.bos_token_id is not None and bool(getattr(tokenizer, "add_bos_token", 0))
-
-
-def _by_mind(
-    questions: list[tuple[NDArray[np.float32], int]],
-) -> list[list[tuple[NDArray[np.float32], int]]]:
-    groups: dict[bytes, list[tuple[NDArray[np.float32], int]]] = {}
-    for mind, view in questions:
-        groups.setdefault(mind.tobytes(), []).append((mind, view))
-    return list(groups.values())
 
 
 def hash_weights(weights: Mapping[str, torch.Tensor]) -> str:

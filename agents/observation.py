@@ -122,7 +122,7 @@ def to_levels(values: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def encode_view(levels: NDArray[np.int64], visible: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Number a masked observation.
+    """Encode a masked observation as one number.
 
     Parameters
     ----------
@@ -143,6 +143,12 @@ def decode_view(views: NDArray[np.int64]) -> NDArray[np.int64]:
     """Undo `encode_view`: int64[...] to levels int64[..., F], -1 where masked."""
     sizes = np.array(LEVELS) + 1
     return np.asarray(views)[..., None] // _STRIDES % sizes - 1
+
+
+def possible_views(attention: int) -> NDArray[np.int64]:
+    """List every view that shows at most ``attention`` fields, ascending: int64[n]."""
+    views = np.arange(VIEWS)
+    return views[(decode_view(views) >= 0).sum(axis=1) <= attention]
 
 
 def render_view(view: int) -> str:

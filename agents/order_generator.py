@@ -28,7 +28,9 @@ class OffsetClusters:
     means: tuple[float, ...]
     deviations: tuple[float, ...]
 
-    def draw(self, uniform: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArray[np.float64]:
+    def draw(
+        self, uniform: NDArray[np.float64], normal: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """Turn uniform[n] and standard normal[n] numbers into offsets[n]."""
         edges = np.cumsum(self.weights)[:-1]
         cluster = np.searchsorted(edges, uniform, side="right")
@@ -36,7 +38,10 @@ class OffsetClusters:
 
 
 def fit_offsets(
-    high: NDArray[np.float64], low: NDArray[np.float64], close: NDArray[np.float64], clusters: int = 4
+    high: NDArray[np.float64],
+    low: NDArray[np.float64],
+    close: NDArray[np.float64],
+    clusters: int = 4,
 ) -> OffsetClusters:
     """Cluster how far real prices reached from the day before's close, in units of volatility.
 

@@ -112,8 +112,8 @@ class Population:
     Raises
     ------
     AgentError
-        No personas, a name twice, mixtures of different shapes, a temperature or share that is
-        not above 0.
+        No personas, a name twice, mixtures of different shapes or not finite, a temperature or
+        share that is not above 0.
     """
 
     personas: tuple[Persona, ...]
@@ -123,9 +123,14 @@ class Population:
         names = [persona.name for persona in self.personas]
         if not names or len(set(names)) != len(names):
             raise AgentError(f"personas: names must be present and unique, got {names}")
-        if len({persona.mind.shape for persona in self.personas}) != 1:
+        shapes = {tuple(len(row) for row in persona.mixture) for persona in self.personas}
+        if len(shapes) != 1 or len(set(*shapes)) != 1:
             raise AgentError("personas: all mixtures must have the same blocks and adapters")
         for persona in self.personas:
+            if not np.isfinite(persona.mind).all():
+                raise AgentError(
+                    f"persona {persona.name!r}: mixture {persona.mixture} is not finite"
+                )
             if not (persona.temperature > 0 and persona.share > 0):
                 raise AgentError(
                     f"persona {persona.name!r}: temperature {persona.temperature} and share "

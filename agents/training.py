@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,15 @@ from agents.observation import INVOCATION, OPTIONS, render_rules, render_view
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+PROVENANCE = "provenance.json"
+
+SOURCES: dict[str, tuple[str, ...]] = {
+    "trend-follower": ("momentum", "breakout", "herding"),
+    "value-investor": ("value", "contrarian", "risk-averse"),
+}
+"""Style-tuned full models for merge recipes: the teachers whose mean choice each learns."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ class TrainingConfig:
     modules: tuple[str, ...] = ("q_proj", "v_proj", "o_proj", "down_proj")
     activated: bool = True
     steps: int = 100
-    batch: int = 48
+    batch: int = 32
     learning_rate: float = 3e-3
     seed: int = 0
 
@@ -134,7 +144,8 @@ def train_adapter(
             if len(losses) >= config.steps:
                 break
     tuned = accelerator.unwrap_model(tuned)
-    _save(tuned, folder / name, dataset, losses, config, provenance)
+    record = _record(dataset, losses, config, provenance)
+    _save(tuned, folder / name, record)
     tuned.unload()
 
 
@@ -163,26 +174,18 @@ def _reader(
         for index, layer in enumerate(prefix.layers):
             shape = (len(texts), -1, -1, -1)
             cache.update(layer.keys.expand(shape), layer.values.expand(shape), index)
-        logits = model(input_ids=ids, past_key_values=cache, use_cache=True).logits
-        return logits[torch.arange(len(texts)), last][:, options].float()
+        keep, row = torch.unique(last, return_inverse=True)
+        out = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=keep)
+        return out.logits[torch.arange(len(texts)), row][:, options].float()
 
     return read
 
 
-def _save(
-    tuned: Any,
-    folder: Path,
-    dataset: Dataset,
-    losses: list[float],
-    config: TrainingConfig,
-    provenance: dict[str, Any],
-) -> None:
+def _record(
+    dataset: Dataset, losses: list[float], config: TrainingConfig, provenance: dict[str, Any]
+) -> dict[str, Any]:
     data = np.stack([dataset["view"], dataset["label"]]).astype(np.int64)
-    for parameter in tuned.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.to(torch.bfloat16)
-    tuned.save_pretrained(folder)
-    record = {
+    return {
         **provenance,
         "data_sha256": hashlib.sha256(data.tobytes()).hexdigest(),
         "examples": len(dataset),
@@ -190,4 +193,28 @@ def _save(
         "loss_last": float(np.mean(losses[-10:])),
         "settings": asdict(config),
     }
-    (folder / "provenance.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def _save(tuned: Any, folder: Path, record: dict[str, Any]) -> None:
+    """Write the PEFT folder next to its place and move it there whole."""
+    for parameter in tuned.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.bfloat16)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".training-") as scratch:
+        fresh = Path(scratch) / folder.name
+        tuned.save_pretrained(fresh)
+        (fresh / PROVENANCE).write_text(json.dumps(record, indent=2) + "\n")
+        (fresh / "README.md").write_text(_card(folder.name, record))
+        if folder.exists():
+            folder.rename(Path(scratch) / "replaced")
+        fresh.rename(folder)
+
+
+def _card(name: str, record: dict[str, Any]) -> str:
+    kind = "Activated LoRA (aLoRA)" if record["settings"]["activated"] else "LoRA"
+    return (
+        f"# {name}\n\n{kind} adapter of a style, trained on forced-choice decisions labelled by "
+        f"{', '.join(record['styles'])} over {record['series']}, {record['years'][0]} to "
+        f"{record['years'][1]}. How it was made is in `{PROVENANCE}`. A style, not a forecast.\n"
+    )

@@ -79,6 +79,9 @@ class CrossSearch:
         Read, never spawned from: the same seed makes the same search twice.
     diagonal_above : int
         Above this many dimensions a half keeps a diagonal covariance.
+    slow_every : int
+        The slow half proposes in every so many-th generation alone; in the others it stays at
+        its mean, whose answers are remembered, and the fast half searches at its own pace.
 
     Raises
     ------
@@ -97,7 +100,10 @@ class CrossSearch:
         sigma_fast: float,
         seed: np.random.SeedSequence,
         diagonal_above: int = 40,
+        slow_every: int = 1,
     ) -> None:
+        if slow_every < 1:
+            raise EvolveError(f"slow_every is {slow_every}; use 1 or more")
         given = (*slow_segments, *fast_segments)
         expected = [segment.name for segment in genome.segments]
         if sorted(given) != sorted(expected):
@@ -115,7 +121,9 @@ class CrossSearch:
             "sigma_fast": sigma_fast,
             "search_seed": (seed.entropy, tuple(seed.spawn_key)),
             "diagonal_above": diagonal_above,
+            "slow_every": slow_every,
         }
+        self._told = 0
         self._slow, self._fast = (
             _Strategy(
                 "+".join(segments),
@@ -139,9 +147,15 @@ class CrossSearch:
         """The step sizes of the slow and the fast half, in normalised units."""
         return self._slow.sigma, self._fast.sigma
 
+    def planned_candidates(self, generation: int) -> int:
+        """Say how many candidates a generation has, before it is asked for."""
+        slow = self.settings["slow_count"] if self._slow_turn(generation) else 1
+        return int(slow * self.settings["fast_count"])
+
     def ask(self) -> Proposal:
         """Propose a generation."""
-        return Proposal(slow=self._slow.ask(), fast=self._fast.ask())
+        slow = self._slow.ask() if self._slow_turn(self._told) else self._slow.mean[None, :]
+        return Proposal(slow=slow, fast=self._fast.ask())
 
     def vector(self, proposal: Proposal, s: int, f: int) -> Vector:
         """Return candidate (s, f)'s whole vector, float64[genome.size]."""
@@ -183,12 +197,17 @@ class CrossSearch:
             )
         finite = np.isfinite(scores)
         if not finite.any():
+            self._told += 1
             return np.zeros_like(scores)
         log_scores = np.log(
             np.maximum(scores, SCORE_FLOOR), where=finite, out=np.zeros_like(scores)
         )
         log_scores[~finite] = log_scores[finite].max() + np.log(FAILED_FACTOR)
-        slow_weights = self._slow.tell(proposal.slow, log_scores.mean(axis=1))
+        turn = self._slow_turn(self._told)
+        self._told += 1
+        slow_weights = (
+            self._slow.tell(proposal.slow, log_scores.mean(axis=1)) if turn else np.ones(1)
+        )
         fast_weights = self._fast.tell(proposal.fast, log_scores.mean(axis=0))
         return np.outer(slow_weights, fast_weights)
 
@@ -202,6 +221,9 @@ class CrossSearch:
         if not all(half.reasons for half in learning):
             return []
         return [f"{half.name}: {reason}" for half in learning for reason in half.reasons]
+
+    def _slow_turn(self, generation: int) -> bool:
+        return bool((generation + 1) % self.settings["slow_every"] == 0)
 
     def _join(self, slow: Vector, fast: Vector) -> Vector:
         whole = np.empty(self.genome.size)

@@ -1,0 +1,1 @@
+"""Experiments: configs, the command line, reports and benchmarks; the only wiring."""

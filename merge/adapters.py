@@ -61,9 +61,14 @@ def read_adapter(folder: Path) -> Adapter:
         config = json.loads(config_file.read_text())
         weights = load_file(weight_file)
     except (OSError, ValueError, SafetensorError) as error:
-        raise AdapterError(f"adapter {folder}: cannot be read ({error})") from error
-    if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("modules_to_save"):
-        raise AdapterError(f"adapter {folder}: only plain LoRA is supported, without modules_to_save")
+        reason = " ".join(str(error).split())
+        raise AdapterError(f"adapter {folder}: cannot be read ({reason})") from error
+    extras = [key for key in ("use_dora", "modules_to_save", "alpha_pattern") if config.get(key)]
+    if config.get("peft_type") != "LORA" or "lora_alpha" not in config or extras:
+        raise AdapterError(
+            f"adapter {folder}: only plain LoRA is supported, and {config_file.name} says "
+            f"{', '.join(extras) or 'peft_type ' + repr(config.get('peft_type'))}"
+        )
     halves: dict[tuple[int, str], dict[str, torch.Tensor]] = {}
     for key, tensor in weights.items():
         match = _KEY.search(key)
@@ -143,7 +148,13 @@ class AdapterBank:
                     ups.append(up)
                     owner += [k] * down.shape[0]
             block = touched.index(layer) * blocks // len(touched)
-            site = LowRankSite(torch.cat(downs), torch.cat(ups, 1), torch.tensor(owner), block)
+            device = linear.weight.device
+            site = LowRankSite(
+                torch.cat(downs).to(device),
+                torch.cat(ups, 1).to(device),
+                torch.tensor(owner, device=device),
+                block,
+            )
             linear.site = site
             self.sites.append(site)
 

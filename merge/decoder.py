@@ -6,16 +6,21 @@ windows). Deliberately knows nothing of what the tokens say or who asks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from merge import prefix_attention
 from merge.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+LEAST_TOKENS = 64
 
 
 @dataclass(frozen=True)
@@ -27,32 +32,33 @@ class Prefix:
     tokens
         Length P.
     layers
-        Layer index to keys and values, each float32[rows or 1, heads, P, head width].
+        Layer index to keys and values, each float32[1, heads, P, head width].
     """
 
     tokens: int
     layers: dict[int, tuple[torch.Tensor, torch.Tensor]]
 
+    def followed_by(self, other: Prefix) -> Prefix:
+        """Append another prefix's tokens, layer by layer."""
+        joined = {
+            layer: (torch.cat([keys, more_keys], dim=2), torch.cat([values, more_values], dim=2))
+            for layer, (keys, values) in self.layers.items()
+            for more_keys, more_values in [other.layers[layer]]
+        }
+        return Prefix(self.tokens + other.tokens, joined)
 
-class _JoinedCache:
-    """What a decoder layer asks of a transformers cache: join the prefix, keep the new part."""
 
-    def __init__(self, prefix: Prefix | None):
-        self.prefix = prefix
-        self.fresh: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+class _OwnKeys:
+    """What a decoder layer asks of a transformers cache: here it only keeps the new part."""
+
+    def __init__(self) -> None:
+        self.layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def update(
         self, keys: torch.Tensor, values: torch.Tensor, layer: int, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        self.fresh[layer] = (keys, values)
-        if self.prefix is None:
-            return keys, values
-        shape = (keys.shape[0], -1, -1, -1)
-        old_keys, old_values = self.prefix.layers[layer]
-        return (
-            torch.cat([old_keys.expand(shape), keys], dim=2),
-            torch.cat([old_values.expand(shape), values], dim=2),
-        )
+        self.layers[layer] = (keys, values)
+        return keys, values
 
 
 class Decoder:
@@ -103,32 +109,49 @@ class Decoder:
         first, last
             Span of layers.
         prefix
-            Keys and values that stand before the tokens, one row for all or one each.
+            Keys and values that stand before the tokens of every row.
 
         Returns
         -------
         tuple
             float32[rows, tokens, width], input of layer ``last``, and the tokens' own keys
-            and values as a `Prefix`.
+            and values (a `Prefix` where there is one row).
+
+        Notes
+        -----
+        A batch of fewer than `LEAST_TOKENS` tokens is filled up with copies of its last row: from
+        there on the fp32 kernels of attention give a row the same bits in every batch.
         """
         inner = self.model.model
+        rows, tokens = hidden.shape[:2]
         before = prefix.tokens if prefix else 0
-        count = hidden.shape[1]
-        positions = torch.arange(before, before + count, device=hidden.device)[None]
+        if missing := max(0, -(-LEAST_TOKENS // tokens) - rows):
+            hidden = hidden[[*range(rows), *[rows - 1] * missing]]
+        positions = torch.arange(before, before + tokens, device=hidden.device)[None]
         angles = inner.rotary_emb(hidden, position_ids=positions)
-        seen = torch.arange(before + count, device=hidden.device)
-        mask = (seen[None, :] <= positions[0][:, None])[None, None]
-        cache = _JoinedCache(prefix)
-        for layer in inner.layers[first:last]:
-            hidden = layer(
-                hidden,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                position_embeddings=angles,
-            )
-        return hidden, Prefix(count, cache.fresh)
+        cache = _OwnKeys()
+        with self._shared_prefix_attention():
+            for index, layer in enumerate(inner.layers[first:last], first):
+                hidden = layer(
+                    hidden,
+                    position_ids=positions,
+                    past_key_values=cache,
+                    use_cache=True,
+                    position_embeddings=angles,
+                    shared=prefix.layers[index] if prefix else None,
+                )
+        own = {i: (k[:rows].clone(), v[:rows].clone()) for i, (k, v) in cache.layers.items()}
+        return hidden[:rows], Prefix(tokens, own)
+
+    @contextmanager
+    def _shared_prefix_attention(self) -> Iterator[None]:
+        config = self.model.config
+        usual = config._attn_implementation
+        config._attn_implementation = prefix_attention.NAME
+        try:
+            yield
+        finally:
+            config._attn_implementation = usual
 
     @torch.inference_mode()
     def option_logits(self, hidden: torch.Tensor, options: Sequence[int]) -> torch.Tensor:

@@ -1,0 +1,42 @@
+# Everything runs from a checkout with Python 3.11, pip, make and git; nothing else is needed.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test check bench notebooks styles clean
+
+help: ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+$(READY): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@echo "installing pinned dependencies into $(VENV) (one to three minutes, once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: $(READY) ## set up and run the main job: evolve the quickstart population
+	$(BIN)/evobourse evolve experiments/quickstart.yaml
+
+test: $(READY) ## set up and run all tests
+	$(BIN)/python -m pytest
+
+check: $(READY) ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY) ## decisions per second against one full prompt per agent, in one run
+	$(BIN)/python -m experiments.benchmarks
+
+notebooks: $(READY) ## run every notebook at a small size
+	EVOBOURSE_SMALL=1 $(BIN)/python -m pytest tests/test_notebooks.py
+
+styles: $(READY) ## train the shipped adapters anew (about half an hour)
+	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters
+	$(BIN)/evobourse train-styles experiments/quickstart.yaml --sources --out agents/sources
+
+clean: ## remove the environment and caches, keep runs
+	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,213 @@
+"""The bundle: a population with all that it needs to trade again, anywhere, byte for byte.
+
+Knows the schema of ``simulator.yaml`` and the folder around it. Deliberately knows nothing of
+the sweep that found the population.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from agents.errors import AgentError
+from agents.order_generator import OffsetClusters
+from agents.persona import Persona, Population, Society
+from evolve.errors import RunError
+from market.exchange import MarketRules
+from merge.errors import MergeError
+from merge.recipe import Recipe
+
+SCHEMA = "evobourse/simulator/v1"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A simulation whose tape proves that a bundle arrived whole: its settings and digest."""
+
+    agents: int
+    days: int
+    seed: int
+    digest: str
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A population and its world.
+
+    Attributes
+    ----------
+    name
+        Of the run.
+    base, base_hash
+        The base model and the content hash of its weights.
+    blocks
+        Layer blocks of the mixtures.
+    recipe
+        The merge that makes the population's base, or None.
+    adapters, sources
+        Folders of style adapters, in the order of the coefficients, and of recipe sources.
+    population
+        Personas and society.
+    offsets
+        Spread of limit prices.
+    rules
+        Of the market.
+    history
+        Price history in ticks that simulations start from, int64[H].
+    reference
+        See `Reference`.
+    """
+
+    name: str
+    base: str
+    base_hash: str
+    blocks: int
+    recipe: Recipe | None
+    adapters: tuple[Path, ...]
+    sources: tuple[Path, ...]
+    population: Population
+    offsets: OffsetClusters
+    rules: MarketRules
+    history: NDArray[np.int64]
+    reference: Reference
+
+
+def write_bundle(
+    folder: Path, bundle: Bundle, depth: int, scoreboard: Sequence[Mapping[str, Any]], card: str
+) -> None:
+    """Write a bundle folder, atomically.
+
+    Parameters
+    ----------
+    folder
+        Replaced if it exists.
+    bundle
+        What to write; adapters and sources are copied in.
+    depth
+        Number of layers of the base, for the mergekit recipe.
+    scoreboard
+        Rows for ``scoreboard.json``.
+    card
+        Text of the bundle's ``README.md``.
+
+    Raises
+    ------
+    RunError
+        The folder cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".bundle-") as scratch:
+            fresh = Path(scratch) / "bundle"
+            _write(fresh, bundle, depth, scoreboard, card)
+            if folder.exists():
+                folder.rename(Path(scratch) / "replaced")
+            fresh.rename(folder)
+    except OSError as error:
+        raise RunError(f"bundle {folder}: cannot be written ({error.strerror})") from error
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read a bundle and check every file's hash.
+
+    Raises
+    ------
+    RunError
+        A file is missing, changed or malformed, or the schema is another version's.
+    """
+    try:
+        hashes = json.loads((folder / "hashes.json").read_text())
+        for name, expected in hashes.items():
+            if _sha256(folder / name) != expected:
+                raise RunError(f"bundle {folder}: {name} was changed since the export")
+        config = yaml.safe_load((folder / "simulator.yaml").read_text())
+        personas = yaml.safe_load((folder / "personas.yaml").read_text())
+        history = np.loadtxt(folder / "history.csv", dtype=np.int64, skiprows=1)
+    except OSError as error:
+        raise RunError(
+            f"bundle {folder}: {error.filename} cannot be read ({error.strerror}); "
+            "name a folder that evobourse exported"
+        ) from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise RunError(f"bundle {folder}: malformed ({' '.join(str(error).split())})") from error
+    if config.get("schema") != SCHEMA:
+        raise RunError(f"bundle {folder}: schema is {config.get('schema')!r}, expected {SCHEMA!r}")
+    try:
+        recipe = config["recipe"]
+        return Bundle(
+            config["name"],
+            config["base"],
+            config["base_hash"],
+            config["blocks"],
+            Recipe.from_dict(recipe) if recipe else None,
+            tuple(folder / "adapters" / name for name in config["adapters"]),
+            tuple(folder / "sources" / name for name in config["sources"]),
+            Population(
+                tuple(
+                    Persona(**{**p, "mixture": tuple(map(tuple, p["mixture"]))}) for p in personas
+                ),
+                Society(**config["society"]),
+            ),
+            OffsetClusters(**{key: tuple(value) for key, value in config["offsets"].items()}),
+            MarketRules(**config["rules"]),
+            history,
+            Reference(**config["reference"]),
+        )
+    except (KeyError, TypeError, AgentError, MergeError) as error:
+        raise RunError(f"bundle {folder}: simulator.yaml is malformed ({error!r})") from error
+
+
+def _write(
+    folder: Path, bundle: Bundle, depth: int, scoreboard: Sequence[Mapping[str, Any]], card: str
+) -> None:
+    folder.mkdir()
+    for kind, sources in (("adapters", bundle.adapters), ("sources", bundle.sources)):
+        for source in sources:
+            shutil.copytree(source, folder / kind / source.name)
+    config = {
+        "schema": SCHEMA,
+        "name": bundle.name,
+        "base": bundle.base,
+        "base_hash": bundle.base_hash,
+        "blocks": bundle.blocks,
+        "recipe": bundle.recipe.to_dict() if bundle.recipe else None,
+        "adapters": [source.name for source in bundle.adapters],
+        "sources": [source.name for source in bundle.sources],
+        "society": asdict(bundle.population.society),
+        "offsets": {key: list(value) for key, value in asdict(bundle.offsets).items()},
+        "rules": asdict(bundle.rules),
+        "reference": asdict(bundle.reference),
+    }
+    personas = [
+        {**asdict(p), "mixture": [list(row) for row in p.mixture]}
+        for p in bundle.population.personas
+    ]
+    _dump(folder / "simulator.yaml", config)
+    _dump(folder / "personas.yaml", personas)
+    if bundle.recipe:
+        (folder / "recipe.yaml").write_text(bundle.recipe.to_mergekit_yaml(depth))
+    np.savetxt(folder / "history.csv", bundle.history, "%d", header="close_ticks", comments="")
+    (folder / "scoreboard.json").write_text(json.dumps(list(scoreboard), indent=2) + "\n")
+    (folder / "README.md").write_text(card)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    hashes = {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
+    (folder / "hashes.json").write_text(json.dumps(hashes, indent=2) + "\n")
+
+
+def _dump(path: Path, value: Any) -> None:
+    path.write_text(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,145 @@
+"""The genome of a market of minds: recipe, minds and society, and what its values stand for.
+
+Knows every gene's bounds and how values become a recipe and a population. Deliberately knows
+neither how they are searched nor how they are scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agents.observation import FIELD_NAMES
+from agents.persona import Persona, Population, Society
+from evolve.genome import Gene, Genome, Segment, Values
+from merge.recipe import Recipe
+
+SLOW_SEGMENTS = ("recipe", "minds")
+FAST_SEGMENTS = ("society",)
+
+# Bounds keep chance from doing the market's work: with several hundred agents, uniformly random
+# tendencies within these bounds make far too calm a market (docs/decisions/004).
+_SOCIETY = (
+    Gene("momentary_mask", 0.0, 0.6, 0.1),
+    Gene("news_noise", 0.1, 3.0, 1.0, "log"),
+    Gene("activity", 0.6, 1.0, 0.8),
+    Gene("aggressiveness", 0.1, 1.0, 0.4, "log"),
+    Gene("dispersion", 0.1, 1.0, 0.5, "log"),
+    Gene("volatility_memory_days", 2.0, 60.0, 10.0, "log"),
+    Gene("volatility_weight", 0.0, 1.2, 0.5),
+    Gene("wealth_tail", 2.5, 6.0, 3.5),
+    Gene("switching", 0.002, 0.3, 0.02, "log"),
+    Gene("conformity", 0.0, 4.0, 1.0),
+    Gene("performance", -1.0, 4.0, 0.5),
+)
+
+
+@dataclass(frozen=True)
+class PersonaStart:
+    """A persona before evolution.
+
+    Attributes
+    ----------
+    name, profile
+        As in `agents.persona.Persona`.
+    style
+        Adapter that it starts from, or None for the bare base.
+    """
+
+    name: str
+    profile: str
+    style: str | None
+
+
+@dataclass(frozen=True)
+class MarketGenome:
+    """How gene values become a recipe and a population, and back to a start.
+
+    Attributes
+    ----------
+    personas
+        The cast.
+    styles
+        Adapter names, in the order of the bank.
+    blocks
+        Coefficients per adapter, one for each block of adapted layers.
+    base, sources
+        Names of the models of the recipe; no sources, no recipe segment.
+    recipe_blocks
+        Blocks of layers with a weight of their own per source.
+    attention
+        Most fields that an agent can see.
+    """
+
+    personas: tuple[PersonaStart, ...]
+    styles: tuple[str, ...]
+    blocks: int
+    base: str
+    sources: tuple[str, ...]
+    recipe_blocks: int
+    attention: int
+
+    def genome(self) -> Genome:
+        """List all genes with bounds and starts."""
+        minds = [
+            Gene(_mind(persona.name, style, block), -0.3, 1.5, 0.9 if style == persona.style else 0)
+            for persona in self.personas
+            for block in range(self.blocks)
+            for style in self.styles
+        ]
+        society = [
+            *(Gene(f"share_{p.name}", 0.05, 5.0, 1.0, "log") for p in self.personas),
+            *(Gene(f"temperature_{p.name}", 0.3, 2.5, 1.0, "log") for p in self.personas),
+            *(Gene(f"mask_{field}", 0.02, 0.9, 0.3) for field in FIELD_NAMES),
+            *_SOCIETY,
+        ]
+        recipe = [
+            Gene(_source(block, source), 0.0, 0.6, 0.05)
+            for block in range(self.recipe_blocks)
+            for source in self.sources
+        ]
+        segments = [Segment("minds", tuple(minds)), Segment("society", tuple(society))]
+        return Genome((*([Segment("recipe", tuple(recipe))] if recipe else []), *segments))
+
+    def slow_segments(self) -> tuple[str, ...]:
+        """Name the segments whose change needs new forward passes."""
+        return SLOW_SEGMENTS if self.sources else ("minds",)
+
+    def recipe(self, values: Values) -> Recipe | None:
+        """Read the merge recipe from gene values; None where there are no sources."""
+        if not self.sources:
+            return None
+        genes = values["recipe"]
+        weights = tuple(
+            tuple(genes[_source(block, source)] for source in self.sources)
+            for block in range(self.recipe_blocks)
+        )
+        return Recipe("task_arithmetic", self.base, self.sources, weights)
+
+    def population(self, values: Values) -> Population:
+        """Read the population from gene values."""
+        minds, society = values["minds"], values["society"]
+        personas = tuple(
+            Persona(
+                p.name,
+                p.profile,
+                tuple(
+                    tuple(minds[_mind(p.name, style, block)] for style in self.styles)
+                    for block in range(self.blocks)
+                ),
+                society[f"temperature_{p.name}"],
+                society[f"share_{p.name}"],
+            )
+            for p in self.personas
+        )
+        common: Mapping[str, float] = {gene.name: society[gene.name] for gene in _SOCIETY}
+        mask = {field: society[f"mask_{field}"] for field in FIELD_NAMES}
+        return Population(personas, Society(mask, attention=self.attention, **common))
+
+
+def _mind(persona: str, style: str, block: int) -> str:
+    return f"{persona}_{style}_b{block}"
+
+
+def _source(block: int, source: str) -> str:
+    return f"b{block}_{source}"

@@ -1,0 +1,114 @@
+"""The stage on which a population plays: real histories, markets in lock step, their tapes.
+
+Knows how a path's seed fixes its window of real history and every random draw in it.
+Deliberately knows nothing of scores or of search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.crowd import PersonaCrowd, history_ticks
+from agents.observation import HISTORY_DAYS
+from agents.order_generator import OffsetClusters
+from agents.persona import Population
+from agents.stand_ins import Minds
+from market.exchange import Market, MarketRules, simulate
+from market.series import PriceSeries
+from market.splits import Split, window_starts
+from market.tape import Tape
+
+MIN_HISTORY_DAYS = HISTORY_DAYS + 1
+
+Part = tuple[Population, NDArray[np.int64], int]
+"""One market: a population, the price history in ticks int64[H] before it, and a seed."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What every market of an experiment has in common.
+
+    Attributes
+    ----------
+    offsets
+        Spread of limit prices, fitted on training years.
+    rules
+        Of the market.
+    n_agents
+        Agents in each market.
+    days
+        Days simulated.
+    """
+
+    offsets: OffsetClusters
+    rules: MarketRules
+    n_agents: int
+    days: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A world on windows of a real series.
+
+    Attributes
+    ----------
+    series
+        Real prices; a path sees those before its window, rescaled, and nothing else.
+    world
+        Where populations play.
+    """
+
+    series: PriceSeries
+    world: World
+
+    def window_start(self, split: Split, seed: int) -> int:
+        """Return the row of the series at which the window of a path seed begins."""
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
+        return int(window_starts(split, self.world.days, 1, rng, MIN_HISTORY_DAYS)[0])
+
+    def history(self, split: Split, seed: int) -> NDArray[np.int64]:
+        """Return the price history in ticks, int64[H], that precedes a path seed's window."""
+        return history_ticks(self.series.close[: self.window_start(split, seed)])
+
+
+def play(
+    world: World,
+    parts: Sequence[Part],
+    minds: Minds,
+    record: Literal["prices", "full"] = "prices",
+    on_day: Callable[[int], None] | None = None,
+) -> list[Tape]:
+    """Run markets side by side, so that all their questions share the minds' batches.
+
+    Parameters
+    ----------
+    world
+        Rules, agents, days.
+    parts
+        The markets. Those with one seed share all their random numbers.
+    minds
+        What answers for every population.
+    record
+        Whether tapes hold orders and decisions beside prices.
+    on_day
+        Called with the day just simulated.
+
+    Returns
+    -------
+    list of Tape
+        One a part, in order; each the same whatever the others are.
+    """
+    markets, crowds = [], []
+    for population, history, seed in parts:
+        of_crowd, of_market = (
+            np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(key,))) for key in (1, 2)
+        )
+        crowd = PersonaCrowd(population, minds, world.offsets, world.n_agents, of_crowd)
+        markets.append(Market(world.rules, history, crowd.accounts(), of_market, record))
+        crowds.append(crowd)
+    return simulate(markets, crowds, world.days, on_day)

@@ -1,0 +1,308 @@
+"""The command line: what is typed, what is printed, which exit code.
+
+Knows commands, options and messages. Deliberately leaves all work to the other modules and
+imports them only when their command runs.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help=(
+        "Evolve a population of language-model investors until the market that they make "
+        "together moves like a real one.\n\n"
+        "Example: evobourse evolve experiments/quickstart.yaml"
+    ),
+)
+
+Config = Annotated[Path, typer.Argument(help="Experiment config, a YAML file.")]
+Run = Annotated[Path, typer.Argument(help="A run's folder, such as runs/quickstart.")]
+Set = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a config value.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON alone.")]
+
+
+@app.command()
+def evolve(
+    config: Config,
+    overrides: Set = [],  # noqa: B006 - typer's way
+    run: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a sweep to its scoreboard, report and bundle.
+
+    Example: evobourse evolve experiments/quickstart.yaml --set search.generations=6
+    """
+    from experiments.config import load_config
+
+    settings = load_config(config, overrides)
+    from experiments.sweep import start_run
+
+    folder = run or Path("runs") / settings.name
+    start_run(settings, folder)
+    _sweep(settings, folder, as_json)
+
+
+@app.command()
+def resume(run: Run, as_json: Json = False) -> None:
+    """Go on with an interrupted sweep; the result is the same bytes as without the break.
+
+    Example: evobourse resume runs/quickstart
+    """
+    from experiments.sweep import open_run
+
+    _sweep(open_run(run), run, as_json)
+
+
+@app.command()
+def lineage(run: Run, as_json: Json = False) -> None:
+    """Show a run's generations and the champion's ancestry, and draw them.
+
+    Example: evobourse lineage runs/quickstart
+    """
+    from evolve.durable import replace_bytes
+    from evolve.lineage import Lineage
+    from evolve.loop import LINEAGE_FILE
+    from experiments.lineage_view import draw_lineage, summarise
+    from experiments.report import figure_bytes
+    from experiments.sweep import CHAMPION_FILE, open_run
+
+    config = open_run(run)
+    candidates = Lineage(run / LINEAGE_FILE).read()
+    file = run / CHAMPION_FILE
+    champion = json.loads(file.read_text())["champion"] if file.exists() else None
+    if as_json:
+        typer.echo(json.dumps([json.loads(c.to_json()) for c in candidates]))
+        return
+    console = _console()
+    console.print(summarise(candidates, champion))
+    picture = run / "lineage.png"
+    replace_bytes(picture, figure_bytes(draw_lineage(candidates, champion)))
+    from evolve.tracking import default_tracking_uri
+
+    uri = config.mlflow_uri or default_tracking_uri(run)
+    _next(
+        console, [("drawn", str(picture)), ("open", f"mlflow ui --backend-store-uri {_shown(uri)}")]
+    )
+
+
+@app.command()
+def simulate(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    agents: Annotated[int, typer.Option(help="Agents in the market.", min=10)] = 400,
+    days: Annotated[int, typer.Option(help="Days to simulate.", min=1)] = 250,
+    seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 1,
+    out: Annotated[Path | None, typer.Option(help="Folder for the tape.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Let an exported population trade, and write its tape.
+
+    Example: evobourse simulate runs/quickstart/bundle --agents 1000 --days 250 --seed 1
+    """
+    from experiments.simulation import simulate_bundle
+
+    console = _console(quiet=as_json)
+    console.print(f"loading {bundle}")
+    folder = out or Path("runs") / f"simulate-{agents}-{days}-{seed}"
+    result = simulate_bundle(bundle, agents, days, seed, folder, _day_bar(console, days))
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    console.print(
+        f"{agents} agents, {days} days, seed {seed}: price {result['first_close']:.2f} -> "
+        f"{result['last_close']:.2f}, daily volatility {100 * result['volatility']:.2f} %, "
+        f"{result['decisions']:,} decisions, {result['forward_passes']:,} forward passes"
+    )
+    console.print(f"tape sha256 {result['digest']}")
+    if result["reference"] is not None:
+        word = "identical to" if result["reference"] else "NOT the same bytes as"
+        console.print(f"the tape is {word} the one made at export")
+    _next(console, [("tape", str(folder)), ("picture", str(folder / "prices.png"))])
+
+
+@app.command("train-styles")
+def train_styles(
+    config: Config,
+    out: Annotated[Path, typer.Option(help="Folder of the adapter folders.")] = Path("adapters"),
+    sources: Annotated[
+        bool, typer.Option("--sources", help="Train style-tuned sources for recipes instead.")
+    ] = False,
+    only: Annotated[list[str], typer.Option(help="Train this one; repeatable.")] = [],  # noqa: B006
+    steps: Annotated[int | None, typer.Option(help="Optimisation steps each.", min=1)] = None,
+    overrides: Set = [],  # noqa: B006
+) -> None:
+    """Train the style adapters and print their agreement with their teachers on held-out windows.
+
+    Example: evobourse train-styles experiments/quickstart.yaml --out adapters
+    """
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from experiments.config import load_config
+
+    settings, console = load_config(config, overrides), _console()
+    from experiments.style_training import measure_agreement
+    from experiments.style_training import train_styles as train
+
+    with Progress(console=console) as bar:
+        tasks: dict[str, Any] = {}
+
+        def on_step(name: str, step: int, total: int, loss: float) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total)
+            bar.update(tasks[name], completed=step, description=f"{name} loss {loss:.3f}")
+
+        train(settings, out, "sources" if sources else "styles", tuple(only), steps, on_step)
+    if not sources:
+        table = Table("style", "with adapter", "bare base", "on unseen views")
+        for row in measure_agreement(settings, out):
+            unseen = "-" if row.unseen != row.unseen else f"{row.unseen:.1%}"
+            table.add_row(row.style, f"{row.trained:.1%}", f"{row.bare:.1%}", unseen)
+        console.print("exact five-way agreement with the teacher, held-out windows, INT8 base")
+        console.print(table)
+    key = "minds.sources" if sources else "minds.adapters"
+    _next(console, [("trained", str(out)), ("use", f"evobourse evolve {config} --set {key}={out}")])
+
+
+def _sweep(settings: Any, folder: Path, as_json: bool) -> None:
+    from experiments.screen import ProgressScreen, print_scoreboard
+    from experiments.sweep import BUNDLE_FOLDER, REPORT_FILE, SCOREBOARD_FILE, run_sweep
+
+    console = _console(quiet=as_json)
+    screens: list[ProgressScreen] = []
+
+    def screen(search: Any, evaluator: Any) -> ProgressScreen:
+        total = settings.search.generations
+        planned = [search.planned_candidates(g) for g in range(total)]
+        screens.append(ProgressScreen(total, lambda: evaluator.decisions, planned, console))
+        return screens[0].__enter__()
+
+    def say(line: str) -> None:
+        if screens:
+            screens[0].close()
+        console.print(line, highlight=False)
+
+    try:
+        outcome = run_sweep(settings, folder, screen, say)
+    except KeyboardInterrupt:
+        say(f"interrupted; nothing is lost: evobourse resume {folder}")
+        raise typer.Exit(130) from None
+    finally:
+        if screens:
+            screens[0].close()
+    if as_json:
+        typer.echo((folder / SCOREBOARD_FILE).read_text())
+        return
+    print_scoreboard(outcome.verdict.rows, console)
+    for name in ("unevolved", "random_tendencies"):
+        mean, low, high = outcome.verdict.better[name]
+        console.print(
+            f"log score of the champion minus {name}, same seeds: {mean:+.2f} "
+            f"[{low:+.2f}, {high:+.2f}]; below 0 the champion is better",
+            highlight=False,
+        )
+    if outcome.tracking_trouble:
+        console.print(outcome.tracking_trouble)
+    bundle = folder / BUNDLE_FOLDER
+    _next(
+        console,
+        [
+            ("scoreboard", str(folder / SCOREBOARD_FILE)),
+            ("report", str(folder / REPORT_FILE)),
+            ("bundle", str(bundle)),
+            ("lineage", f"mlflow ui --backend-store-uri {_shown(outcome.tracking_uri)}"),
+            ("simulate", f"evobourse simulate {bundle} --agents 1000 --days 250 --seed 1"),
+        ],
+    )
+
+
+def _next(console: Any, lines: list[tuple[str, str]]) -> None:
+    from experiments.screen import print_next
+
+    print_next(lines, console)
+
+
+def _shown(uri: str) -> str:
+    """Write a SQLite address relative to the working folder, where that is shorter to type."""
+    prefix = f"sqlite:///{Path.cwd()}/"
+    return "sqlite:///" + uri.removeprefix(prefix) if uri.startswith(prefix) else uri
+
+
+def _console(quiet: bool = False) -> Any:
+    from rich.console import Console
+
+    return Console(stderr=quiet, quiet=quiet)
+
+
+def _day_bar(console: Any, days: int) -> Any:
+    from rich.progress import Progress
+
+    bar = Progress(console=console, transient=True)
+    task = bar.add_task("simulating", total=days)
+    bar.start()
+
+    def on_day(day: int) -> None:
+        bar.update(task, completed=day + 1)
+        if day + 1 >= days:
+            bar.stop()
+
+    return on_day
+
+
+def _shadowed() -> str | None:
+    """Say which of our packages another distribution hides, if one does."""
+    here = Path(__file__).resolve().parent.parent
+    for name in ("market", "merge", "fitness", "agents", "evolve"):
+        spec = importlib.util.find_spec(name)
+        found = Path(spec.origin).parent if spec and spec.origin else None
+        if found is not None and found.parent != here:
+            return f"package {name!r} comes from {found}, not from {here}; uninstall the other one"
+    return None
+
+
+def main() -> None:
+    """Run the command line; bad input gives one line on stderr and exit code 2."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads must not spin
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    if problem := _shadowed():
+        _fail(problem)
+    from agents.errors import AgentError
+    from evolve.errors import EvolveError
+    from experiments.errors import ConfigError
+    from fitness.errors import FitnessError
+    from market.errors import MarketError
+    from merge.errors import MergeError
+
+    try:
+        app()
+    except (AgentError, ConfigError, EvolveError, FitnessError, MarketError, MergeError) as error:
+        _fail(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}; make room or fix the path, then run it again")
+
+
+def _fail(message: str) -> None:
+    print(f"evobourse: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()

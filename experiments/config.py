@@ -1,0 +1,234 @@
+"""The experiment's config: one YAML file, every value overridable, every key checked.
+
+Knows all settings and their defaults. Deliberately builds nothing from them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from experiments.errors import ConfigError
+from merge.sources import DEFAULT_BASE
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """First and last day (ISO) of each split, and the trading days kept free between them."""
+
+    train: tuple[str, str] = ("1999-01-04", "2006-12-29")
+    validation: tuple[str, str] = ("2007-06-01", "2010-06-30")
+    heldout: tuple[str, str] = ("2010-12-01", "2018-12-31")
+    embargo_days: int = 100
+
+
+@dataclass(frozen=True)
+class PersonaConfig:
+    """A persona's name, its profile for readers, and the style it starts from (null: none)."""
+
+    name: str
+    profile: str = ""
+    style: str | None = None
+
+
+@dataclass(frozen=True)
+class MindConfig:
+    """Base model, adapters and recipe.
+
+    Attributes
+    ----------
+    base
+        The shipped 135M (fetched once), a hub id or a local folder.
+    adapters
+        Folder of PEFT LoRA folders; null for the shipped styles.
+    sources
+        Folder of source models for the recipe (full models, or LoRA folders folded into the
+        base); null for the shipped ones.
+    blocks, recipe_blocks
+        Layer blocks with coefficients of their own, in adapters and in the recipe;
+        ``recipe_blocks: 0`` leaves the base unmerged.
+    attention
+        Most observation fields that an agent ever sees.
+    device
+        Torch device.
+    """
+
+    base: str = DEFAULT_BASE
+    adapters: str | None = None
+    sources: str | None = None
+    blocks: int = 1
+    recipe_blocks: int = 3
+    attention: int = 3
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class MarketConfig:
+    """Agents per market, days per window, independent paths per score, and the rules."""
+
+    agents: int = 400
+    days: int = 250
+    paths: int = 4
+    price_limit: float = 0.2
+    fee_bps: int = 0
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Size and pace of the search, see `evolve.search.CrossSearch`.
+
+    ``champions`` candidates with the best training scores are played again on validation
+    windows with fresh seeds, ``validation_groups`` times ``market.paths`` paths each; the best
+    of them is scored once on ``heldout_groups`` groups of held-out paths.
+    """
+
+    generations: int = 24
+    slow_count: int = 3
+    fast_count: int = 14
+    slow_every: int = 3
+    sigma_slow: float = 0.6
+    sigma_fast: float = 0.8
+    champions: int = 12
+    validation_groups: int = 4
+    heldout_groups: int = 8
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """A whole experiment. `load_config` reads it; `config.yaml` in a run folder holds it."""
+
+    name: str = "experiment"
+    seed: int = 1
+    series: str = "sp500"
+    splits: SplitConfig = field(default_factory=SplitConfig)
+    minds: MindConfig = field(default_factory=MindConfig)
+    personas: tuple[PersonaConfig, ...] = ()
+    market: MarketConfig = field(default_factory=MarketConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    mlflow_uri: str | None = None
+
+    def to_yaml(self) -> str:
+        """Write every value, defaults included."""
+        return yaml.safe_dump(_plain(asdict(self)), sort_keys=False, allow_unicode=True)
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Read a config file and apply ``key=value`` overrides (dots descend, values are YAML).
+
+    Raises
+    ------
+    ConfigError
+        The file is missing or no YAML mapping, a key is unknown (the nearest valid one is
+        named), a value has the wrong type or is out of range.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a config") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: no valid YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: holds {type(raw).__name__}, expected a mapping of settings")
+    for override in overrides:
+        _override(raw, override)
+    config = _build(ExperimentConfig, raw, str(path), "")
+    _check(config, str(path))
+    return config
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {override!r}: expected key=value, as in search.generations=5")
+    *parents, leaf = key.split(".")
+    place = raw
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"--set {override!r}: {parent!r} is a value, not a section")
+    try:
+        place[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override!r}: {text!r} is no valid YAML value") from error
+
+
+def _build(kind: Any, raw: Any, where: str, prefix: str) -> Any:
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"{where}: {prefix.rstrip('.')} is {raw!r}, expected a section")
+    hints = get_type_hints(kind)
+    for key in raw:
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(hints)}"
+            raise ConfigError(f"{where}: unknown key {prefix + str(key)!r}; {hint}")
+    values = {k: _value(hints[k], v, where, prefix + str(k)) for k, v in raw.items()}
+    required = [f.name for f in fields(kind) if f.name == "name" and kind is PersonaConfig]
+    if missing := [name for name in required if name not in values]:
+        raise ConfigError(f"{where}: {prefix}{missing[0]} is missing; give it a value")
+    return kind(**values)
+
+
+def _value(hint: Any, raw: Any, where: str, key: str) -> Any:
+    if get_origin(hint) in (Union, types.UnionType):
+        if raw is None:
+            return None
+        hint = next(arg for arg in get_args(hint) if arg is not type(None))
+    if is_dataclass(hint):
+        return _build(hint, raw, where, key + ".")
+    if get_origin(hint) is tuple:
+        inner = get_args(hint)
+        if not isinstance(raw, list):
+            raise ConfigError(f"{where}: {key} is {raw!r}, expected a list")
+        if inner[-1] is not Ellipsis and len(inner) != len(raw):
+            raise ConfigError(f"{where}: {key} has {len(raw)} entries, expected {len(inner)}")
+        return tuple(_value(inner[0], item, where, f"{key}[{i}]") for i, item in enumerate(raw))
+    if hint is str and hasattr(raw, "isoformat"):
+        return raw.isoformat()
+    if hint is float and isinstance(raw, int) and not isinstance(raw, bool):
+        return float(raw)
+    if not isinstance(raw, hint) or (isinstance(raw, bool) and hint is not bool):
+        raise ConfigError(f"{where}: {key} is {raw!r}, expected {hint.__name__}")
+    return raw
+
+
+_AT_LEAST = {
+    "market.agents": 10,
+    "market.days": 60,
+    "market.paths": 2,
+    "search.generations": 1,
+    "search.slow_count": 1,
+    "search.fast_count": 1,
+    "search.slow_every": 1,
+    "search.champions": 1,
+    "search.validation_groups": 2,
+    "search.heldout_groups": 2,
+    "minds.blocks": 1,
+    "minds.recipe_blocks": 0,
+    "minds.attention": 1,
+    "seed": 0,
+}
+
+
+def _check(config: ExperimentConfig, where: str) -> None:
+    for key, least in _AT_LEAST.items():
+        value: Any = config
+        for part in key.split("."):
+            value = getattr(value, part)
+        if value < least:
+            raise ConfigError(f"{where}: {key} is {value}, expected at least {least}")
+    if not config.personas:
+        raise ConfigError(f"{where}: personas is empty; list at least one, with a name and a style")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

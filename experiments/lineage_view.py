@@ -1,0 +1,259 @@
+"""A sweep's lineage for a reader: its generations, and how its champion came about.
+
+Knows how to follow the heaviest parent back to the first generation, and to tell and draw that.
+Deliberately does not know how candidates were bred or scored, nor where a run keeps its files.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import median
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from evolve.errors import EvolveError
+from evolve.lineage import Candidate
+from fitness.plots import INK, MUTED, SIMULATED
+
+SHOWN_GENES = 12
+FIGURE_INCHES = (12.0, 6.5)
+SMALLEST_SCORE = 1e-3
+"""Scores below this share the lower edge of the log axis."""
+
+_SPREAD = 0.3  # half the width of a generation's column of dots
+
+Ancestry = list[tuple[Candidate, float | None]]
+
+
+def summarise(candidates: Sequence[Candidate], champion_id: str | None) -> RenderableType:
+    """Tell a lineage: generations, the champion's ancestry, the genes that moved most.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        The lineage, in order.
+    champion_id : str or None
+        The chosen one; None for the best training score so far.
+
+    Returns
+    -------
+    RenderableType
+        For a rich console of 80 columns or more.
+
+    Raises
+    ------
+    EvolveError
+        If the champion is not in the lineage.
+    """
+    if not candidates:
+        return Text("no generation is finished yet")
+    parts: list[RenderableType] = [Text("Generations", "bold"), _generations_table(candidates)]
+    champion = _champion(candidates, champion_id)
+    if champion is None:
+        return Group(
+            *parts, Text(f"every candidate failed, the last with: {candidates[-1].failure}")
+        )
+    line = ancestry(candidates, champion.id)
+    named = "Champion" if champion_id else "Best so far"
+    parts += [Text(f"\n{named} {champion.id}, by its heaviest parents", "bold"), _line_table(line)]
+    start = line[-1][0]
+    if start is not champion:
+        title = f"\nGenes that moved most, {start.id} -> {champion.id}"
+        parts += [Text(title, "bold"), _genes_table(candidates, start, champion)]
+    return Group(*parts)
+
+
+def ancestry(candidates: Sequence[Candidate], champion_id: str) -> Ancestry:
+    """Follow the parent with the largest weight from the champion to the first generation.
+
+    Returns
+    -------
+    list of (Candidate, float or None)
+        The champion first, with None, then each ancestor with its weight in the one before it;
+        of equal weights the parent named first. Ends early at a parent that is not recorded.
+
+    Raises
+    ------
+    EvolveError
+        If the champion is not in the lineage.
+    """
+    by_id = {candidate.id: candidate for candidate in candidates}
+    if champion_id not in by_id:
+        raise EvolveError(
+            f"champion {champion_id!r} is not among the lineage's {len(by_id)} candidates; "
+            "the lineage and the champion come from different runs"
+        )
+    line: Ancestry = [(by_id[champion_id], None)]
+    while parents := line[-1][0].parents:
+        parent, weight = max(parents, key=lambda parent: parent[1])
+        if parent not in by_id or by_id[parent].generation >= line[-1][0].generation:
+            break
+        line.append((by_id[parent], weight))
+    return line
+
+
+def draw_lineage(candidates: Sequence[Candidate], champion_id: str | None) -> Figure:
+    """Draw every candidate, and who the champion descends from.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        The lineage, in order.
+    champion_id : str or None
+        The chosen one; None for the best training score so far.
+
+    Returns
+    -------
+    Figure
+        Generations across, scores up on a log axis, failed candidates as crosses along the top;
+        lines lead from all parents of an ancestor to it, the more opaque the more they weigh.
+
+    Raises
+    ------
+    EvolveError
+        If the champion is not in the lineage.
+    """
+    figure = Figure(figsize=FIGURE_INCHES, dpi=110, layout="constrained", facecolor="white")
+    ax = figure.add_subplot()
+    places = _places(candidates)
+    alive = np.array([places[c.id] for c in candidates if c.score is not None]).reshape(-1, 2)
+    failed = [places[c.id][0] for c in candidates if c.score is None]
+    ax.plot(*alive.T, "o", color=MUTED, markersize=4, alpha=0.45, markeredgewidth=0)
+    top = ax.get_xaxis_transform()
+    ax.plot(failed, np.full(len(failed), 0.985), "x", color=INK, markersize=4, transform=top)
+    keys = [_key("o", MUTED, "candidate"), *([_key("x", INK, "failed")] if failed else [])]
+    champion = _champion(candidates, champion_id)
+    if champion is not None:
+        _draw_ancestry(ax, ancestry(candidates, champion.id), places)
+        keys += [_key("o-", SIMULATED, "ancestors, by heaviest parent"),
+                 _key("-", "#7fb8d8", "other parents, opacity is weight")]  # fmt: skip
+        name = f"{'champion' if champion_id else 'best so far'} {champion.id}"
+        keys.append(_key("*", SIMULATED, f"{name}, training score {champion.score:.2f}"))
+    if len(alive):
+        ax.axhline(1.0, color=INK, linewidth=0.9, zorder=1)
+        ax.set_xlim(candidates[0].generation - 0.6, candidates[-1].generation + 0.6)
+        low, high = min(alive[:, 1].min(), 1.0), max(alive[:, 1].max(), 1.0)
+        ax.set(yscale="log", ylim=(low / 1.2, high * 1.2 * (high / low) ** 0.05))
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.yaxis.set_major_formatter(lambda score, _: f"{score:g}")
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.set(xlabel="generation", ylabel="training score, J / J95 (lower is closer to real)")
+    ax.xaxis.set_major_locator(MaxNLocator(12, integer=True, min_n_ticks=1))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="y", color="0.93", linewidth=0.8)
+    ax.set_axisbelow(True)
+    figure.legend(handles=keys, loc="outside upper left", ncols=len(keys), frameon=False)
+    return figure
+
+
+def _champion(candidates: Sequence[Candidate], champion_id: str | None) -> Candidate | None:
+    if champion_id is not None:
+        champion = ancestry(candidates, champion_id)[0][0]
+        if champion.score is None:
+            raise EvolveError(f"champion {champion_id} failed ({champion.failure}); name another")
+        return champion
+    alive = [(c.score, c.id, c) for c in candidates if c.score is not None]
+    return min(alive)[2] if alive else None
+
+
+def _by_generation(candidates: Sequence[Candidate]) -> Mapping[int, list[Candidate]]:
+    groups: dict[int, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        groups[candidate.generation].append(candidate)
+    return groups
+
+
+def _generations_table(candidates: Sequence[Candidate]) -> Table:
+    table = _table("generation", "candidates", "failed", "best", "median", "best candidate")
+    for generation, group in sorted(_by_generation(candidates).items()):
+        alive = sorted((c.score, c.id) for c in group if c.score is not None)
+        failed = len(group) - len(alive)
+        counts = (str(generation), str(len(group)), str(failed) if failed else "-")
+        if alive:
+            middle = median(score for score, _ in alive)
+            table.add_row(*counts, f"{alive[0][0]:.2f}", f"{middle:.2f}", alive[0][1])
+        else:
+            table.add_row(*counts, "-", "-", Text(group[0].failure or "", "dim"))
+    return table
+
+
+def _line_table(line: Ancestry) -> Table:
+    table = _table("generation", "weight", "score", "candidate")
+    for candidate, weight in line:
+        table.add_row(
+            str(candidate.generation),
+            "" if weight is None else f"{weight:.1%}",
+            "failed" if candidate.score is None else f"{candidate.score:.2f}",
+            candidate.id,
+            style="bold" if weight is None else "",
+        )
+    return table
+
+
+def _genes_table(candidates: Sequence[Candidate], start: Candidate, champion: Candidate) -> Table:
+    """Rank genes by how far they moved, as a share of the range that the sweep has tried."""
+    tried: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for candidate in candidates:
+        for segment, genes in candidate.genome.items():
+            for gene, value in genes.items():
+                tried[segment, gene].append(value)
+    moved = []
+    for segment, genes in champion.genome.items():
+        for gene, new in genes.items():
+            old = start.genome.get(segment, {}).get(gene)
+            span = max(tried[segment, gene]) - min(tried[segment, gene])
+            if old is not None and new != old:
+                moved.append((abs(new - old) / span, f"{segment}.{gene}", old, new))
+    table = _table("of range tried", "from", "to", "gene")
+    for share, name, old, new in sorted(moved, key=lambda row: -row[0])[:SHOWN_GENES]:
+        table.add_row(f"{share:.0%}", f"{old:.3g}", f"{new:.3g}", name)
+    return table
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1))
+    for heading in headings[:-1]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column(headings[-1], overflow="fold")
+    return table
+
+
+def _places(candidates: Sequence[Candidate]) -> dict[str, tuple[float, float]]:
+    """Place each candidate: its generation, spread out in order of birth, and its score."""
+    places = {}
+    for generation, group in _by_generation(candidates).items():
+        offsets = np.linspace(-_SPREAD, _SPREAD, len(group)) if len(group) > 1 else [0.0]
+        for candidate, offset in zip(group, offsets, strict=True):
+            score = np.nan if candidate.score is None else max(candidate.score, SMALLEST_SCORE)
+            places[candidate.id] = (generation + float(offset), score)
+    return places
+
+
+def _draw_ancestry(ax: Axes, line: Ancestry, places: Mapping[str, tuple[float, float]]) -> None:
+    for child, _ in line:
+        heaviest = max((weight for _, weight in child.parents), default=1.0)
+        for parent, weight in child.parents:
+            if parent in places:
+                ends = np.array([places[parent], places[child.id]])
+                opacity = 0.08 + 0.6 * weight / heaviest
+                ax.plot(*ends.T, color=SIMULATED, linewidth=0.9, alpha=opacity, zorder=2)
+    for (later, _), (earlier, _) in pairwise(line):
+        ends = np.array([places[earlier.id], places[later.id]])
+        ax.plot(*ends.T, "o-", color=SIMULATED, linewidth=2.0, markersize=5.5, zorder=3)
+    ax.plot(*places[line[0][0].id], "*", color=SIMULATED, markersize=18, zorder=4,
+            markeredgecolor="white")  # fmt: skip
+
+
+def _key(style: str, colour: str, label: str) -> Line2D:
+    [line] = Axes(Figure(), (0, 0, 1, 1)).plot([], [], style, color=colour, label=label)
+    return line

@@ -1,0 +1,240 @@
+"""The scoreboard: the champion beside every baseline, each through the same door.
+
+Knows how the champion is chosen on validation windows and how rows are scored on fresh seeds.
+Deliberately never looks at held-out data before the champion is fixed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.persona import Population
+from agents.stand_ins import Minds, RandomMinds, TeacherMinds
+from evolve.bases import MergedBases
+from evolve.evaluation import path_seeds
+from evolve.lineage import Candidate
+from evolve.stage import play
+from experiments.workshop import Workshop
+from fitness.baselines import block_bootstrap, garch_t, garch_t_history, gbm, gbm_history
+from fitness.distance import SplitScore, Target, score_groups
+from fitness.protocol import HeldOutDoor
+from market.splits import Split
+
+Returns = NDArray[np.float64]
+Row = dict[str, Any]
+_SPLIT_KEYS = {"train": 21, "validation": 22, "heldout": 23}
+
+
+@dataclass
+class Judge:
+    """Scores populations and baselines on one split with its own fresh seeds.
+
+    Attributes
+    ----------
+    workshop
+        Data and settings.
+    split
+        Where windows come from.
+    groups
+        Groups of ``market.paths`` paths; each group gives one J/J95.
+    """
+
+    workshop: Workshop
+    split: Split
+    groups: int
+    target: Target = field(init=False)
+    seeds: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.target = self.workshop.target(self.split)
+        self.seeds = path_seeds(self._stream(0), self.groups * self.target.paths)
+
+    def _stream(self, key: int) -> np.random.SeedSequence:
+        spawn_key = (_SPLIT_KEYS[self.split.name], key)
+        return np.random.SeedSequence(self.workshop.config.seed, spawn_key=spawn_key)
+
+    def play(self, population: Population, minds: Minds) -> Returns:
+        """Simulate all windows: log returns float64[groups * paths, days]."""
+        stage = self.workshop.stage
+        parts = [(population, stage.history(self.split, seed), seed) for seed in self.seeds]
+        return np.stack([tape.log_returns() for tape in play(stage.world, parts, minds)])
+
+    def real(self) -> Returns:
+        """Return the real log returns of the same windows, float64[groups * paths, days]."""
+        stage = self.workshop.stage
+        starts = [stage.window_start(self.split, seed) for seed in self.seeds]
+        returns = self.workshop.series.log_returns
+        return np.stack([returns[s - 1 : s - 1 + stage.world.days] for s in starts])
+
+    def score(self, returns: Returns) -> SplitScore:
+        """Score log returns float64[groups * paths, days]."""
+        grouped = returns.reshape(self.groups, self.target.paths, -1)
+        return score_groups(grouped, self.target, np.random.default_rng(self._stream(1)))
+
+    def row(self, name: str, returns: Returns, decisions: int, seconds: float) -> Row:
+        """Make a scoreboard row."""
+        scored = self.score(returns)
+        return {
+            "name": name,
+            "asset": self.workshop.series.name,
+            "split": self.split.name,
+            "score": scored.ratio,
+            "ci_low": scored.ci_low,
+            "ci_high": scored.ci_high,
+            "mcr": scored.mcr,
+            "seeds": len(self.seeds),
+            "windows": len(self.seeds),
+            "days": self.workshop.stage.world.days,
+            "decisions": decisions,
+            "seconds": round(seconds, 3),
+        }
+
+    def baselines(self) -> Iterable[tuple[str, Callable[[np.random.Generator], Returns]]]:
+        """List the rows without agents, each a function of its own stream."""
+        workshop, days, count = self.workshop, self.workshop.stage.world.days, len(self.seeds)
+        train = workshop.split_returns(workshop.splits.train)
+        own = workshop.split_returns(self.split)
+        starts = [workshop.stage.window_start(self.split, seed) for seed in self.seeds]
+        before = [workshop.series.log_returns[: start - 1] for start in starts]
+        yield "gbm", lambda rng: gbm(train, count, days, rng)
+        yield "gbm-history", lambda rng: gbm_history(before, days, rng)
+        yield "garch_t", lambda rng: garch_t(train, count, days, rng)
+        yield "garch_t-history", lambda rng: garch_t_history(train, before, days, rng)
+        yield "bootstrap_train", lambda rng: block_bootstrap(train, count, days, rng)
+        yield "bootstrap_target", lambda rng: block_bootstrap(own, count, days, rng)
+
+    def stream(self, name: str) -> np.random.Generator:
+        """Return a baseline's own random stream."""
+        digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+        return np.random.default_rng(self._stream(digest))
+
+
+def choose_champion(
+    workshop: Workshop,
+    bases: MergedBases,
+    finalists: Sequence[Candidate],
+    on_done: Callable[[Candidate, float], None],
+) -> tuple[Candidate, list[tuple[str, float]]]:
+    """Play finalists on validation windows with fresh seeds and take the best.
+
+    The score that bred a candidate plays no part: the winner of many noisy trials looks better
+    than it is.
+
+    Returns
+    -------
+    tuple
+        The champion, and ``(id, mean J/J95)`` of every finalist, best first.
+    """
+    judge = Judge(workshop, workshop.splits.validation, workshop.config.search.validation_groups)
+    scores: dict[str, float] = {}
+    for candidate in sorted(finalists, key=lambda c: json.dumps(c.recipe)):
+        population = workshop.market_genome.population(candidate.genome)
+        minds = bases.serve(workshop.market_genome.recipe(candidate.genome))
+        scores[candidate.id] = judge.score(judge.play(population, minds)).ratio
+        on_done(candidate, scores[candidate.id])
+    ranked = sorted(scores.items(), key=lambda item: (item[1], item[0]))
+    best = next(c for c in finalists if c.id == ranked[0][0])
+    return best, ranked
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What the held-out reading brought.
+
+    Attributes
+    ----------
+    rows
+        Scoreboard rows, held-out and the champion's on train and validation windows.
+    simulated
+        Held-out log returns by row name.
+    real
+        Real log returns of the same windows.
+    target
+        The held-out target.
+    better
+        Row name to the mean log ratio of the champion's score to the row's, group by group,
+        with its 95 % bootstrap interval: (mean, low, high); below 0 the champion is better.
+    """
+
+    rows: list[Row]
+    simulated: dict[str, Returns]
+    real: Returns
+    target: Target
+    better: dict[str, tuple[float, float, float]]
+
+
+def judge_champion(
+    workshop: Workshop, bases: MergedBases, champion: Candidate, run_folder: Path
+) -> Verdict:
+    """Read the held-out split, once, for the champion and everything it is compared with.
+
+    Raises
+    ------
+    FitnessError
+        The run has read its held-out split for another champion before.
+    """
+    search = workshop.config.search
+    genome = workshop.market_genome
+    start = genome.genome().to_values(genome.genome().start_vector())
+    population = genome.population(champion.genome)
+    recipe = genome.recipe(champion.genome)
+    digest = hashlib.sha256(json.dumps([champion.genome, start]).encode()).hexdigest()
+    HeldOutDoor(run_folder).read("heldout", f"scoreboard of {champion.id}", digest)
+    rows: list[Row] = []
+    for split in (workshop.splits.train, workshop.splits.validation):
+        judge = Judge(workshop, split, search.heldout_groups)
+        rows.append(_play_row(judge, "evolved", population, bases.serve(recipe))[0])
+    judge = Judge(workshop, workshop.splits.heldout, search.heldout_groups)
+    simulated: dict[str, Returns] = {}
+    casts: list[tuple[str, Population, Callable[[], Minds]]] = [
+        ("evolved", population, lambda: bases.serve(recipe)),
+        ("unevolved", genome.population(start), lambda: bases.serve(genome.recipe(start))),
+        ("random_tendencies", population, RandomMinds),
+    ]
+    if set(genome.styles) <= set(_teachable()):
+        casts.append(("rule_based", population, lambda: TeacherMinds(genome.styles)))
+    for name, who, minds in casts:
+        row, simulated[name] = _play_row(judge, name, who, minds())
+        rows.append(row)
+    for name, sample in judge.baselines():
+        began = time.perf_counter()
+        simulated[name] = sample(judge.stream(name))
+        rows.append(judge.row(name, simulated[name], 0, time.perf_counter() - began))
+    better = {
+        name: _compare(judge, simulated["evolved"], other) for name, other in simulated.items()
+    }
+    better.pop("evolved")
+    return Verdict(rows, simulated, judge.real(), judge.target, better)
+
+
+def _play_row(judge: Judge, name: str, population: Population, minds: Minds) -> tuple[Row, Returns]:
+    began = time.perf_counter()
+    returns = judge.play(population, minds)
+    decisions = returns.size * judge.workshop.stage.world.n_agents
+    return judge.row(name, returns, decisions, time.perf_counter() - began), returns
+
+
+def _compare(judge: Judge, ours: Returns, theirs: Returns) -> tuple[float, float, float]:
+    from scipy.stats import bootstrap
+
+    gap = np.log(judge.score(ours).ratios) - np.log(judge.score(theirs).ratios)
+    if not np.isfinite(gap).all():
+        return (float(np.mean(gap)), -np.inf, np.inf)
+    rng = judge.stream("compare")
+    interval = bootstrap((gap,), np.mean, method="percentile", rng=rng).confidence_interval
+    return float(gap.mean()), float(interval.low), float(interval.high)
+
+
+def _teachable() -> tuple[str, ...]:
+    from agents.styles import STYLES
+
+    return STYLES

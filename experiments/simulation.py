@@ -1,0 +1,107 @@
+"""Simulating a bundle: open it, let its population trade, write the tape and a picture.
+
+Knows how a bundle becomes a market. Deliberately knows nothing of sweeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evolve.bases import MergedBases, open_bases
+from evolve.bundle import Bundle, load_bundle
+from evolve.durable import replace_bytes
+from evolve.errors import RunError
+from evolve.stage import World, play
+from experiments.report import figure_bytes
+from market.tape import Tape
+
+
+def open_bundle(folder: Path) -> tuple[Bundle, MergedBases]:
+    """Load a bundle and its models.
+
+    Raises
+    ------
+    RunError
+        The bundle is malformed, or its base is not the one that it was exported with.
+    """
+    bundle = load_bundle(folder)
+    attention = bundle.population.society.attention
+    bases = open_bases(bundle.base, bundle.adapters, bundle.sources, bundle.blocks, attention)
+    if bases.base_hash != bundle.base_hash:
+        raise RunError(
+            f"bundle {folder}: base {bundle.base!r} has other weights than at the export; "
+            "use the model that it was exported with"
+        )
+    return bundle, bases
+
+
+def simulate_bundle(
+    folder: Path,
+    agents: int,
+    days: int,
+    seed: int,
+    out: Path,
+    on_day: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Simulate a bundle's population.
+
+    Parameters
+    ----------
+    folder
+        The bundle.
+    agents, days, seed
+        Size and seed of the simulation.
+    out
+        Folder for the tape's Parquet tables and ``prices.png``.
+    on_day
+        Called with each day simulated.
+
+    Returns
+    -------
+    dict
+        First and last close, daily volatility, decisions, forward passes, the tape's digest,
+        and ``reference``: whether the tape equals the one made at export, None if the
+        settings differ from that one's.
+    """
+    bundle, bases = open_bundle(folder)
+    minds = bases.serve(bundle.recipe)
+    parts = [(bundle.population, bundle.history, seed)]
+    world = World(bundle.offsets, bundle.rules, agents, days)
+    [tape] = play(world, parts, minds, "full", on_day)
+    out.mkdir(parents=True, exist_ok=True)
+    tape.write(out)
+    replace_bytes(out / "prices.png", figure_bytes(_draw(tape, bundle)))
+    made = bundle.reference
+    same = (made.agents, made.days, made.seed) == (agents, days, seed)
+    return {
+        "first_close": int(tape.initial_close_ticks) / 100,
+        "last_close": int(tape.close_ticks[-1]) / 100,
+        "volatility": float(np.std(tape.log_returns())),
+        "decisions": agents * days,
+        "forward_passes": minds.counters.computed,
+        "digest": tape.digest(),
+        "reference": tape.digest() == made.digest if same else None,
+        "out": str(out),
+    }
+
+
+def _draw(tape: Tape, bundle: Bundle) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 6), dpi=110, layout="constrained")
+    price, volume = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    past = bundle.history[-len(tape.close_ticks) :]
+    price.plot(np.arange(-len(past) + 1, 1), past / 100, color="#444444", lw=1.2, label="history")
+    closes = np.concatenate([past[-1:], tape.close_ticks]) / 100
+    price.plot(np.arange(len(closes)), closes, color="#c2410c", lw=1.4, label="simulated")
+    price.set(ylabel="close (history ends at 100)", title=f"{bundle.name}: the population trades")
+    price.legend(frameon=False)
+    volume.bar(np.arange(1, len(closes)), tape.volume, width=1.0, color="#c2410c", alpha=0.6)
+    volume.set(ylabel="volume (shares)", xlabel="day (0: the simulation begins)")
+    for axes in (price, volume):
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure

@@ -1,0 +1,292 @@
+"""A sweep from its config to its bundle: evolve, choose, judge, draw, export.
+
+Knows the order of the steps and the files of a run folder. Deliberately leaves each step to
+the module that owns it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.crowd import history_ticks
+from evolve import checkpoint
+from evolve.bases import MergedBases
+from evolve.bundle import Bundle, Reference, write_bundle
+from evolve.durable import replace_bytes
+from evolve.errors import RunError
+from evolve.evaluation import MarketEvaluator
+from evolve.lineage import Candidate, Lineage
+from evolve.loop import (
+    CHECKPOINT_FOLDER,
+    LINEAGE_FILE,
+    Observer,
+    evolve,
+    generation_seed,
+)
+from evolve.search import CrossSearch
+from evolve.stage import play
+from evolve.tracking import MlflowObserver
+from experiments.config import ExperimentConfig, load_config
+from experiments.report import ReportData, save_report
+from experiments.scoreboard import Verdict, choose_champion, judge_champion
+from experiments.workshop import Workshop, build_workshop
+
+CONFIG_FILE = "config.yaml"
+CHAMPION_FILE = "champion.json"
+SCOREBOARD_FILE = "scoreboard.json"
+REPORT_FILE = "report.png"
+BUNDLE_FOLDER = "bundle"
+REFERENCE_SEED = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished sweep leaves: the run folder, the champion's id, its scoreboard."""
+
+    run_folder: Path
+    champion: str
+    verdict: Verdict
+    tracking_uri: str
+    tracking_trouble: str | None
+
+
+def start_run(config: ExperimentConfig, run_folder: Path) -> None:
+    """Create a run folder that holds its config.
+
+    Raises
+    ------
+    RunError
+        The folder holds another run, or cannot be written.
+    """
+    file = run_folder / CONFIG_FILE
+    if file.exists() and file.read_text() != config.to_yaml():
+        raise RunError(
+            f"{run_folder} holds a run with another config; resume it with "
+            f"'evobourse resume {run_folder}', or name another folder with --run"
+        )
+    run_folder.mkdir(parents=True, exist_ok=True)
+    replace_bytes(file, config.to_yaml().encode())
+
+
+def open_run(run_folder: Path) -> ExperimentConfig:
+    """Read the config of a run folder."""
+    if not (run_folder / CONFIG_FILE).is_file():
+        raise RunError(f"{run_folder}: no run there (no {CONFIG_FILE}); name a run's folder")
+    return load_config(run_folder / CONFIG_FILE)
+
+
+def make_search(workshop: Workshop) -> CrossSearch:
+    """Set up the proposals as the config says."""
+    search, genome = workshop.config.search, workshop.market_genome
+    return CrossSearch(
+        genome.genome(),
+        genome.slow_segments(),
+        ("society",),
+        search.slow_count,
+        search.fast_count,
+        search.sigma_slow,
+        search.sigma_fast,
+        workshop.search_seed(),
+        slow_every=search.slow_every,
+    )
+
+
+def run_sweep(
+    config: ExperimentConfig,
+    run_folder: Path,
+    screen: Callable[[CrossSearch, MarketEvaluator], Observer],
+    say: Callable[[str], None],
+) -> Outcome:
+    """Run or resume a sweep to its end.
+
+    Parameters
+    ----------
+    config
+        Of the run; the folder holds the same.
+    run_folder
+        See DESIGN.md section 8 for its files.
+    screen
+        Makes the observer that shows progress.
+    say
+        Prints a line of news.
+    """
+    workshop = build_workshop(config)
+    say(
+        f"{workshop.series.name}: {len(workshop.series)} days; "
+        f"loading {config.minds.base} in INT8 with {len(workshop.adapters)} style adapters"
+    )
+    bases = workshop.open_bases()
+    evaluator = MarketEvaluator(
+        workshop.stage,
+        workshop.splits.train,
+        workshop.target(workshop.splits.train),
+        workshop.market_genome,
+        bases,
+    )
+    search = make_search(workshop)
+    tracker = MlflowObserver(
+        run_folder,
+        tracking_uri=config.mlflow_uri,
+        run_name=config.name,
+        params={"base": config.minds.base, "seed": config.seed, "series": config.series},
+    )
+    try:
+        candidates = evolve(
+            run_folder,
+            workshop.market_genome.genome(),
+            search,
+            evaluator,
+            config.search.generations,
+            config.seed,
+            (screen(search, evaluator), tracker),
+        )
+        candidates.append(_last_mean(workshop, evaluator, run_folder))
+        champion = _champion(workshop, bases, candidates, run_folder, say)
+        say(f"champion {champion.id}; reading the held-out windows, once")
+        verdict = judge_champion(workshop, bases, champion, run_folder)
+        rows = json.dumps([_finite(row) for row in verdict.rows], indent=2) + "\n"
+        replace_bytes(run_folder / SCOREBOARD_FILE, rows.encode())
+        save_report(_report(workshop, verdict, candidates), run_folder / REPORT_FILE)
+        export_bundle(workshop, bases, champion, verdict.rows, run_folder / BUNDLE_FOLDER)
+    finally:
+        trouble = tracker.close()
+    return Outcome(run_folder, champion.id, verdict, tracker.tracking_uri, trouble)
+
+
+def _last_mean(workshop: Workshop, evaluator: MarketEvaluator, run_folder: Path) -> Candidate:
+    """Score the search's final mean, a generation of its own: the least lucky of all proposals."""
+    state = checkpoint.load(run_folder / CHECKPOINT_FOLDER)
+    generation = state["generation"]
+    genome = workshop.market_genome.genome()
+    values = genome.to_values(state["search"].mean_vector())
+    seed = generation_seed(workshop.config.seed, generation)
+    [[found]] = evaluator.evaluate(generation, [[values]], seed, lambda done, total: None)
+    failed = not np.isfinite(found.score)
+    candidate = Candidate(
+        id=f"g{generation:03d}-s00-f00",
+        generation=generation,
+        parents=state["parents"],
+        genome=values,
+        recipe=found.recipe,
+        seeds=found.seeds,
+        score=None if failed else found.score,
+        parts=found.parts,
+        failure=found.failure,
+    )
+    lineage = Lineage(run_folder / LINEAGE_FILE)
+    lineage.truncate_to(generation)
+    lineage.append([candidate])
+    return candidate
+
+
+def _champion(
+    workshop: Workshop,
+    bases: MergedBases,
+    candidates: Sequence[Candidate],
+    run_folder: Path,
+    say: Callable[[str], None],
+) -> Candidate:
+    file = run_folder / CHAMPION_FILE
+    if file.exists():
+        chosen = json.loads(file.read_text())["champion"]
+        return next(c for c in candidates if c.id == chosen)
+    alive = [c for c in candidates if c.score is not None]
+    if not alive:
+        reason = candidates[-1].failure
+        raise RunError(f"{run_folder}: every candidate failed, the last one with: {reason}")
+    by_score = sorted(alive, key=lambda c: (c.score, c.id))
+    wanted = by_score[: workshop.config.search.champions - 1]
+    finalists = wanted + [c for c in alive[-1:] if c not in wanted]
+    say(f"choosing among {len(finalists)} finalists on validation windows with fresh seeds")
+    champion, ranking = choose_champion(
+        workshop, bases, finalists, lambda c, score: say(f"  {c.id}  {score:8.2f}")
+    )
+    record = {
+        "champion": champion.id,
+        "validation": [_finite({"id": i, "score": s}) for i, s in ranking],
+    }
+    replace_bytes(file, (json.dumps(record, indent=2) + "\n").encode())
+    return champion
+
+
+def export_bundle(
+    workshop: Workshop,
+    bases: MergedBases,
+    champion: Candidate,
+    rows: Sequence[dict[str, Any]],
+    folder: Path,
+) -> Bundle:
+    """Write the champion's bundle, with a reference simulation made on the spot."""
+    config, genome = workshop.config, workshop.market_genome
+    population, recipe = genome.population(champion.genome), genome.recipe(champion.genome)
+    history = history_ticks(workshop.series.close[: workshop.splits.heldout.start])
+    agents, days = config.market.agents, config.market.days
+    parts = [(population, history, REFERENCE_SEED)]
+    [tape] = play(workshop.stage.world, parts, bases.serve(recipe), record="full")
+    bundle = Bundle(
+        config.name,
+        config.minds.base,
+        bases.base_hash,
+        config.minds.blocks,
+        recipe,
+        workshop.adapters,
+        workshop.sources,
+        population,
+        workshop.stage.world.offsets,
+        workshop.stage.world.rules,
+        history,
+        Reference(agents, days, REFERENCE_SEED, tape.digest()),
+    )
+    depth = bases.engine.decoder.depth
+    shown = [_finite(row) for row in rows]
+    write_bundle(folder, bundle, depth, shown, _card(config, champion, rows))
+    return bundle
+
+
+def _card(config: ExperimentConfig, champion: Candidate, rows: Sequence[dict[str, Any]]) -> str:
+    lines = [
+        f"# {config.name}: an evolved population",
+        "",
+        f"Champion `{champion.id}` of a sweep against {config.series}, base `{config.minds.base}`.",
+        "Trades with `evobourse simulate`. Not a forecast and no advice: the population was bred",
+        "so that its market moves like a real one.",
+        "",
+        "| row | split | J/J95 | 95 % interval |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {r['name']} | {r['split']} | {r['score']:.2f} | {r['ci_low']:.2f} to {r['ci_high']:.2f} |"
+        for r in rows
+    ]
+    return "\n".join([*lines, "", "Files and their sha256 are in `hashes.json`.", ""])
+
+
+def _report(workshop: Workshop, verdict: Verdict, candidates: Sequence[Candidate]) -> ReportData:
+    by_generation: dict[int, list[float]] = {}
+    for c in candidates:
+        score = np.inf if c.score is None else c.score
+        by_generation.setdefault(c.generation, []).append(score)
+    dates = workshop.config.splits
+    return ReportData(
+        title=f"{workshop.config.name}: {workshop.series.name} and the market of minds",
+        series=workshop.series.name,
+        target=verdict.target,
+        real=verdict.real,
+        simulated=verdict.simulated,
+        scoreboard=[row for row in verdict.rows if row["split"] == "heldout"],
+        history=[(g, min(s), float(np.median(s))) for g, s in sorted(by_generation.items())],
+        heldout_dates=dates.heldout,
+        train_dates=dates.train,
+    )
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: null stands for the score of what failed."""
+    bad = {k: None for k, v in row.items() if isinstance(v, float) and not np.isfinite(v)}
+    return {**row, **bad}

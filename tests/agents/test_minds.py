@@ -1,0 +1,373 @@
+import copy
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from transformers import DynamicCache
+
+from agents import minds as minds_module
+from agents.minds import MindEngine, hash_weights
+from agents.observation import (
+    INVOCATION,
+    VIEWS,
+    decode_view,
+    possible_views,
+    render_rules,
+    render_view,
+)
+from merge.adapters import AdapterBank
+from merge.errors import AdapterError, ModelError
+
+
+def mind(*coefficients):
+    return np.array([coefficients], np.float32)
+
+
+def one_hot(k):
+    return mind(*np.eye(3)[k])
+
+
+@pytest.fixture(scope="module")
+def minds():
+    drawn = np.random.default_rng(7).normal(0, 0.6, (6, 1, 3)).astype(np.float32)
+    return [*drawn, *map(one_hot, range(3))]
+
+
+@pytest.fixture(scope="module")
+def ordinary_engine(make_engine, ordinary_folders):
+    return make_engine(ordinary_folders.values())
+
+
+@pytest.fixture(scope="module")
+def peft_activated(open_peft, rounded_model, style_folders):
+    return open_peft(rounded_model, style_folders)
+
+
+# One prompt
+
+
+def test_the_pieces_of_a_prompt_are_the_tokens_of_its_text(style_engine, tokenizer):
+    for view in np.random.default_rng(0).integers(VIEWS, size=300).tolist():
+        text = render_rules() + render_view(view)
+        whole = tokenizer(text, add_special_tokens=False).input_ids
+        assert style_engine.prompt_tokens(view) == whole
+
+
+def test_invocation_tokens_stand_once_in_a_prompt(style_engine, tokenizer):
+    invocation = tokenizer(INVOCATION, add_special_tokens=False).input_ids
+    tokens = style_engine.prompt_tokens(VIEWS - 1)
+    starts = [n for n in range(len(tokens)) if tokens[n : n + len(invocation)] == invocation]
+    assert starts == [len(tokenizer(render_rules(), add_special_tokens=False).input_ids)]
+
+
+# Exact in every batch
+
+
+def test_an_answer_is_the_same_bits_alone_and_beside_any_others(fresh_engine, minds, market_views):
+    views = market_views[:40]
+    together = fresh_engine()
+    for m in minds:
+        together.ask(m, views)
+    expected = [together.answer(m, views) for m in minds]
+    assert together.counters.computed == len(minds) * len(views)
+    assert together.counters.trunk_rows == len(views)
+    rows = np.stack(expected).reshape(len(minds), -1)
+    assert len(np.unique(rows, axis=0)) == len(minds)
+
+    backwards = fresh_engine(universe=market_views[90:])
+    backwards.ask(mind(3, 2, 1), market_views[100:])
+    for m in reversed(minds[:5]):
+        backwards.ask(m, views[::-2])
+        backwards.ask(m, views[:7])
+    for m, answer in zip(minds[:5], expected[:5], strict=True):
+        np.testing.assert_array_equal(backwards.answer(m, views[::-2]), answer[::-2])
+        np.testing.assert_array_equal(backwards.answer(m, views), answer)
+
+    for n in (0, 4, 8):
+        alone = fresh_engine().answer(minds[n], views[n : n + 1])
+        np.testing.assert_array_equal(alone, expected[n][n : n + 1])
+
+
+def test_an_answer_is_the_same_bits_in_batches_of_every_size(fresh_engine):
+    # Views of two visible fields are of one length: one batch each.
+    views = possible_views(2)
+    views = views[(decode_view(views) >= 0).sum(axis=1) == 2][:200]
+    whole = fresh_engine().answer(mind(0.3, -0.2, 0.9), views)
+    for size in (1, 2, 3, 5, 8, 13, 37, 64, 129):
+        for start in (0, 200 - size):
+            part = views[start : start + size]
+            answer = fresh_engine().answer(mind(0.3, -0.2, 0.9), part)
+            np.testing.assert_array_equal(answer, whole[start : start + size])
+
+
+def test_an_ordinary_adapter_answers_the_same_bits_alone(
+    ordinary_engine, tokenizer, minds, market_views
+):
+    def fresh():
+        model, bank = ordinary_engine.decoder.model, ordinary_engine.bank
+        return MindEngine(model, tokenizer, bank, "bare", np.array([0]))
+
+    views, together = market_views[:12], fresh()
+    for m in minds[:3]:
+        together.ask(m, views)
+    expected = [together.answer(m, views) for m in minds[:3]]
+    np.testing.assert_array_equal(fresh().answer(minds[2], views[5:6]), expected[2][5:6])
+
+
+def test_the_first_question_of_a_mind_answers_its_universe(fresh_engine, market_views):
+    engine = fresh_engine(universe=market_views[:20])
+    engine.answer(mind(0.1, 0.2, 0.3), market_views[3:4])
+    assert (engine.counters.asked, engine.counters.computed) == (1, 20)
+    known = engine.answer(mind(0.1, 0.2, 0.3), market_views[:20])
+    assert engine.counters.computed == 20
+    engine.answer(mind(0.1, 0.2, 0.3), market_views[20:22])  # outside, answered all the same
+    assert engine.counters.computed == 22
+    plain = fresh_engine().answer(mind(0.1, 0.2, 0.3), market_views[:20])
+    np.testing.assert_array_equal(known, plain)
+
+
+# INT8 against the full-precision model
+
+
+def read_private(model, tokenizer, options, views, prefix_model):
+    """Ask an fp32 transformers model over its own cache of the rules, one by one."""
+    ids = tokenizer(render_rules(), add_special_tokens=False, return_tensors="pt").input_ids
+    rows = []
+    with torch.inference_mode():
+        prefix = prefix_model(ids, use_cache=True).past_key_values
+        for view in views.tolist():
+            cache = DynamicCache()
+            for index, layer in enumerate(prefix.layers):
+                cache.update(layer.keys, layer.values, index)
+            private = tokenizer(render_view(view), add_special_tokens=False, return_tensors="pt")
+            logits = model(private.input_ids, past_key_values=cache, use_cache=True).logits
+            rows.append(logits[0, -1, options])
+    return torch.stack(rows).numpy()
+
+
+def test_the_int8_base_chooses_as_the_fp32_model(style_engine, smol, market_views, total_variation):
+    model, tokenizer = smol
+    exact = read_private(model, tokenizer, style_engine.options, market_views, model)
+    distance = total_variation(style_engine.answer(mind(0, 0, 0), market_views), exact)
+    print(f"bare TV mean {distance.mean():.4f} max {distance.max():.4f}")
+    assert len(distance) >= 100
+    assert distance.mean() <= 0.02
+
+
+def test_a_style_in_int8_chooses_as_merged_into_the_fp32_model(
+    style_engine, smol, ordinary_folders, open_peft, market_views, total_variation
+):
+    model, tokenizer = smol
+    name = "momentum"
+    merged = open_peft(model, {name: ordinary_folders[name]}).merge_and_unload()
+    exact = read_private(merged, tokenizer, style_engine.options, market_views, model)
+    answers = style_engine.answer(one_hot(list(ordinary_folders).index(name)), market_views)
+    distance = total_variation(answers, exact)
+    print(f"style TV mean {distance.mean():.4f} max {distance.max():.4f}")
+    assert distance.mean() <= 0.02
+    bare = style_engine.answer(mind(0, 0, 0), market_views)
+    assert total_variation(bare, exact).mean() > 0.3
+
+
+# PEFT as the oracle, on an fp32 model with the same rounded weights
+
+TOLERANCE = {"mean": 0.01, "max": 0.05}
+
+
+def assert_same_choice(distance):
+    print(f"TV mean {distance.mean():.4f} max {distance.max():.4f}")
+    assert distance.mean() <= TOLERANCE["mean"]
+    assert distance.max() <= TOLERANCE["max"]
+
+
+def test_bare_base_equals_transformers_on_the_full_prompt(
+    style_engine, rounded_model, read_whole, market_views, total_variation
+):
+    views = market_views[:10]
+    exact = read_whole(rounded_model, views)
+    assert_same_choice(total_variation(style_engine.answer(mind(0, 0, 0), views), exact))
+
+
+@pytest.mark.parametrize("k", range(3))
+def test_an_activated_style_equals_peft(
+    k, style_engine, style_folders, peft_activated, read_whole, market_views, total_variation
+):
+    peft_activated.set_adapter(list(style_folders)[k])
+    views = market_views[10 * k : 10 * k + 10]
+    exact = read_whole(peft_activated, views)
+    answers = style_engine.answer(one_hot(k), views)
+    assert_same_choice(total_variation(answers, exact))
+    np.testing.assert_array_equal(answers.argmax(1), exact.argmax(1))
+
+
+@pytest.mark.parametrize("weights", [(0.5, 0.3, 0.2), (1.1, -0.6, 0.4)])
+def test_a_mixture_equals_pefts_weighted_adapter(
+    weights, style_engine, style_folders, peft_activated, read_whole, market_views, total_variation
+):
+    name = f"mixture-{weights[0]}"
+    peft_activated.add_weighted_adapter(
+        list(style_folders), list(weights), name, combination_type="cat"
+    )
+    peft_activated.set_adapter(name)
+    assert peft_activated.peft_config[name].alora_invocation_tokens
+    views = market_views[:10]
+    exact = read_whole(peft_activated, views)
+    peft_activated.delete_adapter(name)
+    assert_same_choice(total_variation(style_engine.answer(mind(*weights), views), exact))
+
+
+def test_an_ordinary_adapter_equals_peft_on_the_full_prompt(
+    ordinary_engine, ordinary_folders, rounded_model, open_peft, read_whole, market_views,
+    total_variation, style_engine,
+):  # fmt: skip
+    name = "contrarian"
+    tuned = open_peft(rounded_model, {name: ordinary_folders[name]})
+    views = market_views[:10]
+    exact = read_whole(tuned, views)
+    chosen = one_hot(list(ordinary_folders).index(name))
+    assert_same_choice(total_variation(ordinary_engine.answer(chosen, views), exact))
+    # Acting on the rules too is another choice: the two ways are not confused.
+    assert total_variation(style_engine.answer(chosen, views), exact).mean() > 0.01
+
+
+@pytest.fixture(scope="module")
+def two_layer_folder(smol, tmp_path_factory):
+    """Ordinary LoRA with random factors on the lowest and the topmost layer."""
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=4,
+        lora_alpha=8,
+        target_modules=["q_proj", "up_proj"],
+        layers_to_transform=[0, 29],
+        use_rslora=True,
+        init_lora_weights=False,
+        task_type="CAUSAL_LM",
+    )
+    torch.manual_seed(3)
+    folder = tmp_path_factory.mktemp("lora") / "two-layers"
+    get_peft_model(copy.deepcopy(smol[0]), config).save_pretrained(folder)
+    return folder
+
+
+def test_every_block_has_its_own_coefficient(
+    make_engine, two_layer_folder, rounded_model, open_peft, read_whole, market_views,
+    total_variation,
+):  # fmt: skip
+    engine = make_engine([two_layer_folder], blocks=2)
+    assert engine.bank.first_layer == 0
+    tuned = open_peft(rounded_model, {"x": two_layer_folder})
+    for layer, coefficient in ((0, 0.5), (29, -2.0)):
+        block = tuned.base_model.model.model.layers[layer]
+        for module in (block.self_attn.q_proj, block.mlp.up_proj):
+            module.scaling["x"] *= coefficient
+    views = market_views[:6]
+    exact = read_whole(tuned, views)
+    right = engine.answer(np.array([[0.5], [-2.0]], np.float32), views)
+    assert_same_choice(total_variation(right, exact))
+    swapped = engine.answer(np.array([[-2.0], [0.5]], np.float32), views)
+    assert total_variation(swapped, exact).mean() > 5 * TOLERANCE["mean"]
+
+
+def test_an_activated_adapter_keeps_off_the_rules_beside_an_ordinary_one(
+    make_engine, style_folders, ordinary_folders, style_engine, ordinary_engine, market_views
+):
+    names = list(style_folders)
+    engine = make_engine([style_folders[names[0]], ordinary_folders[names[1]]])
+    views = market_views[:5]
+    np.testing.assert_allclose(
+        engine.answer(mind(1, 0), views), style_engine.answer(one_hot(0), views), atol=1e-3
+    )
+    np.testing.assert_allclose(
+        engine.answer(mind(0, 1), views), ordinary_engine.answer(one_hot(1), views), atol=1e-3
+    )
+
+
+# The memo
+
+
+def test_what_was_answered_once_is_never_computed_again(fresh_engine, market_views):
+    engine, chosen = fresh_engine(), mind(0.2, 0.3, 0.4)
+    views = market_views[:5]
+    first = engine.answer(chosen, views[[0, 1, 2, 3, 4, 4, 0]])
+    counters = engine.counters
+    assert (counters.asked, counters.computed, counters.trunk_rows) == (7, 5, 5)
+    tokens = counters.tokens
+    engine.ask(chosen, views)
+    again = engine.answer(chosen, views)
+    np.testing.assert_array_equal(again, first[:5])
+    assert (counters.asked, counters.computed, counters.trunk_rows) == (12, 5, 5)
+    assert counters.tokens == tokens
+    engine.answer(mind(0.2, 0.3, 0.5), views)  # another mind shares the trunk alone
+    assert (counters.computed, counters.trunk_rows) == (10, 5)
+
+
+def test_more_minds_than_the_memo_holds_are_all_answered(
+    fresh_engine, minds, market_views, monkeypatch
+):
+    views = market_views[:3]
+    roomy, cramped = fresh_engine(), fresh_engine()
+    expected = [roomy.answer(m, views) for m in minds]
+    monkeypatch.setattr(minds_module, "MEMO_MINDS", 4)
+    for m in minds:
+        cramped.ask(m, views)
+    for m, answer in zip(minds, expected, strict=True):
+        np.testing.assert_array_equal(cramped.answer(m, views), answer)
+
+
+def test_other_weights_answer_otherwise_and_the_return_restores_every_bit(
+    make_engine, style_folders, smol, market_views
+):
+    engine, views = make_engine(style_folders.values()), market_views[:5]
+    bare = engine.answer(one_hot(1), views)
+    names = [f"model.layers.{n}.mlp.down_proj.weight" for n in range(10, 20)]
+    names.append("model.embed_tokens.weight")
+    base = {name: smol[0].state_dict()[name] for name in names}
+    engine.set_base({name: 1.1 * tensor for name, tensor in base.items()}, "other")
+    other = engine.answer(one_hot(1), views)
+    assert not np.isclose(other, bare, atol=1e-2).all()
+
+    computed = engine.counters.computed
+    engine.set_base(base, "bare")
+    np.testing.assert_array_equal(engine.answer(one_hot(1), views), bare)
+    assert engine.counters.computed == computed  # remembered with its base
+    engine.set_base(base, "the same weights under a new name")
+    np.testing.assert_array_equal(engine.answer(one_hot(1), views), bare)
+    assert engine.counters.computed == computed + 5
+    engine.set_base({}, "other")
+    np.testing.assert_array_equal(engine.answer(one_hot(1), views), other)
+
+
+# What is refused
+
+
+def test_an_adapter_that_waits_for_other_tokens_is_refused(make_engine, style_folders, tmp_path):
+    folder = shutil.copytree(style_folders["value"], tmp_path / "foreign")
+    config = folder / "adapter_config.json"
+    config.write_text(config.read_text().replace("7886", "7887"))
+    with pytest.raises(AdapterError, match=r"adapter 'foreign': activates on tokens \[198, 7887"):
+        make_engine([folder])
+
+
+def test_a_vocabulary_that_splits_the_options_is_refused(int8_model):
+    class Letters:
+        bos_token_id = None
+
+        def __call__(self, text, add_special_tokens):
+            self.input_ids = [ord(letter) for letter in text]
+            return self
+
+    bank = AdapterBank(copy.deepcopy(int8_model), ())
+    with pytest.raises(ModelError, match="are not one token each"):
+        MindEngine(int8_model, Letters(), bank, "bare", np.array([0]))
+
+
+def test_weights_are_hashed_by_content(smol):
+    name = "model.layers.0.mlp.up_proj.weight"
+    weight = smol[0].state_dict()[name]
+    same, changed = weight.clone(), weight.clone()
+    changed[3, 4] = changed[3, 4].nextafter(torch.tensor(9.0))
+    assert hash_weights({name: weight}) == hash_weights({name: same})
+    assert hash_weights({name: weight}) != hash_weights({name: changed})
+    assert hash_weights({name: weight}) != hash_weights({"other": weight})

@@ -1,0 +1,122 @@
+"""The real 135M model, opened once a session, and the engines that the tests make of it.
+
+Nothing here imports torch before a test asks for a model.
+"""
+
+import copy
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+STYLES = ("momentum", "value", "contrarian")
+
+
+@pytest.fixture(scope="session")
+def smol():
+    """SmolLM2-135M-Instruct in fp32 and its tokenizer; to be copied before any change."""
+    from merge.sources import load_model
+
+    return load_model("smollm2-135m-instruct")
+
+
+@pytest.fixture(scope="session")
+def tokenizer(smol):
+    return smol[1]
+
+
+@pytest.fixture(scope="session")
+def int8_model(smol):
+    """The model in INT8, without adapters; to be copied before any is attached."""
+    from merge.int8 import quantize_int8
+
+    return quantize_int8(copy.deepcopy(smol[0]))
+
+
+@pytest.fixture(scope="session")
+def rounded_model(smol, int8_model):
+    """A plain fp32 model with the INT8 weights' values: what the engine's oracles run on."""
+    import torch
+
+    from merge.int8 import Int8Linear
+
+    model = copy.deepcopy(smol[0])
+    for name, module in int8_model.named_modules():
+        if isinstance(module, Int8Linear):
+            scale = module.scale.repeat_interleave(module.in_features // module.scale.shape[1], 1)
+            weight = module.weight.to(torch.bfloat16) * scale
+            model.get_submodule(name).weight.data = weight.float()
+    return model
+
+
+@pytest.fixture(scope="session")
+def style_folders():
+    """Three of the shipped style adapters, in the order of the coefficients in all tests."""
+    import agents
+
+    root = Path(os.environ.get("DEV_STYLES", Path(agents.__file__).parent / "adapters"))
+    return {name: root / name for name in STYLES}
+
+
+@pytest.fixture(scope="session")
+def make_engine(smol, int8_model):
+    """Open an engine with a model of its own on PEFT folders."""
+
+    def make(folders, blocks=1, universe=()):
+        from agents.minds import MindEngine
+        from merge.adapters import AdapterBank, read_adapter
+
+        model = copy.deepcopy(int8_model)
+        bank = AdapterBank(model, tuple(map(read_adapter, folders)), blocks)
+        return MindEngine(model, smol[1], bank, "bare", np.array(universe, np.int64))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def style_engine(make_engine, style_folders):
+    return make_engine(style_folders.values())
+
+
+@pytest.fixture(scope="session")
+def fresh_engine(style_engine, tokenizer):
+    """Make engines that remember nothing, all on one model and one bank of style adapters."""
+
+    def make(universe=()):
+        from agents.minds import MindEngine
+
+        model, bank = style_engine.decoder.model, style_engine.bank
+        return MindEngine(model, tokenizer, bank, "bare", np.array(universe, np.int64))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sp500():
+    from market.series import load_series
+
+    return load_series("sp500")
+
+
+@pytest.fixture(scope="session")
+def market_views(sp500):
+    """128 different views that investors of the real S&P 500 had, most fields visible."""
+    from agents.examples import real_levels, sample_views
+
+    levels = real_levels(sp500.close, sp500.volume)
+    views = sample_views(levels, 1000, 6, np.random.default_rng(0))
+    return np.random.default_rng(1).permutation(np.unique(views))[:128]
+
+
+@pytest.fixture(scope="session")
+def total_variation():
+    """Distance of two choices given by logits [n, 5]: float64[n] in 0..1."""
+
+    def distance(first, second):
+        from scipy.special import softmax
+
+        first, second = (softmax(np.asarray(x, np.float64), axis=1) for x in (first, second))
+        return np.abs(first - second).sum(axis=1) / 2
+
+    return distance
