@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench notebooks styles clean
+.PHONY: help demo test check bench styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -30,9 +30,6 @@ check: $(READY) ## style and types
 
 bench: $(READY) ## decisions per second against one full prompt per agent, in one run
 	$(BIN)/python -m experiments.benchmarks
-
-notebooks: $(READY) ## run every notebook at a small size
-	EVOBOURSE_SMALL=1 $(BIN)/python -m pytest tests/test_notebooks.py
 
 styles: $(READY) ## train the shipped adapters anew (about half an hour)
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters

@@ -168,7 +168,9 @@ class MindEngine:
         with self.bank.mixed(torch.from_numpy(mind[None]).to(hidden.device)):
             hidden, _ = self.decoder.run(hidden, first, depth, self._opening(mind))
         answers = self._answers(mind.tobytes())
-        answers.logits[views] = self.decoder.option_logits(hidden[:, -1], self.options).cpu().numpy()
+        answers.logits[views] = (
+            self.decoder.option_logits(hidden[:, -1], self.options).cpu().numpy()
+        )
         answers.known[views] = True
         self.counters.computed += len(views)
         self.counters.tokens += hidden.shape[0] * hidden.shape[1]

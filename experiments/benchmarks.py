@@ -96,7 +96,9 @@ def peer_decisions_per_second(model: Any, tokenizer: Any, views: NDArray[np.int6
     return PEER_DECISIONS / seconds
 
 
-def total_variation(model: Any, bases: MergedBases, views: NDArray[np.int64]) -> tuple[float, float]:
+def total_variation(
+    model: Any, bases: MergedBases, views: NDArray[np.int64]
+) -> tuple[float, float]:
     """Compare the bare INT8 base's option distribution with fp32: mean and worst over views."""
     engine, decoder = bases.serve(None), Decoder(model)
     bare = np.zeros((bases.engine.bank.blocks, len(bases.engine.bank.adapters)), np.float32)

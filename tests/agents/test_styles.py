@@ -28,10 +28,11 @@ def test_signs_are_centred_and_zero_where_masked():
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_every_view_has_a_label_in_range_and_every_label_occurs(style):
+def test_every_view_has_a_label_and_every_label_occurs(style):
     labels = teach(style, ALL)
     assert labels.dtype == np.int64
-    assert sorted(set(labels.tolist())) == [0, 1, 2, 3, 4]
+    strongest = 3 if style == "risk-averse" else 4  # who fears never buys strongly
+    assert sorted(set(labels.tolist())) == list(range(strongest + 1))
 
 
 @pytest.mark.parametrize("style", [s for s in STYLES if s != "risk-averse"])

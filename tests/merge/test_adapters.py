@@ -129,13 +129,13 @@ def test_ranks_that_differ_are_refused(folder):
         (
             (24, "self_attn.q_proj"),
             (torch.ones(2, 64), torch.ones(576, 2)),
-            "adapter 'foreign': layer 24 self_attn.q_proj maps 64 to 576, the base maps 576 to 576; "
-            "the adapter was trained on another model",
+            "adapter 'foreign': layer 24 self_attn.q_proj maps 64 to 576, "
+            "the base maps 576 to 576; the adapter was trained on another model",
         ),
         (
             (24, "self_attn.v_proj"),
             (torch.ones(2, 576), torch.ones(576, 2)),
-            "adapter 'foreign': layer 24 self_attn.v_proj maps 576 to 576, the base maps 576 to 192",
+            "layer 24 self_attn.v_proj maps 576 to 576, the base maps 576 to 192",
         ),
         (
             (24, "self_attn.c_attn"),
@@ -187,8 +187,10 @@ def test_a_mixture_ends_with_its_block(model, style_folders):
     bank = AdapterBank(model, (read_adapter(style_folders["value"]),), blocks=3)
     assert bank.first_layer == 24
     assert [site.block for site in bank.sites] == [b for b in range(3) for _ in range(8)]
-    with pytest.raises(ZeroDivisionError), bank.mixed(torch.ones(2, 3, 1)):
+    with bank.mixed(torch.ones(2, 3, 1)):
         assert all(site.row_scale is not None for site in bank.sites)
+    assert all(site.row_scale is None for site in bank.sites)
+    with pytest.raises(ZeroDivisionError), bank.mixed(torch.ones(2, 3, 1)):
         raise ZeroDivisionError
     assert all(site.row_scale is None for site in bank.sites)
 

@@ -1,0 +1,201 @@
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from agents.crowd import START_PRICE_TICKS, PersonaCrowd, draw_tendency, history_ticks
+from agents.observation import FIELD_NAMES, decode_view, possible_views
+from agents.stand_ins import RandomMinds, TeacherMinds
+from agents.styles import STYLES
+
+CAST = tuple(map(tuple, np.eye(len(STYLES)).tolist()))
+DIFFERENT = ((0.9, 0.1, 0.0), (0.2, 0.7, -0.3), (0.0, 0.0, 1.2))
+
+
+@pytest.fixture
+def teachers():
+    return TeacherMinds(STYLES)
+
+
+def digests(tapes):
+    return [tape.digest() for tape in tapes]
+
+
+def shown_fields(tape, n_agents=80):
+    """Which fields each agent saw on each day: bool[days, agents, F]."""
+    levels = decode_view(tape.decisions["view"].to_numpy())
+    return (levels >= 0).reshape(len(tape), n_agents, len(FIELD_NAMES))
+
+
+# Same seed, same bytes
+
+
+def test_one_seed_makes_one_tape(population, teachers, trade):
+    society = population(CAST)
+    (first,), (again,), (other,) = (trade([(society, seed)], teachers) for seed in (1, 1, 2))
+    assert first.digest() == again.digest()
+    assert first.digest() != other.digest()
+    assert first.volume.sum() > 0
+    assert len(set(first.close_ticks)) > 5
+
+
+def test_a_tape_does_not_depend_on_the_markets_beside_it(population, trade):
+    parts = [
+        (population(CAST), 1),
+        (population(CAST[::-1], momentary_mask=0.5, attention=5), 2),
+        (population(CAST[:2], {"trend": 1.0}, switching=0.3), 1),
+    ]
+    together = digests(trade(parts, TeacherMinds(STYLES)))
+    backwards = digests(trade(parts[::-1], TeacherMinds(STYLES)))[::-1]
+    alone = [trade([part], TeacherMinds(STYLES))[0].digest() for part in parts]
+    assert together == backwards == alone
+    assert len(set(together)) == 3
+
+
+def test_real_minds_make_the_same_tape_alone_and_beside_another(population, fresh_engine, trade):
+    parts = [
+        (population(DIFFERENT, attention=2), 1),
+        (population(DIFFERENT[:2], attention=2, momentary_mask=0.4), 2),
+    ]
+    together = trade(parts, fresh_engine(possible_views(1)), n_agents=60, days=30)
+    for part, tape in zip(parts, together, strict=True):
+        engine = fresh_engine()  # computes what is asked alone: other batches, same bits
+        (alone,) = trade([part], engine, n_agents=60, days=30)
+        assert alone.digest() == tape.digest()
+        assert engine.counters.computed < engine.counters.asked == 60 * 30
+        assert tape.volume.sum() > 0
+
+
+# What the market holds is conserved
+
+
+@pytest.mark.parametrize("minds", [RandomMinds(), TeacherMinds(STYLES)])
+def test_cash_and_shares_are_conserved(population, minds, trade, offsets):
+    society = population(CAST, wealth_tail=1.2)
+    (tape,) = trade([(society, 3)], minds)
+    crowd_rng = np.random.default_rng(3).spawn(1)[0]
+    before = PersonaCrowd(society, minds, offsets, 80, crowd_rng).accounts()
+    after = tape.accounts
+    assert after.fees_cents > 0
+    assert after.cash_cents.sum() + after.fees_cents == before.cash_cents.sum()
+    assert after.shares.sum() == before.shares.sum()
+    assert (after.cash_cents >= 0).all()
+    assert (after.shares >= 0).all()
+    assert (before.cash_cents == before.shares * START_PRICE_TICKS).all()
+
+
+# Information asymmetry
+
+
+@pytest.mark.parametrize("field", FIELD_NAMES)
+def test_nobody_sees_a_field_that_is_always_masked(field, population, teachers, trade):
+    society = population(CAST, {field: 1.0}, attention=6, momentary_mask=0.0)
+    (tape,) = trade([(society, 1)], teachers, days=5)
+    seen = shown_fields(tape)
+    at = FIELD_NAMES.index(field)
+    assert not seen[..., at].any()
+    assert seen[..., np.arange(len(FIELD_NAMES)) != at].any(axis=(0, 1)).all()
+
+
+@pytest.mark.parametrize("attention", [1, 3, 6])
+def test_attention_bounds_what_an_agent_ever_sees(attention, population, teachers, trade):
+    society = population(CAST, attention=attention, momentary_mask=0.3, switching=0.5)
+    (tape,) = trade([(society, 1)], teachers)
+    ever = shown_fields(tape).any(axis=0)
+    assert (ever.sum(axis=1) <= attention).all()
+    assert ever.sum(axis=1).max() == attention
+    assert np.isin(tape.decisions["view"], possible_views(attention)).all()
+
+
+def test_without_momentary_masks_an_agent_sees_the_same_fields_every_day(
+    population, teachers, trade
+):
+    (tape,) = trade([(population(CAST, momentary_mask=0.0), 1)], teachers)
+    seen = shown_fields(tape)
+    assert (seen == seen[0]).all()
+    assert (seen[0] != seen[0, 0]).any()
+
+
+def test_a_momentary_mask_only_takes_away(population, teachers, trade):
+    always, sometimes = (
+        shown_fields(trade([(population(CAST, momentary_mask=p), 1)], teachers)[0])
+        for p in (0.0, 0.5)
+    )
+    assert not (sometimes & ~always[0]).any()
+    assert 0.4 < sometimes.sum() / always.sum() < 0.6
+
+
+def test_who_sees_nothing_is_asked_about_nothing(population, teachers, trade):
+    society = population(CAST, dict.fromkeys(FIELD_NAMES, 1.0))
+    (tape,) = trade([(society, 1)], teachers, days=3)
+    assert (tape.decisions["view"] == 0).all()
+
+
+# Orders
+
+
+def test_without_activity_nobody_orders(population, teachers, trade):
+    (tape,) = trade([(population(CAST, activity=0.0), 1)], teachers, days=5)
+    assert tape.orders is None or len(tape.orders) == 0
+    assert tape.volume.sum() == 0
+    assert (tape.close_ticks == START_PRICE_TICKS).all()
+
+
+def test_without_dispersion_orders_follow_tendencies(population, teachers, trade):
+    society = population(CAST, dispersion=0.0, activity=1.0)
+    (tape,) = trade([(society, 1)], teachers, days=5)
+    decided = tape.decisions.set_index(["day", "agent"])["tendency"]
+    orders = tape.orders.set_index(["day", "agent"])
+    assert (np.sign(decided[orders.index]) == orders["side"]).all()
+    assert len(orders) == (decided != 0).sum()
+
+
+def test_shares_are_kept_to_within_one_agent_while_nobody_switches(population, teachers, trade):
+    society = population(CAST, switching=0.0)
+    (tape,) = trade([(society, 1)], teachers, days=3)
+    persona = tape.decisions["persona"].to_numpy().reshape(3, 80)
+    assert (persona == persona[0]).all()
+    share = np.arange(1, 8) / 28
+    assert (np.abs(np.bincount(persona[0]) - 80 * share) <= 1).all()
+
+
+def test_conformity_makes_camps_larger(population, trade):
+    society = population(CAST, switching=0.5, conformity=8.0, performance=0.0)
+    (tape,) = trade([(society, 1)], RandomMinds(), days=20)
+    persona = tape.decisions["persona"].to_numpy().reshape(20, 80)
+    largest = [np.bincount(row).max() / 80 for row in persona]
+    assert largest[0] <= 0.3
+    assert largest[-1] > 0.6
+
+
+# Draws
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 4.0])
+def test_tendencies_are_drawn_as_often_as_the_softmax_says(scale):
+    logits = scale * np.random.default_rng(0).normal(size=5)
+    n = 10_000
+    drawn = draw_tendency(np.tile(logits, (n, 1)), (np.arange(n) + 0.5) / n)
+    count = np.bincount(drawn + 2, minlength=5)
+    assert np.abs(count - n * softmax(logits)).max() <= 1
+
+
+def test_extreme_logits_are_certain():
+    logits = np.array([[0.0, 0, 0, 0, 1e4], [1e4, 0, 0, 0, 0], [-1e4, -1e4, 0, -1e4, -1e4]])
+    for uniform in (0.0, 0.5, np.nextafter(1.0, 0)):
+        assert draw_tendency(logits, np.full(3, uniform)).tolist() == [2, -2, 0]
+
+
+# History
+
+
+def test_a_history_knows_no_scale(sp500):
+    closes = sp500.close[:500]
+    ticks = history_ticks(closes)
+    assert ticks[-1] == START_PRICE_TICKS
+    np.testing.assert_array_equal(history_ticks(1024 * closes), ticks)
+    assert np.abs(history_ticks(0.37 * closes) - ticks).max() <= 1
+    np.testing.assert_allclose(ticks / ticks[-1], closes / closes[-1], atol=1e-4)
+
+
+def test_a_history_of_pennies_stays_above_zero():
+    assert history_ticks(np.array([1e-9, 1.0])).tolist() == [1, START_PRICE_TICKS]

@@ -1,0 +1,67 @@
+"""The house's arrows: which of our packages may import which, and what stays unloaded."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {
+    "market": set(),
+    "merge": set(),
+    "fitness": {"market"},
+    "agents": {"market", "merge"},
+    "evolve": {"market", "merge", "fitness", "agents"},
+    "experiments": {"market", "merge", "fitness", "agents", "evolve"},
+}
+OURS = {*MAY_IMPORT, "tests", "notebooks"}
+MODULES = [file for package in MAY_IMPORT for file in sorted((ROOT / package).rglob("*.py"))]
+TORCH_FREE = ("market", "fitness", "evolve")
+
+
+def imports_of(file):
+    """Name the top-level packages that a file imports anywhere, and its line of each."""
+    found = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found += [(alias.name.partition(".")[0], node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            package = file.relative_to(ROOT).parts[0] if node.level else node.module
+            found.append((package.partition(".")[0], node.lineno))
+    return found
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_imports_run_one_way(file):
+    package = file.relative_to(ROOT).parts[0]
+    allowed = MAY_IMPORT[package] | {package}
+    against = [(name, line) for name, line in imports_of(file) if name in OURS - allowed]
+    assert against == [], f"{package} may import {sorted(allowed)} alone"
+    if package in TORCH_FREE:
+        assert "torch" not in {name for name, _ in imports_of(file)}
+
+
+def test_every_package_of_the_house_is_walked():
+    assert {file.relative_to(ROOT).parts[0] for file in MODULES} == set(MAY_IMPORT)
+    assert {"torch", "numpy"} <= {name for name, _ in imports_of(ROOT / "agents" / "minds.py")}
+
+
+@pytest.mark.parametrize(
+    ("statement", "unloaded"),
+    [
+        (
+            "import market, fitness, evolve, evolve.genome, evolve.search, evolve.lineage, "
+            "evolve.loop",
+            ["torch", "transformers"],
+        ),
+        ("import experiments.cli", ["torch", "transformers", "matplotlib", "mlflow"]),
+    ],
+)
+def test_importing_does_not_load(statement, unloaded):
+    script = f"{statement}\nimport sys\nprint([m for m in {unloaded} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
