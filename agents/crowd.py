@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from agents.observation import (
     FIELD_NAMES,
+    FIELDS,
     HISTORY_DAYS,
-    OPTIONS,
-    encode_view,
+    VIEWS,
+    encode_public,
+    possible_views,
     price_values,
     to_levels,
 )
@@ -26,7 +28,7 @@ from market.exchange import DayOutcome, MarketView, Orders
 START_PRICE_TICKS = 10_000
 LONG_RUN_DAYS = 750
 PERFORMANCE_MEMORY = 0.95
-_CROWD, _NEWS = FIELD_NAMES.index("crowd"), FIELD_NAMES.index("news")
+_NEWS = FIELD_NAMES.index("news")
 
 
 def history_ticks(closes: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -86,7 +88,10 @@ class PersonaCrowd:
         self._variance = 0.0
         self._long_run = 0.0
         self._reference = 0
-        self._day: dict[str, NDArray[np.int64]] = {}
+        self._possible = possible_views(society.attention)
+        self._row_of = np.full(VIEWS, -1)
+        self._row_of[self._possible] = np.arange(len(self._possible))
+        self._choices: NDArray[np.float64] | None = None
 
     def accounts(self) -> Accounts:
         """Endow the agents: wealth times 100 shares, and as much in cash at the start price."""
@@ -94,7 +99,11 @@ class PersonaCrowd:
         return Accounts(shares * START_PRICE_TICKS, shares)
 
     def observe(self, view: MarketView) -> None:
-        """See the market, each agent through its masks, and queue the questions."""
+        """See the market, each agent through its masks; on the first day, queue the questions.
+
+        Every view that an agent of a persona can meet is asked at once: a few hundred questions
+        a mind, whatever the number of agents and days.
+        """
         closes = view.close_ticks
         log_path = np.log(closes[-HISTORY_DAYS:])
         self._follow_volatility(closes, log_path)
@@ -102,44 +111,38 @@ class PersonaCrowd:
         traded = view.buy_quantity + view.sell_quantity
         crowd = (view.buy_quantity - view.sell_quantity) / max(traded, 1)
         society, rng, n = self.population.society, self._rng, self.n_agents
-        news = rng.standard_normal()
-        misread = society.news_noise
+        news, misread = rng.standard_normal(), society.news_noise
         heard = (news + misread * rng.standard_normal(n)) / np.hypot(1.0, misread)
-        values = np.empty((n, len(FIELD_NAMES)))
-        values[:, :_CROWD] = price_values(log_path)
-        values[:, _CROWD] = crowd
-        values[:, _NEWS] = heard
+        public = to_levels(np.array([*price_values(log_path), crowd, 0.0]))
         missed = rng.random((n, len(FIELD_NAMES))) < society.momentary_mask
-        views = encode_view(to_levels(values), self._can_see & ~missed)
+        visible = self._can_see & ~missed
+        levels = np.searchsorted(FIELDS[_NEWS].edges, heard, side="right")
+        self._views = encode_public(public, visible, _NEWS, levels)
         self._reconsider(rng.random((2, n)))
-        self._groups = [np.flatnonzero(self._persona == p) for p in range(len(self._mixtures))]
-        self._views = views
-        for mind, members in zip(self._mixtures, self._groups, strict=True):
-            if members.size:
-                self._minds.ask(mind, views[members])
+        if self._choices is None:
+            for mind in self._mixtures:
+                self._minds.ask(mind, self._possible)
 
     def orders(self) -> Orders:
         """Draw tendencies from the minds' answers and turn them into limit orders."""
+        if self._choices is None:
+            self._choices = self._read_choices()
         society, rng, n = self.population.society, self._rng, self.n_agents
-        logits = np.zeros((n, len(OPTIONS)))
-        for mind, members in zip(self._mixtures, self._groups, strict=True):
-            if members.size:
-                logits[members] = self._minds.answer(mind, self._views[members])
         uniform = rng.random((3, n))
-        tendency = draw_tendency(logits / self._temperature[self._persona, None], uniform[0])
+        cumulative = self._choices[self._persona, self._row_of[self._views]]
+        tendency = draw_tendency(cumulative, uniform[0])
         spread = self._offsets.draw(uniform[1], rng.standard_normal(n))
         self._tendency = tendency
-        self._day = {"agent": np.arange(n), "persona": self._persona.copy()}
-        self._day |= {"view": self._views, "tendency": tendency}
         lean = society.aggressiveness * tendency + society.dispersion * spread
         sends = np.flatnonzero((lean != 0) & (uniform[2] < society.activity))
         side, offset = np.sign(lean[sends]), self._offset_unit() * lean[sends]
         price = np.maximum(np.rint(self._reference * np.exp(offset)), 1)
-        quantity = np.maximum(
-            np.rint(100 * ORDER_FRACTION * self.wealth[sends] * (1 + np.abs(tendency[sends]))), 1
-        )
+        size = 100 * ORDER_FRACTION * self.wealth[sends] * (1 + np.abs(tendency[sends]))
         return Orders(
-            sends, side.astype(np.int8), price.astype(np.int64), quantity.astype(np.int64)
+            sends,
+            side.astype(np.int8),
+            price.astype(np.int64),
+            np.maximum(np.rint(size), 1).astype(np.int64),
         )
 
     def settled(self, outcome: DayOutcome) -> None:
@@ -153,7 +156,29 @@ class PersonaCrowd:
 
     def decisions(self) -> dict[str, NDArray[np.int64]]:
         """Return the day's agent, persona, view and tendency (-2..2), int64[n] each."""
-        return self._day
+        return {
+            "agent": np.arange(self.n_agents),
+            "persona": self._persona.copy(),
+            "view": self._views,
+            "tendency": self._tendency,
+        }
+
+    def _read_choices(self) -> NDArray[np.float64]:
+        """Cumulate each persona's softmax over the options: float64[P, possible views, 5].
+
+        A mind that sees nothing should lean neither way: the antisymmetric part of its logits
+        for the empty view (a content-free prompt) is subtracted from all its answers. What it
+        then prefers, to hold or to act, stays its own.
+        """
+        answers = np.array(
+            [self._minds.answer(mind, self._possible) for mind in self._mixtures], np.float64
+        )
+        blind = answers[:, :1]  # possible_views lists the empty view first
+        unbiased = answers - (blind - blind[:, :, ::-1]) / 2
+        scaled = unbiased / self._temperature[:, None, None]
+        weights = np.exp(scaled - scaled.max(axis=2, keepdims=True))
+        cumulative = np.cumsum(weights, axis=2)
+        return np.asarray(cumulative / cumulative[:, :, -1:])
 
     def _assign(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
         edges = np.cumsum(self._share)[:-1]
@@ -193,8 +218,8 @@ class PersonaCrowd:
         self._persona[moving] = np.searchsorted(edges, uniform[1, moving], side="right")
 
 
-def draw_tendency(logits: NDArray[np.float64], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Draw from the softmax of logits float64[n, 5] by inversion: int64[n] in -2..2."""
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    cumulative = np.cumsum(weights, axis=1)
-    return (uniform[:, None] * cumulative[:, -1:] >= cumulative[:, :-1]).sum(axis=1) - 2
+def draw_tendency(
+    cumulative: NDArray[np.float64], uniform: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Draw by inversion from cumulative probabilities float64[n, 5]: int64[n] in -2..2."""
+    return np.asarray((uniform[:, None] >= cumulative[:, :-1]).sum(axis=1) - 2)

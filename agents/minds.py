@@ -55,8 +55,7 @@ class MindEngine:
 
     The shared rules are computed once per base and the invocation tokens once per mind; the
     layers below the lowest adapted one run once per view for all minds (the trunk), the layers
-    above once per question. A small batch costs nearly as much as a large one, so the first
-    question of a mind answers every view that it can meet.
+    above once per question.
 
     Parameters
     ----------
@@ -66,9 +65,6 @@ class MindEngine:
         Adapters attached to that model.
     base_hash
         Content hash of the base's weights.
-    universe
-        int64[n], the views that agents can meet, see `agents.observation.possible_views`;
-        others are answered too, each when it is asked.
 
     Raises
     ------
@@ -84,9 +80,7 @@ class MindEngine:
         tokenizer: PreTrainedTokenizerBase,
         bank: AdapterBank,
         base_hash: str,
-        universe: NDArray[np.int64],
     ):
-        self.universe = universe
         self.decoder = Decoder(model)
         self.bank = bank
         self.counters = EngineCounters()
@@ -140,9 +134,6 @@ class MindEngine:
         for key, (mind, asked) in self._queue.items():
             known = self._answers(key).known
             views = np.unique(np.concatenate(asked))
-            if known[views].all():
-                continue
-            views = np.union1d(views, self.universe)
             for view in views[~known[views]].tolist():
                 length = len(self._tokens(view))
                 batches.setdefault((key, length), (mind, []))[1].append(view)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.minds import MindEngine, hash_weights
-from agents.observation import possible_views
 from merge.adapters import AdapterBank, read_adapter
 from merge.errors import AdapterError
 from merge.int8 import quantize_int8
@@ -70,7 +69,6 @@ def open_bases(
     adapters: Sequence[Path],
     sources: Sequence[Path],
     blocks: int = 1,
-    attention: int = 3,
     device: str = "cpu",
 ) -> MergedBases:
     """Load a base, its style adapters and the sources of its recipes.
@@ -85,8 +83,6 @@ def open_bases(
         Folders of source models; the folder's name is the source's.
     blocks
         Layer blocks with coefficients of their own.
-    attention
-        Most fields that an agent sees, which bounds the views that can be asked.
     device
         Torch device.
 
@@ -104,7 +100,7 @@ def open_bases(
     loaded = {folder.name: load_source(folder.name, folder, state) for folder in sources}
     base_hash = hash_weights(state)
     bank = AdapterBank(quantize_int8(model).to(device), read, blocks)
-    engine = MindEngine(model, tokenizer, bank, base_hash, possible_views(attention))
+    engine = MindEngine(model, tokenizer, bank, base_hash)
     hashes = {folder.name: _hash_folder(folder) for folder in sources}
     return MergedBases(engine, state, base_hash, loaded, hashes)
 

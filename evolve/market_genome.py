@@ -21,16 +21,16 @@ FAST_SEGMENTS = ("society",)
 # tendencies within these bounds make far too calm a market (docs/decisions/004).
 _SOCIETY = (
     Gene("momentary_mask", 0.0, 0.6, 0.1),
-    Gene("news_noise", 0.1, 3.0, 1.0, "log"),
+    Gene("news_noise", 0.1, 3.0, 0.5, "log"),
     Gene("activity", 0.6, 1.0, 0.8),
-    Gene("aggressiveness", 0.1, 1.0, 0.4, "log"),
+    Gene("aggressiveness", 0.1, 2.5, 0.6, "log"),
     Gene("dispersion", 0.1, 1.0, 0.5, "log"),
     Gene("volatility_memory_days", 2.0, 60.0, 10.0, "log"),
     Gene("volatility_weight", 0.0, 1.2, 0.5),
     Gene("wealth_tail", 2.5, 6.0, 3.5),
-    Gene("switching", 0.002, 0.3, 0.02, "log"),
-    Gene("conformity", 0.0, 4.0, 1.0),
-    Gene("performance", -1.0, 4.0, 0.5),
+    Gene("switching", 0.001, 0.3, 0.01, "log"),
+    Gene("conformity", 0.0, 4.0, 0.5),
+    Gene("performance", -2.0, 4.0, 0.0),
 )
 
 

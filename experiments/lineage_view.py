@@ -23,7 +23,9 @@ from rich.text import Text
 
 from evolve.errors import EvolveError
 from evolve.lineage import Candidate
-from fitness.plots import INK, MUTED, SIMULATED
+from fitness.distance import Target
+from fitness.moments import MOMENT_NAMES
+from fitness.plots import INK, MUTED, SIMULATED, plot_moments
 
 SHOWN_GENES = 12
 FIGURE_INCHES = (12.0, 6.5)
@@ -257,3 +259,15 @@ def _draw_ancestry(ax: Axes, line: Ancestry, places: Mapping[str, tuple[float, f
 def _key(style: str, colour: str, label: str) -> Line2D:
     [line] = Axes(Figure(), (0, 0, 1, 1)).plot([], [], style, color=colour, label=label)
     return line
+
+
+def draw_candidate(candidate: Candidate, target: Target) -> Figure | None:
+    """Draw how far a candidate's mean moments are from the real ones; None if it failed."""
+    if candidate.score is None:
+        return None
+    figure = Figure(figsize=(7.0, 4.0), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    row = np.array([[candidate.parts[name] for name in MOMENT_NAMES]])
+    plot_moments(target, {candidate.id: row}, axes)
+    axes.set_title(f"J/J95 {candidate.score:.2f} on {target.split} windows")
+    return figure

@@ -29,8 +29,7 @@ def open_bundle(folder: Path) -> tuple[Bundle, MergedBases]:
         The bundle is malformed, or its base is not the one that it was exported with.
     """
     bundle = load_bundle(folder)
-    attention = bundle.population.society.attention
-    bases = open_bases(bundle.base, bundle.adapters, bundle.sources, bundle.blocks, attention)
+    bases = open_bases(bundle.base, bundle.adapters, bundle.sources, bundle.blocks)
     if bases.base_hash != bundle.base_hash:
         raise RunError(
             f"bundle {folder}: base {bundle.base!r} has other weights than at the export; "

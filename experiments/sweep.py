@@ -33,6 +33,7 @@ from evolve.search import CrossSearch
 from evolve.stage import play
 from evolve.tracking import MlflowObserver
 from experiments.config import ExperimentConfig, load_config
+from experiments.lineage_view import draw_candidate
 from experiments.report import ReportData, save_report
 from experiments.scoreboard import Verdict, choose_champion, judge_champion
 from experiments.workshop import Workshop, build_workshop
@@ -135,6 +136,7 @@ def run_sweep(
         tracking_uri=config.mlflow_uri,
         run_name=config.name,
         params={"base": config.minds.base, "seed": config.seed, "series": config.series},
+        figure=lambda candidate: draw_candidate(candidate, evaluator.target),
     )
     try:
         candidates = evolve(
@@ -146,7 +148,9 @@ def run_sweep(
             config.seed,
             (screen(search, evaluator), tracker),
         )
-        candidates.append(_last_mean(workshop, evaluator, run_folder))
+        last, found = _last_mean(workshop, evaluator, run_folder)
+        tracker.on_generation(last.generation, [last], found)
+        candidates.append(last)
         champion = _champion(workshop, bases, candidates, run_folder, say)
         say(f"champion {champion.id}; reading the held-out windows, once")
         verdict = judge_champion(workshop, bases, champion, run_folder)
@@ -159,7 +163,9 @@ def run_sweep(
     return Outcome(run_folder, champion.id, verdict, tracker.tracking_uri, trouble)
 
 
-def _last_mean(workshop: Workshop, evaluator: MarketEvaluator, run_folder: Path) -> Candidate:
+def _last_mean(
+    workshop: Workshop, evaluator: MarketEvaluator, run_folder: Path
+) -> tuple[Candidate, CrossSearch]:
     """Score the search's final mean, a generation of its own: the least lucky of all proposals."""
     state = checkpoint.load(run_folder / CHECKPOINT_FOLDER)
     generation = state["generation"]
@@ -182,7 +188,7 @@ def _last_mean(workshop: Workshop, evaluator: MarketEvaluator, run_folder: Path)
     lineage = Lineage(run_folder / LINEAGE_FILE)
     lineage.truncate_to(generation)
     lineage.append([candidate])
-    return candidate
+    return candidate, state["search"]
 
 
 def _champion(
@@ -261,8 +267,8 @@ def _card(config: ExperimentConfig, champion: Candidate, rows: Sequence[dict[str
         "|---|---|---|---|",
     ]
     lines += [
-        f"| {r['name']} | {r['split']} | {r['score']:.2f} | {r['ci_low']:.2f} to {r['ci_high']:.2f} |"
-        for r in rows
+        "| {name} | {split} | {score:.2f} | {ci_low:.2f} to {ci_high:.2f} |".format(**row)
+        for row in rows
     ]
     return "\n".join([*lines, "", "Files and their sha256 are in `hashes.json`.", ""])
 

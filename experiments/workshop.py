@@ -57,9 +57,7 @@ class Workshop:
     def open_bases(self) -> MergedBases:
         """Load the models; takes seconds, or the time of a download."""
         minds = self.config.minds
-        return open_bases(
-            minds.base, self.adapters, self.sources, minds.blocks, minds.attention, minds.device
-        )
+        return open_bases(minds.base, self.adapters, self.sources, minds.blocks, minds.device)
 
     def split_returns(self, split: Split) -> NDArray[np.float64]:
         """Return the real daily log returns of a split's rows."""

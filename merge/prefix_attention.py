@@ -49,6 +49,8 @@ def attend(
     tuple
         float32[rows, tokens, heads, width], and None for the weights.
     """
+    # On the strided views that a layer hands over, the product's bits depend on a row's place.
+    key, value = key.contiguous(), value.contiguous()
     rows, heads, tokens, width = query.shape
     groups = key.shape[1]
     repeat = heads // groups

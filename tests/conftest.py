@@ -4,7 +4,6 @@ Nothing here imports torch before a test asks for a model.
 """
 
 import copy
-import os
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +54,7 @@ def style_folders():
     """Three of the shipped style adapters, in the order of the coefficients in all tests."""
     import agents
 
-    root = Path(os.environ.get("DEV_STYLES", Path(agents.__file__).parent / "adapters"))
+    root = Path(agents.__file__).parent / "adapters"
     return {name: root / name for name in STYLES}
 
 
@@ -63,13 +62,13 @@ def style_folders():
 def make_engine(smol, int8_model):
     """Open an engine with a model of its own on PEFT folders."""
 
-    def make(folders, blocks=1, universe=()):
+    def make(folders, blocks=1):
         from agents.minds import MindEngine
         from merge.adapters import AdapterBank, read_adapter
 
         model = copy.deepcopy(int8_model)
         bank = AdapterBank(model, tuple(map(read_adapter, folders)), blocks)
-        return MindEngine(model, smol[1], bank, "bare", np.array(universe, np.int64))
+        return MindEngine(model, smol[1], bank, "bare")
 
     return make
 
@@ -83,11 +82,11 @@ def style_engine(make_engine, style_folders):
 def fresh_engine(style_engine, tokenizer):
     """Make engines that remember nothing, all on one model and one bank of style adapters."""
 
-    def make(universe=()):
+    def make():
         from agents.minds import MindEngine
 
         model, bank = style_engine.decoder.model, style_engine.bank
-        return MindEngine(model, tokenizer, bank, "bare", np.array(universe, np.int64))
+        return MindEngine(model, tokenizer, bank, "bare")
 
     return make
 

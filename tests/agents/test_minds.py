@@ -12,7 +12,6 @@ from agents.observation import (
     INVOCATION,
     VIEWS,
     decode_view,
-    possible_views,
     render_rules,
     render_view,
 )
@@ -75,7 +74,7 @@ def test_an_answer_is_the_same_bits_alone_and_beside_any_others(fresh_engine, mi
     rows = np.stack(expected).reshape(len(minds), -1)
     assert len(np.unique(rows, axis=0)) == len(minds)
 
-    backwards = fresh_engine(universe=market_views[90:])
+    backwards = fresh_engine()
     backwards.ask(mind(3, 2, 1), market_views[100:])
     for m in reversed(minds[:5]):
         backwards.ask(m, views[::-2])
@@ -90,12 +89,13 @@ def test_an_answer_is_the_same_bits_alone_and_beside_any_others(fresh_engine, mi
 
 
 def test_an_answer_is_the_same_bits_in_batches_of_every_size(fresh_engine):
-    # Views of two visible fields are of one length: one batch each.
-    views = possible_views(2)
-    views = views[(decode_view(views) >= 0).sum(axis=1) == 2][:200]
+    # Three words and the cue, nearly all of one length: one batch.
+    views = np.arange(VIEWS)
+    views = views[(decode_view(views) >= 0).sum(axis=1) == 3]
+    views = np.random.default_rng(0).permutation(views)[:150]
     whole = fresh_engine().answer(mind(0.3, -0.2, 0.9), views)
-    for size in (1, 2, 3, 5, 8, 13, 37, 64, 129):
-        for start in (0, 200 - size):
+    for size in (1, 2, 3, 13, 64, 129):
+        for start in (0, 150 - size):
             part = views[start : start + size]
             answer = fresh_engine().answer(mind(0.3, -0.2, 0.9), part)
             np.testing.assert_array_equal(answer, whole[start : start + size])
@@ -106,25 +106,13 @@ def test_an_ordinary_adapter_answers_the_same_bits_alone(
 ):
     def fresh():
         model, bank = ordinary_engine.decoder.model, ordinary_engine.bank
-        return MindEngine(model, tokenizer, bank, "bare", np.array([0]))
+        return MindEngine(model, tokenizer, bank, "bare")
 
     views, together = market_views[:12], fresh()
     for m in minds[:3]:
         together.ask(m, views)
     expected = [together.answer(m, views) for m in minds[:3]]
     np.testing.assert_array_equal(fresh().answer(minds[2], views[5:6]), expected[2][5:6])
-
-
-def test_the_first_question_of_a_mind_answers_its_universe(fresh_engine, market_views):
-    engine = fresh_engine(universe=market_views[:20])
-    engine.answer(mind(0.1, 0.2, 0.3), market_views[3:4])
-    assert (engine.counters.asked, engine.counters.computed) == (1, 20)
-    known = engine.answer(mind(0.1, 0.2, 0.3), market_views[:20])
-    assert engine.counters.computed == 20
-    engine.answer(mind(0.1, 0.2, 0.3), market_views[20:22])  # outside, answered all the same
-    assert engine.counters.computed == 22
-    plain = fresh_engine().answer(mind(0.1, 0.2, 0.3), market_views[:20])
-    np.testing.assert_array_equal(known, plain)
 
 
 # INT8 against the full-precision model
@@ -360,7 +348,7 @@ def test_a_vocabulary_that_splits_the_options_is_refused(int8_model):
 
     bank = AdapterBank(copy.deepcopy(int8_model), ())
     with pytest.raises(ModelError, match="are not one token each"):
-        MindEngine(int8_model, Letters(), bank, "bare", np.array([0]))
+        MindEngine(int8_model, Letters(), bank, "bare")
 
 
 def test_weights_are_hashed_by_content(smol):

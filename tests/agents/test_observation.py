@@ -16,7 +16,6 @@ from agents.observation import (
     VIEWS,
     decode_view,
     encode_view,
-    possible_views,
     price_values,
     render_rules,
     render_view,
@@ -47,17 +46,6 @@ def test_every_number_is_one_view():
     assert len(np.unique(decoded, axis=0)) == VIEWS
     np.testing.assert_array_equal(encode_view(np.maximum(decoded, 0), decoded >= 0), range(VIEWS))
     assert render_view(0) == INVOCATION + CUE
-
-
-def test_possible_views_show_no_more_than_attention_allows():
-    assert possible_views(0).tolist() == [0]
-    assert len(possible_views(1)) == 1 + sum(LEVELS)
-    assert possible_views(len(FIELDS)).tolist() == list(range(VIEWS))
-    few = possible_views(3)
-    assert (np.diff(few) > 0).all()
-    left = np.setdiff1d(np.arange(VIEWS), few)
-    assert ((decode_view(few) >= 0).sum(axis=1) <= 3).all()
-    assert ((decode_view(left) >= 0).sum(axis=1) > 3).all()
 
 
 @settings(max_examples=30)

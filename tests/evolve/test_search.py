@@ -166,3 +166,25 @@ def test_bad_input_is_refused(sphere):
 
     with pytest.raises(EvolveError, match="each once"):
         CrossSearch(genome, ("recipe",), ("society",), 2, 2, 0.5, 0.5, np.random.SeedSequence(0))
+
+
+def test_the_slow_half_rests_between_its_turns() -> None:
+    genome = Genome(
+        (
+            Segment("slow", (Gene("a", 0.0, 1.0, 0.5), Gene("b", 0.0, 1.0, 0.5))),
+            Segment("fast", (Gene("c", 0.0, 1.0, 0.5), Gene("d", 0.0, 1.0, 0.5))),
+        )
+    )
+    seed = np.random.SeedSequence(1)
+    search = CrossSearch(genome, ("slow",), ("fast",), 3, 5, 0.5, 0.5, seed, slow_every=2)
+    shapes = []
+    for generation in range(4):
+        proposal = search.ask()
+        rows = len(proposal.slow)
+        assert search.planned_candidates(generation) == rows * 5
+        if rows == 1:
+            assert np.array_equal(proposal.slow[0], search.mean_vector()[genome.slice_of("slow")])
+        weights = search.tell(proposal, np.arange(1.0, rows * 5 + 1).reshape(rows, 5))
+        assert np.isclose(weights.sum(), 1.0)
+        shapes.append(rows)
+    assert shapes == [1, 3, 1, 3]

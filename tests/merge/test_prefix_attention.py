@@ -48,3 +48,20 @@ def test_large_scores_do_not_overflow():
     torch.testing.assert_close(
         out, whole_attention(100 * query, key, value, shared), rtol=1e-4, atol=1e-4
     )
+
+
+@pytest.mark.parametrize("tokens", range(1, 10))
+def test_a_row_is_the_same_bits_at_any_place_in_any_batch(tokens):
+    rows, generator = 200, torch.Generator().manual_seed(tokens)
+    # The layout that a decoder layer hands over: [rows, tokens, heads, width], transposed.
+    parts = [normal(s, rows, tokens, heads, 64) for s, heads in ((0, 9), (1, 3), (2, 3))]
+    shared = (normal(3, 1, 3, 122, 64), normal(4, 1, 3, 122, 64))
+
+    def of(chosen):
+        query, key, value = (part[chosen].transpose(1, 2) for part in parts)
+        return attend(torch.nn.Identity(), query, key, value, None, 0.125, shared=shared)[0]
+
+    whole = of(torch.arange(rows))
+    for count in (70, 71, 100, 129, 200):
+        chosen = torch.randperm(rows, generator=generator)[:count]
+        assert torch.equal(of(chosen), whole[chosen])
