@@ -58,12 +58,12 @@ def read_whole(style_engine):
 def population():
     """Build a population of one persona a mixture, with any setting of the society changed."""
 
-    def build(mixtures, mask=None, **society):
+    def build(mixtures, mask=None, temperature=1.0, **society):
         from agents.observation import FIELD_NAMES
         from agents.persona import Persona, Population, Society
 
         personas = tuple(
-            Persona(f"p{n}", "of a test", (tuple(row),), 1.0, 1.0 + n)
+            Persona(f"p{n}", "of a test", (tuple(row),), temperature, 1.0 + n)
             for n, row in enumerate(mixtures)
         )
         masks = dict.fromkeys(FIELD_NAMES, 0.2) | (mask or {})

@@ -3,7 +3,7 @@ import pytest
 from scipy.special import softmax
 
 from agents.crowd import START_PRICE_TICKS, PersonaCrowd, draw_tendency, history_ticks
-from agents.observation import FIELD_NAMES, decode_view
+from agents.observation import FIELD_NAMES, decode_view, possible_views
 from agents.stand_ins import RandomMinds, TeacherMinds
 from agents.styles import STYLES
 
@@ -54,14 +54,15 @@ def test_a_tape_does_not_depend_on_the_markets_beside_it(population, trade):
 def test_real_minds_make_the_same_tape_alone_and_beside_another(population, fresh_engine, trade):
     parts = [
         (population(DIFFERENT, attention=2), 1),
-        (population(DIFFERENT[:2], attention=2, momentary_mask=0.4), 2),
+        (population(DIFFERENT[1:], attention=1, momentary_mask=0.4), 2),
     ]
     together = trade(parts, fresh_engine(), n_agents=60, days=30)
-    for part, tape in zip(parts, together, strict=True):
+    for (society, seed), tape in zip(parts, together, strict=True):
         engine = fresh_engine()  # computes what is asked alone: other batches, same bits
-        (alone,) = trade([part], engine, n_agents=60, days=30)
+        (alone,) = trade([(society, seed)], engine, n_agents=60, days=30)
         assert alone.digest() == tape.digest()
-        assert engine.counters.computed < engine.counters.asked == 60 * 30
+        views = possible_views(society.society.attention)
+        assert engine.counters.computed == len(society.personas) * len(views)
         assert tape.volume.sum() > 0
 
 
@@ -103,6 +104,7 @@ def test_attention_bounds_what_an_agent_ever_sees(attention, population, teacher
     ever = shown_fields(tape).any(axis=0)
     assert (ever.sum(axis=1) <= attention).all()
     assert ever.sum(axis=1).max() == attention
+    assert np.isin(tape.decisions["view"], possible_views(attention)).all()
 
 
 def test_without_momentary_masks_an_agent_sees_the_same_fields_every_day(
@@ -171,17 +173,41 @@ def test_conformity_makes_camps_larger(population, trade):
 
 @pytest.mark.parametrize("scale", [0.0, 1.0, 4.0])
 def test_tendencies_are_drawn_as_often_as_the_softmax_says(scale):
-    logits = scale * np.random.default_rng(0).normal(size=5)
+    chance = softmax(scale * np.random.default_rng(0).normal(size=5))
     n = 10_000
-    drawn = draw_tendency(np.tile(logits, (n, 1)), (np.arange(n) + 0.5) / n)
+    drawn = draw_tendency(np.tile(chance.cumsum(), (n, 1)), (np.arange(n) + 0.5) / n)
     count = np.bincount(drawn + 2, minlength=5)
-    assert np.abs(count - n * softmax(logits)).max() <= 1
+    assert np.abs(count - n * chance).max() <= 1
 
 
-def test_extreme_logits_are_certain():
-    logits = np.array([[0.0, 0, 0, 0, 1e4], [1e4, 0, 0, 0, 0], [-1e4, -1e4, 0, -1e4, -1e4]])
-    for uniform in (0.0, 0.5, np.nextafter(1.0, 0)):
-        assert draw_tendency(logits, np.full(3, uniform)).tolist() == [2, -2, 0]
+class FixedMinds:
+    """Answer every question with the same logits."""
+
+    def __init__(self, logits):
+        self.logits = np.array(logits, np.float32)
+
+    def ask(self, mind, views):
+        pass
+
+    def answer(self, mind, views):
+        return np.tile(self.logits, (len(views), 1))
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_agents_choose_by_the_softmax_at_their_temperature(temperature, population, trade):
+    logits = np.array([0.3, -1.0, 1.2, 0.0, -0.4])
+    society = population(CAST, temperature=temperature)
+    (tape,) = trade([(society, 1)], FixedMinds(logits), n_agents=20_000, days=1)
+    count = np.bincount(tape.decisions["tendency"] + 2, minlength=5) / 20_000
+    np.testing.assert_allclose(count, softmax(logits / temperature), atol=0.01)
+
+
+@pytest.mark.parametrize("certain", range(5))
+def test_extreme_logits_are_certain(certain, population, trade):
+    logits = np.full(5, -1e4)
+    logits[certain] = 1e4
+    (tape,) = trade([(population(CAST), 1)], FixedMinds(logits), days=2)
+    assert (tape.decisions["tendency"] == certain - 2).all()
 
 
 # History

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from evolve.errors import EvolveError
+from evolve.genome import Gene, Genome, Segment
+from evolve.search import CrossSearch
 
 
 def score(proposal, target=0.8):
