@@ -66,7 +66,8 @@ def start_run(config: ExperimentConfig, run_folder: Path) -> None:
         The folder holds another run, or cannot be written.
     """
     file = run_folder / CONFIG_FILE
-    if file.exists() and file.read_text() != config.to_yaml():
+    begun = (run_folder / CHECKPOINT_FOLDER).exists()
+    if begun and file.exists() and file.read_text() != config.to_yaml():
         raise RunError(
             f"{run_folder} holds a run with another config; resume it with "
             f"'evobourse resume {run_folder}', or name another folder with --run"

@@ -181,33 +181,49 @@ def test_tendencies_are_drawn_as_often_as_the_softmax_says(scale):
 
 
 class FixedMinds:
-    """Answer every question with the same logits."""
+    """Answer with one set of logits, and with another where nothing is seen."""
 
-    def __init__(self, logits):
-        self.logits = np.array(logits, np.float32)
+    def __init__(self, logits, blind):
+        self.logits, self.blind = np.array(logits, np.float32), np.array(blind, np.float32)
 
     def ask(self, mind, views):
         pass
 
     def answer(self, mind, views):
-        return np.tile(self.logits, (len(views), 1))
+        return np.where((views == 0)[:, None], self.blind, self.logits)
+
+
+SEE_ALL = {"mask": dict.fromkeys(FIELD_NAMES, 0.0), "attention": 6, "momentary_mask": 0.0}
+SEE_NOTHING = {"mask": dict.fromkeys(FIELD_NAMES, 1.0)}
+BLIND = np.array([0.5, -0.2, 0.9, 0.1, -1.0])
+LEAN = np.array([0.75, -0.15, 0.0, 0.15, -0.75])  # its part that changes sign when mirrored
+
+
+def choices(trade, society, minds, n_agents=20_000):
+    (tape,) = trade([(society, 1)], minds, n_agents=n_agents, days=1)
+    return np.bincount(tape.decisions["tendency"] + 2, minlength=5) / n_agents
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_agents_choose_by_the_softmax_at_their_temperature(temperature, population, trade):
+def test_agents_choose_by_the_softmax_less_what_leans_blindly(temperature, population, trade):
     logits = np.array([0.3, -1.0, 1.2, 0.0, -0.4])
-    society = population(CAST, temperature=temperature)
-    (tape,) = trade([(society, 1)], FixedMinds(logits), n_agents=20_000, days=1)
-    count = np.bincount(tape.decisions["tendency"] + 2, minlength=5) / 20_000
-    np.testing.assert_allclose(count, softmax(logits / temperature), atol=0.01)
+    society = population(CAST, temperature=temperature, **SEE_ALL)
+    chosen = choices(trade, society, FixedMinds(logits, BLIND))
+    np.testing.assert_allclose(chosen, softmax((logits - LEAN) / temperature), atol=0.012)
+
+
+def test_who_sees_nothing_leans_neither_way(population, trade):
+    chosen = choices(trade, population(CAST, **SEE_NOTHING), FixedMinds(np.zeros(5), BLIND))
+    np.testing.assert_allclose(chosen, softmax(BLIND - LEAN), atol=0.012)
+    np.testing.assert_allclose(chosen, chosen[::-1], atol=0.012)
 
 
 @pytest.mark.parametrize("certain", range(5))
 def test_extreme_logits_are_certain(certain, population, trade):
     logits = np.full(5, -1e4)
     logits[certain] = 1e4
-    (tape,) = trade([(population(CAST), 1)], FixedMinds(logits), days=2)
-    assert (tape.decisions["tendency"] == certain - 2).all()
+    society = population(CAST, **SEE_ALL)
+    assert choices(trade, society, FixedMinds(logits, np.zeros(5)), 80)[certain] == 1
 
 
 # History

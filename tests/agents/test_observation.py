@@ -15,9 +15,7 @@ from agents.observation import (
     TENDENCIES,
     VIEWS,
     decode_view,
-    encode_public,
     encode_view,
-    possible_views,
     price_values,
     render_rules,
     render_view,
@@ -48,28 +46,6 @@ def test_every_number_is_one_view():
     assert len(np.unique(decoded, axis=0)) == VIEWS
     np.testing.assert_array_equal(encode_view(np.maximum(decoded, 0), decoded >= 0), range(VIEWS))
     assert render_view(0) == INVOCATION + CUE
-
-
-def test_possible_views_show_no_more_than_attention_allows():
-    assert possible_views(0).tolist() == [0]
-    assert len(possible_views(1)) == 1 + sum(LEVELS)
-    assert possible_views(len(FIELDS)).tolist() == list(range(VIEWS))
-    few = possible_views(3)
-    assert (np.diff(few) > 0).all()
-    left = np.setdiff1d(np.arange(VIEWS), few)
-    assert ((decode_view(few) >= 0).sum(axis=1) <= 3).all()
-    assert ((decode_view(left) >= 0).sum(axis=1) > 3).all()
-
-
-@given(levels, st.integers(0, len(FIELDS) - 1), st.integers(0, 2**32))
-def test_public_signs_are_encoded_as_everyones_own_would_be(levels, private, seed):
-    rng = np.random.default_rng(seed)
-    visible = rng.random((20, len(FIELDS))) < 0.5
-    own = rng.integers(LEVELS[private], size=20)
-    everyones = np.tile(levels, (20, 1))
-    everyones[:, private] = own
-    views = encode_public(np.array(levels), visible, private, own)
-    np.testing.assert_array_equal(views, encode_view(everyones, visible))
 
 
 @settings(max_examples=30)
