@@ -156,8 +156,9 @@ class MindEngine:
         """Answer views of equal length for one mind, whose opening all rows share."""
         first, depth = self.bank.first_layer, self.decoder.depth
         hidden = torch.stack([self._trunk[view] for view in views])
+        opening = self._opening(mind)
         with self.bank.mixed(torch.from_numpy(mind[None]).to(hidden.device)):
-            hidden, _ = self.decoder.run(hidden, first, depth, self._opening(mind))
+            hidden, _ = self.decoder.run(hidden, first, depth, opening)
         answers = self._answers(mind.tobytes())
         answers.logits[views] = (
             self.decoder.option_logits(hidden[:, -1], self.options).cpu().numpy()

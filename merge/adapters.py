@@ -170,12 +170,14 @@ class AdapterBank:
 
     @contextmanager
     def mixed(self, coefficients: torch.Tensor | None) -> Iterator[None]:
-        """Activate a mixture per row: float [rows, blocks, K]; None leaves the bare base."""
+        """Activate a mixture per row, float [rows, blocks, K] (None: the bare base), until the end."""
+        before = [site.row_scale for site in self.sites]
         for site in self.sites:
+            site.row_scale = None
             if coefficients is not None:
                 site.row_scale = coefficients[:, site.block, :][:, None, site.owner]
         try:
             yield
         finally:
-            for site in self.sites:
-                site.row_scale = None
+            for site, scale in zip(self.sites, before, strict=True):
+                site.row_scale = scale

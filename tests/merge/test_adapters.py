@@ -193,6 +193,13 @@ def test_a_mixture_ends_with_its_block(model, style_folders):
     with pytest.raises(ZeroDivisionError), bank.mixed(torch.ones(2, 3, 1)):
         raise ZeroDivisionError
     assert all(site.row_scale is None for site in bank.sites)
+    with bank.mixed(torch.ones(1, 3, 1)):
+        with bank.mixed(torch.zeros(1, 3, 1)):
+            assert all((site.row_scale == 0).all() for site in bank.sites)
+        with bank.mixed(None):
+            assert all(site.row_scale is None for site in bank.sites)
+        assert all((site.row_scale == 1).all() for site in bank.sites)
+    assert all(site.row_scale is None for site in bank.sites)
 
 
 def test_an_empty_bank_leaves_the_model_alone(model):
