@@ -170,7 +170,7 @@ class AdapterBank:
 
     @contextmanager
     def mixed(self, coefficients: torch.Tensor | None) -> Iterator[None]:
-        """Activate a mixture per row, float [rows, blocks, K] (None: the bare base), until the end."""
+        """Mix per row until the end: float [rows, blocks, K], or None for the bare base."""
         before = [site.row_scale for site in self.sites]
         for site in self.sites:
             site.row_scale = None
