@@ -19,6 +19,10 @@ from merge.adapters import AdapterBank
 from merge.errors import AdapterError, ModelError
 
 
+# PEFT asks transformers for a property that transformers renamed.
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")
+
+
 def mind(*coefficients):
     return np.array([coefficients], np.float32)
 
@@ -29,8 +33,15 @@ def one_hot(k):
 
 @pytest.fixture(scope="module")
 def minds():
-    drawn = np.random.default_rng(7).normal(0, 0.6, (6, 1, 3)).astype(np.float32)
-    return [*drawn, *map(one_hot, range(3))]
+    drawn = np.random.default_rng(7).normal(0, 0.6, (3, 1, 3)).astype(np.float32)
+    return [*drawn, one_hot(0), one_hot(2)]
+
+
+@pytest.fixture(scope="module")
+def few(market_views):
+    """24 of the market's views that show three or five fields: two lengths of prompt."""
+    count = (decode_view(market_views) >= 0).sum(axis=1)
+    return market_views[np.isin(count, (3, 5))][:24]
 
 
 @pytest.fixture(scope="module")
@@ -63,56 +74,49 @@ def test_invocation_tokens_stand_once_in_a_prompt(style_engine, tokenizer):
 # Exact in every batch
 
 
-def test_an_answer_is_the_same_bits_alone_and_beside_any_others(fresh_engine, minds, market_views):
-    views = market_views[:40]
+def test_an_answer_is_the_same_bits_alone_and_beside_any_others(fresh_engine, minds, few):
     together = fresh_engine()
     for m in minds:
-        together.ask(m, views)
-    expected = [together.answer(m, views) for m in minds]
-    assert together.counters.computed == len(minds) * len(views)
-    assert together.counters.trunk_rows == len(views)
+        together.ask(m, few)
+    expected = [together.answer(m, few) for m in minds]
+    assert together.counters.computed == len(minds) * len(few)
+    assert together.counters.trunk_rows == len(few)
     rows = np.stack(expected).reshape(len(minds), -1)
     assert len(np.unique(rows, axis=0)) == len(minds)
 
     backwards = fresh_engine()
-    backwards.ask(mind(3, 2, 1), market_views[100:])
-    for m in reversed(minds[:5]):
-        backwards.ask(m, views[::-2])
-        backwards.ask(m, views[:7])
-    for m, answer in zip(minds[:5], expected[:5], strict=True):
-        np.testing.assert_array_equal(backwards.answer(m, views[::-2]), answer[::-2])
-        np.testing.assert_array_equal(backwards.answer(m, views), answer)
+    backwards.ask(mind(3, 2, 1), few[16:])
+    for m in reversed(minds):
+        backwards.ask(m, few[::-2])
+        backwards.ask(m, few[:7])
+    for m, answer in zip(minds, expected, strict=True):
+        np.testing.assert_array_equal(backwards.answer(m, few[::-2]), answer[::-2])
+    np.testing.assert_array_equal(backwards.answer(minds[1], few), expected[1])
 
-    for n in (0, 4, 8):
-        alone = fresh_engine().answer(minds[n], views[n : n + 1])
+    for n in (0, 4):
+        alone = fresh_engine().answer(minds[n], few[n : n + 1])
         np.testing.assert_array_equal(alone, expected[n][n : n + 1])
 
 
 def test_an_answer_is_the_same_bits_in_batches_of_every_size(fresh_engine):
-    # Three words and the cue, nearly all of one length: one batch.
     views = np.arange(VIEWS)
-    views = views[(decode_view(views) >= 0).sum(axis=1) == 3]
+    views = views[(decode_view(views) >= 0).sum(axis=1) == 4]  # one length: one batch
     views = np.random.default_rng(0).permutation(views)[:150]
     whole = fresh_engine().answer(mind(0.3, -0.2, 0.9), views)
-    for size in (1, 2, 3, 13, 64, 129):
-        for start in (0, 150 - size):
-            part = views[start : start + size]
-            answer = fresh_engine().answer(mind(0.3, -0.2, 0.9), part)
-            np.testing.assert_array_equal(answer, whole[start : start + size])
+    for start, stop in ((0, 1), (149, 150), (71, 73), (1, 14), (40, 77), (21, 150)):
+        answer = fresh_engine().answer(mind(0.3, -0.2, 0.9), views[start:stop])
+        np.testing.assert_array_equal(answer, whole[start:stop])
 
 
-def test_an_ordinary_adapter_answers_the_same_bits_alone(
-    ordinary_engine, tokenizer, minds, market_views
-):
+def test_an_ordinary_adapter_answers_the_same_bits_alone(ordinary_engine, tokenizer, minds, few):
     def fresh():
-        model, bank = ordinary_engine.decoder.model, ordinary_engine.bank
-        return MindEngine(model, tokenizer, bank, "bare")
+        return MindEngine(ordinary_engine.decoder.model, tokenizer, ordinary_engine.bank, "bare")
 
-    views, together = market_views[:12], fresh()
-    for m in minds[:3]:
-        together.ask(m, views)
-    expected = [together.answer(m, views) for m in minds[:3]]
-    np.testing.assert_array_equal(fresh().answer(minds[2], views[5:6]), expected[2][5:6])
+    together = fresh()
+    for m in minds[:2]:
+        together.ask(m, few)
+    expected = [together.answer(m, few) for m in minds[:2]]
+    np.testing.assert_array_equal(fresh().answer(minds[1], few[5:6]), expected[1][5:6])
 
 
 # INT8 against the full-precision model
@@ -291,13 +295,12 @@ def test_what_was_answered_once_is_never_computed_again(fresh_engine, market_vie
     assert (counters.computed, counters.trunk_rows) == (10, 5)
 
 
-def test_more_minds_than_the_memo_holds_are_all_answered(
-    fresh_engine, minds, market_views, monkeypatch
-):
-    views = market_views[:3]
+def test_more_minds_than_the_memo_holds_are_all_answered(fresh_engine, minds, few, monkeypatch):
+    views = few[:1]
     roomy, cramped = fresh_engine(), fresh_engine()
     expected = [roomy.answer(m, views) for m in minds]
-    monkeypatch.setattr(minds_module, "MEMO_MINDS", 4)
+    monkeypatch.setattr(minds_module, "MEMO_MINDS", 2)
+    monkeypatch.setattr(minds_module, "OPENING_MINDS", 3)
     for m in minds:
         cramped.ask(m, views)
     for m, answer in zip(minds, expected, strict=True):
@@ -305,9 +308,9 @@ def test_more_minds_than_the_memo_holds_are_all_answered(
 
 
 def test_other_weights_answer_otherwise_and_the_return_restores_every_bit(
-    make_engine, style_folders, smol, market_views
+    make_engine, style_folders, smol, few
 ):
-    engine, views = make_engine(style_folders.values()), market_views[:5]
+    engine, views = make_engine(style_folders.values()), few[:2]
     bare = engine.answer(one_hot(1), views)
     names = [f"model.layers.{n}.mlp.down_proj.weight" for n in range(10, 20)]
     names.append("model.embed_tokens.weight")
@@ -322,7 +325,7 @@ def test_other_weights_answer_otherwise_and_the_return_restores_every_bit(
     assert engine.counters.computed == computed  # remembered with its base
     engine.set_base(base, "the same weights under a new name")
     np.testing.assert_array_equal(engine.answer(one_hot(1), views), bare)
-    assert engine.counters.computed == computed + 5
+    assert engine.counters.computed == computed + 2
     engine.set_base({}, "other")
     np.testing.assert_array_equal(engine.answer(one_hot(1), views), other)
 
