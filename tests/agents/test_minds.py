@@ -19,10 +19,6 @@ from merge.adapters import AdapterBank
 from merge.errors import AdapterError, ModelError
 
 
-# PEFT asks transformers for a property that transformers renamed.
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")
-
-
 def mind(*coefficients):
     return np.array([coefficients], np.float32)
 
@@ -123,19 +119,23 @@ def test_an_ordinary_adapter_answers_the_same_bits_alone(ordinary_engine, tokeni
 
 
 def read_private(model, tokenizer, options, views, prefix_model):
-    """Ask an fp32 transformers model over its own cache of the rules, one by one."""
-    ids = tokenizer(render_rules(), add_special_tokens=False, return_tensors="pt").input_ids
-    rows = []
+    """Ask an fp32 transformers model over its own cache of the rules, a length at a time."""
+    rules = tokenizer(render_rules(), add_special_tokens=False, return_tensors="pt").input_ids
+    texts = [render_view(view) for view in views.tolist()]
+    private = [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
+    logits = torch.empty(len(views), len(options))
     with torch.inference_mode():
-        prefix = prefix_model(ids, use_cache=True).past_key_values
-        for view in views.tolist():
+        prefix = prefix_model(rules, use_cache=True).past_key_values
+        for length in set(map(len, private)):
+            rows = [n for n, tokens in enumerate(private) if len(tokens) == length]
             cache = DynamicCache()
             for index, layer in enumerate(prefix.layers):
-                cache.update(layer.keys, layer.values, index)
-            private = tokenizer(render_view(view), add_special_tokens=False, return_tensors="pt")
-            logits = model(private.input_ids, past_key_values=cache, use_cache=True).logits
-            rows.append(logits[0, -1, options])
-    return torch.stack(rows).numpy()
+                shape = (len(rows), -1, -1, -1)
+                cache.update(layer.keys.expand(shape), layer.values.expand(shape), index)
+            ids = torch.tensor([private[n] for n in rows])
+            whole = model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+            logits[rows] = whole[:, -1, options]
+    return logits.numpy()
 
 
 def test_the_int8_base_chooses_as_the_fp32_model(style_engine, smol, market_views, total_variation):
@@ -164,7 +164,7 @@ def test_a_style_in_int8_chooses_as_merged_into_the_fp32_model(
 
 # PEFT as the oracle, on an fp32 model with the same rounded weights
 
-TOLERANCE = {"mean": 0.01, "max": 0.05}
+TOLERANCE = {"mean": 0.01, "max": 0.03}
 
 
 def assert_same_choice(distance):
@@ -197,7 +197,7 @@ def test_an_activated_style_equals_peft(
 def test_a_mixture_equals_pefts_weighted_adapter(
     weights, style_engine, style_folders, peft_activated, read_whole, market_views, total_variation
 ):
-    name = f"mixture-{weights[0]}"
+    name = "mixture"
     peft_activated.add_weighted_adapter(
         list(style_folders), list(weights), name, combination_type="cat"
     )
