@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 TREND_DAYS = 10
@@ -61,6 +62,7 @@ FIELDS: tuple[Field, ...] = (
 )
 FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in FIELDS)
 LEVELS: tuple[int, ...] = tuple(len(field.words) for field in FIELDS)
+_EDGES = np.array([[*f.edges, *[np.inf] * (max(LEVELS) - len(f.words))] for f in FIELDS])
 _STRIDES = np.cumprod([1, *(n + 1 for n in LEVELS[:-1])]).astype(np.int64)
 VIEWS = int(np.prod([n + 1 for n in LEVELS]))
 
@@ -70,6 +72,7 @@ TENDENCIES: tuple[str, ...] = ("strong sell", "sell", "hold", "buy", "strong buy
 OPTIONS: tuple[str, ...] = (" A", " B", " C", " D", " E")
 
 
+@njit(cache=True)
 def price_values(log_prices: NDArray[np.float64]) -> NDArray[np.float64]:
     """Measure the price-based fields at the end of a price path.
 
@@ -88,7 +91,7 @@ def price_values(log_prices: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     path = log_prices[-HISTORY_DAYS:]
     returns = np.diff(path)
-    sigma = max(float(np.sqrt(np.mean(returns * returns))), 1e-8)
+    sigma = max(np.sqrt(np.mean(returns * returns)), 1e-8)
     recent = returns[-RECENT_DAYS:]
     window = path[-RANGE_DAYS:]
     low, high = window.min(), window.max()
@@ -97,7 +100,7 @@ def price_values(log_prices: NDArray[np.float64]) -> NDArray[np.float64]:
             (path[-1] - path[-1 - TREND_DAYS]) / (sigma * TREND_DAYS**0.5),
             (path[-1] - path.mean()) / (sigma * 60**0.5),
             (path[-1] - low) / max(high - low, 1e-12),
-            float(np.sqrt(np.mean(recent * recent))) / sigma,
+            np.sqrt(np.mean(recent * recent)) / sigma,
         ]
     )
 
@@ -115,10 +118,7 @@ def to_levels(values: NDArray[np.float64]) -> NDArray[np.int64]:
     NDArray
         int64[..., F], 0 for a field's lowest word.
     """
-    levels = [
-        np.searchsorted(field.edges, values[..., f], side="right") for f, field in enumerate(FIELDS)
-    ]
-    return np.stack(levels, axis=-1).astype(np.int64)
+    return (values[..., None] >= _EDGES).sum(axis=-1)
 
 
 def encode_view(levels: NDArray[np.int64], visible: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -139,32 +139,14 @@ def encode_view(levels: NDArray[np.int64], visible: NDArray[np.bool_]) -> NDArra
     return np.where(visible, levels + 1, 0) @ _STRIDES
 
 
-def encode_public(
-    levels: NDArray[np.int64],
-    visible: NDArray[np.bool_],
-    private_field: int,
-    private_levels: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """Encode the views of n agents who see one market, and one field each in their own way.
+def public_codes(levels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return what each field adds to a view that shows it: levels int64[F] to int64[F]."""
+    return np.asarray((levels + 1) * _STRIDES)
 
-    The same as `encode_view` on the levels repeated for every agent, in a tenth of the time.
 
-    Parameters
-    ----------
-    levels
-        int64[F], the same for all; the private field's entry is not read.
-    visible
-        bool[n, F].
-    private_field
-        Index of the field that each agent reads for itself.
-    private_levels
-        int64[n], its levels.
-    """
-    weights = ((levels + 1) * _STRIDES).astype(np.float64)
-    weights[private_field] = 0.0
-    shared = visible.astype(np.float64) @ weights  # exact: far below 2**53
-    own = np.where(visible[:, private_field], private_levels + 1, 0) * _STRIDES[private_field]
-    return shared.astype(np.int64) + own
+def private_codes(field: int, levels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return what one field adds to the views that show it: levels int64[n] to int64[n]."""
+    return np.asarray((levels + 1) * _STRIDES[field])
 
 
 def decode_view(views: NDArray[np.int64]) -> NDArray[np.int64]:

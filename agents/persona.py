@@ -59,6 +59,12 @@ class Society:
         Most fields an agent can ever see; which, is drawn once.
     news_noise
         Standard deviation of an agent's misreading of the day's news (the news has 1).
+    news_threshold
+        Standard deviations that news must differ from the usual to be heard as good or bad, in
+        a market as volatile as in the long run.
+    vigilance
+        How attention follows volatility: the threshold falls with the recent volatility to this
+        power (after Andrei and Hasler 2015, Review of Financial Studies 28).
     activity
         Probability that an agent with a tendency sends an order that day.
     aggressiveness
@@ -84,6 +90,8 @@ class Society:
     momentary_mask: float = 0.1
     attention: int = 3
     news_noise: float = 1.0
+    news_threshold: float = 0.5
+    vigilance: float = 0.0
     activity: float = 0.6
     aggressiveness: float = 1.0
     dispersion: float = 1.0

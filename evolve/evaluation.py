@@ -37,6 +37,8 @@ class MarketEvaluator:
         What gene values stand for.
     bases
         Where recipes become minds.
+    workers
+        Processes that run markets.
     decisions
         Agent decisions taken so far, for the progress display.
     """
@@ -46,6 +48,7 @@ class MarketEvaluator:
     target: Target
     market_genome: MarketGenome
     bases: MergedBases
+    workers: int = 1
     decisions: int = 0
 
     def evaluate(
@@ -84,13 +87,17 @@ class MarketEvaluator:
             return [Evaluation(np.inf, {}, written, seeds, str(error)) for _ in row]
         histories = {s: self.stage.history(self.split, s) for s in seeds}
 
-        def on_day(day: int) -> None:
-            self.decisions += len(row) * len(seeds) * self.stage.world.n_agents
-            if day % 10 == 9:
-                on_progress(before + len(row) * (day + 1) // (self.stage.world.days + 1), total)
+        world, markets = self.stage.world, 0
+
+        def on_market() -> None:
+            nonlocal markets
+            markets += 1
+            self.decisions += world.days * world.n_agents
+            if markets % len(seeds) == 0:
+                on_progress(before + markets // len(seeds), total)
 
         parts = [(population, histories[s], s) for population in populations for s in seeds]
-        tapes = play(self.stage.world, parts, minds, on_day=on_day)
+        tapes = play(world, parts, minds, self.workers, on_market)
         returns = np.stack([tape.log_returns() for tape in tapes])
         written = recipe.to_dict() if recipe else None
         return [

@@ -22,6 +22,8 @@ FAST_SEGMENTS = ("society",)
 _SOCIETY = (
     Gene("momentary_mask", 0.0, 0.6, 0.1),
     Gene("news_noise", 0.1, 3.0, 0.5, "log"),
+    Gene("news_threshold", 0.2, 2.5, 0.5, "log"),
+    Gene("vigilance", 0.0, 2.0, 0.5),
     Gene("activity", 0.6, 1.0, 0.8),
     Gene("aggressiveness", 0.1, 2.5, 0.6, "log"),
     Gene("dispersion", 0.1, 1.0, 0.5, "log"),

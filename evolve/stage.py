@@ -1,4 +1,4 @@
-"""The stage on which a population plays: real histories, markets in lock step, their tapes.
+"""The stage on which a population plays: real histories, markets side by side, their tapes.
 
 Knows how a path's seed fixes its window of real history and every random draw in it.
 Deliberately knows nothing of scores or of search.
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from agents.crowd import PersonaCrowd, history_ticks
+from agents.crowd import PersonaCrowd, history_ticks, tabulate_choices
 from agents.observation import HISTORY_DAYS
 from agents.order_generator import OffsetClusters
 from agents.persona import Population
@@ -80,10 +81,10 @@ def play(
     world: World,
     parts: Sequence[Part],
     minds: Minds,
-    record: Literal["prices", "full"] = "prices",
-    on_day: Callable[[int], None] | None = None,
+    workers: int = 1,
+    on_market: Callable[[], None] = lambda: None,
 ) -> list[Tape]:
-    """Run markets side by side, so that all their questions share the minds' batches.
+    """Ask the minds for all that can be met, then run the markets, several at a time.
 
     Parameters
     ----------
@@ -92,23 +93,53 @@ def play(
     parts
         The markets. Those with one seed share all their random numbers.
     minds
-        What answers for every population.
-    record
-        Whether tapes hold orders and decisions beside prices.
-    on_day
-        Called with the day just simulated.
+        What answers for every population, here and now; markets run without it.
+    workers
+        Processes that run markets; the tapes do not depend on it.
+    on_market
+        Called after each market.
 
     Returns
     -------
     list of Tape
-        One a part, in order; each the same whatever the others are.
+        Prices alone, one a part, in order; each the same whatever the others are.
     """
-    markets, crowds = [], []
-    for population, history, seed in parts:
-        of_crowd, of_market = (
-            np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(key,))) for key in (1, 2)
-        )
-        crowd = PersonaCrowd(population, minds, world.offsets, world.n_agents, of_crowd)
-        markets.append(Market(world.rules, history, crowd.accounts(), of_market, record))
-        crowds.append(crowd)
-    return simulate(markets, crowds, world.days, on_day)
+    populations = list({id(part[0]): part[0] for part in parts}.values())
+    tables = tabulate_choices(populations, minds)
+    choices = {id(p): table for p, table in zip(populations, tables, strict=True)}
+    jobs = (delayed(play_market)(world, part, choices[id(part[0])]) for part in parts)
+    tapes = []
+    for tape in Parallel(min(workers, len(parts)), return_as="generator", max_nbytes=None)(jobs):
+        tapes.append(tape)
+        on_market()
+    return tapes
+
+
+def play_market(
+    world: World,
+    part: Part,
+    choices: NDArray[np.float64],
+    record: Literal["prices", "full"] = "prices",
+    on_day: Callable[[int], None] | None = None,
+) -> Tape:
+    """Run one market to its end.
+
+    Parameters
+    ----------
+    world, part
+        See `play`.
+    choices
+        Of the part's population, see `agents.crowd.tabulate_choices`.
+    record
+        Whether the tape holds orders and decisions beside prices.
+    on_day
+        Called with each day simulated.
+    """
+    population, history, seed = part
+    of_crowd, of_market = (
+        np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(key,))) for key in (1, 2)
+    )
+    crowd = PersonaCrowd(population, choices, world.offsets, world.n_agents, of_crowd)
+    market = Market(world.rules, history, crowd.accounts(), of_market, record)
+    [tape] = simulate([market], [crowd], world.days, on_day)
+    return tape

@@ -101,7 +101,11 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class ExperimentConfig:
-    """A whole experiment. `load_config` reads it; `config.yaml` in a run folder holds it."""
+    """A whole experiment. `load_config` reads it; `config.yaml` in a run folder holds it.
+
+    ``workers`` processes run the markets of a generation, 0 for one a core; no result depends
+    on it.
+    """
 
     name: str = "experiment"
     seed: int = 1
@@ -111,6 +115,7 @@ class ExperimentConfig:
     personas: tuple[PersonaConfig, ...] = ()
     market: MarketConfig = field(default_factory=MarketConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    workers: int = 0
     mlflow_uri: str | None = None
 
     def to_yaml(self) -> str:
@@ -212,6 +217,7 @@ _AT_LEAST = {
     "minds.recipe_blocks": 0,
     "minds.attention": 1,
     "seed": 0,
+    "workers": 0,
 }
 
 

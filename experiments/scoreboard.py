@@ -64,9 +64,10 @@ class Judge:
 
     def play(self, population: Population, minds: Minds) -> Returns:
         """Simulate all windows: log returns float64[groups * paths, days]."""
-        stage = self.workshop.stage
+        stage, workers = self.workshop.stage, self.workshop.workers
         parts = [(population, stage.history(self.split, seed), seed) for seed in self.seeds]
-        return np.stack([tape.log_returns() for tape in play(stage.world, parts, minds)])
+        tapes = play(stage.world, parts, minds, workers)
+        return np.stack([tape.log_returns() for tape in tapes])
 
     def real(self) -> Returns:
         """Return the real log returns of the same windows, float64[groups * paths, days]."""

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from agents.crowd import tabulate_choices
 from evolve.bases import MergedBases, open_bases
 from evolve.bundle import Bundle, load_bundle
 from evolve.durable import replace_bytes
 from evolve.errors import RunError
-from evolve.stage import World, play
+from evolve.stage import World, play_market
 from experiments.report import figure_bytes
 from market.tape import Tape
 
@@ -68,9 +69,10 @@ def simulate_bundle(
     """
     bundle, bases = open_bundle(folder)
     minds = bases.serve(bundle.recipe)
-    parts = [(bundle.population, bundle.history, seed)]
+    [choices] = tabulate_choices([bundle.population], minds)
     world = World(bundle.offsets, bundle.rules, agents, days)
-    [tape] = play(world, parts, minds, "full", on_day)
+    part = (bundle.population, bundle.history, seed)
+    tape = play_market(world, part, choices, "full", on_day)
     out.mkdir(parents=True, exist_ok=True)
     tape.write(out)
     replace_bytes(out / "prices.png", figure_bytes(_draw(tape, bundle)))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.crowd import history_ticks
+from agents.crowd import history_ticks, tabulate_choices
 from evolve import checkpoint
 from evolve.bases import MergedBases
 from evolve.bundle import Bundle, Reference, write_bundle
@@ -30,7 +30,7 @@ from evolve.loop import (
     generation_seed,
 )
 from evolve.search import CrossSearch
-from evolve.stage import play
+from evolve.stage import play_market
 from evolve.tracking import MlflowObserver
 from experiments.config import ExperimentConfig, load_config
 from experiments.lineage_view import draw_candidate
@@ -130,6 +130,7 @@ def run_sweep(
         workshop.target(workshop.splits.train),
         workshop.market_genome,
         bases,
+        workshop.workers,
     )
     search = make_search(workshop)
     tracker = MlflowObserver(
@@ -234,8 +235,9 @@ def export_bundle(
     population, recipe = genome.population(champion.genome), genome.recipe(champion.genome)
     history = history_ticks(workshop.series.close[: workshop.splits.heldout.start])
     agents, days = config.market.agents, config.market.days
-    parts = [(population, history, REFERENCE_SEED)]
-    [tape] = play(workshop.stage.world, parts, bases.serve(recipe), record="full")
+    [choices] = tabulate_choices([population], bases.serve(recipe))
+    part = (population, history, REFERENCE_SEED)
+    tape = play_market(workshop.stage.world, part, choices, "full")
     bundle = Bundle(
         config.name,
         config.minds.base,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,6 +54,11 @@ class Workshop:
     market_genome: MarketGenome
     adapters: tuple[Path, ...]
     sources: tuple[Path, ...]
+
+    @property
+    def workers(self) -> int:
+        """Processes that run markets: as configured, or one for each core that we may use."""
+        return self.config.workers or joblib.cpu_count()
 
     def open_bases(self) -> MergedBases:
         """Load the models; takes seconds, or the time of a download."""

@@ -38,12 +38,12 @@ class Split:
 
 @dataclass(frozen=True)
 class Splits:
-    """The three stretches of one series, in order of time.
+    """The three stretches of one series, the held-out one last in time.
 
     Attributes
     ----------
     train, validation, heldout : Split
-        Pairwise disjoint, each after the one before it by at least the embargo.
+        Pairwise disjoint, neighbours apart by at least the embargo.
     """
 
     train: Split
@@ -82,15 +82,17 @@ def make_splits(
     Raises
     ------
     SeriesError
-        If a date is malformed or outside the series, the stretches overlap, stand out of order
-        or closer than the embargo, or one holds fewer than ``window_days + 1`` rows.
+        If a date is malformed or outside the series, the stretches overlap, the held-out one is
+        not the last, two are closer than the embargo, or one holds fewer than
+        ``window_days + 1`` rows.
     """
     cut = Splits(
         _rows_between(series, "train", train),
         _rows_between(series, "validation", validation),
         _rows_between(series, "heldout", heldout),
     )
-    ordered = (cut.train, cut.validation, cut.heldout)
+    seen = sorted((cut.train, cut.validation), key=lambda split: split.start)
+    ordered = (*seen, cut.heldout)
     for split in ordered:
         if split.stop - split.start < window_days + 1:
             raise SeriesError(
@@ -103,7 +105,7 @@ def make_splits(
             raise SeriesError(
                 f"{series.name}: {later.name} starts on {series.dates[later.start]}, before "
                 f"{earlier.name} ends on {series.dates[earlier.stop - 1]}; "
-                "order them train, validation, heldout without overlap"
+                "let neither overlap, and heldout come last"
             )
         if gap_days < embargo_days:
             raise SeriesError(

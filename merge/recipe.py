@@ -163,7 +163,8 @@ def merge_recipe(
             merged |= merge_state_dicts(
                 inputs, recipe.method, parameters={"weight": weights}, **common
             )
-    if all(_is_tied(state) for state in (base, *states.values())):
+    moved = merged.get(_EMBEDDING) is not base.get(_EMBEDDING)
+    if moved and all(_is_tied(state) for state in (base, *states.values())):
         merged[_HEAD] = merged[_EMBEDDING]  # one matrix, merged once, as mergekit does
     return {key: merged[key] for key in base}
 

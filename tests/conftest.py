@@ -1,4 +1,4 @@
-"""The real 135M model, opened once a session, and the engines that the tests make of it.
+"""The real 135M model, opened once a session, the engines that the tests make of it, real prices.
 
 Nothing here imports torch before a test asks for a model.
 """
@@ -119,3 +119,29 @@ def total_variation():
         return np.abs(first - second).sum(axis=1) / 2
 
     return distance
+
+
+@pytest.fixture(scope="session")
+def population():
+    """Build a population of one persona a mixture, with any setting of the society changed."""
+
+    def build(mixtures, mask=None, temperature=1.0, **society):
+        from agents.observation import FIELD_NAMES
+        from agents.persona import Persona, Population, Society
+
+        personas = tuple(
+            Persona(f"p{n}", "of a test", (tuple(row),), temperature, 1.0 + n)
+            for n, row in enumerate(mixtures)
+        )
+        masks = dict.fromkeys(FIELD_NAMES, 0.2) | (mask or {})
+        return Population(personas, Society(masks, **society))
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def offsets(sp500):
+    from agents.order_generator import fit_offsets
+
+    training = sp500.slice(0, 2000)
+    return fit_offsets(training.high, training.low, training.close)

@@ -55,44 +55,19 @@ def read_whole(style_engine):
 
 
 @pytest.fixture(scope="session")
-def population():
-    """Build a population of one persona a mixture, with any setting of the society changed."""
-
-    def build(mixtures, mask=None, temperature=1.0, **society):
-        from agents.observation import FIELD_NAMES
-        from agents.persona import Persona, Population, Society
-
-        personas = tuple(
-            Persona(f"p{n}", "of a test", (tuple(row),), temperature, 1.0 + n)
-            for n, row in enumerate(mixtures)
-        )
-        masks = dict.fromkeys(FIELD_NAMES, 0.2) | (mask or {})
-        return Population(personas, Society(masks, **society))
-
-    return build
-
-
-@pytest.fixture(scope="session")
-def offsets(sp500):
-    from agents.order_generator import fit_offsets
-
-    training = sp500.slice(0, 2000)
-    return fit_offsets(training.high, training.low, training.close)
-
-
-@pytest.fixture(scope="session")
 def trade(sp500, offsets):
     """Run markets side by side, one a (population, seed), and return their full tapes."""
 
     def run(parts, minds, n_agents=80, days=20):
-        from agents.crowd import PersonaCrowd, history_ticks
+        from agents.crowd import PersonaCrowd, history_ticks, tabulate_choices
         from market.exchange import Market, MarketRules, simulate
 
         history = history_ticks(sp500.close[:1000])
         markets, crowds = [], []
-        for population, seed in parts:
+        tables = tabulate_choices([population for population, _ in parts], minds)
+        for (population, seed), choices in zip(parts, tables, strict=True):
             crowd_rng, market_rng = np.random.default_rng(seed).spawn(2)
-            crowd = PersonaCrowd(population, minds, offsets, n_agents, crowd_rng)
+            crowd = PersonaCrowd(population, choices, offsets, n_agents, crowd_rng)
             rules = MarketRules(fee_bps=5)
             markets.append(Market(rules, history, crowd.accounts(), market_rng, "full"))
             crowds.append(crowd)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from agents.crowd import START_PRICE_TICKS, PersonaCrowd, draw_tendency, history_ticks
+from agents.crowd import START_PRICE_TICKS, PersonaCrowd, history_ticks, tabulate_choices
 from agents.observation import FIELD_NAMES, decode_view, possible_views
 from agents.stand_ins import RandomMinds, TeacherMinds
 from agents.styles import STYLES
@@ -74,7 +74,8 @@ def test_cash_and_shares_are_conserved(population, minds, trade, offsets):
     society = population(CAST, wealth_tail=1.2)
     (tape,) = trade([(society, 3)], minds)
     crowd_rng = np.random.default_rng(3).spawn(1)[0]
-    before = PersonaCrowd(society, minds, offsets, 80, crowd_rng).accounts()
+    [choices] = tabulate_choices([society], minds)
+    before = PersonaCrowd(society, choices, offsets, 80, crowd_rng).accounts()
     after = tape.accounts
     assert after.fees_cents > 0
     assert after.cash_cents.sum() + after.fees_cents == before.cash_cents.sum()
@@ -168,16 +169,7 @@ def test_conformity_makes_camps_larger(population, trade):
     assert largest[-1] > 0.6
 
 
-# Draws
-
-
-@pytest.mark.parametrize("scale", [0.0, 1.0, 4.0])
-def test_tendencies_are_drawn_as_often_as_the_softmax_says(scale):
-    chance = softmax(scale * np.random.default_rng(0).normal(size=5))
-    n = 10_000
-    drawn = draw_tendency(np.tile(chance.cumsum(), (n, 1)), (np.arange(n) + 0.5) / n)
-    count = np.bincount(drawn + 2, minlength=5)
-    assert np.abs(count - n * chance).max() <= 1
+# Choices
 
 
 class FixedMinds:

@@ -16,6 +16,7 @@ from agents.observation import (
     VIEWS,
     decode_view,
     encode_view,
+    possible_views,
     price_values,
     render_rules,
     render_view,
@@ -46,6 +47,14 @@ def test_every_number_is_one_view():
     assert len(np.unique(decoded, axis=0)) == VIEWS
     np.testing.assert_array_equal(encode_view(np.maximum(decoded, 0), decoded >= 0), range(VIEWS))
     assert render_view(0) == INVOCATION + CUE
+
+
+def test_possible_views_are_all_that_show_few_fields_and_begin_with_the_empty_one():
+    views = possible_views(2)
+    pairs = sum(a * b for i, a in enumerate(LEVELS) for b in LEVELS[i + 1 :])
+    assert views[0] == 0
+    assert len(views) == 1 + sum(LEVELS) + pairs
+    assert ((decode_view(views) >= 0).sum(axis=1) <= 2).all()
 
 
 @settings(max_examples=30)

@@ -34,7 +34,7 @@ def test_dates_are_inclusive(sp500):
     ("changes", "complaint"),
     [
         ({"validation": ("2008-07-01", "2012-12-31")}, "before train ends on 2008-12-31"),
-        ({"train": GOOD["heldout"], "heldout": GOOD["train"]}, "before train ends on 2018-12-31"),
+        ({"train": GOOD["heldout"], "heldout": GOOD["train"]}, "heldout come last"),
         ({"validation": ("2009-02-02", "2012-12-31")}, "20 trading days lie between train and"),
         ({"validation": ("2009-07-01", "2009-12-31")}, "validation holds 128 trading days"),
         ({"validation": ("2012-12-31", "2009-07-01")}, "validation starts on 2012-12-31, after"),
@@ -46,6 +46,16 @@ def test_dates_are_inclusive(sp500):
 def test_bad_splits_are_refused(sp500, changes, complaint):
     with pytest.raises(SeriesError, match=f"sp500: .*{complaint}"):
         make_splits(sp500, **{**GOOD, **changes})
+
+
+def test_validation_may_come_before_train(sp500):
+    swapped = {**GOOD, "train": GOOD["validation"], "validation": GOOD["train"]}
+    splits, usual = make_splits(sp500, **swapped), make_splits(sp500, **GOOD)
+    assert (splits.train.start, splits.train.stop) == (
+        usual.validation.start,
+        usual.validation.stop,
+    )
+    assert splits.heldout == usual.heldout
 
 
 def test_window_starts_cover_exactly_the_allowed_rows():
