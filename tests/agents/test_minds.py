@@ -205,6 +205,7 @@ def test_a_mixture_equals_pefts_weighted_adapter(
     assert peft_activated.peft_config[name].alora_invocation_tokens
     views = market_views[:10]
     exact = read_whole(peft_activated, views)
+    peft_activated.set_adapter(next(iter(style_folders)))
     peft_activated.delete_adapter(name)
     assert_same_choice(total_variation(style_engine.answer(mind(*weights), views), exact))
 
