@@ -204,9 +204,9 @@ def tabulate_choices(populations: Sequence[Population], minds: Minds) -> list[ND
     A few hundred questions a mind, whatever the number of agents and days: markets then run
     without any model.
 
-    A mind that sees nothing should lean neither way: the antisymmetric part of its logits for
-    the empty view (a content-free prompt) is subtracted from all its answers. What it then
-    prefers, to hold or to act, stays its own.
+    Over all that it may see, a mind should lean neither way: the antisymmetric part of its mean
+    logits is subtracted from all its answers (domain-context calibration, Fei et al. 2023,
+    arXiv 2305.19148). What it then prefers, to hold or to act, stays its own.
 
     Parameters
     ----------
@@ -232,8 +232,8 @@ def _cumulate(
     population: Population, views: NDArray[np.int64], minds: Minds
 ) -> NDArray[np.float64]:
     answers = np.array([minds.answer(p.mind, views) for p in population.personas], np.float64)
-    blind = answers[:, :1]  # possible_views lists the empty view first
-    unbiased = answers - (blind - blind[:, :, ::-1]) / 2
+    mean = answers.mean(axis=1, keepdims=True)
+    unbiased = answers - (mean - mean[:, :, ::-1]) / 2
     temperature = np.array([persona.temperature for persona in population.personas])
     scaled = unbiased / temperature[:, None, None]
     weights = np.exp(scaled - scaled.max(axis=2, keepdims=True))

@@ -83,9 +83,9 @@ class MarketConfig:
 class SearchConfig:
     """Size and pace of the search, see `evolve.search.CrossSearch`.
 
-    ``champions`` candidates with the best training scores are played again on validation
-    windows with fresh seeds, ``validation_groups`` times ``market.paths`` paths each; the best
-    of them is scored once on ``heldout_groups`` groups of held-out paths.
+    ``champions`` candidates with the best training scores are played again on validation and
+    training windows with fresh seeds, ``validation_groups`` times ``market.paths`` paths each;
+    the best of them is scored once on ``heldout_groups`` groups of held-out paths.
     """
 
     generations: int = 24

@@ -287,7 +287,7 @@ def _draw_moments(ax: Axes, target: Target, sound: Mapping[str, FloatArray]) -> 
         bbox_transform=from_page_edge, frameon=False, fontsize=8.5, columnspacing=1.1,
         handletextpad=0.4, handlelength=1.4,
     ).set_in_layout(False)  # fmt: skip
-    _title(ax, "Six moments, held out", "bars hold 95 % of paths; ◂ ▸ are off the scale", pad=24)
+    _title(ax, "Seven moments, held out", "bars hold 95 % of paths; ◂ ▸ are off the scale", pad=24)
 
 
 def _draw_scoreboard(

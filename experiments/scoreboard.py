@@ -1,6 +1,6 @@
 """The scoreboard: the champion beside every baseline, each through the same door.
 
-Knows how the champion is chosen on validation windows and how rows are scored on fresh seeds.
+Knows how the champion is chosen and how rows are scored, each on fresh seeds of its own.
 Deliberately never looks at held-out data before the champion is fixed.
 """
 
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ from market.splits import Split
 Returns = NDArray[np.float64]
 Row = dict[str, Any]
 _SPLIT_KEYS = {"train": 21, "validation": 22, "heldout": 23}
+_PURPOSE_KEYS = {"report": 31, "choose": 32}
 
 
 @dataclass
@@ -46,11 +47,14 @@ class Judge:
         Where windows come from.
     groups
         Groups of ``market.paths`` paths; each group gives one J/J95.
+    purpose
+        Judges of different purposes share no seed.
     """
 
     workshop: Workshop
     split: Split
     groups: int
+    purpose: Literal["report", "choose"] = "report"
     target: Target = field(init=False)
     seeds: tuple[int, ...] = field(init=False)
 
@@ -59,7 +63,7 @@ class Judge:
         self.seeds = path_seeds(self._stream(0), self.groups * self.target.paths)
 
     def _stream(self, key: int) -> np.random.SeedSequence:
-        spawn_key = (_SPLIT_KEYS[self.split.name], key)
+        spawn_key = (_SPLIT_KEYS[self.split.name], _PURPOSE_KEYS[self.purpose], key)
         return np.random.SeedSequence(self.workshop.config.seed, spawn_key=spawn_key)
 
     def play(self, population: Population, minds: Minds) -> Returns:
@@ -119,32 +123,47 @@ class Judge:
         return np.random.default_rng(self._stream(digest))
 
 
-def choose_champion(
+@dataclass(frozen=True)
+class Finalist:
+    """A candidate played again: mean J/J95 on validation and on training windows."""
+
+    candidate: Candidate
+    validation: float
+    train: float
+
+    @property
+    def score(self) -> float:
+        """The geometric mean of both."""
+        return float(np.sqrt(self.validation * self.train))
+
+
+def rank_finalists(
     workshop: Workshop,
     bases: MergedBases,
-    finalists: Sequence[Candidate],
-    on_done: Callable[[Candidate, float], None],
-) -> tuple[Candidate, list[tuple[str, float]]]:
-    """Play finalists on validation windows with fresh seeds and take the best.
+    candidates: Sequence[Candidate],
+    on_done: Callable[[Finalist], None],
+) -> list[Finalist]:
+    """Play candidates on validation and training windows with fresh seeds, and rank them.
 
     The score that bred a candidate plays no part: the winner of many noisy trials looks better
-    than it is.
+    than it is. Training windows count as much as validation windows, since a validation split
+    of a few years is a single regime (docs/decisions/006).
 
     Returns
     -------
-    tuple
-        The champion, and ``(id, mean J/J95)`` of every finalist, best first.
+    list of Finalist
+        Best first.
     """
-    judge = Judge(workshop, workshop.splits.validation, workshop.config.search.validation_groups)
-    scores: dict[str, float] = {}
-    for candidate in sorted(finalists, key=lambda c: json.dumps(c.recipe)):
+    splits, groups = workshop.splits, workshop.config.search.validation_groups
+    judges = [Judge(workshop, s, groups, "choose") for s in (splits.validation, splits.train)]
+    finalists = []
+    for candidate in sorted(candidates, key=lambda c: json.dumps(c.recipe)):
         population = workshop.market_genome.population(candidate.genome)
         minds = bases.serve(workshop.market_genome.recipe(candidate.genome))
-        scores[candidate.id] = judge.score(judge.play(population, minds)).ratio
-        on_done(candidate, scores[candidate.id])
-    ranked = sorted(scores.items(), key=lambda item: (item[1], item[0]))
-    best = next(c for c in finalists if c.id == ranked[0][0])
-    return best, ranked
+        scores = [judge.score(judge.play(population, minds)).ratio for judge in judges]
+        finalists.append(Finalist(candidate, *scores))
+        on_done(finalists[-1])
+    return sorted(finalists, key=lambda f: (f.score, f.candidate.id))
 
 
 @dataclass(frozen=True, eq=False)

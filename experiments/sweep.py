@@ -35,7 +35,7 @@ from evolve.tracking import MlflowObserver
 from experiments.config import ExperimentConfig, load_config
 from experiments.lineage_view import draw_candidate
 from experiments.report import ReportData, save_report
-from experiments.scoreboard import Verdict, choose_champion, judge_champion
+from experiments.scoreboard import Verdict, judge_champion, rank_finalists
 from experiments.workshop import Workshop, build_workshop
 
 CONFIG_FILE = "config.yaml"
@@ -211,16 +211,22 @@ def _champion(
     by_score = sorted(alive, key=lambda c: (c.score, c.id))
     wanted = by_score[: workshop.config.search.champions - 1]
     finalists = wanted + [c for c in alive[-1:] if c not in wanted]
-    say(f"choosing among {len(finalists)} finalists on validation windows with fresh seeds")
-    champion, ranking = choose_champion(
-        workshop, bases, finalists, lambda c, score: say(f"  {c.id}  {score:8.2f}")
+    say(f"choosing among {len(finalists)} finalists, on fresh seeds: validation, training windows")
+    ranking = rank_finalists(
+        workshop,
+        bases,
+        finalists,
+        lambda f: say(f"  {f.candidate.id}  {f.validation:8.2f} {f.train:8.2f}"),
     )
     record = {
-        "champion": champion.id,
-        "validation": [_finite({"id": i, "score": s}) for i, s in ranking],
+        "champion": ranking[0].candidate.id,
+        "finalists": [
+            _finite({"id": f.candidate.id, "validation": f.validation, "train": f.train})
+            for f in ranking
+        ],
     }
     replace_bytes(file, (json.dumps(record, indent=2) + "\n").encode())
-    return champion
+    return ranking[0].candidate
 
 
 def export_bundle(

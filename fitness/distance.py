@@ -22,7 +22,7 @@ from fitness.errors import FitnessError
 from fitness.moments import MIN_DAYS, MOMENT_NAMES, FloatArray, moments, path_faults
 
 MIN_RESAMPLES = 100
-"""Fewer resamples pin down neither the 6 x 6 covariance nor a 95 % quantile."""
+"""Fewer resamples pin down neither the 7 x 7 covariance nor a 95 % quantile."""
 
 LARGEST_CONDITION = 1e10
 """Condition number of a singular covariance; that of daily index returns is a few thousand."""
@@ -40,15 +40,15 @@ class Target:
         Length of a path in daily returns.
     paths : int
         Number of paths averaged in one score.
-    m_star : float64 array, shape [6]
+    m_star : float64 array, shape [7]
         Mean moment vector of the real windows, in the order of `MOMENT_NAMES`.
-    weight : float64 array, shape [6, 6]
+    weight : float64 array, shape [7, 7]
         Inverse covariance of the mean moment vector of `paths` real windows.
     j95 : float
         95 % quantile of J over the real resamples.
     sigma_real : float
         Standard deviation of the split's daily log returns.
-    moment_low, moment_high, moment_sd : float64 array, shape [6]
+    moment_low, moment_high, moment_sd : float64 array, shape [7]
         2.5 % and 97.5 % quantiles and standard deviation of single real windows' moments.
     content_hash : str
         SHA-256 of all the above, in hexadecimal.
@@ -78,9 +78,9 @@ class Score:
     ratio : float
         ``j / j95``; lower is better, 1 or less is not rejected at 5 % (see `make_target` on short
         splits).
-    moments : float64 array, shape [6]
+    moments : float64 array, shape [7]
         Mean over the paths; NaN when a path is degenerate.
-    per_path : float64 array, shape [paths, 6]
+    per_path : float64 array, shape [paths, 7]
         Moments of each path; NaN rows for degenerate ones.
     verdict : str
         ``ok``, or which paths are degenerate and why, as in ``path 2: constant price``.
@@ -107,12 +107,12 @@ class SplitScore:
     mcr : float
         Joint moment coverage ratio in [0, 1]: share of single paths whose every moment lies
         between the target's `moment_low` and `moment_high`. Real windows themselves stay under
-        0.95, as six intervals must hold at once.
+        0.95, as seven intervals must hold at once.
     ratios : float64 array, shape [groups]
         J/J95 of each group.
-    moments : float64 array, shape [6]
+    moments : float64 array, shape [7]
         Mean over all paths; NaN when a path is degenerate.
-    per_path : float64 array, shape [groups * paths, 6]
+    per_path : float64 array, shape [groups * paths, 7]
         Moments of each path.
     verdict : str
         ``ok``, or the first degenerate group, as in ``group 3, path 2: constant price``.
@@ -323,6 +323,6 @@ def score_groups(
 
 
 def _j(vectors: FloatArray, m_star: FloatArray, weight: FloatArray) -> FloatArray:
-    """J of moment vectors [..., 6] -> [...] (Franke and Westerhoff 2012, section 3)."""
+    """J of moment vectors [..., 7] -> [...] (Franke and Westerhoff 2012, section 3)."""
     gap = vectors - m_star
     return np.asarray(np.einsum("...i,ij,...j->...", gap, weight, gap))

@@ -1,4 +1,4 @@
-"""The six moments that describe how a daily price path moves.
+"""The seven moments that describe how a daily price path moves.
 
 Knows how to turn log returns into tail, memory and volatility statistics, or say why it cannot.
 Deliberately does not know what real markets score, nor how far apart two moment vectors are.
@@ -18,6 +18,7 @@ MOMENT_NAMES: tuple[str, ...] = (
     "acf_abs_short",
     "acf_abs_medium",
     "log_volatility",
+    "displacement",
 )
 
 MIN_DAYS = 30
@@ -206,8 +207,32 @@ def log_volatility(log_returns: npt.ArrayLike, sigma_real: float) -> FloatArray:
     return _on_sound_paths(lambda r: np.log(r.std(axis=-1) / sigma_real), log_returns)
 
 
+def displacement(log_returns: npt.ArrayLike) -> FloatArray:
+    """How far a path gets from its start, in units of a random walk's standard deviation.
+
+    Parameters
+    ----------
+    log_returns : array_like, shape [..., T]
+        Daily log returns.
+
+    Returns
+    -------
+    float64 array, shape [...]
+        ``|sum r| / (std * sqrt(T))``: sqrt(2/pi) on average for a random walk without drift, more
+        where prices run away, less where they return. NaN for a degenerate path.
+
+    References
+    ----------
+    The longest horizon of a variance ratio: Lo and MacKinlay (1988), Review of Financial
+    Studies 1(1), 41-66, doi:10.1093/rfs/1.1.41.
+    """
+    return _on_sound_paths(
+        lambda r: np.abs(r.sum(axis=-1)) / (r.std(axis=-1) * np.sqrt(r.shape[-1])), log_returns
+    )
+
+
 def moments(log_returns: npt.ArrayLike, sigma_real: float) -> FloatArray:
-    """All six moments, in the order of `MOMENT_NAMES`.
+    """All moments, in the order of `MOMENT_NAMES`.
 
     Parameters
     ----------
@@ -218,7 +243,7 @@ def moments(log_returns: npt.ArrayLike, sigma_real: float) -> FloatArray:
 
     Returns
     -------
-    float64 array, shape [..., 6]
+    float64 array, shape [..., 7]
         All NaN for a path in which `path_faults` names a fault; no warning is given.
     """
     return np.stack(
@@ -229,6 +254,7 @@ def moments(log_returns: npt.ArrayLike, sigma_real: float) -> FloatArray:
             acf_abs_short(log_returns),
             acf_abs_medium(log_returns),
             log_volatility(log_returns, sigma_real),
+            displacement(log_returns),
         ],
         axis=-1,
     )

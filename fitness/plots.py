@@ -36,6 +36,7 @@ MOMENT_LABELS = {
     "acf_abs_short": "ACF of |return|\nlags 1-2",
     "acf_abs_medium": "ACF of |return|\nlags 4-6, 9-11",
     "log_volatility": "log volatility\nrelative to real",
+    "displacement": "displacement\nper random walk's sd",
 }
 
 
@@ -155,7 +156,7 @@ def plot_moments(
     ----------
     target : Target
         The real split.
-    per_path : mapping of str to array_like, shape [S, 6]
+    per_path : mapping of str to array_like, shape [S, 7]
         Moments of each path of each market to show, as a score's `per_path`.
     ax : Axes, optional
         Where to draw; a new figure by default.

@@ -20,7 +20,7 @@ def test_j_is_the_quadratic_form_of_the_mean_moments(target, train_returns):
     covariance = np.linalg.inv(target.weight)
     assert score.j == pytest.approx(gap @ np.linalg.solve(covariance, gap))
     assert score.ratio == pytest.approx(score.j / target.j95)
-    assert score.per_path.shape == (4, 6)
+    assert score.per_path.shape == (4, 7)
     assert score.verdict == "ok"
 
 
@@ -34,7 +34,7 @@ def test_weight_inverts_the_spread_of_the_statistic(target, train_returns, rng):
     fresh = _groups(block_bootstrap(train_returns, 4 * 3000, 250, rng))
     means = moments(fresh, target.sigma_real).mean(axis=1)
     root = np.linalg.cholesky(target.weight)
-    np.testing.assert_allclose(root.T @ np.cov(means.T) @ root, np.eye(6), atol=0.2)
+    np.testing.assert_allclose(root.T @ np.cov(means.T) @ root, np.eye(7), atol=0.2)
     np.testing.assert_allclose(means.mean(axis=0), target.m_star, atol=0.05)
     np.testing.assert_allclose(2 * means.std(axis=0), target.moment_sd, rtol=0.1)
 
@@ -47,7 +47,7 @@ def test_the_ceiling_passes_and_a_random_walk_does_not(target, train_returns, rn
     assert ceiling.ci_low < ceiling.ratio
     assert ceiling.ratios.shape == (16,)
     assert ceiling.ratio == pytest.approx(ceiling.ratios.mean())
-    assert ceiling.per_path.shape == (64, 6)
+    assert ceiling.per_path.shape == (64, 7)
 
 
 def test_a_dead_market_scores_infinity_and_says_why(target, train_returns, rng):

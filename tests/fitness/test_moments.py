@@ -14,6 +14,7 @@ from fitness.moments import (
     acf_abs,
     acf_abs_medium,
     acf_abs_short,
+    displacement,
     hill,
     log_volatility,
     mean_abs,
@@ -75,6 +76,7 @@ def test_every_moment_equals_an_independent_computation(train_returns, days):
         (of_abs[1] + of_abs[2]) / 2,
         (of_abs[4:7].mean() + of_abs[9:12].mean()) / 2,
         np.log(np.std(r)) - np.log(0.01),
+        abs(np.log(np.exp(r).prod())) / np.std(r) / np.sqrt(days),
     ]
     np.testing.assert_allclose(moments(r, 0.01), expected, rtol=1e-9)
     np.testing.assert_allclose(acf_abs(r, 11), of_abs[1:], rtol=1e-9)
@@ -84,7 +86,7 @@ def test_every_moment_equals_an_independent_computation(train_returns, days):
 def test_a_batch_equals_its_paths_one_by_one(train_returns):
     batch = train_returns[:3000].reshape(2, 5, 300)
     batch_moments = moments(batch, 0.01)
-    assert batch_moments.shape == (2, 5, 6)
+    assert batch_moments.shape == (2, 5, 7)
     for index in np.ndindex(2, 5):
         np.testing.assert_allclose(batch_moments[index], moments(batch[index], 0.01), rtol=1e-12)
 
@@ -139,3 +141,12 @@ def test_short_and_medium_memory_look_at_their_own_lags():
     r = np.where(np.arange(20_000) % 2, 1.0, -1.0) * (echo + np.roll(echo, 5))
     assert acf_abs_medium(r) == pytest.approx(0.5 / 6, abs=0.02)
     assert abs(acf_abs_short(r)) < 0.02
+
+
+def test_displacement_tells_walks_from_drifts_and_returns():
+    r = np.random.default_rng(2).standard_normal((400, 250))
+    walk = displacement(r).mean()
+    assert walk == pytest.approx(np.sqrt(2 / np.pi), abs=0.08)
+    assert displacement(r + 0.2).mean() == pytest.approx(0.2 * np.sqrt(250), rel=0.05)
+    assert displacement(np.diff(r, axis=1)).mean() < 0.1
+    assert displacement(-1e-3 * r[0]) == pytest.approx(displacement(r[0]))
