@@ -95,9 +95,7 @@ def lineage(run: Run, as_json: Json = False) -> None:
     from evolve.tracking import default_tracking_uri
 
     uri = config.mlflow_uri or default_tracking_uri(run)
-    _next(
-        console, [("drawn", str(picture)), ("open", f"mlflow ui --backend-store-uri {_shown(uri)}")]
-    )
+    _next(console, [("drawn", str(picture)), *_mlflow_lines(uri)])
 
 
 @app.command()
@@ -224,7 +222,7 @@ def _sweep(settings: Any, folder: Path, as_json: bool) -> None:
             ("scoreboard", str(folder / SCOREBOARD_FILE)),
             ("report", str(folder / REPORT_FILE)),
             ("bundle", str(bundle)),
-            ("lineage", f"mlflow ui --backend-store-uri {_shown(outcome.tracking_uri)}"),
+            *_mlflow_lines(outcome.tracking_uri),
             ("simulate", f"evobourse simulate {bundle} --agents 1000 --days 250 --seed 1"),
         ],
     )
@@ -236,10 +234,16 @@ def _next(console: Any, lines: list[tuple[str, str]]) -> None:
     print_next(lines, console)
 
 
-def _shown(uri: str) -> str:
-    """Write a SQLite address relative to the working folder, where that is shorter to type."""
+def _mlflow_lines(uri: str) -> list[tuple[str, str]]:
+    """Say how to open a lineage; MLflow hides runs behind another page unless told otherwise."""
+    if not uri.startswith("sqlite:///"):
+        return [("lineage", uri)]
     prefix = f"sqlite:///{Path.cwd()}/"
-    return "sqlite:///" + uri.removeprefix(prefix) if uri.startswith(prefix) else uri
+    short = "sqlite:///" + uri.removeprefix(prefix) if uri.startswith(prefix) else uri
+    return [
+        ("lineage", f"mlflow ui --backend-store-uri {short}"),
+        ("at", "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"),
+    ]
 
 
 def _console(quiet: bool = False) -> Any:

@@ -7,9 +7,12 @@ Deliberately does not know how a sweep runs, where its files lie, or what a comm
 from __future__ import annotations
 
 import math
+import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from statistics import median
 from types import TracebackType
 from typing import Any
@@ -238,6 +241,8 @@ def print_scoreboard(rows: Sequence[Row], console: Console | None = None) -> Non
 def print_next(lines: Sequence[tuple[str, str]], console: Console | None = None) -> None:
     """Print what was made and the commands worth typing next, each whole on its line.
 
+    A program that is not on the PATH is named with its folder.
+
     Parameters
     ----------
     lines : sequence of (str, str)
@@ -248,8 +253,18 @@ def print_next(lines: Sequence[tuple[str, str]], console: Console | None = None)
     console = console or Console()
     width = max((len(word) for word, _ in lines), default=0)
     for word, line in lines:
-        style = "bold cyan" if line.startswith(PROGRAMS) else ""
-        console.print(Text.assemble((f"{word:<{width}}  ", "dim"), (line, style)), soft_wrap=True)
+        typed = line.startswith(PROGRAMS)
+        shown = (_where(line.split()[0]) + line, "bold cyan") if typed else (line, "")
+        console.print(Text.assemble((f"{word:<{width}}  ", "dim"), shown), soft_wrap=True)
+
+
+def _where(program: str) -> str:
+    """Return what to write before a program's name for the shell to find it."""
+    if shutil.which(program):
+        return ""
+    folder = Path(sys.executable).parent
+    here = Path.cwd()
+    return f"{folder.relative_to(here) if folder.is_relative_to(here) else folder}/"
 
 
 def describe(name: str) -> str:

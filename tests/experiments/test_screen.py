@@ -1,6 +1,8 @@
 import io
 import math
 import re
+import shutil
+import sys
 
 import pytest
 from rich.console import Console
@@ -137,9 +139,19 @@ def test_rows_are_described(name, meaning):
     assert describe(name) == meaning
 
 
-def test_what_was_made_stays_whole_for_the_clipboard():
+def test_what_was_made_stays_whole_for_the_clipboard(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
     console = Console80()
     path, command = "runs/" + 90 * "x" + "[1]", "evobourse simulate runs/x/bundle"
     print_next([("report", path), ("simulate", command)], console)
     assert console.text.splitlines() == [f"report    {path}", f"simulate  {command}"]
     print_next([], console)
+
+
+def test_a_program_off_the_path_is_named_with_its_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv" / "bin" / "python"))
+    monkeypatch.chdir(tmp_path)
+    console = Console80()
+    print_next([("simulate", "evobourse simulate x")], console)
+    assert console.text == "simulate  .venv/bin/evobourse simulate x\n"
