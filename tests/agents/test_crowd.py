@@ -3,7 +3,7 @@ import pytest
 from scipy.special import softmax
 
 from agents.crowd import START_PRICE_TICKS, PersonaCrowd, history_ticks, tabulate_choices
-from agents.observation import FIELD_NAMES, decode_view, possible_views
+from agents.observation import FIELD_NAMES, VIEWS, decode_view, possible_views
 from agents.stand_ins import RandomMinds, TeacherMinds
 from agents.styles import STYLES
 
@@ -172,50 +172,51 @@ def test_conformity_makes_camps_larger(population, trade):
 # Choices
 
 
-class FixedMinds:
-    """Answer with one set of logits, and with another where nothing is seen."""
+class TableMinds:
+    """Answer every mind with the same table of logits, float[VIEWS, 5]."""
 
-    def __init__(self, logits, blind):
-        self.logits, self.blind = np.array(logits, np.float32), np.array(blind, np.float32)
+    def __init__(self, table):
+        self.table = np.asarray(table, np.float32)
 
     def ask(self, mind, views):
         pass
 
     def answer(self, mind, views):
-        return np.where((views == 0)[:, None], self.blind, self.logits)
+        return self.table[views]
 
 
-SEE_ALL = {"mask": dict.fromkeys(FIELD_NAMES, 0.0), "attention": 6, "momentary_mask": 0.0}
-SEE_NOTHING = {"mask": dict.fromkeys(FIELD_NAMES, 1.0)}
-BLIND = np.array([0.5, -0.2, 0.9, 0.1, -1.0])
-LEAN = np.array([0.75, -0.15, 0.0, 0.15, -0.75])  # its part that changes sign when mirrored
-
-
-def choices(trade, society, minds, n_agents=20_000):
-    (tape,) = trade([(society, 1)], minds, n_agents=n_agents, days=1)
-    return np.bincount(tape.decisions["tendency"] + 2, minlength=5) / n_agents
+def probabilities(society, table):
+    [cumulative] = tabulate_choices([society], TableMinds(table))
+    return np.diff(cumulative, axis=2, prepend=0.0)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_agents_choose_by_the_softmax_less_what_leans_blindly(temperature, population, trade):
-    logits = np.array([0.3, -1.0, 1.2, 0.0, -0.4])
-    society = population(CAST, temperature=temperature, **SEE_ALL)
-    chosen = choices(trade, society, FixedMinds(logits, BLIND))
-    np.testing.assert_allclose(chosen, softmax((logits - LEAN) / temperature), atol=0.012)
+def test_choices_are_the_softmax_less_what_the_mind_leans_to_on_average(temperature, population):
+    table = np.random.default_rng(1).normal([0.5, -0.2, 0.9, 0.1, -1.0], 1.0, (VIEWS, 5))
+    seen = table.astype(np.float32)[possible_views(2)].astype(float)
+    lean = (seen.mean(axis=0) - seen.mean(axis=0)[::-1]) / 2
+    chosen = probabilities(population(CAST, attention=2, temperature=temperature), table)
+    assert chosen.shape == (len(CAST), len(seen), 5)
+    np.testing.assert_allclose(chosen[3], softmax((seen - lean) / temperature, axis=1), atol=1e-6)
 
 
-def test_who_sees_nothing_leans_neither_way(population, trade):
-    chosen = choices(trade, population(CAST, **SEE_NOTHING), FixedMinds(np.zeros(5), BLIND))
-    np.testing.assert_allclose(chosen, softmax(BLIND - LEAN), atol=0.012)
-    np.testing.assert_allclose(chosen, chosen[::-1], atol=0.012)
+def test_a_mind_that_always_says_the_same_leans_neither_way(population):
+    constant = np.tile([0.5, -0.2, 0.9, 0.1, -1.0], (VIEWS, 1))
+    chosen = probabilities(population(CAST), constant)
+    np.testing.assert_allclose(chosen, chosen[..., ::-1], atol=1e-6)
+    np.testing.assert_allclose(chosen[0, 0, 2] / chosen[0, 0, 1], np.exp(0.9 + 0.05), rtol=1e-5)
 
 
-@pytest.mark.parametrize("certain", range(5))
-def test_extreme_logits_are_certain(certain, population, trade):
-    logits = np.full(5, -1e4)
-    logits[certain] = 1e4
-    society = population(CAST, **SEE_ALL)
-    assert choices(trade, society, FixedMinds(logits, np.zeros(5)), 80)[certain] == 1
+@pytest.mark.parametrize("even", [0, 1])
+def test_extreme_logits_are_certain(even, population):
+    """Sell and buy are equally frequent, so that nothing is subtracted."""
+    views = possible_views(1)[:22]
+    table = np.full((VIEWS, 5), -1e4)
+    table[views[::2], even] = table[views[1::2], 4 - even] = 1e4
+    chosen = probabilities(population(CAST, attention=1), table)[0, :22]
+    certain = np.where(np.arange(22) % 2 == 0, even, 4 - even)
+    np.testing.assert_array_equal(chosen.argmax(axis=1), certain)
+    assert chosen.max(axis=1).min() == 1
 
 
 # History
