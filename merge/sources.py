@@ -31,7 +31,7 @@ def cache_folder() -> Path:
     """Return the folder of fetched and derived models (``EVOBOURSE_CACHE``, else XDG's)."""
     if override := os.environ.get("EVOBOURSE_CACHE"):
         return Path(override).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "evobourse"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evobourse"
 
 
 def resolve_model(name: str) -> str:
