@@ -6,6 +6,10 @@ Deliberately knows nothing of scores or of search.
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -108,8 +112,15 @@ def play(
     tables = tabulate_choices(populations, minds)
     choices = {id(p): table for p, table in zip(populations, tables, strict=True)}
     jobs = (delayed(play_market)(world, part, choices[id(part[0])]) for part in parts)
+    parallel = Parallel(
+        min(workers, len(parts)),
+        return_as="generator",
+        max_nbytes=None,
+        initializer=_follow,
+        initargs=(os.getpid(),),
+    )
     tapes = []
-    for tape in Parallel(min(workers, len(parts)), return_as="generator", max_nbytes=None)(jobs):
+    for tape in parallel(jobs):
         tapes.append(tape)
         on_market()
     return tapes
@@ -143,3 +154,15 @@ def play_market(
     market = Market(world.rules, history, crowd.accounts(), of_market, record)
     [tape] = simulate([market], [crowd], world.days, on_day)
     return tape
+
+
+def _follow(parent: int) -> None:
+    """Make a worker leave interrupts to its parent, and end when a killed parent cannot say so."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
