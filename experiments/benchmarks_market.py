@@ -24,7 +24,7 @@ SHARES = {Kind.LIMIT: 0.53, Kind.MARKET: 0.10, Kind.CANCEL: 0.37}
 DEPTH = 1_000
 MID_TICKS = 10_000
 BLOCK = 200
-RUNS = 5
+RUNS = 7
 PAMS_EVENTS = 5_000  # at a thousand a second the whole stream would take minutes
 PEERS = Path(__file__).parents[1] / "build" / "peers"
 # pams pins an older NumPy; its market needs no more than this.
@@ -35,9 +35,8 @@ def main() -> None:
     """Send one stream of events through all books and print one JSON line a figure."""
     python = peers_python()
     events = order_flow(np.random.default_rng(0))
-    print(
-        f"53 % limit, 10 % market, 37 % cancels, about {DEPTH} orders resting; best of {RUNS} runs"
-    )
+    shares = ", ".join(f"{share:.0%} {kind.name.lower()}" for kind, share in SHARES.items())
+    print(f"{len(events):,} events, {shares}, about {DEPTH:,} orders resting; best of {RUNS} runs")
     send(events)  # compiles
     own, bourse = [], []
     for _ in range(RUNS):  # in turns, so that other work on the machine slows both

@@ -15,6 +15,7 @@ from market.order_events import Fills, Kind, OrderEvents, Reason, Reports, Statu
 
 MAX_QUANTITY = 2**40
 MAX_TICKS = 2**22
+KEPT = ("agent", "side", "price_ticks", "remaining", "cancelled", "time_in_force", "expires")
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,23 @@ class RestingOrders:
 
     Attributes
     ----------
-    number, agent, side, price_ticks : NDArray
-        Number, owner, +1 or -1, and limit of each order, shape [k].
-    submitted, remaining, cancelled : NDArray[np.int64]
-        Lots entered, still in the book, and given up so far, shape [k].
+    number : NDArray[np.int64]
+        Number of each order, shape [k].
+    submitted : NDArray[np.int64]
+        Lots entered, shape [k].
+    agent, side, price_ticks : NDArray
+        Owner, +1 or -1, and limit, shape [k].
+    remaining, cancelled : NDArray[np.int64]
+        Lots still in the book, and given up so far, shape [k].
     time_in_force, expires : NDArray
         As in :class:`~market.order_events.OrderEvents`, shape [k].
     """
 
     number: NDArray[np.int64]
+    submitted: NDArray[np.int64]
     agent: NDArray[np.int64]
     side: NDArray[np.int8]
     price_ticks: NDArray[np.int64]
-    submitted: NDArray[np.int64]
     remaining: NDArray[np.int64]
     cancelled: NDArray[np.int64]
     time_in_force: NDArray[np.int8]
@@ -167,9 +172,7 @@ class OrderBook:
         submitted = np.concatenate(
             [self.resting.submitted, np.where(events.kind <= Kind.REPLACE, events.quantity, 0)]
         )
-        slots = self._slots(events)
-        expiring = np.flatnonzero(slots["time_in_force"] == TimeInForce.GOOD_TILL_TIME)
-        levels = int(slots["level"].max(initial=0)) + 1
+        slots, levels, expiring = self._lay_out(events)
         fills = np.empty(len(number), FILL)
         phase, traded = match_events(
             events.kind,
@@ -179,23 +182,17 @@ class OrderBook:
             np.full((2, levels), -1, QUEUE),
             np.array([-1, levels]),
             fills,
-            expiring[np.argsort(slots["expires"][expiring], kind="stable")],
+            expiring,
             int(self.phase),
             int(self.rules.self_trade),
             self.last_ticks,
         )
-        rejected = np.where(slots["status"] == Status.REJECTED, submitted, 0)
-        rests = np.flatnonzero(slots["status"] == Status.RESTING)
+        remaining, cancelled = slots["remaining"].copy(), slots["cancelled"].copy()
+        status, reason = slots["status"].copy(), slots["reason"].copy()
+        rests = np.flatnonzero(status == Status.RESTING)
+        kept = slots[rests]
         self.resting = RestingOrders(
-            number[rests],
-            slots["agent"][rests],
-            slots["side"][rests],
-            slots["price_ticks"][rests],
-            submitted[rests],
-            slots["remaining"][rests],
-            slots["cancelled"][rests],
-            slots["time_in_force"][rests],
-            slots["expires"][rests],
+            number[rests], submitted[rests], *(kept[name].copy() for name in KEPT)
         )
         self.phase = Phase(phase)
         self.events_seen += len(events)
@@ -203,19 +200,10 @@ class OrderBook:
             self._time = int(events.time[-1])
         if traded:
             self.last_ticks = int(fills[traded - 1]["price_ticks"])
-        return (
-            _numbered(fills, traded, number),
-            Reports(
-                number,
-                submitted,
-                submitted - slots["remaining"] - slots["cancelled"] - rejected,
-                slots["remaining"].copy(),
-                slots["cancelled"].copy(),
-                rejected,
-                slots["status"].copy(),
-                slots["reason"].copy(),
-            ),
-        )
+        rejected = np.where(status == Status.REJECTED, submitted, 0)
+        filled = submitted - remaining - cancelled - rejected
+        reports = Reports(number, submitted, filled, remaining, cancelled, rejected, status, reason)
+        return _numbered(fills[:traded], number), reports
 
     def depth(self, levels: int | None = None) -> Depth:
         """Return the lots at the best prices of each side.
@@ -234,36 +222,31 @@ class OrderBook:
             columns += [price_ticks[::-side][:levels], quantity[::-side][:levels]]
         return Depth(*columns)
 
-    def _slots(self, events: OrderEvents) -> NDArray[np.void]:
-        """Return the resting orders, then the events, market orders as limits that do not wait."""
+    def _lay_out(self, events: OrderEvents) -> tuple[NDArray[np.void], int, NDArray[np.int64]]:
+        """Return the resting orders and the events as slots, their levels, who may expire."""
         resting, rules = self.resting, self.rules
         market = events.kind == Kind.MARKET
         far_end = np.where(events.side > 0, rules.highest_ticks, rules.lowest_ticks)
-        price_ticks = np.where(market, far_end, events.price_ticks)
+        limit = np.where(market, far_end, events.price_ticks)
         time_in_force = events.time_in_force.copy()
         time_in_force[market & (time_in_force != TimeInForce.FILL_OR_KILL)] = (
             TimeInForce.IMMEDIATE_OR_CANCEL
         )
-        slots = np.zeros(len(resting) + len(events), SLOT)
+        level, levels = _levels(np.concatenate([resting.price_ticks, limit]), rules)
+        slots = np.zeros(len(level), SLOT)
+        slots["level"] = level
         old, new = slots[: len(resting)], slots[len(resting) :]
-        for name in (
-            "agent",
-            "side",
-            "price_ticks",
-            "remaining",
-            "cancelled",
-            "time_in_force",
-            "expires",
-        ):
+        for name in KEPT:
             old[name] = getattr(resting, name)
         for name in ("agent", "side", "post_only", "expires"):
             new[name] = getattr(events, name)
-        new["price_ticks"] = price_ticks
+        new["price_ticks"] = limit
         new["remaining"] = events.quantity
         new["time_in_force"] = time_in_force
-        new["reason"] = _screen(events, price_ticks, time_in_force, rules)
-        slots["level"] = _levels(slots["price_ticks"], rules)
-        return slots
+        new["reason"] = _screen(events, limit, time_in_force, rules)
+        timed = np.concatenate([resting.time_in_force, time_in_force])
+        expiring = np.flatnonzero(timed == TimeInForce.GOOD_TILL_TIME)
+        return slots, levels, expiring[np.argsort(slots["expires"][expiring], kind="stable")]
 
     def _find(self, target: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the slots of the orders meant by a batch's events, -1 for those long gone."""
@@ -293,36 +276,30 @@ def _screen(
     return reason
 
 
-def _levels(price_ticks: NDArray[np.int64], rules: BookRules) -> NDArray[np.int64]:
-    """Return the level of each price, counted from 0 over the range of prices in use.
+def _levels(price_ticks: NDArray[np.int64], rules: BookRules) -> tuple[NDArray[np.int64], int]:
+    """Return the level of each price, counted from 0 over the range in use, and their number.
 
     The two ends of the prices allowed, where market orders wait for a call, have the first and
     the last level to themselves, so that they do not stretch the range in use.
     """
-    inside = (price_ticks > rules.lowest_ticks) & (price_ticks < rules.highest_ticks)
-    if not inside.any():
-        return (price_ticks >= rules.highest_ticks).astype(np.int64)
-    lowest, highest = price_ticks[inside].min(), price_ticks[inside].max()
-    levels: NDArray[np.int64] = np.clip(price_ticks - lowest + 1, 0, highest - lowest + 2)
-    return levels
+    inside = price_ticks[(price_ticks > rules.lowest_ticks) & (price_ticks < rules.highest_ticks)]
+    lowest = int(inside.min(initial=rules.highest_ticks))
+    highest = int(inside.max(initial=lowest))
+    return np.clip(price_ticks - lowest + 1, 0, highest - lowest + 2), highest - lowest + 3
 
 
 def _none_resting() -> RestingOrders:
-    nothing = np.empty(0, np.int64)
-    no_flags = np.empty(0, np.int8)
-    return RestingOrders(
-        nothing, nothing, no_flags, nothing, nothing, nothing, nothing, no_flags, nothing
-    )
+    none, none_small = np.empty(0, np.int64), np.empty(0, np.int8)
+    return RestingOrders(none, none, none, none_small, none, none, none, none_small, none)
 
 
-def _numbered(fills: NDArray[np.void], traded: int, number: NDArray[np.int64]) -> Fills:
-    """Return the trades made, with the numbers of orders for their slots."""
-    made = fills[:traded]
+def _numbered(fills: NDArray[np.void], number: NDArray[np.int64]) -> Fills:
+    """Return trades with the numbers of orders for their slots."""
     return Fills(
-        number[made["event"]],
-        number[made["buy"]],
-        number[made["sell"]],
-        made["price_ticks"].copy(),
-        made["quantity"].copy(),
-        made["aggressor"].copy(),
+        number[fills["event"]],
+        number[fills["buy"]],
+        number[fills["sell"]],
+        fills["price_ticks"].copy(),
+        fills["quantity"].copy(),
+        fills["aggressor"].copy(),
     )

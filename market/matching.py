@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+# Numba's cache watches this file alone: after a change to one of these, delete __pycache__.
 from market.auction import clear_call_auction
 from market.order_events import Kind, Reason, Status, TimeInForce
 

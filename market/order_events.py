@@ -86,13 +86,13 @@ class OrderEvents:
     Attributes
     ----------
     kind : NDArray[np.int8]
-        :class:`Kind` of each event, shape [m]. LIMIT, MARKET and REPLACE enter
-        an order, which is known by the number of its event. A MARKET order is a limit order at
-        the far end of the prices allowed that does not wait. REPLACE cancels ``target`` and
-        enters a limit order at the end of the queue, or, if that is rejected, does neither.
-        CANCEL leaves ``quantity`` of the target, 0 for none, in its place in the queue. CALL
-        lets orders wait, UNCROSS clears them at one price and goes over to continuous
-        trading, END_DAY cancels the orders of the day.
+        :class:`Kind` of each event, shape [m]. LIMIT, MARKET and REPLACE enter an order, which
+        is known by the number of its event. A MARKET order is a limit order at the far end of
+        the prices allowed that does not wait. REPLACE cancels ``target`` and enters a limit
+        order at the end of the queue, or, if that is rejected, does neither. CANCEL leaves
+        ``quantity`` of the target, 0 for none, in its place in the queue. CALL lets orders
+        wait, UNCROSS clears them at one price and goes over to continuous trading, END_DAY
+        cancels the orders of the day.
     time : NDArray[np.int64]
         Time stamps in any unit, shape [m], never falling.
     agent : NDArray[np.int64]
@@ -106,8 +106,8 @@ class OrderEvents:
     target : NDArray[np.int64]
         Number of the order to cancel or replace, shape [m].
     time_in_force : NDArray[np.int8]
-        :class:`TimeInForce`, shape [m]. In a call, IMMEDIATE_OR_CANCEL waits
-        for the uncrossing and FILL_OR_KILL is rejected.
+        :class:`TimeInForce`, shape [m]. In a call, IMMEDIATE_OR_CANCEL waits for the uncrossing
+        and FILL_OR_KILL is rejected.
     post_only : NDArray[np.bool_]
         Whether to reject the order rather than let it take, shape [m]; not for a call.
     expires : NDArray[np.int64]
@@ -141,6 +141,9 @@ class OrderEvents:
                     f"expected {dtype} of shape ({len(self.kind)},) as events.kind"
                 )
             owned = np.array(received, dtype=dtype)
+            if (wrong := owned != received).any():
+                row = int(wrong.argmax())
+                raise MarketError(f"events.{name}[{row}] is {received[row]}, expected {dtype}")
             owned.setflags(write=False)
             object.__setattr__(self, name, owned)
         entering = self.kind <= Kind.REPLACE
@@ -263,6 +266,3 @@ class Reports:
     rejected: NDArray[np.int64]
     status: NDArray[np.int8]
     reason: NDArray[np.int8]
-
-    def __len__(self) -> int:
-        return len(self.number)

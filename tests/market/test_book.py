@@ -369,6 +369,7 @@ def test_a_recorded_order_log_replays_to_the_same_book_and_prices(random_events,
         ({"side": 1, "time": [4, 3]}, r"events.time\[1\] is 3, expected no earlier"),
         ({"side": 1, "price_ticks": 1.5}, "events.price_ticks is float64"),
         ({"side": 1, "post_only": 1}, "events.post_only is int64"),
+        ({"side": 1, "kind": 256}, r"events.kind\[0\] is 256, expected int8"),
         ({"sied": 1}, "no 'sied'"),
     ],
 )
