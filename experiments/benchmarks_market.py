@@ -39,7 +39,7 @@ def main() -> None:
     print(f"{len(events):,} events, {shares}, about {DEPTH:,} orders resting; best of {RUNS} runs")
     send(events)  # compiles
     own, bourse = [], []
-    for _ in range(RUNS):  # in turns, so that other work on the machine slows both
+    for _ in range(RUNS):  # in turns, so that whatever else runs slows both
         began = time.perf_counter()
         fills = send(events)
         own.append(time.perf_counter() - began)
