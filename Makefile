@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench styles clean
+.PHONY: help demo test check bench bench-market styles clean
 
 help: ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
 $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -31,9 +31,12 @@ check: $(READY) ## style and types
 bench: $(READY) ## decisions per second against one full prompt per agent, in one run
 	$(BIN)/python -m experiments.benchmarks
 
+bench-market: $(READY) ## order book events per second against bourse and pams, in one run
+	$(BIN)/python -m experiments.benchmarks_market
+
 styles: $(READY) ## train the shipped adapters anew (about half an hour)
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --sources --out agents/sources
 
 clean: ## remove the environment and caches, keep runs
-	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache build */__pycache__

@@ -5,6 +5,7 @@ import pytest
 
 from market.accounts import Accounts
 from market.exchange import Market, MarketRules, Orders
+from market.order_events import Kind, OrderEvents, TimeInForce
 
 
 class ZeroIntelligence:
@@ -51,3 +52,31 @@ def make_pair(seed=0, record="full", fee_bps=7, n_agents=30):
 @pytest.fixture(name="make_pair", scope="session")
 def make_pair_fixture():
     return make_pair
+
+
+def draw_events(rng, count, lowest_ticks, highest_ticks):
+    """Draw events of all kinds, most cancels and replacements by the owner of a recent order."""
+    kinds = rng.choice(list(Kind), count, p=[0.42, 0.08, 0.14, 0.31, 0.01, 0.03, 0.01])
+    time = np.cumsum(rng.integers(0, 3, count))
+    events = {
+        "time": time,
+        "agent": rng.integers(0, 6, count),
+        "side": rng.choice([1, -1], count),
+        "price_ticks": rng.integers(lowest_ticks, highest_ticks + 1, count),
+        "quantity": rng.integers(0, 12, count),
+        "target": np.arange(count) - rng.geometric(0.03, count),
+        "time_in_force": rng.choice(list(TimeInForce), count, p=[0.2, 0.5, 0.15, 0.08, 0.07]),
+        "post_only": rng.random(count) < 0.1,
+        "expires": time + rng.integers(0, 60, count),
+    }
+    changes = (kinds == Kind.CANCEL) | (kinds == Kind.REPLACE)
+    for row in np.flatnonzero(changes & (events["target"] >= 0) & (rng.random(count) < 0.95)):
+        events["agent"][row] = events["agent"][events["target"][row]]
+        events["side"][row] = events["side"][events["target"][row]]
+    events["quantity"][(kinds == Kind.CANCEL) & (rng.random(count) < 0.7)] = 0
+    return OrderEvents.of(kinds, **events)
+
+
+@pytest.fixture(name="random_events", scope="session")
+def random_events_fixture():
+    return draw_events
