@@ -383,7 +383,7 @@ def covered(per_path: npt.ArrayLike, target: Target) -> npt.NDArray[np.bool_]:
 
 
 def _share_at_or_above(j: float, ascending: FloatArray) -> float:
-    return 1.0 - float(np.searchsorted(ascending, j, side="left")) / len(ascending)
+    return float(np.mean(ascending >= j))
 
 
 def _j(vectors: FloatArray, centre: FloatArray, weight: FloatArray) -> FloatArray:

@@ -60,13 +60,14 @@ def path_faults(log_returns: npt.ArrayLike) -> npt.NDArray[np.str_]:
     deviation = np.abs(safe - safe.mean(axis=-1, keepdims=True))
     threshold, tail = _split_tail(deviation)
     largest = tail.max(axis=-1)
+    moves = (safe != 0.0).sum(axis=-1)
     faults = np.select(
         [
             missing,
             ~bounded,
             (safe == 0.0).all(axis=-1),
             safe.std(axis=-1) <= SMALLEST_STD,
-            threshold <= FLAT_TAIL_TOLERANCE * largest,
+            (threshold <= FLAT_TAIL_TOLERANCE * largest) | (moves <= _tail_days(days)),
             largest - threshold <= FLAT_TAIL_TOLERANCE * largest,
         ],
         [
@@ -294,10 +295,14 @@ def _z(returns: FloatArray) -> FloatArray:
     return np.asarray(deviation / returns.std(axis=-1, keepdims=True))
 
 
+def _tail_days(days: int) -> int:
+    return int((0.10 if days < 1000 else 0.05) * days)
+
+
 def _split_tail(magnitudes: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the largest value outside the Hill tail [...] and the tail itself [..., k]."""
     days = magnitudes.shape[-1]
-    first = days - int((0.10 if days < 1000 else 0.05) * days)
+    first = days - _tail_days(days)
     ordered = np.partition(magnitudes, first - 1, axis=-1)
     return ordered[..., first - 1], ordered[..., first:]
 

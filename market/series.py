@@ -209,7 +209,7 @@ def _first_fault(series: PriceSeries) -> str | None:
         received = getattr(series, column)[row]
         return f"column {column}, row {row + 1} ({series.dates[row]}): {received} {complaint}"
 
-    for column in PRICE_COLUMNS:
+    for column in sorted(PRICE_COLUMNS):  # the close first: the others may be its stand-ins
         bad = ~(np.isfinite(getattr(series, column)) & (getattr(series, column) > 0))
         if bad.any():
             return at(column, bad, "is no finite price over 0; drop or mend the row")
