@@ -80,7 +80,7 @@ def print_score(result: SeriesScore, console: Console | None = None) -> None:
         ratio = Text.assemble((f"{score.ratio:.2f}", "bold"), "  ", conclusion)
         grid.add_row("J/J95", ratio, f"J {score.j:.1f}, J95 {target.j95:.1f}; 1 or less is as real")
         grid.add_row("p", _p(score.p_value, resamples), "share of real resamples as far or farther")
-        grid.add_row("", _p(score.p_history, resamples), "the same with the history's own noise")
+        grid.add_row("", _p(score.p_two_sample, resamples), "as a two-sample test (Hotelling)")
         within = f"share of windows with all seven in the bands; real {result.real_mcr:.2f}"
         grid.add_row("MCR", f"{result.mcr:.2f}", within)
         console.print(grid, highlight=False)
@@ -139,4 +139,6 @@ def _number(value: float) -> str:
 
 
 def _p(value: float, resamples: int) -> str:
+    if math.isnan(value):
+        return "-"
     return f"{value:.3f}" if value * resamples >= 1 else f"< {1 / resamples:g}"

@@ -81,14 +81,13 @@ class SeriesScore:
     def conclusion(self) -> str:
         """``not rejected``, ``undecided``, ``rejected`` or ``degenerate``.
 
-        Undecided is a J above J95 that a history of the real one's length may well be at from its
-        own law: the windows are more than the history can judge.
+        Undecided is a J above J95 that two samples of one law, of these sizes, are often apart.
         """
         if self.score.verdict != "ok":
             return "degenerate"
         if self.score.ratio <= 1.0:
             return "not rejected"
-        return "undecided" if self.score.p_history > 0.05 else "rejected"
+        return "rejected" if self.score.p_two_sample <= 0.05 else "undecided"
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values; null stands for infinite and for not defined."""
@@ -105,7 +104,7 @@ class SeriesScore:
             "j95": self.target.j95,
             "ratio": _finite(self.score.ratio),
             "p_value": self.score.p_value,
-            "p_history": self.score.p_history,
+            "p_two_sample": _finite(self.score.p_two_sample),
             "mcr": self.mcr,
             "real_mcr": self.real_mcr,
             "moments": [_plain(row) for row in self.moments],
@@ -237,10 +236,9 @@ def _notes(series: Daily, real: Daily, count: int, length: int) -> Sequence[str]
     if same:
         notes.append(f"{series.name} is held against itself: this is a check, not a test")
     held = len(real.log_returns) // length
-    if count > held:
+    if held <= len(MOMENT_NAMES):
         notes.append(
-            f"{count} windows against a history of {held}: J95 is a stricter judge than it should "
-            "be; p with the history's noise is the fairer one"
+            f"{real.name} holds {held} windows of {length} days: too few for the two-sample p"
         )
     for daily in (series,) if same else (series, real):
         idle = int((daily.volume == 0).sum())

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import bootstrap
+from scipy.stats import f as f_distribution
 
 from fitness.errors import FitnessError
 from fitness.moments import MIN_DAYS, MOMENT_NAMES, FloatArray, moments, path_faults
@@ -48,9 +49,8 @@ class Target:
         95 % quantile of J over the real resamples.
     j_real : float64 array, shape [resamples]
         J of the real resamples, ascending.
-    j_history : float64 array, shape [resamples]
-        J between `paths` real windows and a redrawn history, ascending: as many windows drawn
-        with replacement as the split holds side by side. It has the noise of both sides.
+    history_windows : int
+        Windows that the split holds side by side: what m_star and weight are estimated from.
     sigma_real : float
         Standard deviation of the split's daily log returns.
     moment_low, moment_high, moment_sd : float64 array, shape [7]
@@ -66,7 +66,7 @@ class Target:
     weight: FloatArray
     j95: float
     j_real: FloatArray
-    j_history: FloatArray
+    history_windows: int
     sigma_real: float
     moment_low: FloatArray
     moment_high: FloatArray
@@ -88,10 +88,10 @@ class Score:
     p_value : float
         Share of real resamples at or above `j`: 0.05 or less where `ratio` is 1 or more, 0 for a
         degenerate path. Its resolution is one over the number of resamples.
-    p_history : float
-        The same share of `Target.j_history`: the chance of a J like this if the paths and the
-        split were drawn from one law. Never much below `p_value`, and far above it where many
-        paths are held against a split of few windows.
+    p_two_sample : float
+        Chance of a J like this if paths and split were drawn from one law, by Hotelling's T^2:
+        unlike `p_value` it counts that m_star and weight are estimates from one history. NaN if
+        that holds fewer than 8 windows, 0 for a degenerate path.
     moments : float64 array, shape [7]
         Mean over the paths; NaN when a path is degenerate.
     per_path : float64 array, shape [paths, 7]
@@ -103,7 +103,7 @@ class Score:
     j: float
     ratio: float
     p_value: float
-    p_history: float
+    p_two_sample: float
     moments: FloatArray
     per_path: FloatArray
     verdict: str
@@ -186,9 +186,8 @@ def make_target(
         itself, so a short split is a strict judge: paths of a GARCH(1,1)-t, scored against a
         history of the same process with 250-day windows and 4 paths, have a median ratio of 0.6
         for 10,000 days, 1.0 for 3,018 and 3.6 for 1,155. Compare on a split; read no absolute
-        verdict from a short one. `Target.j_history` makes up for most of it: of such paths, and
-        histories of 5,030 days, J95 rejects 20, 30 and 65 % with 1, 4 and 20 paths, the 95 %
-        quantile of `j_history` 16, 21 and 24 %.
+        verdict from a short one: `Score.p_two_sample` is the fair judge (measured in
+        docs/decisions/030-score-command.md).
 
     Raises
     ------
@@ -227,16 +226,12 @@ def make_target(
         )
     m_star = means.mean(axis=0)
     weight = np.linalg.inv(covariance)
-    # spawned, so that the stream handed in goes on as it would without the histories
-    redrawn = rng.spawn(1)[0].integers(len(windows), size=(resamples, len(returns) // window_days))
-    histories = window_moments[redrawn].mean(axis=1)
     low, high = np.quantile(window_moments, [0.025, 0.975], axis=0)
     j_real = np.sort(_j(means, m_star, weight))
     arrays = {
         "m_star": m_star,
         "weight": weight,
         "j_real": j_real,
-        "j_history": np.sort(_j(means, histories, weight)),
         "moment_low": low,
         "moment_high": high,
         "moment_sd": window_moments.std(axis=0),
@@ -250,6 +245,7 @@ def make_target(
         window_days=window_days,
         paths=paths,
         j95=j95,
+        history_windows=len(returns) // window_days,
         sigma_real=sigma_real,
         content_hash=content.hexdigest(),
         **arrays,
@@ -291,8 +287,8 @@ def score_paths(log_returns: npt.ArrayLike, target: Target) -> Score:
     return Score(
         j=j,
         ratio=j / target.j95,
-        p_value=_share_at_or_above(j, target.j_real),
-        p_history=_share_at_or_above(j, target.j_history),
+        p_value=float(np.mean(target.j_real >= j)),
+        p_two_sample=_two_sample_p(j, target),
         moments=mean,
         per_path=per_path,
         verdict=verdict,
@@ -382,11 +378,23 @@ def covered(per_path: npt.ArrayLike, target: Target) -> npt.NDArray[np.bool_]:
     return np.asarray((target.moment_low <= values) & (values <= target.moment_high))
 
 
-def _share_at_or_above(j: float, ascending: FloatArray) -> float:
-    return float(np.mean(ascending >= j))
+def _two_sample_p(j: float, target: Target) -> float:
+    """Tail of Hotelling's two-sample T^2, the covariance estimated from the history alone.
+
+    With n paths, N windows in the history and p moments, J / (1 + n / N) is T^2 with N - 1 degrees
+    of freedom (Hotelling 1931, Annals of Mathematical Statistics 2(3), 360-378,
+    doi:10.1214/aoms/1177732979). Overlapping windows know a little more, which errs towards a
+    larger p.
+    """
+    count, freedom = len(MOMENT_NAMES), target.history_windows - 1
+    if freedom < count:
+        return float("nan")
+    t_squared = j / (1.0 + target.paths / target.history_windows)
+    rest = freedom - count + 1
+    return float(f_distribution.sf(t_squared * rest / (freedom * count), count, rest))
 
 
-def _j(vectors: FloatArray, centre: FloatArray, weight: FloatArray) -> FloatArray:
+def _j(vectors: FloatArray, m_star: FloatArray, weight: FloatArray) -> FloatArray:
     """J of moment vectors [..., 7] -> [...] (Franke and Westerhoff 2012, section 3)."""
-    gap = vectors - centre
+    gap = vectors - m_star
     return np.asarray(np.einsum("...i,ij,...j->...", gap, weight, gap))

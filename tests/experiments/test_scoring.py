@@ -80,7 +80,7 @@ def walk(real: Daily, tmp_path_factory: pytest.TempPathFactory) -> SeriesScore:
 def test_the_real_market_is_not_rejected_against_itself(itself: SeriesScore) -> None:
     assert itself.conclusion == "not rejected"
     assert itself.score.ratio < 0.5
-    assert min(itself.score.p_value, itself.score.p_history) > 0.5
+    assert min(itself.score.p_value, itself.score.p_two_sample) > 0.5
     assert itself.mcr == pytest.approx(itself.real_mcr, abs=0.1)
     assert any("against itself" in note for note in itself.notes)
     assert all(abs(row.standard_errors) < 2 for row in itself.moments)
@@ -89,7 +89,8 @@ def test_the_real_market_is_not_rejected_against_itself(itself: SeriesScore) -> 
 def test_a_random_walk_is_rejected_and_has_no_facts(walk: SeriesScore) -> None:
     assert walk.conclusion == "rejected"
     assert walk.score.ratio > 3
-    assert walk.score.p_value == walk.score.p_history == 0.0
+    assert walk.score.p_value == 0.0
+    assert walk.score.p_two_sample < 0.01
     assert walk.mcr < 0.2 < walk.real_mcr
     facts = {row.name: row for row in walk.facts}
     for name in ("excess_kurtosis", "volatility_clustering", "leverage", "conditional_kurtosis"):
@@ -124,9 +125,16 @@ def test_more_windows_than_the_history_can_judge_are_undecided() -> None:
     )
     result = score_series(later, history, window_days=100)
     assert result.score.ratio > 1
-    assert result.score.p_value < 0.05 < result.score.p_history
+    assert result.score.p_value < 0.05 < result.score.p_two_sample
     assert result.conclusion == "undecided"
-    assert any("27 windows against a history of 25" in note for note in result.notes)
+
+
+def test_a_history_too_short_for_a_test_is_said(real: Daily) -> None:
+    result = score_series(Daily("walk", "", normal(2000), np.zeros(2000)), real, 1000)
+    assert "sp500 holds 5 windows of 1000 days: too few for the two-sample p" in result.notes
+    assert result.conclusion == "undecided"
+    assert result.as_json()["p_two_sample"] is None
+    assert "nan" not in printed(result)
 
 
 def test_csv_parquet_and_full_bars_read_alike(tmp_path: Path, real: Daily) -> None:
