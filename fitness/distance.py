@@ -372,7 +372,7 @@ def covered(per_path: npt.ArrayLike, target: Target) -> npt.NDArray[np.bool_]:
 
     References
     ----------
-    Franke and Westerhoff (2012), section 5, doi:10.1016/j.jedc.2011.10.004.
+    Franke and Westerhoff (2012), doi:10.1016/j.jedc.2011.10.004.
     """
     values = np.asarray(per_path, dtype=np.float64)
     return np.asarray((target.moment_low <= values) & (values <= target.moment_high))

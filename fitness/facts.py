@@ -215,7 +215,7 @@ def decay_exponent(log_returns: npt.ArrayLike) -> FloatArray:
     Returns
     -------
     float64 array, shape [...]
-        0 to 2; real markets 0.2 to 0.4 over long samples (Cont 2001, section 5.2). NaN where
+        0 to 2; 0.2 to 0.4 in real markets over long samples (Cont 2001). NaN where
         there is no memory whose decay could be measured: the mean autocorrelation at lags 1 to 10
         is under 1.96 of the standard errors that it has for independent days.
     """
