@@ -107,11 +107,13 @@ def _table(title: str, rows: tuple[FactRow, ...], meanings: dict[str, str]) -> T
 
 
 def _undefined(result: SeriesScore) -> list[str]:
-    """Say on how many windows a fact is defined, where that is not on all of them."""
+    """Say on how many windows numbers are defined, where that is not on all of them."""
+    paths, sound = result.target.paths, result.moments[0].defined
     nowhere = [row for row in result.facts if not row.defined and math.isnan(row.real)]
-    partly = [row for row in result.facts if row.defined < row.paths and row not in nowhere]
-    notes = [
-        f"{FACT_MEANINGS[row.name].strip()}: defined on {row.defined} of {row.paths} windows"
+    partly = [row for row in result.facts if row.defined < sound and row not in nowhere]
+    notes = [f"all numbers are of the {sound} sound windows of {paths}"] if sound < paths else []
+    notes += [
+        f"{FACT_MEANINGS[row.name].strip()}: defined on {row.defined} of {sound} windows"
         for row in partly
     ]
     if nowhere:

@@ -194,7 +194,10 @@ def test_a_dead_window_costs_the_score_and_is_named(real: Daily) -> None:
     assert result.score.ratio == np.inf
     assert result.as_json()["ratio"] is None
     assert all(row.defined == 3 and row.coverage <= 0.75 for row in result.moments)
-    assert "no score: path 2: constant price" in printed(result)
+    text = printed(result)
+    assert "no score: path 2: constant price" in text
+    assert "all numbers are of the 3 sound windows of 4" in text
+    assert "leverage, r to later r²: defined" not in text
     json.dumps(result.as_json(), allow_nan=False)
 
 
