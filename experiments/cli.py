@@ -132,6 +132,40 @@ def simulate(
     _next(console, [("tape", str(folder)), ("picture", str(folder / "prices.png"))])
 
 
+@app.command()
+def score(
+    series: Annotated[
+        str, typer.Argument(help="CSV or Parquet with date and close, a tape, or sp500.")
+    ],
+    against: Annotated[str, typer.Option(help="The real series, a name or file.")] = "sp500",
+    window_days: Annotated[
+        int | None, typer.Option(help="Days in a window; default 250, or all if fewer.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(metavar="FROM:TO", help="Real days, ISO; default all.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the real windows' bootstrap.", min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """Hold a price series or a simulated tape against a real market.
+
+    Example: evobourse score prices.csv --against sp500 --window-days 250
+    """
+    from experiments.score_view import print_score
+    from experiments.scoring import read_daily, score_series
+
+    scored, real = read_daily(series), read_daily(against, split)
+    result = score_series(scored, real, window_days, seed)
+    if as_json:
+        typer.echo(json.dumps(result.as_json()))
+        return
+    console = _console()
+    print_score(result, console)
+    cut = f" --split {split}" if split else ""
+    again = f"evobourse score {series} --against {against}{cut} --window-days"
+    _next(console, [("as data", f"{again} {result.target.window_days} --seed {seed} --json")])
+
+
 @app.command("train-styles")
 def train_styles(
     config: Config,

@@ -1,1 +1,1 @@
-"""Scores of a simulated market: moments, distances, baselines, the held-out door and plots."""
+"""Scores of a simulated market: moments, distances, facts, baselines, the held-out door, plots."""

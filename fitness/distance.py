@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import bootstrap
+from scipy.stats import f as f_distribution
 
 from fitness.errors import FitnessError
 from fitness.moments import MIN_DAYS, MOMENT_NAMES, FloatArray, moments, path_faults
@@ -46,6 +47,10 @@ class Target:
         Inverse covariance of the mean moment vector of `paths` real windows.
     j95 : float
         95 % quantile of J over the real resamples.
+    j_real : float64 array, shape [resamples]
+        J of the real resamples, ascending.
+    history_windows : int
+        Windows that the split holds side by side: what m_star and weight are estimated from.
     sigma_real : float
         Standard deviation of the split's daily log returns.
     moment_low, moment_high, moment_sd : float64 array, shape [7]
@@ -60,6 +65,8 @@ class Target:
     m_star: FloatArray
     weight: FloatArray
     j95: float
+    j_real: FloatArray
+    history_windows: int
     sigma_real: float
     moment_low: FloatArray
     moment_high: FloatArray
@@ -78,6 +85,13 @@ class Score:
     ratio : float
         ``j / j95``; lower is better, 1 or less is not rejected at 5 % (see `make_target` on short
         splits).
+    p_value : float
+        Share of real resamples at or above `j`: 0.05 or less where `ratio` is 1 or more, 0 for a
+        degenerate path. Its resolution is one over the number of resamples.
+    p_two_sample : float
+        Chance of a J like this if paths and split were drawn from one law, by Hotelling's T^2:
+        unlike `p_value` it counts that m_star and weight are estimates from one history. NaN if
+        that holds fewer than 8 windows, 0 for a degenerate path.
     moments : float64 array, shape [7]
         Mean over the paths; NaN when a path is degenerate.
     per_path : float64 array, shape [paths, 7]
@@ -88,6 +102,8 @@ class Score:
 
     j: float
     ratio: float
+    p_value: float
+    p_two_sample: float
     moments: FloatArray
     per_path: FloatArray
     verdict: str
@@ -108,6 +124,8 @@ class SplitScore:
         Joint moment coverage ratio in [0, 1]: share of single paths whose every moment lies
         between the target's `moment_low` and `moment_high`. Real windows themselves stay under
         0.95, as seven intervals must hold at once.
+    coverage : float64 array, shape [7]
+        Moment coverage ratio of each moment alone; 0.95 for real windows.
     ratios : float64 array, shape [groups]
         J/J95 of each group.
     moments : float64 array, shape [7]
@@ -122,6 +140,7 @@ class SplitScore:
     ci_low: float
     ci_high: float
     mcr: float
+    coverage: FloatArray
     ratios: FloatArray
     moments: FloatArray
     per_path: FloatArray
@@ -167,7 +186,8 @@ def make_target(
         itself, so a short split is a strict judge: paths of a GARCH(1,1)-t, scored against a
         history of the same process with 250-day windows and 4 paths, have a median ratio of 0.6
         for 10,000 days, 1.0 for 3,018 and 3.6 for 1,155. Compare on a split; read no absolute
-        verdict from a short one.
+        verdict from a short one: `Score.p_two_sample` is the fair judge (measured in
+        docs/decisions/030-score-command.md).
 
     Raises
     ------
@@ -207,14 +227,16 @@ def make_target(
     m_star = means.mean(axis=0)
     weight = np.linalg.inv(covariance)
     low, high = np.quantile(window_moments, [0.025, 0.975], axis=0)
+    j_real = np.sort(_j(means, m_star, weight))
     arrays = {
         "m_star": m_star,
         "weight": weight,
+        "j_real": j_real,
         "moment_low": low,
         "moment_high": high,
         "moment_sd": window_moments.std(axis=0),
     }
-    j95 = float(np.quantile(_j(means, m_star, weight), 0.95))
+    j95 = float(np.quantile(j_real, 0.95))
     content = hashlib.sha256(repr((split, window_days, paths, j95, sigma_real)).encode())
     for array in arrays.values():
         content.update(np.ascontiguousarray(array).tobytes())
@@ -223,6 +245,7 @@ def make_target(
         window_days=window_days,
         paths=paths,
         j95=j95,
+        history_windows=len(returns) // window_days,
         sigma_real=sigma_real,
         content_hash=content.hexdigest(),
         **arrays,
@@ -261,7 +284,15 @@ def score_paths(log_returns: npt.ArrayLike, target: Target) -> Score:
     mean = per_path.mean(axis=0)
     verdict = "; ".join(f"path {i}: {fault}" for i, fault in enumerate(faults) if fault) or "ok"
     j = float(_j(mean, target.m_star, target.weight)) if verdict == "ok" else float("inf")
-    return Score(j, j / target.j95, mean, per_path, verdict)
+    return Score(
+        j=j,
+        ratio=j / target.j95,
+        p_value=float(np.mean(target.j_real >= j)),
+        p_two_sample=_two_sample_p(j, target),
+        moments=mean,
+        per_path=per_path,
+        verdict=verdict,
+    )
 
 
 def score_groups(
@@ -302,7 +333,7 @@ def score_groups(
     scores = [score_paths(group, target) for group in returns]
     ratios = np.array([score.ratio for score in scores])
     per_path = np.concatenate([score.per_path for score in scores])
-    within = (target.moment_low <= per_path) & (per_path <= target.moment_high)
+    within = covered(per_path, target)
     failed = [f"group {i}, {s.verdict}" for i, s in enumerate(scores) if s.verdict != "ok"]
     ci_low = ci_high = float("inf")
     if not failed:
@@ -315,11 +346,52 @@ def score_groups(
         ci_low=ci_low,
         ci_high=ci_high,
         mcr=float(within.all(axis=1).mean()),
+        coverage=within.mean(axis=0),
         ratios=ratios,
         moments=per_path.mean(axis=0),
         per_path=per_path,
         verdict=failed[0] if failed else "ok",
     )
+
+
+def covered(per_path: npt.ArrayLike, target: Target) -> npt.NDArray[np.bool_]:
+    """Say which moments of which paths lie in the real windows' 95 % intervals.
+
+    Parameters
+    ----------
+    per_path : array_like, shape [..., 7]
+        Moments of single paths.
+    target : Target
+        The real split, with the intervals from `moment_low` to `moment_high`.
+
+    Returns
+    -------
+    bool array, shape [..., 7]
+        False for the NaN moments of a degenerate path. The share of paths on which all hold is
+        the joint moment coverage ratio, the share of each moment alone its own.
+
+    References
+    ----------
+    Franke and Westerhoff (2012), doi:10.1016/j.jedc.2011.10.004.
+    """
+    values = np.asarray(per_path, dtype=np.float64)
+    return np.asarray((target.moment_low <= values) & (values <= target.moment_high))
+
+
+def _two_sample_p(j: float, target: Target) -> float:
+    """Tail of Hotelling's two-sample T^2, the covariance estimated from the history alone.
+
+    With n paths, N windows in the history and p moments, J / (1 + n / N) is T^2 with N - 1 degrees
+    of freedom (Hotelling 1931, Annals of Mathematical Statistics 2(3), 360-378,
+    doi:10.1214/aoms/1177732979). Overlapping windows know a little more, which errs towards a
+    larger p.
+    """
+    count, freedom = len(MOMENT_NAMES), target.history_windows - 1
+    if freedom < count:
+        return float("nan")
+    t_squared = j / (1.0 + target.paths / target.history_windows)
+    rest = freedom - count + 1
+    return float(f_distribution.sf(t_squared * rest / (freedom * count), count, rest))
 
 
 def _j(vectors: FloatArray, m_star: FloatArray, weight: FloatArray) -> FloatArray:

@@ -60,13 +60,14 @@ def path_faults(log_returns: npt.ArrayLike) -> npt.NDArray[np.str_]:
     deviation = np.abs(safe - safe.mean(axis=-1, keepdims=True))
     threshold, tail = _split_tail(deviation)
     largest = tail.max(axis=-1)
+    moves = (safe != 0.0).sum(axis=-1)
     faults = np.select(
         [
             missing,
             ~bounded,
             (safe == 0.0).all(axis=-1),
             safe.std(axis=-1) <= SMALLEST_STD,
-            threshold <= FLAT_TAIL_TOLERANCE * largest,
+            (threshold <= FLAT_TAIL_TOLERANCE * largest) | (moves <= _tail_days(days)),
             largest - threshold <= FLAT_TAIL_TOLERANCE * largest,
         ],
         [
@@ -95,7 +96,7 @@ def standardise(log_returns: npt.ArrayLike) -> FloatArray:
     float64 array, shape [..., T]
         ``z = (r - mean) / std`` per path (divisor T); NaN where `path_faults` names a fault.
     """
-    return _on_sound_paths(_z, log_returns, (np.shape(log_returns)[-1],))
+    return on_sound_paths(_z, log_returns, (np.shape(log_returns)[-1],))
 
 
 def acf(values: npt.ArrayLike, lags: Sequence[int]) -> FloatArray:
@@ -143,12 +144,12 @@ def acf_abs(log_returns: npt.ArrayLike, max_lag: int) -> FloatArray:
         Lags 1 to `max_lag`; NaN for a degenerate path.
     """
     lags = range(1, max_lag + 1)
-    return _on_sound_paths(lambda r: acf(np.abs(_z(r)), lags), log_returns, (max_lag,))
+    return on_sound_paths(lambda r: acf(np.abs(_z(r)), lags), log_returns, (max_lag,))
 
 
 def ac1(log_returns: npt.ArrayLike) -> FloatArray:
     """Lag-1 autocorrelation of returns, [..., T] -> [...]; near zero in an unpredictable market."""
-    return _on_sound_paths(lambda r: acf(r, (1,))[..., 0], log_returns)
+    return on_sound_paths(lambda r: acf(r, (1,))[..., 0], log_returns)
 
 
 def hill(log_returns: npt.ArrayLike) -> FloatArray:
@@ -173,17 +174,17 @@ def hill(log_returns: npt.ArrayLike) -> FloatArray:
         threshold, tail = _split_tail(np.abs(_z(returns)))
         return np.asarray(1.0 / np.log(tail / threshold[..., None]).mean(axis=-1))
 
-    return _on_sound_paths(index, log_returns)
+    return on_sound_paths(index, log_returns)
 
 
 def mean_abs(log_returns: npt.ArrayLike) -> FloatArray:
     """Mean absolute standardised return, [..., T] -> [...]; sqrt(2/pi) if Gaussian, else less."""
-    return _on_sound_paths(lambda r: np.asarray(np.abs(_z(r)).mean(axis=-1)), log_returns)
+    return on_sound_paths(lambda r: np.asarray(np.abs(_z(r)).mean(axis=-1)), log_returns)
 
 
 def acf_abs_short(log_returns: npt.ArrayLike) -> FloatArray:
     """Mean autocorrelation of absolute z at lags 1-2, [..., T] -> [...]."""
-    return _on_sound_paths(lambda r: _mean_acf_abs(r, SHORT_LAGS), log_returns)
+    return on_sound_paths(lambda r: _mean_acf_abs(r, SHORT_LAGS), log_returns)
 
 
 def acf_abs_medium(log_returns: npt.ArrayLike) -> FloatArray:
@@ -192,7 +193,7 @@ def acf_abs_medium(log_returns: npt.ArrayLike) -> FloatArray:
     Averages of three neighbouring lags are less noisy than single ones, as in Franke and
     Westerhoff (2012), J. Econ. Dyn. Control 36, doi:10.1016/j.jedc.2011.10.004.
     """
-    return _on_sound_paths(
+    return on_sound_paths(
         lambda r: np.mean([_mean_acf_abs(r, lags) for lags in MEDIUM_LAG_GROUPS], axis=0),
         log_returns,
     )
@@ -204,7 +205,7 @@ def log_volatility(log_returns: npt.ArrayLike, sigma_real: float) -> FloatArray:
     The logarithm makes half and double the real volatility equally wrong. `sigma_real` is the
     standard deviation of the real split's daily log returns (positive).
     """
-    return _on_sound_paths(lambda r: np.log(r.std(axis=-1) / sigma_real), log_returns)
+    return on_sound_paths(lambda r: np.log(r.std(axis=-1) / sigma_real), log_returns)
 
 
 def displacement(log_returns: npt.ArrayLike) -> FloatArray:
@@ -226,7 +227,7 @@ def displacement(log_returns: npt.ArrayLike) -> FloatArray:
     The longest horizon of a variance ratio: Lo and MacKinlay (1988), Review of Financial
     Studies 1(1), 41-66, doi:10.1093/rfs/1.1.41.
     """
-    return _on_sound_paths(
+    return on_sound_paths(
         lambda r: np.abs(r.sum(axis=-1)) / (r.std(axis=-1) * np.sqrt(r.shape[-1])), log_returns
     )
 
@@ -260,12 +261,27 @@ def moments(log_returns: npt.ArrayLike, sigma_real: float) -> FloatArray:
     )
 
 
-def _on_sound_paths(
+def on_sound_paths(
     statistic: Callable[[FloatArray], FloatArray],
     log_returns: npt.ArrayLike,
     trailing: tuple[int, ...] = (),
 ) -> FloatArray:
-    """Apply `statistic` ([N, T] -> [N, *trailing]) to the sound paths; the others get NaN."""
+    """Apply a statistic to the paths without a fault.
+
+    Parameters
+    ----------
+    statistic : callable
+        From log returns [N, T] to values [N, *trailing].
+    log_returns : array_like, shape [..., T]
+        Daily log returns.
+    trailing : tuple of int
+        Shape of one path's value; a number by default.
+
+    Returns
+    -------
+    float64 array, shape [..., *trailing]
+        NaN for a path in which `path_faults` names a fault.
+    """
     returns = np.asarray(log_returns, dtype=np.float64)
     sound = path_faults(returns) == ""
     result = np.full(returns.shape[:-1] + trailing, np.nan)
@@ -279,10 +295,14 @@ def _z(returns: FloatArray) -> FloatArray:
     return np.asarray(deviation / returns.std(axis=-1, keepdims=True))
 
 
+def _tail_days(days: int) -> int:
+    return int((0.10 if days < 1000 else 0.05) * days)
+
+
 def _split_tail(magnitudes: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the largest value outside the Hill tail [...] and the tail itself [..., k]."""
     days = magnitudes.shape[-1]
-    first = days - int((0.10 if days < 1000 else 0.05) * days)
+    first = days - _tail_days(days)
     ordered = np.partition(magnitudes, first - 1, axis=-1)
     return ordered[..., first - 1], ordered[..., first:]
 

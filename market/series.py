@@ -94,7 +94,7 @@ class PriceSeries:
         return replace(self, dates=self.dates[rows], **columns)
 
 
-def load_series(source: str) -> PriceSeries:
+def load_series(source: str, close_only: bool = False) -> PriceSeries:
     """Load a daily price series.
 
     Parameters
@@ -104,6 +104,9 @@ def load_series(source: str) -> PriceSeries:
         or the path of a ``.csv`` or ``.parquet`` file with the columns Date (or index), Open,
         High, Low, Close and Volume in any case and order; other columns are ignored. Dates are
         ISO (``2001-01-31``; a time of day is cut off).
+    close_only : bool
+        Take a file without open, high, low or volume, for uses that need closes alone: the close
+        stands for a missing price, 0 for a missing volume.
 
     Returns
     -------
@@ -119,7 +122,7 @@ def load_series(source: str) -> PriceSeries:
         # Imported on use: arch pulls in statsmodels, which costs a second.
         from arch.data import sp500
 
-        return _from_frame(source, sp500.load())
+        return _from_frame(source, sp500.load(), close_only)
     path = Path(source)
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise SeriesError(f"unknown series {source!r}: give {ACCEPTED}")
@@ -130,7 +133,7 @@ def load_series(source: str) -> PriceSeries:
     except (OSError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise SeriesError(f"{source}: not readable as {path.suffix[1:]}: {reason}") from error
-    return replace(_from_frame(source, frame), name=path.stem)
+    return replace(_from_frame(source, frame, close_only), name=path.stem)
 
 
 def _read_only(values: NDArray[np.generic], dtype: str) -> NDArray[np.generic]:
@@ -139,7 +142,7 @@ def _read_only(values: NDArray[np.generic], dtype: str) -> NDArray[np.generic]:
     return owned
 
 
-def _from_frame(source: str, frame: pd.DataFrame) -> PriceSeries:
+def _from_frame(source: str, frame: pd.DataFrame, close_only: bool) -> PriceSeries:
     if isinstance(frame.index, pd.DatetimeIndex):
         frame = frame.reset_index()
     found: dict[str, Hashable] = {}
@@ -147,15 +150,20 @@ def _from_frame(source: str, frame: pd.DataFrame) -> PriceSeries:
         if found.setdefault(str(column).strip().lower(), column) != column:
             raise SeriesError(f"{source}: column {column!r} stands twice; drop one")
     date_column = next((name for name in DATE_COLUMNS if name in found), None)
-    missing = [name for name in COLUMNS if name not in found]
+    missing = [name for name in (("close",) if close_only else COLUMNS) if name not in found]
     if date_column is None:
         missing.insert(0, "date")
     if date_column is None or missing:
         listed = ", ".join(str(column) for column in frame.columns)
         raise SeriesError(f"{source}: missing column {', '.join(missing)}; found {listed}")
     dates = _parse_dates(source, date_column, frame[found[date_column]])
-    columns = {name: _parse_numbers(source, name, frame[found[name]], dates) for name in COLUMNS}
-    return PriceSeries(name=source, dates=dates, **columns)
+    given = {
+        name: _parse_numbers(source, name, frame[found[name]], dates)
+        for name in COLUMNS
+        if name in found
+    }
+    stand_in = dict.fromkeys(PRICE_COLUMNS, given["close"]) | {"volume": np.zeros(len(dates))}
+    return PriceSeries(name=source, dates=dates, **(stand_in | given))
 
 
 def _parse_dates(source: str, column: str, raw: pd.Series) -> NDArray[np.datetime64]:
@@ -201,7 +209,7 @@ def _first_fault(series: PriceSeries) -> str | None:
         received = getattr(series, column)[row]
         return f"column {column}, row {row + 1} ({series.dates[row]}): {received} {complaint}"
 
-    for column in PRICE_COLUMNS:
+    for column in sorted(PRICE_COLUMNS):  # the close first: the others may be its stand-ins
         bad = ~(np.isfinite(getattr(series, column)) & (getattr(series, column) > 0))
         if bad.any():
             return at(column, bad, "is no finite price over 0; drop or mend the row")

@@ -87,9 +87,9 @@ def make_splits(
         ``window_days + 1`` rows.
     """
     cut = Splits(
-        _rows_between(series, "train", train),
-        _rows_between(series, "validation", validation),
-        _rows_between(series, "heldout", heldout),
+        Split("train", *_rows_between(series, "train", train)),
+        Split("validation", *_rows_between(series, "validation", validation)),
+        Split("heldout", *_rows_between(series, "heldout", heldout)),
     )
     seen = sorted((cut.train, cut.validation), key=lambda split: split.start)
     ordered = (*seen, cut.heldout)
@@ -159,16 +159,39 @@ def window_starts(
     return rng.integers(first, last, size=count, dtype=np.int64, endpoint=True)
 
 
-def _rows_between(series: PriceSeries, name: SplitName, days: tuple[str, str]) -> Split:
+def slice_between(series: PriceSeries, first_day: str, last_day: str) -> PriceSeries:
+    """Cut one stretch out of a series.
+
+    Parameters
+    ----------
+    series : PriceSeries
+        The series to cut.
+    first_day, last_day : str
+        ISO dates, both inclusive.
+
+    Returns
+    -------
+    PriceSeries
+        The rows between them, under the same name.
+
+    Raises
+    ------
+    SeriesError
+        If a date is malformed or outside the series, or fewer than 2 rows remain.
+    """
+    return series.slice(*_rows_between(series, "split", (first_day, last_day)))
+
+
+def _rows_between(series: PriceSeries, name: str, days: tuple[str, str]) -> tuple[int, int]:
     first, last = (_parse_day(series, name, day) for day in days)
     if first > last:
         raise SeriesError(f"{series.name}: {name} starts on {first}, after its end, {last}")
     start = int(np.searchsorted(series.dates, first, side="left"))
     stop = int(np.searchsorted(series.dates, last, side="right"))
-    return Split(name, start, stop)
+    return start, stop
 
 
-def _parse_day(series: PriceSeries, name: SplitName, day: str) -> np.datetime64:
+def _parse_day(series: PriceSeries, name: str, day: str) -> np.datetime64:
     try:
         parsed = np.datetime64(date.fromisoformat(day), "D")
     except (TypeError, ValueError) as error:

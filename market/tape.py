@@ -1,6 +1,6 @@
 """The tape: what a market leaves behind, in memory and as Parquet tables.
 
-Knows: the daily frame, the orders and decisions tables, their digest and schema.
+Knows: the daily frame, the orders and decisions tables, their digest and schema, its closes again.
 Does not know: how they came about, what a decision's columns mean, or how a tape is scored.
 """
 
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from market.accounts import Accounts
+from market.errors import MarketError
 
 FRAME_COLUMNS = (
     "day",
@@ -25,6 +26,9 @@ FRAME_COLUMNS = (
     "settle_ticks",
     "volume",
 )
+
+PRICES_FILE = "prices.parquet"
+INITIAL_CLOSE = "initial_close_ticks"
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +118,7 @@ class Tape:
         folder.mkdir(parents=True, exist_ok=True)
         metadata = {
             "prices": {
-                "initial_close_ticks": str(self.initial_close_ticks),
+                INITIAL_CLOSE: str(self.initial_close_ticks),
                 "digest": self.digest(),
             },
             "accounts": {"fees_cents": str(self.accounts.fees_cents)},
@@ -148,6 +152,50 @@ class Tape:
             "decisions": self.decisions,
             "prices": self.frame,
         }
+
+
+def is_tape(path: Path) -> bool:
+    """Say whether a path is a tape's folder or the ``prices.parquet`` of one."""
+    file = path / PRICES_FILE if path.is_dir() else path
+    if file.suffix != ".parquet" or not file.is_file():
+        return False
+    try:
+        return INITIAL_CLOSE.encode() in (pq.read_schema(file).metadata or {})
+    except pa.ArrowInvalid:
+        return False
+
+
+def read_closes(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Read the closes and the volume of a written tape.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The tape's folder or its ``prices.parquet``, as `is_tape` knows them.
+
+    Returns
+    -------
+    close_ticks : NDArray[np.int64]
+        Shape [T + 1], in ticks; the first is the last close of the history.
+    volume : NDArray[np.int64]
+        Shares traded on the T days, shape [T].
+
+    Raises
+    ------
+    MarketError
+        If a column is missing or a close is not over 0.
+    """
+    file = path / PRICES_FILE if path.is_dir() else path
+    table = pq.read_table(file)
+    missing = [name for name in ("close_ticks", "volume") if name not in table.column_names]
+    if missing:
+        raise MarketError(f"{file}: missing column {', '.join(missing)}; simulate the tape again")
+    initial = int(table.schema.metadata[INITIAL_CLOSE.encode()])
+    close_ticks = np.concatenate(([initial], table["close_ticks"].to_numpy()))
+    if close_ticks.min() <= 0:
+        row = int(np.argmin(close_ticks))
+        raise MarketError(f"{file}: close of {close_ticks[row]} ticks in row {row}, not over 0")
+    return close_ticks, table["volume"].to_numpy()
 
 
 def _portable_bytes(values: NDArray[np.generic]) -> bytes:

@@ -191,7 +191,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(finished: tuple[Path, str]) -
 
 def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
     listed = evobourse("--help", cwd=tmp_path).stdout
-    for command in ("evolve", "resume", "lineage", "simulate", "train-styles"):
+    for command in ("evolve", "resume", "lineage", "simulate", "score", "train-styles"):
         assert command in listed
         shown = evobourse(command, "--help", cwd=tmp_path).stdout
         assert f"evobourse {command}" in re.sub(r"\s+", " ", shown)

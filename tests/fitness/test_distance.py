@@ -2,9 +2,10 @@ from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
+from scipy.stats import f as f_distribution
 
 from fitness.baselines import block_bootstrap, gbm
-from fitness.distance import make_target, score_groups, score_paths
+from fitness.distance import covered, make_target, score_groups, score_paths
 from fitness.errors import FitnessError
 from fitness.moments import moments
 
@@ -50,12 +51,68 @@ def test_the_ceiling_passes_and_a_random_walk_does_not(target, train_returns, rn
     assert ceiling.per_path.shape == (64, 7)
 
 
+def test_the_p_value_is_the_share_of_real_resamples_as_far(target, train_returns, rng):
+    assert np.quantile(target.j_real, 0.95) == pytest.approx(target.j95)
+    fresh = _groups(block_bootstrap(train_returns, 4 * 1000, 250, rng))
+    scores = [score_paths(group, target) for group in fresh]
+    assert [score.p_value for score in scores[:50]] == pytest.approx(
+        [np.mean(target.j_real >= score.j) for score in scores[:50]]
+    )
+    assert all((score.p_value <= 0.05) == (score.ratio >= 1) for score in scores)
+    p_values = [score.p_value for score in scores]
+    for level in (0.1, 0.5, 0.9):
+        assert np.mean(np.array(p_values) <= level) == pytest.approx(level, abs=0.06)
+
+
+def test_two_samples_of_one_law_are_rejected_as_seldom_as_promised():
+    rng = np.random.default_rng(6)
+    resampled, two_sample = [], []
+    for _ in range(40):
+        history = 0.01 * rng.standard_t(6, size=2500)
+        target = make_target(history, 100, 25, rng, resamples=500)
+        for group in 0.01 * rng.standard_t(6, size=(10, 25, 100)):
+            score = score_paths(group, target)
+            resampled.append(score.p_value <= 0.05)
+            two_sample.append(score.p_two_sample <= 0.05)
+    assert np.mean(resampled) > 0.4
+    assert np.mean(two_sample) < 0.07
+
+
+def test_the_two_sample_p_is_hotellings(target, train_returns):
+    score = score_paths(train_returns[:1000].reshape(4, 250), target)
+    held = len(train_returns) // 250
+    statistic = 4 * held / (4 + held) * (score.j / 4)
+    by_f = f_distribution.sf(statistic * (held - 7) / (7 * (held - 1)), 7, held - 7)
+    assert target.history_windows == held == 12
+    assert score.p_two_sample == pytest.approx(by_f)
+
+
+def test_a_history_of_fewer_windows_than_moments_cannot_judge(train_returns, rng):
+    group = train_returns[1000:1250].reshape(1, 250)
+    for windows, known in ((7, False), (8, True)):
+        target = make_target(train_returns[: 250 * windows], 250, 1, rng, resamples=200)
+        assert np.isfinite(score_paths(group, target).p_two_sample) == known
+
+
+def test_coverage_is_counted_moment_by_moment(target, train_returns, rng):
+    real = score_groups(_groups(block_bootstrap(train_returns, 800, 250, rng)), target, rng)
+    np.testing.assert_allclose(real.coverage, 0.95, atol=0.03)
+    assert real.mcr < real.coverage.min()
+    inside = covered(real.per_path, target)
+    assert inside.shape == (800, 7)
+    assert real.mcr == np.mean([row.all() for row in inside])
+    walk = score_groups(_groups(gbm(train_returns, 400, 250, rng)), target, rng)
+    assert walk.coverage[0] > 0.75 > 0.5 > walk.coverage[2]
+    assert not covered(np.full(7, np.nan), target).any()
+
+
 def test_a_dead_market_scores_infinity_and_says_why(target, train_returns, rng):
     group = train_returns[:1000].reshape(4, 250).copy()
     group[2] = 0.0
     score = score_paths(group, target)
     assert score.j == score.ratio == np.inf
     assert score.verdict == "path 2: constant price"
+    assert score.p_value == score.p_two_sample == 0.0
     assert np.isnan(score.moments).all()
     split = score_groups(np.stack([train_returns[:1000].reshape(4, 250), group]), target, rng)
     assert split.ratio == split.ci_low == split.ci_high == np.inf

@@ -115,6 +115,15 @@ DEGENERATE = {
 }
 
 
+@pytest.mark.parametrize(("moves", "days"), [(1, 250), (25, 250), (50, 1000)])
+def test_a_price_that_moves_on_no_more_days_than_the_tail_has_is_hardly_moving(moves, days, rng):
+    path = np.zeros(days)
+    path[:moves] = 0.01 * rng.random(moves)
+    assert str(path_faults(path)) == "price hardly ever moves"
+    path[moves] = 0.005
+    assert str(path_faults(path)) == ("" if moves > 1 else "price hardly ever moves")
+
+
 @pytest.mark.parametrize("fault", DEGENERATE)
 def test_a_degenerate_path_has_nan_moments_and_a_named_fault(fault):
     path = DEGENERATE[fault]

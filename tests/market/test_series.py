@@ -132,3 +132,19 @@ def test_unknown_missing_and_unreadable_sources(tmp_path):
         (tmp_path / name).write_text("" if name == "empty.csv" else "not parquet at all")
         with pytest.raises(SeriesError, match=f"{name}: not readable as {name.split('.')[1]}"):
             load_series(str(tmp_path / name))
+
+
+def test_closes_alone_are_enough_where_they_are_asked_for(tmp_path):
+    file = tmp_path / "closes.csv"
+    pd.DataFrame({name: GOOD[name] for name in ("Date", "Close")}).to_csv(file, index=False)
+    series = load_series(str(file), close_only=True)
+    for column in (series.open, series.high, series.low):
+        assert column.tolist() == series.close.tolist() == GOOD["Close"]
+    assert series.volume.tolist() == [0.0, 0.0, 0.0]
+    with pytest.raises(SeriesError, match="missing column open, high, low, volume"):
+        load_series(str(file))
+    whole = str(write_csv(tmp_path))
+    assert load_series(whole, close_only=True).content_hash == load_series(whole).content_hash
+    file.write_text("Date,Close\n2001-01-01,1\n2001-01-02,\n")
+    with pytest.raises(SeriesError, match=r"column close, row 2 \(2001-01-02\): nan"):
+        load_series(str(file), close_only=True)

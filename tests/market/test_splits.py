@@ -5,7 +5,7 @@ import pytest
 
 from market.errors import SeriesError
 from market.series import load_series
-from market.splits import Split, make_splits, window_starts
+from market.splits import Split, make_splits, slice_between, window_starts
 
 GOOD = {
     "train": ("1999-01-04", "2008-12-31"),
@@ -74,3 +74,12 @@ def test_window_starts_are_the_seeds():
 def test_no_room_for_a_window():
     with pytest.raises(SeriesError, match=r"train \(rows 10:40\) has no room for a window of 20"):
         window_starts(Split("train", 10, 40), 20, 1, np.random.default_rng(0), 21)
+
+
+def test_a_stretch_between_two_dates_holds_both(sp500):
+    part = slice_between(sp500, "1999-01-04", "1999-01-06")
+    assert part.dates.astype(str).tolist() == ["1999-01-04", "1999-01-05", "1999-01-06"]
+    with pytest.raises(SeriesError, match="split names 1980-01-01, outside the series"):
+        slice_between(sp500, "1980-01-01", "1999-01-06")
+    with pytest.raises(SeriesError, match="after its end"):
+        slice_between(sp500, "1999-01-06", "1999-01-04")

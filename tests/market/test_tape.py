@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from market.accounts import Accounts
+from market.errors import MarketError
 from market.exchange import simulate
-from market.tape import FRAME_COLUMNS, Tape
+from market.tape import FRAME_COLUMNS, Tape, is_tape, read_closes
 
 
 @pytest.fixture
@@ -89,3 +90,27 @@ def test_a_rewrite_leaves_nothing_stale(tape, tmp_path):
 def test_log_returns_start_from_the_history():
     expected = np.log(np.array([100, 101, 102]) / np.array([99, 100, 101]))
     np.testing.assert_allclose(small_tape().log_returns(), expected, rtol=1e-12)
+
+
+def test_a_written_tape_gives_back_its_closes_from_the_historys_last(tape, tmp_path):
+    tape.write(tmp_path)
+    for path in (tmp_path, tmp_path / "prices.parquet"):
+        assert is_tape(path)
+        close_ticks, volume = read_closes(path)
+        np.testing.assert_array_equal(np.diff(np.log(close_ticks)), tape.log_returns())
+        np.testing.assert_array_equal(volume, tape.volume)
+
+
+def test_what_is_no_tape_is_told_apart_and_a_damaged_one_refused(tmp_path):
+    assert not is_tape(tmp_path)
+    (tmp_path / "prices.parquet").write_text("no Parquet")
+    assert not is_tape(tmp_path)
+    pd.DataFrame({"close": [1.0]}).to_parquet(tmp_path / "prices.parquet")
+    assert not is_tape(tmp_path)
+    small_tape(close_ticks=np.array([100, 0, 100])).write(tmp_path)
+    with pytest.raises(MarketError, match="close of 0 ticks in row 2"):
+        read_closes(tmp_path)
+    table = pq.read_table(tmp_path / "prices.parquet")
+    pq.write_table(table.drop_columns("volume"), tmp_path / "prices.parquet")
+    with pytest.raises(MarketError, match="missing column volume"):
+        read_closes(tmp_path)
