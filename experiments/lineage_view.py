@@ -218,7 +218,7 @@ def _genes_table(candidates: Sequence[Candidate], start: Candidate, champion: Ca
                 moved.append((abs(new - old) / span, f"{segment}.{gene}", old, new))
     table = _table("of range tried", "from", "to", "gene")
     for share, name, old, new in sorted(moved, key=lambda row: -row[0])[:SHOWN_GENES]:
-        table.add_row(f"{share:.0%}", f"{old:.3g}", f"{new:.3g}", name)
+        table.add_row(f"{share:.0%}", f"{round(old, 9):.3g}", f"{round(new, 9):.3g}", name)
     return table
 
 
