@@ -45,9 +45,10 @@ def evobourse(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comp
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Run one small sweep without interruption: its folder and what it printed."""
+    """Run one small sweep without interruption, in two workers: its folder and what it printed."""
     folder = tmp_path_factory.mktemp("sweep")
-    done = evobourse("evolve", str(QUICKSTART), "--run", "run", *OVERRIDES, cwd=folder)
+    two = ("--set", "workers=2")
+    done = evobourse("evolve", str(QUICKSTART), "--run", "run", *OVERRIDES, *two, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder, done.stdout
 
@@ -76,13 +77,13 @@ def test_a_sweep_leaves_every_file_and_names_the_next_commands(
 
 
 @pytest.mark.slow
-def test_a_killed_sweep_resumes_to_the_same_bytes(
+def test_a_killed_sweep_resumes_to_the_same_bytes_without_workers_too(
     finished: tuple[Path, str], tmp_path: Path
 ) -> None:
     folder, _ = finished
     command = [sys.executable, "-m", "experiments.cli", "evolve", str(QUICKSTART)]
     process = subprocess.Popen(
-        [*command, "--run", "run", *OVERRIDES],
+        [*command, "--run", "run", *OVERRIDES, "--set", "workers=1"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
