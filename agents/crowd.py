@@ -1,4 +1,4 @@
-"""A crowd of personas in one market: observe, ask the minds, send orders, change camps.
+"""A crowd of personas in one market: observe, decide, send orders, change camps.
 
 Knows how a population becomes agents and how they act each day. Deliberately knows nothing
 of how minds compute their answers, nor of how the market clears.

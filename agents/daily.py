@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 @njit(cache=True)
 def hear(news: float, misread: NDArray[np.float64], threshold: float) -> NDArray[np.int64]:
-    """Turn a day's news and the agents' misreadings float64[n] into levels int64[n], 0 to 2.
+    """Turn a day's news and the agents' misreadings of it, float64[n], into levels int64[n].
 
-    What an agent hears is scaled to the news' own standard deviation of 1 on entry.
+    News counts as bad (0) or good (2) where what an agent hears, both together, is at least the
+    threshold away from nothing; else it is quiet (1).
     """
     levels = np.empty(misread.size, np.int64)
     for i in range(misread.size):

@@ -10,8 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.errors import MarketError
-from market.matching import FILL, QUEUE, SLOT, Phase, SelfTrade, match_events
-from market.order_events import Fills, Kind, OrderEvents, Reason, Reports, Status, TimeInForce
+from market.matching import FILL, QUEUE, SLOT, match_events
+from market.order_events import (
+    Fills,
+    Kind,
+    OrderEvents,
+    Phase,
+    Reason,
+    Reports,
+    SelfTrade,
+    Status,
+    TimeInForce,
+)
 
 MAX_QUANTITY = 2**40
 MAX_TICKS = 2**22

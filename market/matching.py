@@ -4,7 +4,6 @@ Knows: order kinds, phases, queues of a price level, self-trades, the uncrossing
 Does not know: order numbers, validation of single orders, what is kept between two calls.
 """
 
-from enum import IntEnum
 from typing import TypeAlias
 
 import numpy as np
@@ -13,23 +12,7 @@ from numpy.typing import NDArray
 
 # Numba's cache watches this file alone: after a change to one of these, delete __pycache__.
 from market.auction import clear_call_auction
-from market.order_events import Kind, Reason, Status, TimeInForce
-
-
-class Phase(IntEnum):
-    """Whether orders match as they come or wait for the uncrossing of a call."""
-
-    CONTINUOUS = 0
-    CALL = 1
-
-
-class SelfTrade(IntEnum):
-    """What happens in continuous trading when an order meets one of the same agent."""
-
-    CANCEL_RESTING = 0
-    CANCEL_INCOMING = 1
-    ALLOW = 2
-
+from market.order_events import Kind, Phase, Reason, SelfTrade, Status, TimeInForce
 
 # An order or another event; 64 bytes, so that looking at one loads one line of cache.
 SLOT = np.dtype(

@@ -50,6 +50,21 @@ class TimeInForce(IntEnum):
     FILL_OR_KILL = 4
 
 
+class Phase(IntEnum):
+    """Whether orders match as they come or wait for the uncrossing of a call."""
+
+    CONTINUOUS = 0
+    CALL = 1
+
+
+class SelfTrade(IntEnum):
+    """What happens in continuous trading when an order meets one of the same agent."""
+
+    CANCEL_RESTING = 0
+    CANCEL_INCOMING = 1
+    ALLOW = 2
+
+
 class Status(IntEnum):
     """Where an event stands; DONE is for requests, which enter no order."""
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from market.book import MAX_QUANTITY, BookRules, OrderBook
 from market.errors import MarketError
-from market.matching import Phase, SelfTrade
-from market.order_events import Kind, OrderEvents, Reason, Status, TimeInForce
+from market.order_events import Kind, OrderEvents, Phase, Reason, SelfTrade, Status, TimeInForce
 
 BUY, SELL = 1, -1
 LOWEST, HIGHEST = 1, 40

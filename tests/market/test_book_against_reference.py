@@ -9,8 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.book import BookRules, OrderBook
-from market.matching import Phase, SelfTrade
-from market.order_events import EVENT_DTYPES, Kind, OrderEvents, Reason, Status, TimeInForce
+from market.order_events import (
+    EVENT_DTYPES,
+    Kind,
+    OrderEvents,
+    Phase,
+    Reason,
+    SelfTrade,
+    Status,
+    TimeInForce,
+)
 
 LOWEST, HIGHEST, REFERENCE = 3, 30, 15
 ENTERING = (Kind.LIMIT, Kind.MARKET, Kind.REPLACE)
