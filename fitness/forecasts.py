@@ -58,8 +58,8 @@ class ForecastRow:
     loss_ratio : float
         `loss` over the naive forecaster's; under 1 is better.
     dm : float
-        Diebold-Mariano statistic with the correction of Harvey, Leybourne and Newbold (1997,
-        eq. 9), negative where the loss is under the naive one; NaN where there is no test.
+        Diebold-Mariano statistic with the correction of Harvey, Leybourne and Newbold (1997),
+        negative where the loss is under the naive one; NaN where there is no test.
     p_value : float
         Two-sided, Student's t with one degree of freedom less than origins.
     p_adjusted : float

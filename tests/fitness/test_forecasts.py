@@ -1,3 +1,5 @@
+import doctest
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -104,6 +106,20 @@ def test_forecasters_of_equal_accuracy_are_told_apart_at_the_level_of_the_test(n
     assert np.mean(p_values < 0.05) == pytest.approx(0.05, abs=0.033)
     assert np.mean(p_values) == pytest.approx(0.5, abs=0.05)
     assert {row.verdict for row in rows} == {"undecided"}
+
+
+def test_the_documented_example_finds_a_market_that_knows(noise, rng, capsys):
+    origins = rolling_origins(240, 150)
+    moves = windows(noise, origins)[:, None] + 0.02 * rng.standard_normal((len(origins), 30, 3))
+    prices = 100 * np.exp(np.pad(moves.cumsum(axis=-1), [(0, 0), (0, 0), (1, 0)]))
+    example = doctest.DocTestParser().get_examples(compare_forecasts.__doc__)
+    script = "".join(line.source for line in example).replace("first=250", "first=150")
+    names = {"rolling_origins": rolling_origins, "baseline_forecasts": baseline_forecasts}
+    names |= {"compare_forecasts": compare_forecasts, "np": np}
+    exec(script, names | {"log_returns": noise, "settlement_prices": prices})
+    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in table] == ["zero_return", "last_return", "arima", "ets", "market"]
+    assert (table[0][-1], table[1][-1], table[4][-1]) == ("naive", "worse", "better")
 
 
 def test_a_forecaster_equal_to_the_naive_one_is_no_different(noise, origins):
