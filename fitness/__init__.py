@@ -1,1 +1,1 @@
-"""Scores of a simulated market: moments, distances, facts, baselines, the held-out door, plots."""
+"""Scores of simulated markets: moments, distances, facts, paths, forecasts, baselines, plots."""
