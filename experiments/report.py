@@ -152,7 +152,8 @@ def _heldout_rows(data: ReportData) -> list[dict[str, Any]]:
 def _shown(data: ReportData, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Choose the markets that get a colour; of a baseline's two variants, the one that did best."""
     ranked = [row["name"] for row in rows]
-    families = (("evolved",), ("unevolved", "random_tendencies"), ("gbm",), ("garch_t",))
+    casts = (("evolved",), ("unevolved", "random_tendencies"))
+    families = (*casts, ("gbm",), ("garch_t",), ("fw",))
     shown = []
     for family in families:
         variants = [*family, *(f"{name}-history" for name in family)]
