@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from fitness import calibration
 from fitness.calibration import calibrate_franke_westerhoff
 from fitness.distance import make_target, score_groups
 from fitness.errors import FitnessError
@@ -54,3 +55,11 @@ def test_a_budget_too_small_to_search_is_refused(target, budget):
     [(name, value)] = budget.items()
     with pytest.raises(FitnessError, match=f"{name}={value}"):
         calibrate_franke_westerhoff(target, np.random.SeedSequence(1), **budget)
+
+
+def test_a_search_in_which_every_market_is_degenerate_ends_without_a_crash(target, monkeypatch):
+    monkeypatch.setattr(calibration, "franke_westerhoff", lambda m, n, T, rng: np.zeros((n, T)))
+    found = calibrate_franke_westerhoff(
+        target, np.random.SeedSequence(1), generations=3, population=2, paths=2
+    )
+    assert found != PUBLISHED
