@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-market styles clean
+.PHONY: help demo test check bench bench-market bench-coverage styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -33,6 +33,9 @@ bench: $(READY) ## decisions per second against one full prompt per agent, in on
 
 bench-market: $(READY) ## order book events per second against bourse and pams, in one run
 	$(BIN)/python -m experiments.benchmarks_market
+
+bench-coverage: $(READY) ## the Franke-Westerhoff market's moment coverage against its paper's
+	$(BIN)/python -m experiments.benchmarks_coverage
 
 styles: $(READY) ## train the shipped adapters anew (about half an hour)
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters

@@ -152,7 +152,8 @@ def _heldout_rows(data: ReportData) -> list[dict[str, Any]]:
 def _shown(data: ReportData, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Choose the markets that get a colour; of a baseline's two variants, the one that did best."""
     ranked = [row["name"] for row in rows]
-    families = (("evolved",), ("unevolved", "random_tendencies"), ("gbm",), ("garch_t",))
+    casts = (("evolved",), ("unevolved", "random_tendencies"))
+    families = (*casts, ("gbm",), ("garch_t",), ("fw",))
     shown = []
     for family in families:
         variants = [*family, *(f"{name}-history" for name in family)]
@@ -284,7 +285,7 @@ def _draw_moments(ax: Axes, target: Target, sound: Mapping[str, FloatArray]) -> 
     from_page_edge = blended_transform_factory(ax.figure.transFigure, ax.transAxes)
     ax.legend(
         handles, labels, ncols=len(labels), loc="lower left", bbox_to_anchor=(0.01, 0.995),
-        bbox_transform=from_page_edge, frameon=False, fontsize=8.5, columnspacing=1.1,
+        bbox_transform=from_page_edge, frameon=False, fontsize=7.8, columnspacing=0.9,
         handletextpad=0.4, handlelength=1.4,
     ).set_in_layout(False)  # fmt: skip
     _title(ax, "Seven moments, held out", "bars hold 95 % of paths; ◂ ▸ are off the scale", pad=24)
@@ -361,7 +362,7 @@ def _write_header(
         evolved = f"Scores on years never seen: evolved market {format_score(score['evolved'])}"
         verdict = f"({'not rejected' if accepted else 'rejected'} at 5 %)"
         sentence = ", ".join([f"{evolved} {verdict}", *beside])
-        figure.text(0.012, 0.936, sentence, fontsize=11.5, color=INK, va="top")
+        figure.text(0.012, 0.936, sentence, fontsize=10.5, color=INK, va="top")
     held_out = f"held-out years {_years(data.heldout_dates)}".rstrip()
     trained = f" (bred on {_years(data.train_dates)})" if data.train_dates else ""
     seeds = f"{score['evolved']['seeds']} seeds, " if "evolved" in score else ""

@@ -25,7 +25,9 @@ from evolve.lineage import Candidate
 from evolve.stage import play
 from experiments.workshop import Workshop
 from fitness.baselines import block_bootstrap, garch_t, garch_t_history, gbm, gbm_history
+from fitness.calibration import calibrate_franke_westerhoff
 from fitness.distance import SplitScore, Target, score_groups
+from fitness.franke_westerhoff import FrankeWesterhoff, franke_westerhoff
 from fitness.protocol import HeldOutDoor
 from market.splits import Split
 
@@ -114,8 +116,13 @@ class Judge:
         yield "gbm-history", lambda rng: gbm_history(before, days, rng)
         yield "garch_t", lambda rng: garch_t(train, count, days, rng)
         yield "garch_t-history", lambda rng: garch_t_history(train, before, days, rng)
+        yield "fw", lambda rng: franke_westerhoff(self._fitted(), count, days, rng)
         yield "bootstrap_train", lambda rng: block_bootstrap(train, count, days, rng)
         yield "bootstrap_target", lambda rng: block_bootstrap(own, count, days, rng)
+
+    def _fitted(self) -> FrankeWesterhoff:
+        target = self.workshop.target(self.workshop.splits.train)
+        return calibrate_franke_westerhoff(target, self.workshop.calibration_seed())
 
     def stream(self, name: str) -> np.random.Generator:
         """Return a baseline's own random stream."""

@@ -25,7 +25,7 @@ from market.exchange import MarketRules
 from market.series import PriceSeries, load_series
 from market.splits import Split, Splits, make_splits
 
-_TARGETS_KEY, _SEARCH_KEY = 11, 12
+_TARGETS_KEY, _SEARCH_KEY, _CALIBRATION_KEY = 11, 12, 13
 SHIPPED = Path(agents.__file__).parent
 
 
@@ -81,6 +81,10 @@ class Workshop:
     def search_seed(self) -> np.random.SeedSequence:
         """Return the seed of the proposals' streams."""
         return np.random.SeedSequence(self.config.seed, spawn_key=(_SEARCH_KEY,))
+
+    def calibration_seed(self) -> np.random.SeedSequence:
+        """Return the seed of the search that fits the Franke-Westerhoff market."""
+        return np.random.SeedSequence(self.config.seed, spawn_key=(_CALIBRATION_KEY,))
 
 
 def build_workshop(config: ExperimentConfig) -> Workshop:

@@ -67,7 +67,7 @@ def test_a_sweep_leaves_every_file_and_names_the_next_commands(
     keys = "name asset split score ci_low ci_high mcr seeds windows days decisions seconds"
     assert all(set(row) == set(keys.split()) for row in rows)
     names = {row["name"] for row in rows if row["split"] == "heldout"}
-    expected = "evolved unevolved random_tendencies rule_based gbm garch_t bootstrap_train"
+    expected = "evolved unevolved random_tendencies rule_based gbm garch_t fw bootstrap_train"
     assert names >= {*expected.split(), "bootstrap_target"}
     assert "evobourse simulate" in printed
     assert "mlflow ui" in printed

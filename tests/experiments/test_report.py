@@ -22,7 +22,7 @@ def data():
     rng = np.random.default_rng(7)
     target = make_target(returns, DAYS, 4, rng, resamples=200, split="heldout")
     real = np.lib.stride_tricks.sliding_window_view(returns, DAYS)[::90]
-    names = ("evolved", "unevolved", "gbm", "gbm-history", "garch_t", "bootstrap_target")
+    names = ("evolved", "unevolved", "gbm", "gbm-history", "garch_t", "fw", "bootstrap_target")
     simulated = {name: rng.normal(0.0, 0.01, (PATHS, DAYS)) for name in names}
     board = [row(name, 2.0 + i) for i, name in enumerate(names)]
     history = [(0, 9.0, 20.0), (1, math.inf, math.inf), (2, 1.2, 6.0)]
@@ -63,7 +63,13 @@ def test_one_colour_is_one_market(data):
     figure = draw_report(data)
     legend = panel(figure, "Seven moments").get_legend()
     shown = {text.get_text() for text in legend.get_texts()}
-    assert {"evolved market", "before evolution", "random walk", "GARCH-t"} <= shown
+    assert {
+        "evolved market",
+        "before evolution",
+        "random walk",
+        "GARCH-t",
+        "Franke-Westerhoff",
+    } <= shown
     for title, colour in (("Evolved market", COLOURS[0]), ("Before evolution", COLOURS[1])):
         lines = panel(figure, title).lines
         assert to_hex(lines[0].get_color()) == colour.lower()
