@@ -214,7 +214,8 @@ def judge_champion(
     start = genome.genome().to_values(genome.genome().start_vector())
     population = genome.population(champion.genome)
     recipe = genome.recipe(champion.genome)
-    digest = hashlib.sha256(json.dumps([champion.genome, start]).encode()).hexdigest()
+    judged = json.dumps([champion.genome, start], sort_keys=True)  # a resumed lineage is sorted
+    digest = hashlib.sha256(judged.encode()).hexdigest()
     HeldOutDoor(run_folder).read("heldout", f"scoreboard of {champion.id}", digest)
     rows: list[Row] = []
     for split in (workshop.splits.train, workshop.splits.validation):

@@ -108,6 +108,20 @@ def test_a_killed_sweep_resumes_to_the_same_bytes_without_workers_too(
 
 
 @pytest.mark.slow
+def test_a_sweep_killed_after_the_heldout_reading_is_judged_again(
+    finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, _ = finished
+    shutil.copytree(folder / "run", tmp_path / "run")
+    board = tmp_path / "run" / "scoreboard.json"
+    before = [{**row, "seconds": 0} for row in json.loads(board.read_text())]
+    board.unlink()
+    done = evobourse("resume", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [{**row, "seconds": 0} for row in json.loads(board.read_text())] == before
+
+
+@pytest.mark.slow
 def test_a_bundle_reproduces_its_tape_in_a_fresh_process(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     sizes = ["--agents", "40", "--days", "60", "--seed", "1"]
