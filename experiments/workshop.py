@@ -21,7 +21,7 @@ from evolve.stage import Stage, World
 from experiments.config import ExperimentConfig
 from experiments.errors import ConfigError
 from fitness.distance import Target, make_target
-from market.exchange import MarketRules
+from market.rules import MarketRules
 from market.series import PriceSeries, load_series
 from market.splits import Split, Splits, make_splits
 

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.accounts import Accounts, RejectReason
+from market.crowd import Crowd, Orders
+from market.daily_auction import Market, simulate
 from market.errors import MarketError
-from market.exchange import Market, MarketRules, Orders, simulate
+from market.rules import MarketRules
 
 
 @settings(deadline=None, max_examples=25)
@@ -18,7 +20,7 @@ def test_cash_and_shares_are_conserved_and_every_order_has_a_fate(make_pair, see
     cash, shares = accounts.cash_cents.sum(), accounts.shares.sum()
     for _ in range(10):
         crowd.observe(market.open_day())
-        outcome = market.close_day(crowd.orders())
+        outcome, day = market.close_day(crowd.orders())
         assert accounts.cash_cents.sum() + accounts.fees_cents == cash
         assert accounts.shares.sum() == shares
         assert min(accounts.cash_cents.min(), accounts.shares.min()) >= 0
@@ -28,11 +30,11 @@ def test_cash_and_shares_are_conserved_and_every_order_has_a_fate(make_pair, see
         assert (filled[~accepted] == 0).all()
         assert (filled >= 0).all()
         assert (filled[accepted] <= orders.quantity[accepted]).all()
-        assert filled[orders.side > 0].sum() == filled[orders.side < 0].sum() == outcome.volume
+        assert filled[orders.side > 0].sum() == filled[orders.side < 0].sum() == day.volume[0]
         traded = filled > 0
-        better = orders.side * (orders.price_ticks - outcome.close_ticks)
+        better = orders.side * (orders.price_ticks - day.close_ticks)
         assert (better[traded] >= 0).all()
-        assert outcome.volume > 0 or outcome.close_ticks == outcome.reference_ticks
+        assert day.volume[0] > 0 or day.close_ticks[0] == day.reference_ticks[0]
 
 
 def test_250_days_of_zero_intelligence(make_pair):
@@ -80,7 +82,7 @@ def test_two_runs_of_ten_days_are_one_of_twenty(make_pair):
 def test_all_crowds_observe_before_any_orders():
     calls = []
 
-    class Listener:
+    class Listener(Crowd):
         n_agents = 1
 
         def __init__(self, name):
@@ -121,14 +123,15 @@ def test_a_view_shows_the_past_and_keeps_it():
     for _ in range(600):  # further than the first buffer reaches
         market.close_day(both_sides)
     later = market.open_day()
-    assert first.close_ticks.tolist() == [98, 99]
-    assert (first.day, first.buy_quantity, first.sell_quantity) == (0, 0, 0)
-    assert later.close_ticks.tolist() == [98, 99] + [101] * 600
-    assert later.volume.tolist() == [0, 0] + [2] * 600
-    assert (later.day, later.buy_quantity, later.sell_quantity) == (600, 3, 2)
-    for name in ("close_ticks", "volume", "cash_cents", "shares"):
+    (then,), (now,) = first.assets, later.assets
+    assert then.close_ticks.tolist() == [98, 99]
+    assert (first.day, then.buy_quantity, then.sell_quantity) == (0, 0, 0)
+    assert now.close_ticks.tolist() == [98, 99] + [101] * 600
+    assert now.volume.tolist() == [0, 0] + [2] * 600
+    assert (later.day, now.buy_quantity, now.sell_quantity) == (600, 3, 2)
+    for column in (now.close_ticks, now.volume, later.cash_cents, later.position):
         with pytest.raises(ValueError, match="read-only"):
-            getattr(later, name)[0] = 1
+            column[0] = 1
 
 
 @pytest.mark.parametrize(

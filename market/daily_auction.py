@@ -1,7 +1,8 @@
-"""A market's daily round, and many markets run in lock step.
+"""The fast market: one asset, one call auction a day; and many such markets run in lock step.
 
 Knows: the order of a day (open, orders, screening, auction, settlement) and what is kept of it.
-Does not know: how orders are decided or priced, and how a tape is judged.
+Does not know: how orders are decided or priced, how a tape is judged, and all that
+market.exchange can do beyond; there, the same day makes the same prices, four times slower.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,20 +14,10 @@ from numpy.typing import NDArray
 
 from market.accounts import Accounts, RejectReason
 from market.auction import clear_call_auction
-from market.crowd import Crowd, DayOutcome, MarketView, Orders
+from market.crowd import AssetView, Crowd, DayOutcome, MarketView, Orders, TurnOutcome
 from market.errors import MarketError
 from market.rules import MarketRules
 from market.tape import Tape
-
-__all__ = [
-    "Crowd",
-    "DayOutcome",
-    "Market",
-    "MarketRules",
-    "MarketView",
-    "Orders",
-    "simulate",
-]
 
 
 class Market:
@@ -83,19 +74,29 @@ class Market:
 
     def open_day(self) -> MarketView:
         """Return what the crowd may see before it orders; changes nothing."""
+        closes = self._closes.view()
+        reference_ticks = int(closes[-1])
+        asset = AssetView(
+            closes,
+            self._volumes.view(),
+            self._buy_quantity,
+            self._sell_quantity,
+            reference_ticks,
+            *self.rules.price_band(reference_ticks),
+            last_ticks=reference_ticks,
+        )
         return MarketView(
             day=self.day,
-            close_ticks=self._closes.view(),
-            volume=self._volumes.view(),
-            buy_quantity=self._buy_quantity,
-            sell_quantity=self._sell_quantity,
+            turn=0,
+            clearing="call",
+            assets=(asset,),
             cash_cents=_read_only_view(self.accounts.cash_cents),
-            shares=_read_only_view(self.accounts.shares),
+            position=_read_only_view(self.accounts.shares)[:, None],
         )
 
     def close_day(
         self, orders: Orders, decisions: Mapping[str, NDArray[Any]] | None = None
-    ) -> DayOutcome:
+    ) -> tuple[TurnOutcome, DayOutcome]:
         """Screen the orders in a random order of arrival, clear, settle and record them.
 
         If nothing trades, the close stays at the reference and the volume is 0.
@@ -109,14 +110,20 @@ class Market:
 
         Returns
         -------
-        DayOutcome
-            Close, volume and each order's fate.
+        TurnOutcome, DayOutcome
+            Each order's fate, and what the day came to.
 
         Raises
         ------
         MarketError
-            If an order names an unknown agent, or the decision columns do not fit together.
+            If an order names an unknown agent or is no limit order for the day, or the decision
+            columns do not fit together.
         """
+        if not orders.plain:
+            raise MarketError(
+                "orders of another asset, kind or time in force came to a daily call auction; "
+                "send limit orders for the day, or use market.exchange.Exchange"
+            )
         reference_ticks = int(self._closes.view()[-1])
         sequence = self._rng.permutation(len(orders))
         arrival = np.empty_like(sequence)
@@ -131,24 +138,21 @@ class Market:
         filled[accepted] = accepted_filled
         self.accounts.settle(orders, filled, price_ticks, self.rules)
 
+        turn = TurnOutcome(orders, filled, reason, np.full(len(orders), -1))
+        close_ticks, volume = price_ticks or reference_ticks, int(filled.sum()) // 2
+        close = np.array([close_ticks])
         outcome = DayOutcome(
-            day=self.day,
-            reference_ticks=reference_ticks,
-            close_ticks=price_ticks or reference_ticks,
-            volume=int(filled.sum()) // 2,
-            filled=filled,
-            reason=reason,
-            orders=orders,
+            self.day, np.array([reference_ticks]), close, close, np.array([volume])
         )
         self._buy_quantity = int(quantity[side > 0].sum())
         self._sell_quantity = int(quantity[side < 0].sum())
-        self._closes.append(outcome.close_ticks)
-        self._volumes.append(outcome.volume)
+        self._closes.append(close_ticks)
+        self._volumes.append(volume)
         if self.record == "full":
-            self._keep_orders(outcome, sequence)
+            self._keep_orders(turn, sequence)
             self._keep_decisions(decisions or {})
         self.day += 1
-        return outcome
+        return turn, outcome
 
     def tape(self) -> Tape:
         """Return the record of the days closed so far."""
@@ -167,10 +171,10 @@ class Market:
             decisions=_stack(self._decision_rows),
         )
 
-    def _keep_orders(self, outcome: DayOutcome, sequence: NDArray[np.int64]) -> None:
+    def _keep_orders(self, outcome: TurnOutcome, sequence: NDArray[np.int64]) -> None:
         orders = outcome.orders
         columns: dict[str, NDArray[Any]] = {
-            "day": np.full(len(orders), outcome.day, np.int64),
+            "day": np.full(len(orders), self.day, np.int64),
             "agent": orders.agent,
             "side": orders.side,
             "price_ticks": orders.price_ticks,
@@ -247,7 +251,9 @@ def simulate(
         submitted = [crowd.orders() for crowd in crowds]
         for market, crowd, orders in zip(markets, crowds, submitted, strict=True):
             decisions = crowd.decisions() if market.record == "full" else None
-            crowd.settled(market.close_day(orders, decisions))
+            turn, outcome = market.close_day(orders, decisions)
+            crowd.matched(turn)
+            crowd.settled(outcome)
         if on_day is not None:
             on_day(day)
     return [market.tape() for market in markets]
