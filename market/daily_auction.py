@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from market.accounts import Accounts, RejectReason
 from market.auction import clear_call_auction
+from market.columns import GrowingColumn, price_history, read_only_view
 from market.crowd import AssetView, Crowd, DayOutcome, MarketView, Orders, TurnOutcome
 from market.errors import MarketError
 from market.rules import MarketRules
@@ -50,23 +51,14 @@ class Market:
         rng: np.random.Generator,
         record: Literal["prices", "full"] = "prices",
     ) -> None:
-        history = np.asarray(history_ticks)
-        if history.ndim != 1 or history.size == 0 or history.dtype.kind not in "iu":
-            raise MarketError(
-                f"history_ticks is {history.dtype} of shape {history.shape}, "
-                "expected integer closes of shape [H], H at least 1"
-            )
-        if history.min() < 1:
-            row = int(history.argmin())
-            raise MarketError(f"history_ticks[{row}] is {history[row]}, expected at least 1 tick")
         self.rules = rules
         self.accounts = accounts
         self.record = record
         self.day = 0
         self._rng = rng
-        self._history_days = history.size
-        self._closes = _GrowingColumn(history)
-        self._volumes = _GrowingColumn(np.zeros(history.size, np.int64))
+        self._closes = price_history(history_ticks)
+        self._history_days = len(self._closes.view())
+        self._volumes = GrowingColumn(np.zeros(self._history_days, np.int64))
         self._buy_quantity = 0
         self._sell_quantity = 0
         self._order_rows: list[dict[str, NDArray[Any]]] = []
@@ -90,8 +82,8 @@ class Market:
             turn=0,
             clearing="call",
             assets=(asset,),
-            cash_cents=_read_only_view(self.accounts.cash_cents),
-            position=_read_only_view(self.accounts.shares)[:, None],
+            cash_cents=read_only_view(self.accounts.cash_cents),
+            position=read_only_view(self.accounts.shares)[:, None],
         )
 
     def close_day(
@@ -257,33 +249,6 @@ def simulate(
         if on_day is not None:
             on_day(day)
     return [market.tape() for market in markets]
-
-
-class _GrowingColumn:
-    """An int64 column that grows at its end without copying its past every day."""
-
-    def __init__(self, start: NDArray[Any]) -> None:
-        self._length = start.size
-        self._buffer = np.empty(2 * start.size + 256, np.int64)
-        self._buffer[: start.size] = start
-        self._shown = _read_only_view(self._buffer)
-
-    def append(self, value: int) -> None:
-        if self._length == self._buffer.size:
-            self._buffer = np.concatenate((self._buffer, np.empty_like(self._buffer)))
-            self._shown = _read_only_view(self._buffer)
-        self._buffer[self._length] = value
-        self._length += 1
-
-    def view(self) -> NDArray[np.int64]:
-        """Return the column so far as a read-only view; later appends do not change it."""
-        return self._shown[: self._length]
-
-
-def _read_only_view(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    shown = values.view()
-    shown.setflags(write=False)
-    return shown
 
 
 def _stack(rows: list[dict[str, NDArray[Any]]]) -> pd.DataFrame | None:

@@ -5,7 +5,7 @@ Does not know: how orders are matched, or what a book holds.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 
 import numpy as np
@@ -77,7 +77,13 @@ class Status(IntEnum):
 
 
 class Reason(IntEnum):
-    """Why an event was rejected (up to NOT_FILLABLE) or an order's remainder cancelled."""
+    """Why an event was rejected or an order's remainder cancelled.
+
+    The book rejects for those up to NOT_FILLABLE and cancels for those up to END_OF_DAY. For the
+    others an exchange turns an order away: what it may cost exceeds the agent's cash, holdings
+    or margin, the short sale rule forbids it, trading is halted, or the agent's positions are
+    being reduced by force.
+    """
 
     NONE = 0
     BAD_QUANTITY = 1
@@ -92,6 +98,12 @@ class Reason(IntEnum):
     SELF_TRADE = 10
     NO_LIQUIDITY = 11
     END_OF_DAY = 12
+    NO_CASH = 13
+    NO_HOLDINGS = 14
+    NO_MARGIN = 15
+    SHORT_SALE = 16
+    HALTED = 17
+    MARGIN_CALL = 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +192,7 @@ class OrderEvents:
     def __len__(self) -> int:
         return len(self.kind)
 
-    def __getitem__(self, rows: slice) -> "OrderEvents":
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> "OrderEvents":
         return OrderEvents(*(getattr(self, name)[rows] for name in EVENT_DTYPES))
 
     @classmethod
@@ -240,6 +252,8 @@ class Fills:
         Price (the resting order's, or the call's) and lots, shape [f].
     aggressor : NDArray[np.int8]
         Side of the incoming order, 0 in a call, shape [f].
+    buyer, seller : NDArray[np.int64]
+        Agents of the two orders, shape [f].
     """
 
     event: NDArray[np.int64]
@@ -248,9 +262,17 @@ class Fills:
     price_ticks: NDArray[np.int64]
     quantity: NDArray[np.int64]
     aggressor: NDArray[np.int8]
+    buyer: NDArray[np.int64]
+    seller: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.event)
+
+    @classmethod
+    def concatenate(cls, batches: Sequence["Fills"]) -> "Fills":
+        """Return the trades of several batches, one batch after the other."""
+        names = [column.name for column in fields(cls)]
+        return cls(*(np.concatenate([getattr(batch, name) for batch in batches]) for name in names))
 
 
 @dataclass(frozen=True, eq=False)

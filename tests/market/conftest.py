@@ -15,7 +15,7 @@ class ZeroIntelligence(Crowd):
 
     def __init__(self, n_agents, seed):
         self.n_agents = n_agents
-        self.outcomes = []
+        self.outcomes, self.turns = [], []
         self._rng = np.random.default_rng(seed)
 
     def observe(self, view):
@@ -38,6 +38,9 @@ class ZeroIntelligence(Crowd):
             "tendency": np.linspace(0, 1, count),
             "style": np.array(["noise", "naïf"])[np.arange(count) % 2],
         }
+
+    def matched(self, outcome):
+        self.turns.append(outcome)
 
     def settled(self, outcome):
         self.outcomes.append(outcome)
