@@ -317,16 +317,16 @@ class Ledger:
         Raises
         ------
         MarketError
-            If the agent would be left with less than nothing, or the asset is a future.
+            If more is taken away than there is, or the asset is a future.
         """
         if quantity and self.instruments[asset].kind == "future":
             raise MarketError(
                 f"windfall of {quantity} lots of {self.instruments[asset].name!r}: futures "
                 "positions arise from trades alone; grant cash or an equity"
             )
-        if self.cash_cents[agent] + cash_cents < 0 or (
-            quantity and self.position[agent, asset] + quantity < 0
-        ):
+        cash_left = self.cash_cents[agent] + cash_cents
+        lots_left = self.position[agent, asset] + quantity
+        if cash_left < 0 > cash_cents or lots_left < 0 > quantity:
             raise MarketError(
                 f"windfall of {cash_cents} cents and {quantity} lots for agent {agent}, who has "
                 f"{self.cash_cents[agent]} and {self.position[agent, asset]}; take no more"
