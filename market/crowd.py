@@ -152,13 +152,16 @@ class Message:
     agents : NDArray[np.int64] or None
         Who hears it, rows in the crowd that sees the message; None for all.
     true : bool
-        Whether it holds; no crowd is told.
+        Whether it holds; nothing shows this to agents.
+    source : str
+        Where it comes from.
     """
 
     kind: Literal["news", "rumour", "notice"]
     text: str
     agents: NDArray[np.int64] | None = None
     true: bool = True
+    source: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -199,6 +199,11 @@ class OrderEvents:
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> "OrderEvents":
         return self._checked({name: getattr(self, name)[rows] for name in EVENT_DTYPES})
 
+    def priced(self, price_ticks: NDArray[np.int64]) -> "OrderEvents":
+        """Return the same events at other prices, shape [m]."""
+        columns = {name: getattr(self, name) for name in EVENT_DTYPES}
+        return self._checked({**columns, "price_ticks": price_ticks})
+
     @classmethod
     def _checked(cls, columns: dict[str, NDArray[Any]]) -> "OrderEvents":
         """Return events of values that were checked before, but for their order in time."""
