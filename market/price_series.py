@@ -36,7 +36,7 @@ class PriceSeries:
         Traded units, shape [T], finite and at least 0.
     settle : NDArray[np.float64] or None
         Settlement prices of a future, shape [T], over 0 or NaN on a day without one. None where
-        the source has none.
+        no day has one.
     absent : tuple of str
         Columns that the source lacks: ``open``, ``high`` and ``low`` are then the close, and
         ``volume`` is 0.
@@ -58,6 +58,9 @@ class PriceSeries:
     absent: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.settle is not None:  # one bit pattern for NaN, so that equal series hash alike
+            settle = np.where(np.isnan(self.settle), np.nan, self.settle)
+            object.__setattr__(self, "settle", None if np.isnan(settle).all() else settle)
         object.__setattr__(self, "dates", _read_only(self.dates, "datetime64[D]"))
         for column in self.columns:
             object.__setattr__(self, column, _read_only(getattr(self, column), "float64"))

@@ -86,11 +86,10 @@ def load_series(
     source : str
         A name or the path of a file.
 
-        ``sp500`` and ``nasdaq`` are the indices of 1999-2018 and ``wti`` and ``vix`` the crude oil
-        price of 1986-2019 and the volatility index of 2014-2019, closes alone, that ship with
-        ``arch``; ``aapl``, ``ibm`` and ``msft`` of 2000-2013, ``goog`` of 2004-2013 and ``fb`` of
-        2012-2013 ship with ``bokeh_sampledata`` and are adjusted for their splits, not for
-        dividends.
+        From ``arch``: the indices ``sp500`` and ``nasdaq`` of 1999-2018; as closes alone, without
+        the days that have none, the oil price ``wti`` of 1986-2019 and the volatility index
+        ``vix`` of 2014-2019. From ``bokeh_sampledata``, adjusted for splits, not for dividends:
+        ``aapl``, ``ibm`` and ``msft`` of 2000-2013, ``goog`` of 2004-2013, ``fb`` of 2012-2013.
 
         A ``.csv`` or ``.parquet`` file has date, open, high, low, close and volume in any case and
         order, as yfinance (one or two header lines), AkShare (Chinese too), Sina and Tushare spell

@@ -97,10 +97,7 @@ def series_from_frame(
     if "volume" in absent:
         stand_in["volume"] = np.zeros(len(dates))
     if "settle" in given:
-        settle = np.where(given["settle"] == 0, np.nan, given["settle"])  # Sina's "none yet"
-        given["settle"] = settle
-        if np.isnan(settle).all():
-            del given["settle"]
+        given["settle"] = np.where(given["settle"] == 0, np.nan, given["settle"])  # Sina's "none"
     try:
         return PriceSeries(name=name, dates=dates, absent=absent, **(given | stand_in))
     except SeriesError as error:
