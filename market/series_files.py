@@ -150,7 +150,8 @@ def _one_ticker(path: Path, levels: list[list[str]]) -> list[str]:
     if "close" not in [field.strip().lower() for field in fields]:
         fields, tickers = tickers, fields
     if len(set(tickers)) > 1:
-        raise SeriesError(f"{path}: holds {', '.join(sorted(set(tickers)))}; save one a file")
+        held = ", ".join(sorted({_shown(ticker) for ticker in tickers}))
+        raise SeriesError(f"{path}: holds {held}; save one a file")
     return ["date", *fields]
 
 
@@ -164,13 +165,13 @@ def _find_columns(source: str, frame: pd.DataFrame, needed: tuple[str, ...]) -> 
         if column == "date":  # a file may have a time or an index beside its date
             places = [place for place in places if spelled[place] == spelled[places[0]]]
         if len(places) > 1:
-            twice = " and ".join(repr(str(frame.columns[place])) for place in places)
+            twice = " and ".join(repr(_shown(frame.columns[place])) for place in places)
             raise SeriesError(f"{source}: columns {twice} all hold the {column}; keep one")
         if places:
             held[column] = frame.columns[places[0]]
     missing = [column for column in ("date", *needed) if column not in held]
     if missing:
-        listed = ", ".join(str(column) for column in frame.columns)
+        listed = ", ".join(map(_shown, frame.columns))
         raise SeriesError(f"{source}: missing column {', '.join(missing)}; found {listed}")
     return held
 
@@ -188,8 +189,8 @@ def _parse_dates(source: str, column: str, raw: pd.Series) -> NDArray[np.datetim
     if bad.size:
         row = int(bad[0])
         raise SeriesError(
-            f"{source}: column {column}, row {row + 1}: received {raw.iloc[row]!r}, "
-            "expected a date such as 2001-01-31"
+            f"{source}: column {_shown(column)}, row {row + 1}: "
+            f"received {_shown(raw.iloc[row])!r}, expected a date such as 2001-01-31"
         )
     return dates
 
@@ -203,6 +204,11 @@ def _parse_numbers(
         row = int(bad[0])
         raise SeriesError(
             f"{source}: column {column}, row {row + 1} ({dates[row]}): "
-            f"received {raw.iloc[row]!r}, expected a plain number such as 1234.5"
+            f"received {_shown(raw.iloc[row])!r}, expected a plain number such as 1234.5"
         )
     return numbers
+
+
+def _shown(value: object) -> str:
+    """Keep a message on one short line: a stray quote can make a cell of a whole file."""
+    return " ".join(str(value).split())[:40]

@@ -363,3 +363,26 @@ def test_what_is_written_loads_to_the_same_hash(series):
             again = load_series(file, close_only=bool(series.absent), stock_splits="accept")
             assert again.content_hash == series.content_hash
             assert again.absent == series.absent
+
+
+@given(
+    st.sampled_from(sorted(SPELLED)),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 4), st.binary(max_size=4)), max_size=4),
+)
+@settings(deadline=None, max_examples=150)
+def test_a_damaged_file_is_read_or_refused_in_one_line(spelling, damages):
+    """Bytes replaced, inserted and cut out anywhere, header and quotes included."""
+    raw = SPELLED[spelling].encode()
+    for place, width, inserted in damages:
+        start = int(place * len(raw))
+        raw = raw[:start] + inserted + raw[start + width :]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "asset.csv"
+        file.write_bytes(raw)
+        said = str(file)
+        try:
+            load_series(str(file))
+        except SeriesError as error:
+            said = str(error)
+    assert said.startswith(str(file))
+    assert "\n" not in said
