@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -28,9 +27,8 @@ from market.recorded_tape import (
     part_name,
     partial_name,
 )
-from market.tape_columns import TableColumns
-from market.tape_digest import TableDigest, tape_digest
-from market.tape_schema import SCHEMAS, decisions_schema
+from market.tape_rows import OpenRows
+from market.tape_schema import SCHEMAS
 
 PART_BYTES = 2**26
 PART_DAYS = 100
@@ -86,7 +84,7 @@ class MemoryRecorder:
 
     def __init__(self, instruments: Sequence[Mapping[str, Any]], first_day: int = 0) -> None:
         self._manifest = _first_manifest(instruments, first_day)
-        self._open = _OpenRows(self._manifest, None)
+        self._open = OpenRows(self._manifest, None)
 
     @property
     def day(self) -> int:
@@ -190,7 +188,7 @@ class Recorder:
         except OSError as error:
             raise self._refused(error) from error
         decisions = self._manifest.parts("decisions")
-        self._open = _OpenRows(
+        self._open = OpenRows(
             self._manifest,
             pq.read_schema(self.folder / "decisions" / decisions[0]) if decisions else None,
         )
@@ -331,7 +329,13 @@ class Recorder:
         self._path = self.folder / table / partial_name(len(self._manifest.cuts))
         if table not in self._writers:
             self._path.parent.mkdir(exist_ok=True)
-            self._writers[table] = pq.ParquetWriter(self._path, batch.schema)
+            longs = [field.name for field in batch.schema if field.type == pa.int64()]
+            self._writers[table] = pq.ParquetWriter(
+                self._path,
+                batch.schema,
+                column_encoding=dict.fromkeys(longs, "DELTA_BINARY_PACKED"),  # half the size
+                use_dictionary=[name for name in batch.schema.names if name not in longs],
+            )
         self._writers[table].write_table(pa.Table.from_batches([batch]))
 
     def _require_open(self) -> None:
@@ -364,97 +368,6 @@ class Recorder:
         self._writers = {}
         with contextlib.suppress(OSError):  # what cannot be removed now is when it is opened
             self._discard_unnamed()
-
-
-class _OpenRows:
-    """Rows since the last cut, of days ended and of the open day, and the running digests."""
-
-    def __init__(self, manifest: Manifest, decisions: pa.Schema | None) -> None:
-        self.day = manifest.first_day + manifest.days
-        self._columns: dict[str, TableColumns] = {}
-        self._whole: dict[str, int] = {}  # rows of days ended
-        self._spilled: dict[str, int] = {}
-        self._digests = {table: TableDigest(manifest.chains.get(table, "")) for table in SCHEMAS}
-        self._schemas = {**SCHEMAS, "decisions": decisions}
-
-    @property
-    def nbytes(self) -> int:
-        return sum(columns.nbytes for columns in self._columns.values())
-
-    @property
-    def open_rows(self) -> int:
-        return sum(columns.rows - self._whole[table] for table, columns in self._columns.items())
-
-    def digest(self, manifest: Manifest) -> str:
-        days = self.day - manifest.first_day
-        return tape_digest(manifest.instruments, manifest.first_day, days, self.chains())
-
-    def chains(self) -> dict[str, str]:
-        return {table: digest.chain for table, digest in self._digests.items() if digest.chain}
-
-    def append(self, table: str, columns: Mapping[str, ArrayLike]) -> None:
-        if table not in SCHEMAS:
-            raise MarketError(f"there is no table {table!r}, expected one of {', '.join(SCHEMAS)}")
-        days = np.atleast_1d(np.asarray(columns.get("day", self.day)))
-        if (wrong := days != self.day).any():
-            raise MarketError(
-                f"{table}.day[{int(wrong.argmax())}] is {days[wrong.argmax()]}, expected "
-                f"{self.day}, the open day"
-            )
-        rows = self._columns.get(table)
-        if rows is None:
-            schema = self._schemas[table]
-            if schema is None:
-                arrays = {name: np.asarray(values) for name, values in columns.items()}
-                if any(values.shape == (0,) for values in arrays.values()):
-                    return  # an empty array need not have the type that is to come
-                schema = decisions_schema(arrays)
-            rows = TableColumns(table, schema)
-        rows.append(columns)
-        self._columns[table] = rows
-        self._whole.setdefault(table, 0)
-
-    def end_day(self, day: int) -> None:
-        if day != self.day:
-            raise MarketError(f"day {day} cannot end: day {self.day} is the open one")
-        for table, columns in self._columns.items():
-            if columns.rows > self._whole[table]:
-                self._digests[table].update(columns.batch(self._whole[table], columns.rows))
-            self._digests[table].end_day(day)
-            self._whole[table] = columns.rows
-        self.day += 1
-
-    def whole_rows(self) -> dict[str, pa.RecordBatch]:
-        return {
-            table: self._columns[table].batch(0, rows)
-            for table, rows in self._whole.items()
-            if rows
-        }
-
-    def all_rows(self) -> dict[str, pa.RecordBatch]:
-        return {
-            table: columns.batch(0, columns.rows)
-            for table, columns in self._columns.items()
-            if columns.rows
-        }
-
-    def rows_since_cut(self) -> dict[str, int]:
-        rows = {table: self._spilled.get(table, 0) + whole for table, whole in self._whole.items()}
-        return {table: count for table, count in rows.items() if count}
-
-    def spilled(self) -> None:
-        """Forget rows of the open day that are in temporary files; no other rows are held."""
-        for table, columns in self._columns.items():
-            self._digests[table].update(columns.batch(0, columns.rows))
-            self._spilled[table] = self._spilled.get(table, 0) + columns.rows
-            columns.drop(columns.rows)
-
-    def written(self) -> None:
-        """Forget the rows of days ended: they are on disk."""
-        for table, whole in self._whole.items():
-            self._columns[table].drop(whole)
-            self._whole[table] = 0
-        self._spilled = {}
 
 
 def _first_manifest(instruments: Sequence[Mapping[str, Any]], first_day: int) -> Manifest:
