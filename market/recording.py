@@ -42,10 +42,24 @@ class TapeSink(Protocol):
         """The day that is open: the only one that rows may be of."""
         ...
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 hex digest of all days ended, the same whatever their batches and files."""
+        ...
+
     def record(
-        self, table: str, columns: Mapping[str, ArrayLike] = ..., /, **more: ArrayLike
+        self, table: str, columns: Mapping[str, ArrayLike] | None = None, /, **more: ArrayLike
     ) -> None:
         """Take a batch of rows of the open day, by columns; a single value fills a column.
+
+        Parameters
+        ----------
+        table : str
+            A name in :data:`~market.tape_schema.SCHEMAS`.
+        columns : Mapping[str, array_like], optional
+            Columns of the batch, each of shape [n] or []; copied.
+        **more : array_like
+            Further columns.
 
         Raises
         ------
@@ -62,6 +76,14 @@ class TapeSink(Protocol):
         MarketError
             If another day is open.
         """
+        ...
+
+    def flush(self) -> None:
+        """Make the days ended safe."""
+        ...
+
+    def close(self) -> None:
+        """Make the days ended safe and stop."""
         ...
 
 
@@ -106,6 +128,12 @@ class MemoryRecorder:
         """End the open day, see `TapeSink`."""
         self._open.end_day(day)
 
+    def flush(self) -> None:
+        """Do nothing: memory is as safe as it gets."""
+
+    def close(self) -> None:
+        """Do nothing: what was recorded stays."""
+
     def tape(self) -> RecordedTape:
         """Return the days ended so far, as `read_tape` would."""
         whole = self._open.whole_rows()
@@ -130,8 +158,8 @@ class Recorder:
     files as they come, and into place when the day ends.
 
     A folder with a tape is gone on with: what its manifest does not name is removed, and `day`
-    is the day after its last whole one. The content's digest, and every file but for `close`,
-    is then that of a recording without a break.
+    is the day after its last whole one. After a kill the digest, and every file, comes out as
+    without it; calls of `flush` and `close` end parts of their own and leave the digest alone.
 
     Parameters
     ----------

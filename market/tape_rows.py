@@ -18,7 +18,20 @@ from market.tape_schema import SCHEMAS, decisions_schema
 
 
 class OpenRows:
-    """Rows since the last cut, of days ended and of the open day, and the running digests."""
+    """Rows since the last cut, of days ended and of the open day, and the running digests.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        What is on disk already.
+    decisions : pyarrow.Schema or None
+        Columns of the decisions table; None for those of the first batch.
+
+    Attributes
+    ----------
+    day : int
+        The open day.
+    """
 
     def __init__(self, manifest: Manifest, decisions: pa.Schema | None) -> None:
         self.day = manifest.first_day + manifest.days
@@ -30,20 +43,31 @@ class OpenRows:
 
     @property
     def nbytes(self) -> int:
+        """Bytes that the rows take in memory."""
         return sum(columns.nbytes for columns in self._columns.values())
 
     @property
     def open_rows(self) -> int:
+        """Number of rows in memory that are of the open day."""
         return sum(columns.rows - self._whole[table] for table, columns in self._columns.items())
 
     def digest(self, manifest: Manifest) -> str:
+        """Return the digest of all days ended."""
         days = self.day - manifest.first_day
         return tape_digest(manifest.instruments, manifest.first_day, days, self.chains())
 
     def chains(self) -> dict[str, str]:
+        """Return each table's digest of all days ended."""
         return {table: digest.chain for table, digest in self._digests.items() if digest.chain}
 
     def append(self, table: str, columns: Mapping[str, ArrayLike]) -> None:
+        """Copy in a batch of rows of the open day.
+
+        Raises
+        ------
+        MarketError
+            If it is of another day, there is no such table, or the columns are not its own.
+        """
         if table not in SCHEMAS:
             raise MarketError(f"there is no table {table!r}, expected one of {', '.join(SCHEMAS)}")
         days = np.atleast_1d(np.asarray(columns.get("day", self.day)))
@@ -66,6 +90,13 @@ class OpenRows:
         self._whole.setdefault(table, 0)
 
     def end_day(self, day: int) -> None:
+        """Make the open day one of those ended.
+
+        Raises
+        ------
+        MarketError
+            If another day is open.
+        """
         if day != self.day:
             raise MarketError(f"day {day} cannot end: day {self.day} is the open one")
         for table, columns in self._columns.items():
@@ -76,6 +107,7 @@ class OpenRows:
         self.day += 1
 
     def whole_rows(self) -> dict[str, pa.RecordBatch]:
+        """Return the rows of days ended that are in memory, by table."""
         return {
             table: self._columns[table].batch(0, rows)
             for table, rows in self._whole.items()
@@ -83,6 +115,7 @@ class OpenRows:
         }
 
     def all_rows(self) -> dict[str, pa.RecordBatch]:
+        """Return all rows in memory, by table."""
         return {
             table: columns.batch(0, columns.rows)
             for table, columns in self._columns.items()
@@ -90,6 +123,7 @@ class OpenRows:
         }
 
     def rows_since_cut(self) -> dict[str, int]:
+        """Count the rows of days ended and those in temporary files, by table."""
         counts = {
             table: self._spilled.get(table, 0) + self._whole.get(table, 0) for table in SCHEMAS
         }
