@@ -199,6 +199,10 @@ class Exchange:
             self._play_turn(clearing)
         return self._settle_day()
 
+    def keep(self, journal: Journal) -> None:
+        """Let a journal keep what happens from now on."""
+        self._journal = journal
+
     def send(self, message: Message) -> None:
         """Let agents hear something before the next turn; agents are rows of all crowds."""
         self._messages.append(message)
