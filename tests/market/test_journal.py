@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import Parallel, delayed
 
 from market.journal import TapeJournal, describe_instruments
 from market.order_events import Reason, Status
@@ -119,3 +120,17 @@ def test_a_folder_holds_the_same_tape_as_memory(tmp_path):
     traded = prices[prices["volume"] > 0]
     inside = traded["settle_ticks"].between(traded["low_ticks"], traded["high_ticks"])
     assert inside.mean() > 0.9  # all but the authored ones
+
+
+def digest_of(seed):
+    exchange, _ = make_anything(seed, ("call", "continuous", "call"), 0.2)
+    sink = MemoryRecorder(describe_instruments(exchange))
+    exchange.keep(TapeJournal(sink))
+    exchange.run(8)
+    return sink.digest
+
+
+def test_a_tape_does_not_depend_on_the_number_of_workers():
+    here = [digest_of(seed) for seed in (1, 2, 3, 1)]
+    assert here[0] == here[3] != here[1]
+    assert Parallel(2)(delayed(digest_of)(seed) for seed in (1, 2, 3, 1)) == here
