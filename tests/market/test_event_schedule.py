@@ -1,4 +1,4 @@
-"""Schedules: YAML there and back, one clear line for each mistake, additions while a market runs."""
+"""Schedules: YAML there and back, one clear line for each mistake, events added later."""
 
 import pickle
 import re
