@@ -329,9 +329,7 @@ class Exchange:
         settle_ticks = before.copy()
         for asset, listing in enumerate(self.listings):
             if listing.annulled:
-                fills = listing.fills_today()
-                columns = (fills.buyer, fills.seller, fills.price_ticks, fills.quantity)
-                self.ledger.trade(asset, *columns, undo=True)
+                self.ledger.annul(asset)
             settle_ticks[asset] = listing.override_ticks or listing.vwap_ticks() or before[asset]
         called = self.ledger.settle(settle_ticks)
         references = np.array([listing.reference_ticks for listing in self.listings])
