@@ -418,7 +418,7 @@ def test_what_is_recorded_replays_to_the_same_trades(random_events, tmp_path):
     orders, trades = tape.frame("orders"), tape.frame("fills")
     for asset in range(2):
         log = orders[orders["asset"] == asset]
-        assert (log["number"] == range(len(log))).all()
+        assert log["number"].tolist() == list(range(len(log)))
         fills, _ = OrderBook(rules, 100).process(OrderEvents.from_frame(log))
         assert len(fills) > 300
         for name, values in vars(fills).items():
@@ -521,10 +521,10 @@ def test_an_exception_keeps_the_whole_days(days, drawn, memory, tmp_path):
 
 
 def test_what_is_no_such_tape_is_refused(days, recorded, tmp_path):
-    with pytest.raises(MarketError, match="no tape in .*: it has no tape.json"):
+    with pytest.raises(MarketError, match=r"no tape in .*: it has no tape.json"):
         read_tape(tmp_path)
     (tmp_path / "orders").mkdir()
-    with pytest.raises(MarketError, match="holds 'orders' but no tape.json"):
+    with pytest.raises(MarketError, match=r"holds 'orders' but no tape.json"):
         Recorder(tmp_path, [])
     with pytest.raises(MarketError, match=r"holds a tape with instruments .*name another folder"):
         Recorder(recorded, [{"name": "IF2409"}])
@@ -539,7 +539,7 @@ def test_what_is_no_such_tape_is_refused(days, recorded, tmp_path):
     for damage, message in (
         (b"{", "tape.json is damaged"),
         (b'{"schema_version": 1}', "tape.json is damaged"),
-        (before["tape.json"].replace(b'"days": 3', b'"days": 2'), "its digests disagree|damaged"),
+        (before["tape.json"].replace(b'"days": 23', b'"days": 24'), "its digests disagree"),
         (before["tape.json"].replace(b'_version": 1', b'_version": 2'), "version 2, this toolkit"),
     ):
         (recorded / "tape.json").write_bytes(damage)
@@ -550,15 +550,15 @@ def test_what_is_no_such_tape_is_refused(days, recorded, tmp_path):
     assert files_of(recorded) == before
 
 
-def test_a_damaged_part_is_named(recorded, tmp_path):
+def test_a_damaged_part_is_named(days, recorded, tmp_path):
     def copy(name):
         return Path(shutil.copytree(recorded, tmp_path / name))
 
     folder = copy("missing")
     (folder / "fills" / part_name(0)).unlink()
-    for opens in (read_tape, lambda folder: Recorder(folder, read_tape(recorded).instruments)):
+    for opens in (read_tape, lambda folder: Recorder(folder, days.INSTRUMENTS)):
         with pytest.raises(MarketError, match=rf"fills/{part_name(0)} is damaged"):
-            read_tape(folder)
+            opens(folder)
     path = copy("torn") / "orders" / part_name(1)
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(MarketError, match=rf"orders/{part_name(1)} is damaged"):
