@@ -330,30 +330,31 @@ def test_a_process_killed_at_random_moments(days, tmp_path):
 
 
 @pytest.mark.parametrize("budgets", [SMALL, TINY], ids=["small", "tiny"])
-def test_a_full_disk_is_one_line_and_costs_no_whole_day(
-    days, drawn, memory, tmp_path, monkeypatch, budgets
+@pytest.mark.parametrize("interrupted", [False, True], ids=["full disk", "interrupted"])
+def test_a_recorder_stopped_by_an_exception_keeps_the_whole_days(
+    days, drawn, memory, tmp_path, monkeypatch, budgets, interrupted
 ):
-    n_days, refusals = 6, 0
-    digest = days.run(tmp_path / "whole", n_days, draw=drawn.__getitem__, **budgets)
-    for moment in range(0, 200, 9):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    n_days, stops = 6, 0
+    for moment in range(0, 200, 17):
         folder, refusal = tmp_path / str(moment), None
         with monkeypatch.context() as patch:
-            failing(patch, moment, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+            failing(patch, moment, KeyboardInterrupt() if interrupted else full)
             try:
                 days.run(folder, n_days, draw=drawn.__getitem__, **budgets)
-            except MarketError as error:
+            except (MarketError, KeyboardInterrupt) as error:
                 refusal = str(error)
-        if refusal is not None:
-            refusals += 1
-            kept = whole_days(folder, memory) if (folder / "tape.json").exists() else 0
+                stops += 1
+        kept = whole_days(folder, memory) if (folder / "tape.json").exists() else 0
+        if refusal is not None and not interrupted:
             assert re.fullmatch(
                 rf"cannot write {folder}/\S+: No space left on device; "
                 rf"the tape keeps its first {kept} days: [^\n]+",
                 refusal,
             )
-        assert not list(folder.rglob(".*"))
-        assert days.run(folder, n_days, draw=drawn.__getitem__, **budgets) == digest
-    assert refusals > 8
+            assert not list(folder.rglob(".*"))
+        assert days.run(folder, n_days, draw=drawn.__getitem__, **budgets) == memory.digests[n_days]
+    assert stops > 4
 
 
 def test_a_device_without_room(days, drawn, memory, tmp_path):
