@@ -23,6 +23,7 @@ from market.errors import MarketError
 from market.order_events import EVENT_DTYPES, OrderEvents
 from market.recorded_tape import part_name, read_tape, verify_tape
 from market.recording import MemoryRecorder, Recorder
+from market.tape_digest import TableDigest
 from market.tape_schema import SCHEMAS, describe_tables
 
 SCRIPT = Path(__file__).with_name("recorded_days.py")
@@ -355,6 +356,22 @@ def test_a_recorder_stopped_by_an_exception_keeps_the_whole_days(
             assert not list(folder.rglob(".*"))
         assert days.run(folder, n_days, draw=drawn.__getitem__, **budgets) == memory.digests[n_days]
     assert stops > 4
+
+
+@pytest.mark.parametrize("moment", [0, 4, 8])
+def test_an_interrupt_while_a_day_ends(days, drawn, memory, tmp_path, monkeypatch, moment):
+    tables, end_day = iter(range(100)), TableDigest.end_day
+
+    def interrupted(digest, day):
+        if day == 2 and next(tables) == moment:
+            raise KeyboardInterrupt
+        return end_day(digest, day)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TableDigest, "end_day", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            days.run(tmp_path, 5, draw=drawn.__getitem__)
+    assert whole_days(tmp_path, memory) == 2
 
 
 def test_a_device_without_room(days, drawn, memory, tmp_path):
