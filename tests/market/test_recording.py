@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from market.book import BookRules, OrderBook
 from market.errors import MarketError
 from market.order_events import EVENT_DTYPES, OrderEvents
-from market.recorded_tape import part_name, read_tape, verify_tape
+from market.recorded_tape import Manifest, part_name, read_tape, verify_tape
 from market.recording import MemoryRecorder, Recorder
 from market.tape_digest import TableDigest
 from market.tape_schema import SCHEMAS, describe_tables
@@ -311,20 +311,23 @@ def test_killed_at_any_step_a_tape_is_whole_and_goes_on(
 
 
 def test_a_process_killed_at_random_moments(days, tmp_path):
-    n_days, folder = 80, tmp_path / "killed"
+    n_days, folder = 90, tmp_path / "killed"
     command = [sys.executable, str(SCRIPT), str(folder), str(n_days)]
     memory, found = remember(days, map(days.draw_day, range(n_days))), [0]
     rng = np.random.default_rng(0)
-    for _ in range(5):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        process.stdout.readline()
-        time.sleep(rng.uniform(0.02, 0.2))
+    for day in (0, 0, 12, 30, 50):  # to strike a moment after the day is safe
+        process = subprocess.Popen(command)
+        while process.poll() is None and not (
+            (folder / "tape.json").exists() and Manifest.read(folder).days >= day
+        ):
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.04))
+        assert process.poll() is None
         process.kill()
-        process.communicate()
-        if (folder / "tape.json").exists():
-            found.append(whole_days(folder, memory))
+        process.wait()
+        found.append(whole_days(folder, memory))
     assert found == sorted(found)
-    assert found[-1] > 0
+    assert 50 <= found[-1] < n_days
     assert days.run(folder, n_days, **SMALL) == memory.digest
     days.run(tmp_path / "whole", n_days, **SMALL)
     assert files_of(folder) == files_of(tmp_path / "whole")
