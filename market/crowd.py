@@ -155,6 +155,9 @@ class Message:
         Whether it holds; nothing shows this to agents.
     source : str
         Where it comes from.
+    tone : float
+        How good it is, in standard deviations of an ordinary day's news; what a crowd that reads
+        no texts hears of it.
     """
 
     kind: Literal["news", "rumour", "notice"]
@@ -162,6 +165,7 @@ class Message:
     agents: NDArray[np.int64] | None = None
     true: bool = True
     source: str = ""
+    tone: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

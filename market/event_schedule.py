@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -29,31 +29,10 @@ from market.events import (
     Windfall,
     kind_of,
 )
+from market.seams import Applied
 
 if TYPE_CHECKING:
     from market.exchange import Exchange
-
-
-class Applied(NamedTuple):
-    """An event that happened.
-
-    Attributes
-    ----------
-    day, turn : int
-        When; the last turn for what happens at settlement.
-    kind : str
-        A key of :data:`~market.events.KINDS`.
-    asset : str
-        Name of the asset, empty if it concerns none.
-    detail : str
-        What happened, a JSON object.
-    """
-
-    day: int
-    turn: int
-    kind: str
-    asset: str
-    detail: str
 
 
 class EventSchedule:

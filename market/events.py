@@ -32,6 +32,7 @@ _RANGES = {
     "share": (0.0, 1.0),
     "price_ticks": (1, 2**31),
     "factor": (1e-6, 1e6),
+    "tone": (-100.0, 100.0),
 }
 
 
@@ -139,17 +140,20 @@ class News(Event):
     ----------
     text : str
         What is said.
+    tone : float
+        How good it is, in standard deviations of an ordinary day's news.
     turn : int
         Before which turn of the day.
     """
 
     turn: int = 0
     text: str
+    tone: float = 0.0
 
     def apply(self, exchange: Exchange, rows: Rows | None) -> dict[str, Any]:
         """Send it."""
-        exchange.send(Message("news", self.text))
-        return {"text": self.text}
+        exchange.send(Message("news", self.text, tone=self.tone))
+        return {"text": self.text, "tone": self.tone}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +168,8 @@ class Rumour(Event):
         What is said.
     is_true : bool
         Whether it holds.
+    tone : float
+        How good it is, in standard deviations of an ordinary day's news.
     turn : int
         Before which turn of the day.
     """
@@ -172,11 +178,13 @@ class Rumour(Event):
     agents: Agents
     text: str
     is_true: bool = True
+    tone: float = 0.0
 
     def apply(self, exchange: Exchange, rows: Rows | None) -> dict[str, Any]:
         """Send it."""
-        exchange.send(Message("rumour", self.text, rows, self.is_true))
-        return {"text": self.text, "is_true": self.is_true, "agents": _listed(rows)}
+        exchange.send(Message("rumour", self.text, rows, self.is_true, tone=self.tone))
+        said = {"text": self.text, "is_true": self.is_true, "tone": self.tone}
+        return {**said, "agents": _listed(rows)}
 
 
 @dataclass(frozen=True, kw_only=True)

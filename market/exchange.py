@@ -27,7 +27,7 @@ from market.instruments import Instrument
 from market.ledger import Ledger
 from market.listing import Batch, Listing
 from market.order_events import Kind, OrderEvents, SelfTrade, TimeInForce
-from market.seams import Journal, Schedule
+from market.seams import Applied, Journal, Schedule
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,12 @@ class Exchange:
         self._schedule = schedule
         self._journal = journal
         self._messages: list[Message] = []
+
+    @property
+    def happened(self) -> list[Applied]:
+        """What happened today from outside."""
+        applied = () if self._schedule is None else self._schedule.applied
+        return [event for event in applied if event.day == self.day]
 
     @property
     def n_agents(self) -> int:

@@ -125,6 +125,10 @@ class TapeJournal:
                 "halted": np.array([listing.halted for listing in exchange.listings]),
             },
         )
+        for event in exchange.happened:
+            asset = exchange.asset(event.asset) if event.asset else -1
+            texts = {"kind": event.kind, "detail": event.detail}
+            self._sink.record("events", {**day, "asset": asset, **texts})
         self._sink.record("pools", {**day, **asdict(ledger.pools)})
         if self._accounts_every and exchange.day % self._accounts_every == 0:
             self._sink.record(
