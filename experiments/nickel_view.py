@@ -24,6 +24,8 @@ HEADER = (
 )
 LEGEND = "A authored settlement, H halted, C trades cancelled, L closed at the limit"
 CENTS_PER_MILLION = 100 * 1e6
+NARROW = 1.5
+"""Limits further apart than this are none to speak of, and not drawn."""
 
 
 def marks(day: pd.Series) -> str:
@@ -77,23 +79,39 @@ def plot_prices(tables: Sequence[pd.DataFrame], ax: Axes) -> Axes:
     """Draw real and simulated settlements, the halt, and the limits since the restart."""
     first = tables[0]
     days = np.arange(len(first))
-    settled = np.array([table.settle for table in tables])
     _shade(first, ax)
+    settled = np.array([table.settle for table in tables])
+    traded = np.median([table.traded for table in tables], axis=0)
     low, high = np.percentile(settled, BAND, axis=0)
-    ax.fill_between(days, low, high, color=SIMULATED, alpha=0.2, linewidth=0)
+    ax.fill_between(
+        days, low, high, color=SIMULATED, alpha=0.25, linewidth=0, label="5-95 % of seeds"
+    )
     ax.plot(days, np.median(settled, axis=0), color=SIMULATED, label="simulated settlement")
-    limited = first.upper < 1.2 * first.lower * 1.15
+    authored = first.authored.to_numpy()
+    ax.plot(days[authored], first.settle[authored], "s", color=SIMULATED, label="authored")
+    over = authored | (first.annulled > 0).to_numpy()
+    ax.plot(
+        days[over], traded[over], "D", color=SIMULATED, fillstyle="none",
+        label="simulated trades, overridden or cancelled",
+    )  # fmt: skip
+    limited = (first.upper < NARROW * first.lower).to_numpy()
     ax.vlines(
         days[limited], first.lower[limited], first.upper[limited], color=MUTED, linewidth=1,
         label="limits",
     )  # fmt: skip
-    authored = first.authored.to_numpy()
-    ax.plot(
-        days[authored], first.settle[authored], "s", color=SIMULATED, label="authored settlement"
-    )
     ax.plot(days, first.lme_3m_close, "o-", color=INK, markersize=4, label="real 3M close")
     ax.plot(days, first.lme_cash_settlement, "x", color=INK, label="real cash settlement")
     ax.plot(days, first.parity, ":", color=COLOURS[1], label="Shanghai without tax")
+    for day in np.flatnonzero(first.annulled > 0):
+        ax.annotate(
+            "all trades cancelled", (day, first.lme_3m_close.iloc[day]), (8, -3),
+            textcoords="offset points",
+        )  # fmt: skip
+    for start in np.flatnonzero(_closed(first))[:1]:
+        ax.annotate(
+            "no trading", (start, 0.02), (0, 0), xycoords=ax.get_xaxis_transform(),
+            textcoords="offset points", color=INK,
+        )  # fmt: skip
     ax.set(ylabel="USD per tonne", title="Nickel, March 2022: London and the simulated exchange")
     ax.legend(loc="upper right", frameon=False)
     return ax
@@ -116,8 +134,13 @@ def plot_forced(tables: Sequence[pd.DataFrame], ax: Axes) -> Axes:
 
 
 def _shade(table: pd.DataFrame, ax: Axes) -> None:
-    for day in np.flatnonzero(table.halted & (table.volume == 0)):
+    for day in np.flatnonzero(_closed(table)):
         ax.axvspan(day - 0.5, day + 0.5, color=MUTED, alpha=0.25, linewidth=0)
+
+
+def _closed(table: pd.DataFrame) -> pd.Series:
+    """Return the days on which nothing was traded that stands."""
+    return table.halted & (table.volume == 0)
 
 
 def _usd(value: float) -> str:
