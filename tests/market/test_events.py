@@ -176,6 +176,29 @@ def test_a_margin_rise_leads_to_a_call_and_to_forced_liquidation_the_next_day():
     assert crowd.outcomes[2].volume[1] == 38
 
 
+def test_forced_sales_queue_while_the_price_is_locked_and_complete_once_there_are_bids():
+    script = {
+        (0, 0): [(0, 1, 2000, 100, 1), (1, -1, 2000, 100, 1)],
+        (4, 0): [(2, 1, 1610, 30, 1)],
+        (5, 0): [(2, 1, 1600, 70, 1)],
+    }
+    crowd = Script(3, script)
+    cut = ChangeTerms(day=1, asset="future", price_limit=0.02)
+    falls = [SettleAt(day=day, asset="future", factor=0.9) for day in (1, 2)]
+    halt = [Halt(day=3, asset="future"), Resume(day=4, asset="future")]
+    cash = [400_000, 10_000_000, 10_000_000]
+    exchange = make([crowd], [cut, *falls, *halt], cash, turns=("call",))
+    left = []
+    for _ in range(7):
+        exchange.play_day()
+        left.append(int(exchange.ledger.position[0, 1]))
+    # Called after the first fall, locked without a bid on day 2, halted on day 3.
+    assert [len(outcome.margin_called) for outcome in crowd.outcomes] == [0, 1, 1, 1, 1, 0, 0]
+    assert left == [100, 100, 100, 100, 70, 0, 0]
+    assert exchange.ledger.cash_cents[0] == 0
+    assert exchange.ledger.pools.bankruptcy_cents < 0
+
+
 @pytest.mark.parametrize(
     ("authored", "settle_ticks"), [({"price_ticks": 2100}, 2100), ({"factor": 0.5}, 1005)]
 )
