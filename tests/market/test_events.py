@@ -187,7 +187,8 @@ def test_forced_sales_queue_while_the_price_is_locked_and_complete_once_there_ar
     falls = [SettleAt(day=day, asset="future", factor=0.9) for day in (1, 2)]
     halt = [Halt(day=3, asset="future"), Resume(day=4, asset="future")]
     cash = [400_000, 10_000_000, 10_000_000]
-    exchange = make([crowd], [cut, *falls, *halt], cash, turns=("call",))
+    events = [cut, *falls, *halt]
+    exchange = make([crowd], events, cash, ("call",), np.zeros((3, 2), int))
     left = []
     for _ in range(7):
         exchange.play_day()
