@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
+from market.book import MAX_TICKS
 from market.crowd import Message
 from market.errors import MarketError
 from market.instruments import Instrument, ShortSales
@@ -30,7 +31,7 @@ _RANGES = {
     "turn": (0, AT_SETTLEMENT - 1),
     "crowd": (0, 2**31),
     "share": (0.0, 1.0),
-    "price_ticks": (1, 2**31),
+    "price_ticks": (1, MAX_TICKS // 2 - 1),
     "factor": (1e-6, 1e6),
 }
 

@@ -338,7 +338,9 @@ NAME = st.sampled_from(["stock", "future"])
 EVENTS = st.one_of(
     st.builds(News, text=st.text(max_size=5), **AT),
     st.builds(Rumour, text=st.just("so"), agents=AGENTS, is_true=st.booleans(), **AT),
-    st.builds(Windfall, agents=AGENTS, cash_cents=st.integers(1, 10**6), **AT),
+    st.builds(
+        Windfall, agents=AGENTS, cash_cents=st.integers(-2_000, 10**6).filter(bool), **AT
+    ),
     st.builds(
         Windfall, agents=AGENTS, asset=st.just("stock"), quantity=st.integers(1, 50), **AT
     ),
@@ -376,10 +378,18 @@ def test_whatever_happens_cash_and_contracts_are_conserved(events, seed, turns):
     ledger = exchange.ledger
     ledger.cash_cents[:10] = rng.integers(0, 600_000, 10)
     cash, shares = ledger.cash_cents.sum(), ledger.position[:, 0].sum()
-    for _ in range(6):
-        exchange.play_day()
+    covered = True
+    while covered and exchange.day < 6:
+        try:
+            exchange.play_day()
+        except MarketError as error:
+            if "take no more" not in str(error):
+                raise
+            covered = False
         assert ledger.cash_cents.sum() + ledger.pools.total_cents == cash
         assert ledger.position[:, 1].sum() == 0
+    if not covered:
+        return
     given = [json.loads(item.detail) for item in exchange._schedule.applied]
     lots = sum(len(item["agents"]) * item["quantity"] for item in given if "quantity" in item)
     assert ledger.position[:, 0].sum() == shares + lots
