@@ -18,17 +18,8 @@ import numpy as np
 import yaml
 
 from market.errors import MarketError
-from market.events import (
-    KINDS,
-    Agents,
-    CancelTrades,
-    ChangeTerms,
-    Checked,
-    Event,
-    Rows,
-    Windfall,
-    kind_of,
-)
+from market.event_values import Agents, Checked, Rows, kind_of
+from market.events import KINDS, CancelTrades, ChangeTerms, Event, Windfall
 
 if TYPE_CHECKING:
     from market.exchange import Exchange

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from market.crowd import Crowd, Orders
 from market.errors import MarketError
 from market.event_schedule import EventSchedule
+from market.event_values import Agents
 from market.events import (
-    Agents,
     CancelTrades,
     ChangeTerms,
     Halt,
@@ -302,7 +302,7 @@ def test_help_that_does_not_cover_a_debt_is_taken():
 def test_news_reaches_all_and_a_rumour_the_share_that_was_drawn():
     crowds = [Script(10, {}), Script(30, {})]
     events = [
-        News(day=1, text="mine flooded"),
+        News(day=1, text="mine flooded", source="wire"),
         Rumour(day=1, turn=1, agents=Agents(crowd=1, share=0.2), text="it is dry", is_true=False),
         Rumour(day=1, turn=1, agents=Agents(share=0.5), text="x"),
         Rumour(day=1, turn=1, agents=Agents(rows=(9, 10)), text="y"),
@@ -319,7 +319,8 @@ def test_news_reaches_all_and_a_rumour_the_share_that_was_drawn():
     assert set(first) <= set(range(10, 40))
     assert len(second) == 20
     assert third == [9, 10]
-    assert [item.text for item in crowds[0].views[1, 0].messages] == ["mine flooded"]
+    (news,) = crowds[0].views[1, 0].messages
+    assert (news.kind, news.text, news.source) == ("news", "mine flooded", "wire")
     said = crowds[1].views[1, 1].messages
     assert [item.kind for item in said] == ["rumour"] * 3
     assert [item.true for item in said] == [False, True, True]
