@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from market.crowd import Crowd, MarketView, Orders
 
+FloatArray = NDArray[np.float64]
+Lots = NDArray[np.int64]
+
 CENTS = 100
 LOT_TONNES = 6
 LOT_TICK_CENTS = LOT_TONNES * CENTS
@@ -55,64 +58,74 @@ class Daily(Crowd):
         )
         return Orders(here, np.sign(lots[here]), limit_ticks.astype(np.int64), np.abs(lots[here]))
 
-    def wishes(self, view: MarketView) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def wishes(self, view: MarketView) -> tuple[FloatArray, Lots]:
         """Return limit prices and lots, negative to sell, shape [n] each."""
         raise NotImplementedError
 
-    def affordable(self, view: MarketView, leverage: float) -> NDArray[np.int64]:
+    def affordable(self, view: MarketView, leverage: float) -> Lots:
         """Return the lots whose value is so many times an agent's cash, shape [n]."""
         cash = np.maximum(view.cash_cents, 0)
         return (leverage * cash / (view.assets[0].last_ticks * LOT_TICK_CENTS)).astype(np.int64)
 
 
 class Holders(Daily):
-    """Longs who offer a tenth of what they hold, each day at another premium, never at a loss."""
+    """Longs who offer a tenth of what they hold a day: dearer while it rises, at once when over.
 
-    PREMIUM = 0.25
+    They wait for a premium on the last close, another one each day. Once a price far over
+    Shanghai's has stopped rising, they sell for what they can get.
+    """
 
-    def wishes(self, view: MarketView) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Offer at the last close and an exponential premium."""
-        premium = self._rng.exponential(self.PREMIUM, self.n_agents)
-        held = view.position[:, 0]
-        return view.assets[0].close_ticks[-1] * (1.0 + premium), -(np.maximum(held, 0) // 10)
+    PREMIUM, FAR = 0.25, 1.10
+
+    def __init__(
+        self, n_agents: int, rng: np.random.Generator, turns: int, parity_ticks: FloatArray
+    ) -> None:
+        super().__init__(n_agents, rng, turns)
+        self._parity_ticks = parity_ticks
+
+    def wishes(self, view: MarketView) -> tuple[FloatArray, Lots]:
+        """Offer at a premium, or at any price."""
+        asset, held = view.assets[0], view.position[:, 0]
+        over = asset.close_ticks[-1] <= asset.close_ticks[-2]
+        if over and asset.last_ticks > self.FAR * self._parity_ticks[view.day]:
+            limit_ticks = np.zeros(self.n_agents)
+        else:
+            premium = self._rng.exponential(self.PREMIUM, self.n_agents)
+            limit_ticks = asset.close_ticks[-1] * (1.0 + premium)
+        return limit_ticks, -(np.maximum(held, 0) // 10)
 
 
 class Arbitrageurs(Daily):
-    """Those who compare with Shanghai and have little capital for it."""
+    """Those who compare with Shanghai, up to so many lots either way."""
 
-    LEVERAGE, FULL_AT, SPREAD = 3.0, 0.15, 0.04
+    FULL_AT, SPREAD = 0.06, 0.03
 
     def __init__(
         self,
         n_agents: int,
         rng: np.random.Generator,
         turns: int,
-        parity_ticks: NDArray[np.float64],
+        parity_ticks: FloatArray,
+        most_lots: int,
     ) -> None:
         super().__init__(n_agents, rng, turns)
-        self._parity_ticks = parity_ticks
+        self._parity_ticks, self._most_lots = parity_ticks, most_lots
         self._opinion = np.exp(rng.normal(0.0, self.SPREAD, n_agents))
 
-    def wishes(self, view: MarketView) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def wishes(self, view: MarketView) -> tuple[FloatArray, Lots]:
         """Want a position that grows with the gap, at a limit of one's own value."""
         value = self._parity_ticks[view.day] * self._opinion
         gap = np.log(value / view.assets[0].last_ticks)
-        share = np.clip(gap / self.FULL_AT, -1.0, 1.0)
-        wanted = (share * self.affordable(view, self.LEVERAGE)).astype(np.int64)
-        lots = wanted - view.position[:, 0]
-        # To close a position is worth the last price, to open one no more than the value.
-        closing = np.sign(lots) == -np.sign(view.position[:, 0])
-        return np.where(
-            closing, view.assets[0].last_ticks * (1 + 0.02 * np.sign(lots)), value
-        ), lots
+        wanted = np.rint(self._most_lots * np.clip(gap / self.FULL_AT, -1.0, 1.0))
+        return value, wanted.astype(np.int64) - view.position[:, 0]
 
 
 class Followers(Daily):
     """Those who follow the trend of three days."""
 
-    LEVERAGE, FULL_AT, URGENCY = 4.0, 0.10, 0.03
+    LEVERAGE, FULL_AT, URGENCY = 3.0, 0.15, 0.03
 
-    def wishes(self, view: MarketView) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def wishes(self, view: MarketView) -> tuple[FloatArray, Lots]:
         """Want a position in the direction of the trend, at once."""
         asset = view.assets[0]
         trend = np.log(asset.last_ticks / asset.close_ticks[-3])
@@ -127,7 +140,7 @@ class Dealers(Daily):
 
     LOTS, WIDTH = 40, 0.015
 
-    def wishes(self, view: MarketView) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def wishes(self, view: MarketView) -> tuple[FloatArray, Lots]:
         """Quote one side, rather the one that reduces the position."""
         held = view.position[:, 0]
         side = np.where(self._rng.normal(0.0, 2 * self.LOTS, self.n_agents) > held, 1, -1)

@@ -18,17 +18,8 @@ import numpy as np
 import yaml
 
 from market.errors import MarketError
-from market.events import (
-    KINDS,
-    Agents,
-    CancelTrades,
-    ChangeTerms,
-    Checked,
-    Event,
-    Rows,
-    Windfall,
-    kind_of,
-)
+from market.event_values import Agents, Checked, Rows, kind_of
+from market.events import KINDS, CancelTrades, ChangeTerms, Event, Windfall
 from market.seams import Applied
 
 if TYPE_CHECKING:
@@ -130,7 +121,11 @@ class EventSchedule:
     def to_yaml(self) -> str:
         """Write all events so that `load_schedule` reads the same ones."""
         entries = [{"kind": kind_of(type(event)), **_plain(event)} for event in self._events]
-        return yaml.safe_dump({"events": entries}, sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump({"events": entries}, sort_keys=False, allow_unicode=True)
+        if any(line_break in text for line_break in "\x85\u2028\u2029"):
+            # PyYAML reads these, written as they are, as spaces.
+            text = yaml.safe_dump({"events": entries}, sort_keys=False)
+        return text
 
     def _begin(self, exchange: Exchange) -> None:
         for row, event in enumerate(self._events):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from market.crowd import Crowd, Orders
 from market.errors import MarketError
 from market.event_schedule import EventSchedule, load_schedule
-from market.events import KINDS, Agents, ChangeTerms, Halt, News, Rumour, SettleAt, Windfall
+from market.event_values import Agents
+from market.events import KINDS, ChangeTerms, Halt, News, Rumour, SettleAt, Windfall
 from market.exchange import Exchange, SessionRules
 from market.instruments import Instrument
 
