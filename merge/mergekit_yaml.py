@@ -47,8 +47,8 @@ def write_recipe(recipe: Recipe, depth: int, folders: Mapping[str, str] | None =
             entries.append({**entry, **({"parameters": values} if values else {})})
         if method.base:
             entries.insert(0, {"model": place[recipe.base], "layer_range": span})
-        shared = {"parameters": {"t": _value(recipe, "t", block, 0)}}
-        slices.append({"sources": entries, **(shared if method.weights == "t" else {})})
+        shared = {p: _value(recipe, p, block, 0) for p in _shared(method)}
+        slices.append({"sources": entries, **({"parameters": shared} if shared else {})})
     config: dict[str, Any] = {"merge_method": recipe.method, "slices": slices}
     # Where the base takes no part, it still lends its config and tokenizer.
     config["base_model"] = place[recipe.base]
