@@ -101,7 +101,7 @@ def test_a_users_yaml_is_read_with_mergekits_precedence():
         ("density: 0.3", "normalize: true", r"m/one\.parameters: unknown key 'normalize'"),
         ("density: 0.3", "density: 0", r"densities\[0\]: is \(0\.0, 0\.8\)"),
         ("density: 0.3", "density: 1.5", r"densities\[0\]: is \(1\.5, 0\.8\)"),
-        ("weight: 0.5", "weight: -1", r"weights sum to zero"),
+        ("normalize: false", "normalize: 0.5", r"options\.normalize: is 0\.5, expected"),
         ("weight: 0.5", "weight: x", r"is 'x', expected a number"),
         ("weight: 0.5", "weight: [0.1, 0.9]", "gradients are not supported"),
         ("filter: mlp", "filter: norm", r"unknown filter 'norm'; known: self_attn, mlp, embed"),

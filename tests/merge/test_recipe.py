@@ -214,25 +214,39 @@ def test_a_source_of_another_vocabulary_is_refused(tmp_path, tiny_llama):
 # mergekit's own command line as the oracle
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["untied", "tied"])
-def merged(request, recipes, tiny_llama, state_of, mergekit_yaml, tmp_path_factory):
-    """All recipes merged by us and by ``mergekit-yaml``: name to both, and the inputs."""
+DEPTHS = {"untied": 2, "tied": 12}  # layer 10 stands before layer 2 where names are sorted
+
+
+@pytest.fixture(scope="module")
+def both(recipes, tiny_llama, state_of, mergekit_yaml, tmp_path_factory):
+    """All recipes merged by us and by ``mergekit-yaml``: kind to inputs, our models, theirs."""
     folder = tmp_path_factory.mktemp("mergekit")
-    states = {}
-    for seed, name in enumerate(("base", "one", "two")):
-        model = tiny_llama(seed, request.param, layers=12 if request.param else 2)
-        model.save_pretrained(folder / name)
-        states[name] = state_of(model)
-    depth = 12 if request.param else 2
-    places = {name: str(folder / name) for name in states}
-    jobs = {n: (write_recipe(r, depth, places), r.seed) for n, r in recipes.items()}
-    theirs = mergekit_yaml(folder, jobs)
-    ours = {n: merge_recipe(recipe, states["base"], states) for n, recipe in recipes.items()}
-    return states, ours, theirs, request.param
+    states, jobs = {}, {}
+    for kind, depth in DEPTHS.items():
+        models = {
+            name: tiny_llama(seed, kind == "tied", layers=depth)
+            for seed, name in enumerate(("base", "one", "two"))
+        }
+        states[kind] = {name: state_of(model) for name, model in models.items()}
+        places = {name: str(folder / f"{name}-{kind}") for name in models}
+        for name, model in models.items():
+            model.save_pretrained(places[name])
+        for name, recipe in recipes.items():
+            jobs[kind, name] = (write_recipe(recipe, depth, places), recipe.seed)
+    written = mergekit_yaml(folder, jobs)
+    return {
+        kind: (
+            states[kind],
+            {n: merge_recipe(r, states[kind]["base"], states[kind]) for n, r in recipes.items()},
+            {name: written[kind, name] for name in recipes},
+        )
+        for kind in DEPTHS
+    }
 
 
-def test_every_method_gives_the_bits_of_mergekits_command_line(merged):
-    states, ours, theirs, tied = merged
+@pytest.mark.parametrize("kind", DEPTHS)
+def test_every_method_gives_the_bits_of_mergekits_command_line(both, kind):
+    (states, ours, theirs), tied = both[kind], kind == "tied"
     for name, tensors in theirs.items():
         assert list(ours[name]) == list(states["base"])
         assert set(ours[name]) - set(tensors) == ({"lm_head.weight"} if tied else set())
@@ -245,9 +259,11 @@ def test_every_method_gives_the_bits_of_mergekits_command_line(merged):
             )
 
 
-def test_no_two_recipes_make_the_same_model_and_none_makes_nan(merged):
+@pytest.mark.parametrize("kind", DEPTHS)
+def test_no_two_recipes_make_the_same_model_and_none_makes_nan(both, kind):
+    states, ours, _ = both[kind]
     key = "model.layers.1.mlp.up_proj.weight"
-    tensors = [state[key] for state in merged[0].values()] + [m[key] for m in merged[1].values()]
+    tensors = [model[key] for model in (*states.values(), *ours.values())]
     assert all(tensor.isfinite().all() for tensor in tensors)
     for at, tensor in enumerate(tensors):
         assert not any(torch.equal(tensor, other) for other in tensors[:at])
