@@ -5,11 +5,13 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from merge.adapters import Adapter
 from merge.errors import ModelError, RecipeError
 from merge.export import export_model
 from merge.merge_cache import merge_to_cache
 from merge.mergekit_yaml import read_recipe
-from merge.recipe import Recipe, merge_recipe
+from merge.mixture import write_adapter
+from merge.recipe import Recipe, load_source, merge_recipe
 from merge.stack import LayerStack, stack_model, stack_state
 
 
@@ -111,13 +113,16 @@ def test_a_merge_on_disk_is_made_once_and_equals_the_one_in_memory(
 ):
     monkeypatch.setenv("EVOBOURSE_CACHE", str(tmp_path / "cache"))
     base = str(folders["base"])
-    sources = {"one": folders["one"], "two": folders["two"]}
+    sources = {"one": folders["one"], "two": tmp_path / "adapter"}  # a full model and a LoRA
+    factors = {(1, "mlp.up_proj"): (torch.ones(2, 32) / 9, torch.arange(128.0).reshape(64, 2) / 99)}
+    write_adapter(Adapter("two", factors, None, ""), sources["two"], base)
     densities = ((0.4, 0.7), (0.5, 0.6))
     recipe = Recipe("della", base, ("one", "two"), ((0.4, 0.7), (1, 0.2)), densities, seed=9)
     folder = merge_to_cache(recipe, sources)
     assert folder.parent == tmp_path / "cache" / "merges"
     loaded = AutoModelForCausalLM.from_pretrained(folder).state_dict()
-    expected = merge_recipe(recipe, states["base"], states)
+    read = {"one": states["one"], "two": load_source("two", sources["two"], states["base"])}
+    expected = merge_recipe(recipe, states["base"], read)
     assert all(torch.equal(tensor, loaded[key]) for key, tensor in expected.items())
     assert AutoTokenizer.from_pretrained(folder)("w7").input_ids == [7]
     assert str(tmp_path) not in (folder / "mergekit_config.yml").read_text()
@@ -128,7 +133,7 @@ def test_a_merge_on_disk_is_made_once_and_equals_the_one_in_memory(
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     with pytest.raises(TypeError):  # other sources are another merge
-        merge_to_cache(recipe, {"one": folders["two"], "two": folders["one"]})
+        merge_to_cache(recipe, {"one": folders["two"], "two": sources["two"]})
 
 
 def test_sources_that_are_not_there_are_refused_on_disk(folders, recipes):
