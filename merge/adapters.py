@@ -102,10 +102,10 @@ class LowRankSite:
         self.block = block
         self.row_scale: torch.Tensor | None = None  # [rows, 1, ranks] while a mixture is active
         self.row_core: torch.Tensor | None = None  # [rows, 1, ranks, r] where it has cores
-        first = torch.searchsorted(owner, owner)  # where each rank's adapter begins
-        self.within = torch.arange(len(owner), device=owner.device) - first
-        self.ranks = torch.bincount(owner)[owner]  # of each rank's adapter
-        self._first = first
+        self._first = torch.searchsorted(owner, owner)  # where each rank's adapter begins
+        self._within = torch.arange(len(owner), device=owner.device) - self._first
+        self._ranks = torch.bincount(owner)[owner]  # of each rank's adapter
+        self._widest = int(self._ranks.max())
 
     def activate(self, coefficients: torch.Tensor | None, cores: torch.Tensor | None) -> None:
         """Set what `AdapterBank.mixed` was given."""
@@ -113,7 +113,7 @@ class LowRankSite:
         if coefficients is not None:
             self.row_scale = coefficients[:, self.block, :][:, None, self.owner]
             if cores is not None:
-                self.row_core = cores[:, self.block][:, self.owner, self.within][:, None]
+                self.row_core = cores[:, self.block][:, self.owner, self._within][:, None]
 
     def add(self, out: torch.Tensor, narrow: torch.Tensor) -> torch.Tensor:
         """Add ``sum_k c[row, k] B_k C_k A_k x`` to ``out`` [rows, tokens, out]."""
@@ -128,9 +128,9 @@ class LowRankSite:
     def _cored(self, inner: torch.Tensor, core: torch.Tensor) -> torch.Tensor:
         """Multiply each adapter's ranks by its core, per element: same bits in every batch."""
         mixed = torch.zeros_like(inner)
-        for column in range(int(self.ranks.max())):
-            partner = torch.minimum(self._first + column, self._first + self.ranks - 1)
-            share = core[..., column] * (column < self.ranks)
+        for column in range(self._widest):
+            partner = self._first + torch.clamp(self._ranks - 1, max=column)
+            share = core[..., column] * (column < self._ranks)
             mixed = mixed + inner[..., partner] * share
         return mixed
 
