@@ -51,7 +51,7 @@ class MergedBases:
         if recipe is None:
             key, state = self.base_hash, self.base
         else:
-            used = [self.source_hashes[name] for name in recipe.sources]
+            used = [self.source_hashes.get(name, self.base_hash) for name in recipe.sources]
             key = f"{self.base_hash} {used} {recipe.to_dict()}"
             if key == self.engine.base_hash:
                 return self.engine

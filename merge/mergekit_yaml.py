@@ -80,11 +80,13 @@ def read_recipe(text: str, seed: int | None = None) -> Recipe:
     if not isinstance(config, dict):
         raise RecipeError("recipe: is no mapping, expected mergekit's merge configuration")
     _known("", config, _TOP)
-    method = find_method(config.get("merge_method", ""))
+    method = find_method(str(config.get("merge_method")))
     if config.get("dtype") != "float32":
         raise RecipeError(
             f"recipe.dtype: is {config.get('dtype')!r}, expected 'float32', in which recipes merge"
         )
+    if "slices" in config and "models" in config:
+        raise RecipeError("recipe: has both slices and models, expected one of the two")
     slices = config.get("slices") or [{"sources": config.get("models")}]
     names = _sources(slices, config.get("base_model") if method.base else None)
     base = config.get("base_model", None if method.base else names[0])
@@ -170,6 +172,8 @@ def _sources(slices: Any, base: str | None) -> list[str]:
     except (TypeError, KeyError, AttributeError, IndexError) as error:
         raise RecipeError(f"recipe: slices or models are malformed ({error!r})") from error
     want = [[list(pair)] * len(names[0]) for pair in pairwise(edges)]
+    if not all(isinstance(name, str) for row in names for name in row):
+        raise RecipeError("recipe: expected every model as one text, its name or folder")
     if any(sorted(row) != sorted(names[0]) for row in names) or (last and spans != want):
         raise RecipeError(
             "recipe.slices: expected the same models in every slice, over equal spans of layers"

@@ -114,6 +114,10 @@ def test_a_users_yaml_is_read_with_mergekits_precedence():
         ("base_model: m/base", "", r"recipe\.base_model: is None"),
         ("model: m/two", "modle: m/two", "malformed"),
         ("merge_method: ties", "merge_method: [", "no YAML"),
+        ("merge_method: ties", "merge_method: [ties]", r"recipe\.method: is \"\['ties'\]\", exp"),
+        ("dtype: float32", "slices: []\ndtype: float32", "has both slices and models"),
+        ("model: m/two", "model: {model: m/two}", "expected every model as one text"),
+        ("{model: m/one, parameters: {weight: 0.5, density: 0.3}}", "3", "malformed"),
     ],
 )
 def test_what_mergekit_would_ignore_or_choke_on_is_refused(old, new, message):
