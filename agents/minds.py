@@ -9,18 +9,19 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from agents.observation import INVOCATION, OPTIONS, VIEWS, render_rules, render_view
+from agents.answer_memo import AnswerMemo, AnswerTable, answer_key
+from agents.observation import INVOCATION, OPTIONS, render_rules, render_view
 from merge.adapters import AdapterBank
 from merge.decoder import Decoder, Prefix
 from merge.errors import AdapterError, ModelError
-from merge.int8 import load_weights
+from merge.int8 import GROUP, load_weights
 
 MEMO_MINDS = 512
 OPENING_MINDS = 64
@@ -29,20 +30,13 @@ BATCH_ROWS = 256
 
 @dataclass
 class EngineCounters:
-    """What the engine has done; ``asked`` - ``computed`` answers came from the memo."""
+    """What the engine has done: questions asked, computed anew, and recalled from disk."""
 
     asked: int = 0
     computed: int = 0
+    recalled: int = 0
     trunk_rows: int = 0
     tokens: int = 0
-
-
-@dataclass
-class _Answers:
-    """All answers of one mind on one base: logits float32[VIEWS, 5] and which are known."""
-
-    logits: NDArray[np.float32] = field(default_factory=lambda: np.zeros((VIEWS, 5), np.float32))
-    known: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(VIEWS, np.bool_))
 
 
 class MindEngine:
@@ -65,6 +59,8 @@ class MindEngine:
         Adapters attached to that model.
     base_hash
         Content hash of the base's weights.
+    memo
+        Answers kept on disk, or None to remember in memory alone.
 
     Raises
     ------
@@ -80,9 +76,11 @@ class MindEngine:
         tokenizer: PreTrainedTokenizerBase,
         bank: AdapterBank,
         base_hash: str,
+        memo: AnswerMemo | None = None,
     ):
         self.decoder = Decoder(model)
         self.bank = bank
+        self.memo = memo
         self.counters = EngineCounters()
         self._ids: Callable[[str], list[int]] = lambda text: (
             tokenizer(text, add_special_tokens=False).input_ids
@@ -93,7 +91,7 @@ class MindEngine:
         self._rules = list(self._ids(render_rules()))
         self._start = [tokenizer.bos_token_id] if self._adds_bos(tokenizer) else []
         self._view_tokens: dict[int, list[int]] = {}
-        self._memo: OrderedDict[tuple[str, bytes], _Answers] = OrderedDict()
+        self._memo: OrderedDict[tuple[str, bytes], AnswerTable] = OrderedDict()
         self._queue: dict[bytes, tuple[NDArray[np.float32], list[NDArray[np.int64]]]] = {}
         self._install(base_hash)
 
@@ -132,9 +130,8 @@ class MindEngine:
         """Compute what is queued and not known, batched by mind and exact length."""
         batches: dict[tuple[bytes, int], tuple[NDArray[np.float32], list[int]]] = {}
         for key, (mind, asked) in self._queue.items():
-            known = self._answers(key).known
-            views = np.unique(np.concatenate(asked))
-            for view in views[~known[views]].tolist():
+            self._recall(mind, asked)
+            for view in self._answers(key).unknown(asked):
                 length = len(self._tokens(view))
                 batches.setdefault((key, length), (mind, []))[1].append(view)
         self._queue.clear()
@@ -142,6 +139,37 @@ class MindEngine:
             self._fill_trunk(views)
             for at in range(0, len(views), BATCH_ROWS):
                 self._compute(mind, views[at : at + BATCH_ROWS])
+
+    def _recall(self, mind: NDArray[np.float32], asked: list[NDArray[np.int64]]) -> None:
+        """Take from disk what is there."""
+        if self.memo is None:
+            return
+        answers = self._answers(mind.tobytes())
+        views = answers.unknown(asked)
+        places = dict(zip(self._keys(mind, views), views, strict=True))
+        found = self.memo.read(list(places))
+        for key, logits in found.items():
+            answers.put([places[key]], logits)
+        self.counters.recalled += len(found)
+
+    def _keys(self, mind: NDArray[np.float32], views: list[int]) -> list[bytes]:
+        """Name answers on disk by all that their bits depend on."""
+        device = self.decoder.model.device
+        scope = {
+            "engine": "w8a16",
+            "group": GROUP,
+            "base": self.base_hash,
+            "adapters": [adapter.content_hash for adapter in self.bank.adapters],
+            "mind": [list(mind.shape), mind.tobytes().hex()],
+            "split": [len(self._start + self._rules), len(self.invocation), self.bank.first_layer],
+            "options": list(self.options),
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "machine": torch.cuda.get_device_name(device)
+            if device.type == "cuda"
+            else f"{device.type} {torch.backends.cpu.get_cpu_capability()}",
+        }
+        return [answer_key(scope, self.prompt_tokens(view)) for view in views]
 
     def _fill_trunk(self, views: list[int]) -> None:
         missing = [view for view in views if view not in self._trunk]
@@ -159,11 +187,10 @@ class MindEngine:
         opening = self._opening(mind)
         with self.bank.mixed(torch.from_numpy(mind[None]).to(hidden.device)):
             hidden, _ = self.decoder.run(hidden, first, depth, opening)
-        answers = self._answers(mind.tobytes())
-        answers.logits[views] = (
-            self.decoder.option_logits(hidden[:, -1], self.options).cpu().numpy()
-        )
-        answers.known[views] = True
+        logits = self.decoder.option_logits(hidden[:, -1], self.options).cpu().numpy()
+        self._answers(mind.tobytes()).put(views, logits)
+        if self.memo is not None:
+            self.memo.write(dict(zip(self._keys(mind, views), logits, strict=True)))
         self.counters.computed += len(views)
         self.counters.tokens += hidden.shape[0] * hidden.shape[1]
 
@@ -200,10 +227,10 @@ class MindEngine:
         self._invocation_hidden, below = self.decoder.run(invocation, 0, first, lower)
         self._trunk_prefix = lower.followed_by(below)
 
-    def _answers(self, key: bytes) -> _Answers:
+    def _answers(self, key: bytes) -> AnswerTable:
         place = (self.base_hash, key)
         if place not in self._memo:
-            self._memo[place] = _Answers()
+            self._memo[place] = AnswerTable()
             if len(self._memo) > MEMO_MINDS:
                 self._memo.popitem(last=False)
         self._memo.move_to_end(place)

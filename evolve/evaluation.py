@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from agents.errors import AgentError
-from evolve.bases import MergedBases
+from evolve.bases import Bases
 from evolve.genome import Values
 from evolve.loop import Evaluation
 from evolve.market_genome import MarketGenome
@@ -47,7 +47,7 @@ class MarketEvaluator:
     split: Split
     target: Target
     market_genome: MarketGenome
-    bases: MergedBases
+    bases: Bases
     workers: int = 1
     decisions: int = 0
 

@@ -14,6 +14,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+from agents.completions import EndpointLimits
+from agents.endpoint import is_endpoint, parse_endpoint
 from experiments.errors import ConfigError
 from market.series import SplitPolicy
 from market.splits import SplitDates
@@ -50,7 +52,8 @@ class MindConfig:
     Attributes
     ----------
     base
-        The shipped 135M (fetched once), a hub id or a local folder.
+        The shipped 135M (fetched once), a hub id, a local folder, or the URL of an
+        OpenAI-compatible server with the model's name, ``http://127.0.0.1:8000/v1#NAME``.
     adapters
         Folder of PEFT LoRA folders; null for the shipped styles.
     sources
@@ -63,6 +66,11 @@ class MindConfig:
         Most observation fields that an agent ever sees.
     device
         Torch device.
+    memo
+        SQLite file of answers, kept between runs and shared by processes; null keeps a model's
+        answers in memory, and a server's in the cache folder.
+    endpoint
+        How hard a server may be driven, see `agents.completions.EndpointLimits`.
     """
 
     base: str = DEFAULT_BASE
@@ -72,6 +80,8 @@ class MindConfig:
     recipe_blocks: int = 3
     attention: int = 3
     device: str = "cpu"
+    memo: str | None = None
+    endpoint: EndpointLimits = field(default_factory=EndpointLimits)
 
 
 @dataclass(frozen=True)
@@ -245,6 +255,8 @@ _AT_LEAST = {
     "minds.blocks": 1,
     "minds.recipe_blocks": 0,
     "minds.attention": 1,
+    "minds.endpoint.concurrency": 1,
+    "minds.endpoint.attempts": 1,
     "seed": 0,
     "workers": 0,
 }
@@ -257,6 +269,13 @@ def _check(config: ExperimentConfig, where: str) -> None:
             value = getattr(value, part)
         if value < least:
             raise ConfigError(f"{where}: {key} is {value}, expected at least {least}")
+    if is_endpoint(config.minds.base):
+        parse_endpoint(config.minds.base)
+        if config.minds.recipe_blocks:
+            raise ConfigError(
+                f"{where}: minds.recipe_blocks is {config.minds.recipe_blocks}, and a server's "
+                "weights cannot be merged; set minds.recipe_blocks: 0"
+            )
     if not config.personas:
         raise ConfigError(f"{where}: personas is empty; list at least one, with a name and a style")
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from agents.persona import Population
 from agents.stand_ins import Minds, RandomMinds, TeacherMinds
-from evolve.bases import MergedBases
+from evolve.bases import Bases
 from evolve.evaluation import path_seeds
 from evolve.lineage import Candidate
 from evolve.stage import play
@@ -146,7 +146,7 @@ class Finalist:
 
 def rank_finalists(
     workshop: Workshop,
-    bases: MergedBases,
+    bases: Bases,
     candidates: Sequence[Candidate],
     on_done: Callable[[Finalist], None],
 ) -> list[Finalist]:
@@ -200,7 +200,7 @@ class Verdict:
 
 
 def judge_champion(
-    workshop: Workshop, bases: MergedBases, champion: Candidate, run_folder: Path
+    workshop: Workshop, bases: Bases, champion: Candidate, run_folder: Path
 ) -> Verdict:
     """Read the held-out split, once, for the champion and everything it is compared with.
 

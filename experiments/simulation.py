@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from agents.crowd import tabulate_choices
-from evolve.bases import MergedBases, open_bases
+from evolve.bases import Bases, open_bases
 from evolve.bundle import Bundle, load_bundle
 from evolve.durable import replace_bytes
 from evolve.errors import RunError
@@ -23,7 +23,7 @@ from experiments.report import figure_bytes
 from experiments.scenario import Scenario, run_scenario
 
 
-def open_bundle(folder: Path) -> tuple[Bundle, MergedBases]:
+def open_bundle(folder: Path) -> tuple[Bundle, Bases]:
     """Load a bundle and its models.
 
     Raises

@@ -19,7 +19,7 @@ from agents.examples import labelled_dataset, real_levels, sample_views
 from agents.observation import HISTORY_DAYS
 from agents.styles import STYLES, teach
 from agents.training import PROVENANCE, SOURCES, TrainingConfig, train_adapter
-from evolve.bases import open_bases
+from evolve.bases import open_model
 from experiments.config import ExperimentConfig
 from experiments.errors import ConfigError
 from market.series import PriceSeries, load_series
@@ -129,7 +129,7 @@ def measure_agreement(config: ExperimentConfig, folder: Path) -> list[Agreement]
     """Compare every style adapter of a folder with its teacher on held-out windows, in INT8."""
     series, train, heldout = _splits(config)
     found = sorted(path.parent for path in folder.glob(f"*/{PROVENANCE}"))
-    engine = open_bases(config.minds.base, found, ()).engine
+    engine = open_model(config.minds.base, found, ()).engine
     stream = _stream(config, "held-out agreement")
     attention = config.minds.attention
     views = sample_views(_levels(series, heldout), HELDOUT_VIEWS, attention, stream)

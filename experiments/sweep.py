@@ -16,7 +16,7 @@ import numpy as np
 
 from agents.crowd import history_ticks, tabulate_choices
 from evolve import checkpoint
-from evolve.bases import MergedBases
+from evolve.bases import Bases
 from evolve.bundle import Bundle, Reference, write_bundle
 from evolve.durable import replace_bytes
 from evolve.errors import RunError
@@ -124,7 +124,7 @@ def run_sweep(
     _freeze_splits(workshop, run_folder)
     say(
         f"{workshop.series.name}: {len(workshop.series)} days; "
-        f"loading {config.minds.base} in INT8 with {len(workshop.adapters)} style adapters"
+        f"opening {config.minds.base} with {len(workshop.adapters)} styles"
     )
     bases = workshop.open_bases()
     evaluator = MarketEvaluator(
@@ -207,7 +207,7 @@ def _last_mean(
 
 def _champion(
     workshop: Workshop,
-    bases: MergedBases,
+    bases: Bases,
     candidates: Sequence[Candidate],
     run_folder: Path,
     say: Callable[[str], None],
@@ -243,7 +243,7 @@ def _champion(
 
 def export_bundle(
     workshop: Workshop,
-    bases: MergedBases,
+    bases: Bases,
     champion: Candidate,
     rows: Sequence[dict[str, Any]],
     folder: Path,
@@ -270,9 +270,8 @@ def export_bundle(
         history,
         Reference(agents, days, REFERENCE_SEED, tape.digest()),
     )
-    depth = bases.engine.decoder.depth
     shown = [_finite(row) for row in rows]
-    write_bundle(folder, bundle, depth, shown, _card(config, champion, rows))
+    write_bundle(folder, bundle, bases.depth, shown, _card(config, champion, rows))
     return bundle
 
 

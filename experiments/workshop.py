@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import agents
 from agents.order_generator import fit_offsets
-from evolve.bases import MergedBases, adapter_folders, open_bases
+from evolve.bases import Bases, adapter_folders, open_bases
 from evolve.market_genome import MarketGenome, PersonaStart
 from evolve.stage import Stage, World
 from experiments.config import ExperimentConfig
@@ -60,10 +60,19 @@ class Workshop:
         """Processes that run markets: as configured, or one for each core that we may use."""
         return self.config.workers or joblib.cpu_count()
 
-    def open_bases(self) -> MergedBases:
+    def open_bases(self) -> Bases:
         """Load the models; takes seconds, or the time of a download."""
         minds = self.config.minds
-        return open_bases(minds.base, self.adapters, self.sources, minds.blocks, minds.device)
+        memo = Path(minds.memo).expanduser() if minds.memo else None
+        return open_bases(
+            minds.base,
+            self.adapters,
+            self.sources,
+            minds.blocks,
+            minds.device,
+            memo,
+            minds.endpoint,
+        )
 
     def split_returns(self, split: Split) -> NDArray[np.float64]:
         """Return the real daily log returns of a split's rows."""
