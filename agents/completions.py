@@ -86,6 +86,10 @@ class _PassingTrouble(Exception):
         self.pause_seconds = pause_seconds
 
 
+class _Stopped(Exception):
+    """Another request has failed for good, and this one is not tried any further."""
+
+
 class Budget:
     """The spending cap, kept by all threads together: nothing is sent that might pass it."""
 
@@ -169,10 +173,12 @@ class CompletionClient:
             try:
                 waiting = {threads.submit(self._ask, http, q): n for n, q in enumerate(questions)}
                 for done in as_completed(waiting):
-                    index = waiting.pop(done)
-                    if failed := done.exception():
+                    index, error = waiting.pop(done), done.exception()
+                    if error is None:
+                        yield index, done.result()
+                    elif not isinstance(error, _Stopped):
+                        failed = error
                         break
-                    yield index, done.result()
             finally:  # also at an interrupt, or where the caller stops listening
                 self._stopping.set()
                 threads.shutdown(wait=True, cancel_futures=True)
@@ -192,9 +198,17 @@ class CompletionClient:
             sleep=sleep_using_event(self._stopping),
             reraise=True,
         )
+        if self._stopping.is_set():
+            raise _Stopped
         try:
             return retrying(self._send, http, question)
+        except EndpointError:
+            self._stopping.set()
+            raise
         except _PassingTrouble as error:
+            if self._stopping.is_set():
+                raise _Stopped from error
+            self._stopping.set()
             raise EndpointError(
                 f"endpoint {self.url}: {error}, {self.limits.attempts} times in a row; see to the "
                 "server and run the command again: what was answered is remembered"
