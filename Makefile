@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-market bench-coverage bench-merge styles clean
+.PHONY: help demo test check bench bench-market bench-coverage bench-merge bench-plan styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -40,6 +40,9 @@ bench-coverage: $(READY) ## the Franke-Westerhoff market's moment coverage again
 
 bench-merge: $(READY) ## every merge method against mergekit's command line, on the 135M model
 	$(BIN)/python -m experiments.benchmarks_merge
+
+bench-plan: $(READY) ## the planner's predictions against this machine's processor
+	$(BIN)/python -m experiments.benchmarks_plan
 
 styles: $(READY) ## train the shipped adapters anew (about half an hour)
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters
