@@ -26,7 +26,7 @@ from experiments.config import load_config
 from experiments.planner import (
     EFFICIENCY,
     MARKET_DECISIONS_PER_SECOND,
-    RULES_TOKENS,
+    SHARED_TOKENS,
     Load,
     count_views,
     private_tokens,
@@ -66,7 +66,7 @@ def engine_load(engine: MindEngine, minds: int) -> Load:
     return Load(
         minds,
         count_views(ATTENTION),
-        RULES_TOKENS,
+        SHARED_TOKENS,
         private_tokens(ATTENTION),
         len(bank.adapters),
         adapted_share=(depth - bank.first_layer) / depth,

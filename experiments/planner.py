@@ -15,14 +15,15 @@ from experiments.chips import Chip
 from experiments.config import MarketConfig, SearchConfig
 from experiments.shapes import ModelShape
 
-EFFICIENCY = 0.87
+EFFICIENCY = 0.6
 """Share of the roofline that the engine reached with SmolLM2-135M on a processor (decision 051)."""
 
 MARKET_DECISIONS_PER_SECOND = 2.0e6
 """Agents times days a second that one core trades once all answers are known."""
 
-RULES_TOKENS = 119
-FIXED_TOKENS = 4
+SHARED_TOKENS = 122
+"""Of a prompt in SmolLM2's vocabulary: the rules and the invocation, computed once a mind."""
+
 BATCH_ROWS = 256
 OPENINGS = 64
 MEMO_MINDS = 512
@@ -75,8 +76,8 @@ def count_views(attention: int) -> int:
 
 
 def private_tokens(attention: int) -> int:
-    """Count the longest private part in tokens: invocation and cue, and a word a field."""
-    return FIXED_TOKENS + attention
+    """Count the longest private part in tokens: a word a field, and the cue."""
+    return attention + 1
 
 
 def memory_parts(shape: ModelShape, load: Load, rows: int) -> dict[str, float]:
@@ -104,8 +105,7 @@ def memo_bytes(load: Load) -> dict[str, float]:
 
 def opening_bytes(shape: ModelShape, load: Load) -> float:
     """Count what one mind holds while it answers: upper keys and values, its coefficients."""
-    tokens = load.shared_tokens + min(3, load.private_tokens)
-    upper = _kv_bytes(shape) * load.adapted_share * tokens
+    upper = _kv_bytes(shape) * load.adapted_share * load.shared_tokens
     return upper + 4.0 * load.adapters * load.blocks
 
 

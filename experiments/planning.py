@@ -13,7 +13,7 @@ from experiments.chips import Chip, find_chip
 from experiments.config import ExperimentConfig, load_config
 from experiments.errors import ConfigError
 from experiments.planner import (
-    RULES_TOKENS,
+    SHARED_TOKENS,
     Load,
     Sweep,
     count_sweep,
@@ -65,7 +65,7 @@ def plan_for(
     load = Load(
         minds or (len(settings.personas) if config else 300),
         count_views(attention),
-        (RULES_TOKENS if config else ISSUE_SHARED) if shared is None else shared,
+        (SHARED_TOKENS if config else ISSUE_SHARED) if shared is None else shared,
         (private_tokens(attention) if config else ISSUE_PRIVATE) if private is None else private,
         adapters,
         rank,

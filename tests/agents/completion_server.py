@@ -63,6 +63,7 @@ class CompletionServer:
         trouble = self.trouble.popleft() if self.trouble else None
         if trouble == "hang":
             await asyncio.sleep(1.0)
+            return Response(status_code=504)
         if trouble == "malformed":
             return Response('{"choices": [{"logpr', media_type="application/json")
         if trouble == "empty":
