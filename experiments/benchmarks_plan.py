@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from agents.minds import MindEngine
 from agents.observation import possible_views
@@ -45,9 +44,8 @@ def main() -> None:
     torch.set_num_threads(1)
     workshop = build_workshop(load_config(Path(__file__).with_name("quickstart.yaml")))
     engine = open_model(DEFAULT_BASE, workshop.adapters, ()).engine
-    with threadpool_limits(1):
-        chip = measure_processor(2.0)
-        measured = questions_per_second(engine, MINDS)
+    chip = measure_processor(cores=1, seconds=2.0)
+    measured = questions_per_second(engine, MINDS)
     load = engine_load(engine, MINDS)
     roofline = load.minds * load.views / questions_seconds(
         find_shape(DEFAULT_BASE), load, chip, load.batch_rows

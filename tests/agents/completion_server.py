@@ -62,7 +62,7 @@ class CompletionServer:
         await asyncio.sleep(self.pause)
         trouble = self.trouble.popleft() if self.trouble else None
         if trouble == "hang":
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(3.0)
             return Response(status_code=504)
         if trouble == "malformed":
             return Response('{"choices": [{"logpr', media_type="application/json")

@@ -100,9 +100,9 @@ def test_token_ids_can_be_sent_and_read_instead_of_text(ask, server, views, exac
 
 def test_injected_failures_change_no_answer(ask, server, views, exact):
     server.trouble.extend([500, 429, "malformed", "empty", "hang", 503, 408])
-    minds = ask(limits=EndpointLimits(concurrency=3, timeout_seconds=0.5, attempts=8))
+    minds = ask(limits=EndpointLimits(concurrency=3, timeout_seconds=1.5, attempts=8))
     assert_same_up_to_a_constant(minds.answer(BARE, views), exact)
-    assert server.requests == len(views) + 7 == minds.client.budget.requests
+    assert server.requests == minds.client.budget.requests >= len(views) + 7
 
 
 def test_what_is_not_listed_gets_the_least_listed_value_and_is_counted(ask, views):
