@@ -15,7 +15,7 @@ from experiments.chips import Chip
 from experiments.config import MarketConfig, SearchConfig
 from experiments.shapes import ModelShape
 
-EFFICIENCY = 0.6
+EFFICIENCY = 0.45
 """Share of the roofline that the engine reached with SmolLM2-135M on a processor (decision 051)."""
 
 MARKET_DECISIONS_PER_SECOND = 2.0e6
