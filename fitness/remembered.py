@@ -1,0 +1,93 @@
+"""Arrays that cost seconds and depend on nothing but their inputs, kept on disk by content.
+
+Knows how to name an array by what it was computed from, code included, and how to read it back.
+Deliberately does not know what any array means, and never forgets: the folder may be deleted.
+
+An entry is written beside its name and moved there whole, so that processes may share the folder
+and a kill leaves nothing half-written. An entry that cannot be read is computed anew.
+"""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from fitness.moments import FloatArray
+
+FOLDER_VARIABLE = "EVOBOURSE_CACHE"
+"""Environment variable that moves the folder; the default is ``~/.cache/evobourse``."""
+
+LIBRARIES = ("numpy", "scipy", "arch", "statsmodels")
+"""What the arrays are computed with: another version may differ in the last bit."""
+
+
+def remember(
+    name: str,
+    inputs: Sequence[object],
+    code: Sequence[ModuleType],
+    compute: Callable[[], FloatArray],
+) -> FloatArray:
+    """Return an array from the cache, or compute and keep it.
+
+    Parameters
+    ----------
+    name : str
+        What the array is, for the file's name.
+    inputs : sequence
+        All that it depends on: arrays by their bytes, anything else by its ``repr``.
+    code : sequence of modules
+        Where it is computed: another source text is another entry.
+    compute : callable
+        Makes the array; what it raises is raised and nothing is kept.
+
+    Returns
+    -------
+    float64 array
+        The same bytes, computed or read. A folder that cannot be written costs time, no result.
+    """
+    entry = cache_folder() / f"{name}-{_digest(inputs, code)}.npz"
+    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        with entry.open("rb") as file, np.load(file) as kept:  # a zip, with checksums
+            return np.asarray(kept["values"], dtype=np.float64)
+    values = compute()
+    with contextlib.suppress(OSError):
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=entry.parent, suffix=".part", delete=False) as part:
+            try:
+                np.savez(part, values=values)
+                part.close()
+                Path(part.name).replace(entry)
+            except BaseException:
+                Path(part.name).unlink(missing_ok=True)
+                raise
+    return values
+
+
+def cache_folder() -> Path:
+    """Where arrays are kept."""
+    given = os.environ.get(FOLDER_VARIABLE)
+    return Path(given) if given else Path.home() / ".cache" / "evobourse"
+
+
+def _digest(inputs: Sequence[object], code: Sequence[ModuleType]) -> str:
+    content = hashlib.sha256()
+    for part in (
+        *(f"{library} {version(library)}".encode() for library in LIBRARIES),
+        *(Path(str(module.__file__)).read_bytes() for module in code),
+        *(_bytes(value) for value in inputs),
+    ):
+        content.update(len(part).to_bytes(8, "little") + part)
+    return content.hexdigest()
+
+
+def _bytes(value: object) -> bytes:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype.str}{value.shape}".encode() + np.ascontiguousarray(value).tobytes()
+    return repr(value).encode()
