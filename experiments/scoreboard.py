@@ -24,7 +24,14 @@ from evolve.evaluation import path_seeds
 from evolve.lineage import Candidate
 from evolve.stage import play
 from experiments.workshop import Workshop
-from fitness.baselines import block_bootstrap, garch_t, garch_t_history, gbm, gbm_history
+from fitness.baselines import (
+    block_bootstrap,
+    garch_t,
+    garch_t_history,
+    gbm,
+    gbm_history,
+    gjr_garch_t,
+)
 from fitness.calibration import calibrate_franke_westerhoff
 from fitness.distance import SplitScore, Target, score_groups
 from fitness.franke_westerhoff import FrankeWesterhoff, franke_westerhoff
@@ -116,6 +123,7 @@ class Judge:
         yield "gbm-history", lambda rng: gbm_history(before, days, rng)
         yield "garch_t", lambda rng: garch_t(train, count, days, rng)
         yield "garch_t-history", lambda rng: garch_t_history(train, before, days, rng)
+        yield "gjr_garch_t", lambda rng: gjr_garch_t(train, count, days, rng)
         yield "fw", lambda rng: franke_westerhoff(self._fitted(), count, days, rng)
         yield "bootstrap_train", lambda rng: block_bootstrap(train, count, days, rng)
         yield "bootstrap_target", lambda rng: block_bootstrap(own, count, days, rng)

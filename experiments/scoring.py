@@ -186,9 +186,8 @@ def score_series(
         values[days - count * length :].reshape(count, length)
         for values in (series.log_returns, series.volume)
     )
-    target = make_target(
-        real.log_returns, length, count, np.random.default_rng(seed), split=real.name
-    )
+    rng = np.random.default_rng(seed)
+    target = make_target(real.log_returns, length, count, rng, split=real.name)
     score = score_paths(returns, target)
     inside = covered(score.per_path, target)
     real_returns, real_volume = (
@@ -203,19 +202,25 @@ def score_series(
         mcr=float(inside.all(axis=1).mean()),
         real_mcr=float(real_inside.all(axis=1).mean()),
         moments=_moment_rows(score, target, inside.mean(axis=0)),
-        facts=compare_facts(returns, real_returns, volume, real_volume),
+        facts=compare_facts(returns, real_returns, rng, volume, real_volume),
         notes=tuple(_notes(series, real, count, length)),
     )
 
 
 def _moment_rows(score: Score, target: Target, coverage: FloatArray) -> tuple[FactRow, ...]:
     known = score.per_path[np.isfinite(score.per_path).all(axis=1)]
-    simulated = known.mean(axis=0) if len(known) else np.full(len(MOMENT_NAMES), np.nan)
+    nothing = np.full((1, len(MOMENT_NAMES)), np.nan)
+    simulated = (known if len(known) else nothing).mean(axis=0)
+    simulated_low, simulated_high = np.quantile(
+        known if len(known) else nothing, [0.025, 0.975], axis=0
+    )
     errors = (simulated - target.m_star) / target.moment_sd * math.sqrt(len(known))
     return tuple(
         FactRow(
             name=name,
             simulated=float(simulated[i]),
+            simulated_low=float(simulated_low[i]),
+            simulated_high=float(simulated_high[i]),
             real=float(target.m_star[i]),
             low=float(target.moment_low[i]),
             high=float(target.moment_high[i]),

@@ -34,6 +34,7 @@ MEANINGS = {
     "gbm": "random walk",
     "gbm-history": "conditional walk",
     "garch_t": "GARCH-t",
+    "gjr_garch_t": "GJR-GARCH-t",
     "garch_t-history": "conditional GARCH-t",
     "fw": "Franke-Westerhoff",
     "bootstrap_train": "real training days",

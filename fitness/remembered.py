@@ -53,9 +53,12 @@ def remember(
         The same bytes, computed or read. A folder that cannot be written costs time, no result.
     """
     entry = cache_folder() / f"{name}-{_digest(inputs, code)}.npz"
-    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        with entry.open("rb") as file, np.load(file) as kept:  # a zip, with checksums
-            return np.asarray(kept["values"], dtype=np.float64)
+    with (
+        contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile),
+        entry.open("rb") as file,
+        np.load(file) as kept,  # a zip, with checksums
+    ):
+        return np.asarray(kept["values"], dtype=np.float64)
     values = compute()
     with contextlib.suppress(OSError):
         entry.parent.mkdir(parents=True, exist_ok=True)
