@@ -17,6 +17,9 @@ from market.series import PriceSeries
 
 SplitName = Literal["train", "validation", "heldout"]
 
+LEAST_EMBARGO_DAYS = 100
+"""Trading days between two stretches of an experiment, at least."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -56,7 +59,7 @@ def make_splits(
     train: tuple[str, str],
     validation: tuple[str, str],
     heldout: tuple[str, str],
-    embargo_days: int = 100,
+    embargo_days: int = LEAST_EMBARGO_DAYS,
     window_days: int = 250,
 ) -> Splits:
     """Cut a series into three stretches with an embargo between neighbours.
