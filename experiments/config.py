@@ -15,6 +15,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from experiments.errors import ConfigError
+from market.splits import LEAST_EMBARGO_DAYS
 from merge.sources import DEFAULT_BASE
 
 
@@ -25,7 +26,7 @@ class SplitConfig:
     train: tuple[str, str] = ("1999-01-04", "2006-12-29")
     validation: tuple[str, str] = ("2007-06-01", "2010-06-30")
     heldout: tuple[str, str] = ("2010-12-01", "2018-12-31")
-    embargo_days: int = 100
+    embargo_days: int = LEAST_EMBARGO_DAYS
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,7 @@ def _value(hint: Any, raw: Any, where: str, key: str) -> Any:
 
 
 _AT_LEAST = {
+    "splits.embargo_days": LEAST_EMBARGO_DAYS,
     "market.agents": 10,
     "market.days": 60,
     "market.paths": 2,

@@ -207,7 +207,8 @@ def print_scoreboard(rows: Sequence[Row], console: Console | None = None) -> Non
     Parameters
     ----------
     rows : sequence of mapping
-        Rows of ``scoreboard.json``; a null or NaN score counts as infinite.
+        Rows of ``scoreboard.json``; a null or NaN score counts as infinite. A row is rejected if
+        its score is above 1 and its p-value, corrected for the rows beside it, 5 % or less.
     console : Console, optional
         Where to write; standard output by default.
     """
@@ -236,6 +237,9 @@ def print_scoreboard(rows: Sequence[Row], console: Console | None = None) -> Non
         for row in members:
             table.add_row(*_cells(row), style="bold" if row["name"] == "evolved" else "")
         console.print(table)
+        for row in members:
+            if row.get("verdict", "ok") != "ok":
+                console.print(f"{row['name']}: {row['verdict']}", style="red", highlight=False)
         console.print()
 
 
@@ -288,12 +292,22 @@ def format_score(row: Row) -> str:
 
 
 def _cells(row: Row) -> tuple[str | Text, ...]:
-    accepted = as_score(row["score"]) <= 1.0
-    verdict = Text("not rejected", "green") if accepted else Text("rejected", "yellow")
+    verdict = Text(*_conclusion(row))
     mcr, seeds = row.get("mcr"), row.get("seeds")
     share = "-" if mcr is None or math.isnan(mcr) else f"{mcr:.2f}"
     known = "-" if seeds is None else str(seeds)
-    return row["name"], format_score(row), share, known, verdict, describe(row["name"])
+    meaning, tried = describe(row["name"]), row.get("tried", 1)
+    if tried > 1:
+        meaning += f", best of {tried:,}"
+    return row["name"], format_score(row), share, known, verdict, meaning
+
+
+def _conclusion(row: Row) -> tuple[str, str]:
+    """Say whether a row is rejected at 5 %, given how many rows the table has, and its colour."""
+    if as_score(row["score"]) <= 1.0:
+        return "not rejected", "green"
+    p_holm = row.get("p_holm")
+    return ("rejected", "yellow") if p_holm is None or p_holm <= 0.05 else ("undecided", "cyan")
 
 
 def _clock_face(seconds: float) -> str:

@@ -78,6 +78,8 @@ class SplitScore:
     ci_low, ci_high : float
         95 % percentile bootstrap interval of that mean, over groups: it holds the noise of the
         simulation's seeds, not that of the real split.
+    p_value : float
+        Share of real resamples whose J is at or above the groups' mean.
     mcr : float
         Joint moment coverage ratio in [0, 1]: share of single paths whose every moment lies
         between the target's `moment_low` and `moment_high`. Real windows themselves stay under
@@ -97,6 +99,7 @@ class SplitScore:
     ratio: float
     ci_low: float
     ci_high: float
+    p_value: float
     mcr: float
     coverage: FloatArray
     ratios: FloatArray
@@ -198,6 +201,7 @@ def score_groups(
         ratio=float(ratios.mean()),
         ci_low=ci_low,
         ci_high=ci_high,
+        p_value=float(np.mean(target.j_real >= ratios.mean() * target.j95)),
         mcr=float(within.all(axis=1).mean()),
         coverage=within.mean(axis=0),
         ratios=ratios,

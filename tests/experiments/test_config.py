@@ -26,6 +26,7 @@ def test_the_resolved_config_reads_back_as_itself(tmp_path: Path) -> None:
         ("search.generations=0", "at least 1"),
         ("market.agents=true", "market.agents is True, expected int"),
         ("splits.train=[1999-01-04]", "expected 2"),
+        ("splits.embargo_days=99", "splits.embargo_days is 99, expected at least 100"),
         ("personas=[]", "personas is empty"),
         ("personas=[{style: value}]", "name is missing"),
         ("minds=3", "expected a section"),
