@@ -166,6 +166,47 @@ def score(
     _next(console, [("as data", f"{again} {result.target.window_days} --seed {seed} --json")])
 
 
+@app.command()
+def baselines(
+    series: Annotated[
+        list[str] | None, typer.Argument(help="Real series, names or files; default sp500 nasdaq.")
+    ] = None,
+    window_days: Annotated[int, typer.Option(help="Days in a path.", min=30)] = 1000,
+    paths: Annotated[int, typer.Option(help="Paths in one score.", min=1)] = 4,
+    groups: Annotated[int, typer.Option(help="Scores of each law.", min=2)] = 50,
+    seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 0,
+    out: Annotated[Path, typer.Option(help="Markdown page to write.")] = Path("baselines.md"),
+    as_json: Json = False,
+) -> None:
+    """Score every law without agents on real series, in sample and held out.
+
+    Example: evobourse baselines sp500 nasdaq --out docs/baselines.md
+    """
+    from rich.progress import Progress
+
+    from evolve.durable import replace_bytes
+    from experiments.assets import SHIPPED, real_series
+    from experiments.baseline_table import SPLITS, Budget, baseline_rows, print_rows, render
+    from fitness.laws import LAW_NAMES
+
+    console = _console(quiet=as_json)
+    names = series or list(SHIPPED)
+    assets, budget = [real_series(name) for name in names], Budget(window_days, paths, groups)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("scoring", total=len(assets) * len(SPLITS) * len(LAW_NAMES))
+        rows = baseline_rows(assets, budget, seed, lambda: bar.advance(task))
+    spans = [f"{asset.name}, {asset.dates[0]} to {asset.dates[-1]}" for asset in assets]
+    size = f"--window-days {window_days} --paths {paths} --groups {groups} --seed {seed}"
+    command = f"evobourse baselines {' '.join(names)} {size} --out {out}"
+    page = render(rows, spans, budget, command)
+    replace_bytes(out, page.encode())
+    if as_json:
+        typer.echo(json.dumps([row.as_json() for row in rows]))
+        return
+    print_rows(rows, console)
+    _next(console, [("page", str(out))])
+
+
 @app.command("train-styles")
 def train_styles(
     config: Config,

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,18 +25,12 @@ from evolve.evaluation import path_seeds
 from evolve.lineage import Candidate
 from evolve.stage import play
 from experiments.workshop import Workshop
-from fitness.baselines import (
-    block_bootstrap,
-    garch_t,
-    garch_t_history,
-    gbm,
-    gbm_history,
-    gjr_garch_t,
-)
+from fitness.baselines import garch_t_history, gbm_history
 from fitness.calibration import GENERATIONS, POPULATION, calibrate_franke_westerhoff
 from fitness.comparisons import holm
 from fitness.distance import SplitScore, Target, score_groups
-from fitness.franke_westerhoff import FrankeWesterhoff, franke_westerhoff
+from fitness.franke_westerhoff import FrankeWesterhoff
+from fitness.laws import reference_laws
 from fitness.protocol import HeldOutDoor
 from market.splits import Split
 
@@ -125,14 +120,10 @@ class Judge:
         own = workshop.split_returns(self.split)
         starts = [workshop.stage.window_start(self.split, seed) for seed in self.seeds]
         before = [workshop.series.log_returns[: start - 1] for start in starts]
-        yield "gbm", lambda rng: gbm(train, count, days, rng)
+        for name, law in reference_laws(train, own, self._fitted).items():
+            yield name, partial(law, count, days)
         yield "gbm-history", lambda rng: gbm_history(before, days, rng)
-        yield "garch_t", lambda rng: garch_t(train, count, days, rng)
         yield "garch_t-history", lambda rng: garch_t_history(train, before, days, rng)
-        yield "gjr_garch_t", lambda rng: gjr_garch_t(train, count, days, rng)
-        yield "fw", lambda rng: franke_westerhoff(self._fitted(), count, days, rng)
-        yield "bootstrap_train", lambda rng: block_bootstrap(train, count, days, rng)
-        yield "bootstrap_target", lambda rng: block_bootstrap(own, count, days, rng)
 
     def _fitted(self) -> FrankeWesterhoff:
         target = self.workshop.target(self.workshop.splits.train)

@@ -37,6 +37,7 @@ MEANINGS = {
     "gjr_garch_t": "GJR-GARCH-t",
     "garch_t-history": "conditional GARCH-t",
     "fw": "Franke-Westerhoff",
+    "fw_published": "published F.-W.",
     "bootstrap_train": "real training days",
     "bootstrap_target": "real held-out days",
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fitness.distance import Score, covered
+from fitness.distance import Score, SplitScore, covered
 from fitness.errors import FitnessError
 from fitness.moments import FloatArray
 from fitness.target import Target
@@ -42,7 +42,7 @@ class PooledScore:
     verdict: str
 
 
-def pool_scores(scores: Mapping[str, tuple[Score, Target]]) -> PooledScore:
+def pool_scores(scores: Mapping[str, tuple[Score | SplitScore, Target]]) -> PooledScore:
     """Add up scores over assets.
 
     The pooled null is the sum of the assets' own quantile functions, as if all were unlucky
@@ -52,8 +52,8 @@ def pool_scores(scores: Mapping[str, tuple[Score, Target]]) -> PooledScore:
 
     Parameters
     ----------
-    scores : mapping of str to (Score, Target)
-        By asset.
+    scores : mapping of str to (Score or SplitScore, Target)
+        By asset; several groups count with their mean J.
 
     Returns
     -------

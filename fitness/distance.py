@@ -73,6 +73,8 @@ class SplitScore:
 
     Parameters
     ----------
+    j : float
+        Mean of J over the groups; infinite if any group is.
     ratio : float
         Mean of J/J95 over the groups; infinite if any group is.
     ci_low, ci_high : float
@@ -96,6 +98,7 @@ class SplitScore:
         ``ok``, or the first degenerate group, as in ``group 3, path 2: constant price``.
     """
 
+    j: float
     ratio: float
     ci_low: float
     ci_high: float
@@ -188,6 +191,7 @@ def score_groups(
         )
     scores = [score_paths(group, target) for group in returns]
     ratios = np.array([score.ratio for score in scores])
+    j = float(np.mean([score.j for score in scores]))
     per_path = np.concatenate([score.per_path for score in scores])
     within = covered(per_path, target)
     failed = [f"group {i}, {s.verdict}" for i, s in enumerate(scores) if s.verdict != "ok"]
@@ -198,10 +202,11 @@ def score_groups(
         ).confidence_interval
         ci_low, ci_high = float(interval.low), float(interval.high)
     return SplitScore(
+        j=j,
         ratio=float(ratios.mean()),
         ci_low=ci_low,
         ci_high=ci_high,
-        p_value=float(np.mean(target.j_real >= ratios.mean() * target.j95)),
+        p_value=float(np.mean(target.j_real >= j)),
         mcr=float(within.all(axis=1).mean()),
         coverage=within.mean(axis=0),
         ratios=ratios,
