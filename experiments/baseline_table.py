@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.errors import ConfigError
+from experiments.screen import score_form
 from fitness.calibration import calibrate_franke_westerhoff
 from fitness.comparisons import holm, pool_scores
 from fitness.distance import SplitScore, Target, make_target, score_groups
@@ -261,8 +262,9 @@ def _checks(rows: Sequence[BaselineRow]) -> Iterator[str]:
 def _score(row: BaselineRow) -> str:
     if not np.isfinite(row.ratio):
         return row.verdict
-    interval = "" if np.isnan(row.ci_low) else f" [{row.ci_low:.2f}, {row.ci_high:.2f}]"
-    return f"{row.ratio:.2f}{interval}"
+    form = score_form(row.ratio)
+    interval = "" if np.isnan(row.ci_low) else f" [{row.ci_low:{form}}, {row.ci_high:{form}}]"
+    return f"{row.ratio:{form}}{interval}"
 
 
 def _p(value: float) -> str:

@@ -288,8 +288,13 @@ def format_score(row: Row) -> str:
     score, low, high = (as_score(row[key]) for key in ("score", "ci_low", "ci_high"))
     if not math.isfinite(score):
         return "inf"
-    form = ".2f" if score < 10 else ".1f" if score < 100 else ".0f" if score < 10_000 else ".1e"
+    form = score_form(score)
     return f"{score:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def score_form(score: float) -> str:
+    """Return the format of a score and its interval: three or four digits."""
+    return ".2f" if score < 10 else ".1f" if score < 100 else ".0f" if score < 10_000 else ".1e"
 
 
 def _cells(row: Row) -> tuple[str | Text, ...]:
