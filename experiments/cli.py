@@ -145,25 +145,36 @@ def score(
         str | None, typer.Option(metavar="FROM:TO", help="Real days, ISO; default all.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the real windows' bootstrap.", min=0)] = 0,
+    tried: Annotated[int, typer.Option(help="Configurations that this is the best of.", min=1)] = 1,
+    picture: Annotated[Path | None, typer.Option(help="PNG file: the page of all facts.")] = None,
     as_json: Json = False,
 ) -> None:
     """Hold a price series or a simulated tape against a real market.
 
-    Example: evobourse score prices.csv --against sp500 --window-days 250
+    Example: evobourse score prices.csv --against sp500 --window-days 250 --picture facts.png
     """
     from experiments.score_view import print_score
     from experiments.scoring import read_daily, score_series
 
     scored, real = read_daily(series), read_daily(against, split)
-    result = score_series(scored, real, window_days, seed)
+    result = score_series(scored, real, window_days, seed, tried)
+    if picture is not None:
+        from evolve.durable import replace_bytes
+        from experiments.report import figure_bytes
+        from experiments.score_picture import draw_score
+
+        replace_bytes(picture, figure_bytes(draw_score(result)))
     if as_json:
         typer.echo(json.dumps(result.as_json()))
         return
     console = _console()
     print_score(result, console)
     cut = f" --split {split}" if split else ""
-    again = f"evobourse score {series} --against {against}{cut} --window-days"
-    _next(console, [("as data", f"{again} {result.target.window_days} --seed {seed} --json")])
+    again = f"evobourse score {series} --against {against}{cut}"
+    again += f" --window-days {result.target.window_days} --seed {seed}"
+    shown = f"{again} --picture facts.png"
+    drawn = ("drawn", str(picture)) if picture else ("picture", shown)
+    _next(console, [drawn, ("as data", f"{again} --json")])
 
 
 @app.command()

@@ -74,11 +74,13 @@ def print_score(result: SeriesScore, console: Console | None = None) -> None:
     console.print(f"{target.paths} {many} of {target.window_days} days\n", highlight=False)
     conclusion = Text(result.conclusion, f"bold {CONCLUSIONS[result.conclusion]}")
     if score.verdict != "ok":
-        console.print(Text.assemble("no score: ", (score.verdict, "bold red")), soft_wrap=True)
+        found = Text.assemble("J/J95  inf  degenerate: ", (score.verdict, "bold red"))
+        console.print(found, soft_wrap=True)
     else:
         grid = Table.grid(padding=(0, 2))
         resamples = len(target.j_real)
-        ratio = Text.assemble((f"{score.ratio:.2f}", "bold"), "  ", conclusion)
+        among = f", best of {result.tried:,} tried" if result.tried > 1 else ""
+        ratio = Text.assemble((f"{score.ratio:.2f}", "bold"), "  ", conclusion, among)
         grid.add_row("J/J95", ratio, f"J {score.j:.1f}, J95 {target.j95:.1f}; 1 or less is as real")
         grid.add_row("p", _p(score.p_value, resamples), "share of real resamples as far or farther")
         grid.add_row("", _p(score.p_two_sample, resamples), "as a two-sample test (Hotelling)")
