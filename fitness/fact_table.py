@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import wasserstein_distance
 
-from fitness import facts, moments, signature
+from fitness import facts, garch_filter, moments, signature
 from fitness.errors import FitnessError
 from fitness.moments import FloatArray, on_sound_paths, standardise
 from fitness.remembered import remember
@@ -122,9 +122,9 @@ def compare_facts(
             f"simulated returns of shape {simulated.shape} beside real ones of {real.shape}, "
             "expected [paths, days] and [windows, days] with as many days"
         )
-    code = (sys.modules[__name__], facts, moments, signature)
+    code = (sys.modules[__name__], facts, garch_filter, moments, signature)
     traded = None if real_volume is None else np.asarray(real_volume, dtype=np.float64)
-    quantiles = _quantiles(real)
+    quantiles = remember("quantiles", (real,), code, lambda: _quantiles(real))
     of_real = remember("facts", (real, traded), code, lambda: _all_facts(real, traded, quantiles))
     signatures = remember("signatures", (real,), code, lambda: price_signature(real))
     of_simulated = _all_facts(simulated, simulated_volume, quantiles)

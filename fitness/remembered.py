@@ -13,6 +13,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -80,14 +81,18 @@ def cache_folder() -> Path:
 
 
 def _digest(inputs: Sequence[object], code: Sequence[ModuleType]) -> str:
-    content = hashlib.sha256()
+    content = hashlib.sha256(_libraries())
     for part in (
-        *(f"{library} {version(library)}".encode() for library in LIBRARIES),
         *(Path(str(module.__file__)).read_bytes() for module in code),
         *(_bytes(value) for value in inputs),
     ):
         content.update(len(part).to_bytes(8, "little") + part)
     return content.hexdigest()
+
+
+@cache
+def _libraries() -> bytes:
+    return repr([(library, version(library)) for library in LIBRARIES]).encode()
 
 
 def _bytes(value: object) -> bytes:

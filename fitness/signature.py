@@ -141,8 +141,8 @@ def signature_mmd(
         return Discrepancy(float("nan"), np.full(resamples, np.nan))
     squared = kernel(found, found).mean() - 2.0 * kernel(found, windows).mean() + all_real
     drawn = rng.integers(len(windows), size=(resamples, len(found)))
-    within = np.array([among_real[np.ix_(rows, rows)].mean() for rows in drawn])
-    null = within - 2.0 * of_real[drawn].mean(axis=1) + all_real
+    share = np.apply_along_axis(np.bincount, 1, drawn, None, len(windows)) / len(found)
+    null = ((share @ among_real) * share).sum(axis=1) - 2.0 * share @ of_real + all_real
     return Discrepancy(_root(squared), np.sort(np.sqrt(np.maximum(null, 0.0))))
 
 

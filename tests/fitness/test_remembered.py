@@ -72,7 +72,9 @@ def test_other_code_or_another_library_is_another_entry(folder, tmp_path, monkey
         remember("thing", (), (code,), compute)
     assert compute.calls == 2
     monkeypatch.setattr(remembered, "version", lambda library: "99")
+    remembered._libraries.cache_clear()
     remember("thing", (), (code,), compute)
+    remembered._libraries.cache_clear()
     assert compute.calls == 3
 
 
