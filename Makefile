@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-market bench-coverage bench-power styles clean
+.PHONY: help demo test check bench bench-market bench-coverage bench-power bench-score styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -39,6 +39,9 @@ bench-coverage: $(READY) ## the Franke-Westerhoff market's moment coverage again
 
 bench-power: $(READY) ## how long a simulation must be, into docs/power.md
 	$(BIN)/python -m experiments.benchmarks_power
+
+bench-score: $(READY) ## what scoring costs beside the simulation that it scores
+	$(BIN)/python -m experiments.benchmarks_score_cost
 
 styles: $(READY) ## train the shipped adapters anew (about half an hour)
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters

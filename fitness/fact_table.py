@@ -124,12 +124,21 @@ def compare_facts(
         )
     code = (sys.modules[__name__], facts, garch_filter, moments, signature)
     traded = None if real_volume is None else np.asarray(real_volume, dtype=np.float64)
-    quantiles = remember("quantiles", (real,), code, lambda: _quantiles(real))
-    of_real = remember("facts", (real, traded), code, lambda: _all_facts(real, traded, quantiles))
-    signatures = remember("signatures", (real,), code, lambda: price_signature(real))
-    of_simulated = _all_facts(simulated, simulated_volume, quantiles)
-    mmd = signature_mmd(price_signature(simulated), signatures, rng)
-    rows = [_row(name, of_simulated[:, i], of_real[:, i]) for i, name in enumerate(_OF_PATHS)]
+
+    def compute() -> dict[str, FloatArray]:
+        quantiles = _quantiles(real)
+        return {
+            "quantiles": quantiles,
+            "facts": _all_facts(real, traded, quantiles),
+            "signatures": price_signature(real),
+        }
+
+    known = remember("facts", (real, traded), code, compute)
+    of_simulated = _all_facts(simulated, simulated_volume, known["quantiles"])
+    mmd = signature_mmd(price_signature(simulated), known["signatures"], rng)
+    rows = [
+        _row(name, of_simulated[:, i], known["facts"][:, i]) for i, name in enumerate(_OF_PATHS)
+    ]
     return (*rows, _set_row("signature_mmd", mmd.value, mmd.real, rows[0].defined, len(simulated)))
 
 

@@ -17,9 +17,12 @@ BACKCAST_DECAY = 0.94
 
 STARTS = [
     [(p, a) for p in persistences for a in (0.02, 0.05, 0.1, 0.2, 0.5, 0.9)]
-    for persistences in ((0.1, 0.4, 0.7), (0.85, 0.92, 0.96), (0.98, 0.99, 0.998))
+    for persistences in ((0.1, 0.5, 0.85), (0.93, 0.98, 0.995))
 ]
-"""Persistence and alpha's share of it, in three groups: the likelihood may have several peaks."""
+"""Persistence and alpha's share of it, in two groups: the likelihood may have several peaks."""
+
+HOPELESS = 0.02
+"""A start that is worse than the other by so much, in log likelihood a day, is not searched."""
 
 LARGEST_PERSISTENCE = 1.0 - 1e-6
 
@@ -58,10 +61,11 @@ def garch_residuals(values: npt.ArrayLike) -> FloatArray:
         return value, np.array([omega * by_omega, by_p, p * (by_alpha - by_beta)])
 
     bounds = [(-7.0, 7.0), (0.0, LARGEST_PERSISTENCE), (0.0, 1.0)]
-    starts = [min(group, key=lambda pa: loss(np.array([0.0, *pa]))[0]) for group in STARTS]
+    tried = [min((loss(np.array([0.0, *pa]))[0], pa) for pa in group) for group in STARTS]
     ends = [
         minimize(loss, [0.0, *start], jac=True, method="L-BFGS-B", bounds=bounds)
-        for start in starts
+        for value, start in tried
+        if value < min(tried)[0] + HOPELESS
     ]
     found = min(ends, key=lambda end: float(end.fun))
     if not found.success:

@@ -33,24 +33,24 @@ def remember(
     name: str,
     inputs: Sequence[object],
     code: Sequence[ModuleType],
-    compute: Callable[[], FloatArray],
-) -> FloatArray:
-    """Return an array from the cache, or compute and keep it.
+    compute: Callable[[], dict[str, FloatArray]],
+) -> dict[str, FloatArray]:
+    """Return arrays from the cache, or compute and keep them.
 
     Parameters
     ----------
     name : str
-        What the array is, for the file's name.
+        What the arrays are, for the file's name.
     inputs : sequence
-        All that it depends on: arrays by their bytes, anything else by its ``repr``.
+        All that they depend on: arrays by their bytes, anything else by its ``repr``.
     code : sequence of modules
-        Where it is computed: another source text is another entry.
+        Where they are computed: another source text is another entry.
     compute : callable
-        Makes the array; what it raises is raised and nothing is kept.
+        Makes float64 arrays by name; what it raises is raised and nothing is kept.
 
     Returns
     -------
-    float64 array
+    dict of str to float64 array
         The same bytes, computed or read. A folder that cannot be written costs time, no result.
     """
     entry = cache_folder() / f"{name}-{_digest(inputs, code)}.npz"
@@ -59,19 +59,19 @@ def remember(
         entry.open("rb") as file,
         np.load(file) as kept,  # a zip, with checksums
     ):
-        return np.asarray(kept["values"], dtype=np.float64)
-    values = compute()
+        return {key: np.asarray(kept[key], dtype=np.float64) for key in kept.files}
+    arrays = compute()
     with contextlib.suppress(OSError):
         entry.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=entry.parent, suffix=".part", delete=False) as part:
             try:
-                np.savez(part, values=values)
+                np.savez(part, allow_pickle=False, **arrays)
                 part.close()
                 Path(part.name).replace(entry)
             except BaseException:
                 Path(part.name).unlink(missing_ok=True)
                 raise
-    return values
+    return arrays
 
 
 def cache_folder() -> Path:
@@ -81,7 +81,7 @@ def cache_folder() -> Path:
 
 
 def _digest(inputs: Sequence[object], code: Sequence[ModuleType]) -> str:
-    content = hashlib.sha256(_libraries())
+    content = hashlib.sha256(_format_and_libraries())
     for part in (
         *(Path(str(module.__file__)).read_bytes() for module in code),
         *(_bytes(value) for value in inputs),
@@ -91,8 +91,9 @@ def _digest(inputs: Sequence[object], code: Sequence[ModuleType]) -> str:
 
 
 @cache
-def _libraries() -> bytes:
-    return repr([(library, version(library)) for library in LIBRARIES]).encode()
+def _format_and_libraries() -> bytes:
+    libraries = repr([(library, version(library)) for library in LIBRARIES]).encode()
+    return Path(__file__).read_bytes() + libraries
 
 
 def _bytes(value: object) -> bytes:

@@ -12,6 +12,7 @@ doi:10.1214/aos/1176347265.
 """
 
 import hashlib
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -219,7 +220,7 @@ def _moments_of_windows(
 ) -> FloatArray:
     """Moments of all overlapping windows, [T] -> [T - window_days + 1, 7], kept on disk."""
 
-    def compute() -> FloatArray:
+    def compute() -> dict[str, FloatArray]:
         windows = np.lib.stride_tricks.sliding_window_view(returns, window_days)
         faults = path_faults(windows)
         faulty = np.flatnonzero(faults != "")
@@ -229,9 +230,10 @@ def _moments_of_windows(
                 f"split {split!r}: the {window_days} days from day {first}: "
                 f"{faults[first]}: clean the series or lengthen the window"
             )
-        return moments(windows, sigma_real)
+        return {"moments": moments(windows, sigma_real)}
 
-    return remember("moments", (returns, window_days), (moment_set,), compute)
+    code = (sys.modules[__name__], moment_set)
+    return remember("moments", (returns, window_days), code, compute)["moments"]
 
 
 def distance_j(vectors: FloatArray, m_star: FloatArray, weight: FloatArray) -> FloatArray:

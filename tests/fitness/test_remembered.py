@@ -24,7 +24,7 @@ class Counted:
 
     def __call__(self):
         self.calls += 1
-        return np.random.default_rng(5).standard_normal((50, 7))
+        return {"values": np.random.default_rng(5).standard_normal((50, 7))}
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def ask(compute, *inputs):
-    return remember("thing", inputs, (moment_set,), compute)
+    return remember("thing", inputs, (moment_set,), compute)["values"]
 
 
 def test_an_entry_is_computed_once_and_read_to_the_last_bit(folder):
@@ -72,9 +72,9 @@ def test_other_code_or_another_library_is_another_entry(folder, tmp_path, monkey
         remember("thing", (), (code,), compute)
     assert compute.calls == 2
     monkeypatch.setattr(remembered, "version", lambda library: "99")
-    remembered._libraries.cache_clear()
+    remembered._format_and_libraries.cache_clear()
     remember("thing", (), (code,), compute)
-    remembered._libraries.cache_clear()
+    remembered._format_and_libraries.cache_clear()
     assert compute.calls == 3
 
 
@@ -123,10 +123,10 @@ from fitness import moments, remembered
 
 def compute():
     print("computing", flush=True)
-    return np.random.default_rng(5).standard_normal((200_000, 7))
+    return {"values": np.random.default_rng(5).standard_normal((200_000, 7))}
 
 while True:
-    values = remembered.remember("thing", (int(sys.argv[1]),), (moments,), compute)
+    values = remembered.remember("thing", (int(sys.argv[1]),), (moments,), compute)["values"]
     assert values.tobytes() == np.random.default_rng(5).standard_normal((200_000, 7)).tobytes()
     if sys.argv[2] == "once":
         break
