@@ -5,10 +5,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from experiments import baseline_table
 from experiments.assets import real_series
 from experiments.baseline_table import POOLED, Budget, baseline_rows, render
+from experiments.cli import app
 from experiments.errors import ConfigError
 from fitness.baselines import gbm
 from fitness.calibration import calibrate_franke_westerhoff
@@ -97,3 +99,20 @@ def test_the_laws_are_fitted_on_training_days_and_only_the_ceiling_sees_the_targ
     known = set(target.tolist())
     assert set(laws["bootstrap_target"](2, 50, first).ravel().tolist()) <= known
     assert not set(laws["bootstrap_train"](2, 50, first).ravel().tolist()) & known
+
+
+def test_the_command_writes_the_page_and_prints_the_rows_in_80_columns(tmp_path, monkeypatch):
+    tiny = partial(calibrate_franke_westerhoff, generations=1, population=4, paths=8)
+    monkeypatch.setattr(baseline_table, "calibrate_franke_westerhoff", tiny)
+    monkeypatch.setenv("COLUMNS", "80")
+    size = ["--window-days", "100", "--groups", "2", "--seed", "3"]
+    page = tmp_path / "page.md"
+    shown = CliRunner().invoke(app, ["baselines", "sp500", *size, "--out", str(page)])
+    assert shown.exit_code == 0, shown.output
+    assert max(map(len, shown.output.split("page  ")[0].splitlines())) <= 80
+    assert all(name in shown.output for name in LAW_NAMES.values())
+    assert "evobourse baselines sp500 --window-days 100 --paths 4 --groups 2 --seed 3" in (
+        page.read_text()
+    )
+    data = CliRunner().invoke(app, ["baselines", "sp500", *size, "--out", str(page), "--json"])
+    assert len(json.loads(data.stdout)) == 2 * len(LAW_NAMES)

@@ -297,8 +297,10 @@ def test_the_screen_fits_80_columns_and_names_every_moment_and_fact(
 def test_the_command_prints_a_score_json_or_one_line_of_refusal(tmp_path: Path) -> None:
     write_closes(tmp_path / "walk.csv", normal(1000))
     years = ("--split", "1999-01-04:2010-12-31", "--window-days", "90")
-    shown = evobourse("score", "walk.csv", *years, cwd=tmp_path)
+    shown = evobourse("score", "walk.csv", *years, "--picture", "page.png", cwd=tmp_path)
     assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
+    assert "drawn    page.png" in shown.stdout
     assert "11 windows of 90 days" in shown.stdout
     again = shown.stdout.strip().splitlines()[-1].partition("evobourse ")[2].split()
     data = json.loads(evobourse(*again, cwd=tmp_path).stdout)

@@ -121,6 +121,17 @@ def test_the_drawdown_counts_from_the_highest_price_before():
     assert np.isnan(max_drawdown(np.zeros(60)))
 
 
+def test_the_drawdown_recovers_brownian_motions(rng):
+    days = 4000
+    walks = 1e-5 * rng.standard_normal((400, days))  # so small that a share is a log price
+    found = max_drawdown(walks) / (1e-5 * np.sqrt(days))
+    # Magdon-Ismail, Atiya, Pratap and Abu-Mostafa (2004), J. Appl. Probab. 41(1), 147-161
+    error = found.std() / np.sqrt(len(found))
+    unseen_between_days = 2 * 0.5826 / np.sqrt(days)  # Broadie, Glasserman and Kou (1997)
+    known = np.sqrt(np.pi / 2) - unseen_between_days
+    assert found.mean() == pytest.approx(known, abs=4 * error + 0.01)
+
+
 def test_windows_are_spread_over_the_whole_series():
     windows = spread_windows(np.arange(100), 30, 8)
     assert windows[:, 0].tolist() == [0, 10, 20, 30, 40, 50, 60, 70]
