@@ -73,7 +73,7 @@ def make_splits(
     embargo_days : int
         Least number of trading days that lie between two neighbours and belong to neither, so
         that volatility's memory carries nothing across (the embargo of López de Prado, 2018,
-        Advances in Financial Machine Learning, section 7.4.2).
+        Advances in Financial Machine Learning, section 7.4.2); `LEAST_EMBARGO_DAYS` or more.
     window_days : int
         Length in trading days of the windows to be drawn.
 
@@ -86,9 +86,14 @@ def make_splits(
     ------
     SeriesError
         If a date is malformed or outside the series, the stretches overlap, the held-out one is
-        not the last, two are closer than the embargo, or one holds fewer than
+        not the last, two are closer than the embargo, that is too short, or one holds fewer than
         ``window_days + 1`` rows.
     """
+    if embargo_days < LEAST_EMBARGO_DAYS:
+        raise SeriesError(
+            f"{series.name}: embargo_days={embargo_days}, expected at least {LEAST_EMBARGO_DAYS}: "
+            "volatility remembers that long"
+        )
     cut = Splits(
         Split("train", *_rows_between(series, "train", train)),
         Split("validation", *_rows_between(series, "validation", validation)),

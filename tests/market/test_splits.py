@@ -41,6 +41,7 @@ def test_dates_are_inclusive(sp500):
         ({"train": ("1998-12-31", "2008-12-31")}, "train names 1998-12-31, outside the series"),
         ({"heldout": ("2013-07-01", "2019-01-01")}, "heldout names 2019-01-01, outside"),
         ({"heldout": ("2013-07-01", "yesterday")}, "heldout received 'yesterday', expected"),
+        ({"embargo_days": 99}, "embargo_days=99, expected at least 100"),
     ],
 )
 def test_bad_splits_are_refused(sp500, changes, complaint):
