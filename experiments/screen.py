@@ -298,7 +298,7 @@ def score_form(score: float) -> str:
 
 
 def _cells(row: Row) -> tuple[str | Text, ...]:
-    verdict = Text(*_conclusion(row))
+    verdict = Text(*conclude(row))
     mcr, seeds = row.get("mcr"), row.get("seeds")
     share = "-" if mcr is None or math.isnan(mcr) else f"{mcr:.2f}"
     known = "-" if seeds is None else str(seeds)
@@ -308,7 +308,7 @@ def _cells(row: Row) -> tuple[str | Text, ...]:
     return row["name"], format_score(row), share, known, verdict, meaning
 
 
-def _conclusion(row: Row) -> tuple[str, str]:
+def conclude(row: Row) -> tuple[str, str]:
     """Say whether a row is rejected at 5 %, given how many rows the table has, and its colour."""
     if as_score(row["score"]) <= 1.0:
         return "not rejected", "green"

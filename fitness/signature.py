@@ -93,7 +93,7 @@ class Discrepancy:
     ----------
     value : float
         0 where both sets have the same signatures on average in the kernel's space, 1.41 at
-        most; NaN without a sound path.
+        most; NaN without a sound path or two different real windows.
     real : float64 array, shape [resamples], ascending
         The same of as many real windows, drawn with replacement.
     """
@@ -123,22 +123,23 @@ def signature_mmd(
     -------
     Discrepancy
         Of a Gaussian kernel on the words that vary, each standardised by the real windows' mean
-        and deviation, its width the median distance between two real windows.
+        and deviation, its width the median distance between two different real windows.
     """
     found, windows = (x[np.isfinite(x).all(axis=1)] for x in map(np.atleast_2d, (simulated, real)))
-    spread = windows.std(axis=0)
+    spread = windows.std(axis=0) if len(windows) else np.zeros(windows.shape[1])
     varies = spread > _CONSTANT
+    if not len(found) or not varies.any():
+        return Discrepancy(float("nan"), np.full(resamples, np.nan))
     centre = windows.mean(axis=0)
     found, windows = ((x - centre)[:, varies] / spread[varies] for x in (found, windows))
-    width = float(np.median(pdist(windows)))
+    apart = pdist(windows)
+    width = float(np.median(apart[apart > 0.0]))
 
     def kernel(a: FloatArray, b: FloatArray) -> FloatArray:
         return np.asarray(np.exp(-cdist(a, b, "sqeuclidean") / (2.0 * width**2)))
 
     among_real = kernel(windows, windows)
     of_real, all_real = among_real.mean(axis=1), float(among_real.mean())
-    if not len(found):
-        return Discrepancy(float("nan"), np.full(resamples, np.nan))
     squared = kernel(found, found).mean() - 2.0 * kernel(found, windows).mean() + all_real
     drawn = rng.integers(len(windows), size=(resamples, len(found)))
     share = np.apply_along_axis(np.bincount, 1, drawn, None, len(windows)) / len(found)

@@ -100,6 +100,8 @@ def test_real_windows_are_near_and_runaway_paths_far(train_returns, rng):
     trend = price_signature(gbm(train_returns, 20, 250, rng) + 0.004)
     away = signature_mmd(trend, real, rng)
     assert away.value > 2 * np.quantile(away.real, 0.95)
-    nothing = signature_mmd(np.full((3, 30), np.nan), real, rng)
-    assert np.isnan(nothing.value)
-    assert np.isnan(nothing.real).all()
+    dead = np.full((3, 30), np.nan)
+    for found, windows in ((dead, real), (real, real[:1]), (real, real[[0, 0]]), (real, dead)):
+        nothing = signature_mmd(found, windows, rng)
+        assert np.isnan(nothing.value)
+        assert np.isnan(nothing.real).all()
