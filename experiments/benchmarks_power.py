@@ -167,9 +167,9 @@ def render(cells: list[Cell], span: str, command: str) -> str:
         "*Least days*: the smallest simulation of the table that is told from the real market with "
         f"a chance of {100 * WANTED_POWER:.0f} %. The last two rows are false alarms. *Redrawn* "
         "are 5 % by construction. *Held out* are real days in windows side by side, at all places "
-        f"of the series {STEP_DAYS} days apart, scored against the windows that lie {LEAST_EMBARGO_DAYS} "
-        "days or more from them: what another regime alone costs. They overlap, so there are far "
-        "fewer independent ones:",
+        f"of the series {STEP_DAYS} days apart, scored against the windows that lie "
+        f"{LEAST_EMBARGO_DAYS} days or more from them: what another regime alone costs. They "
+        "overlap, so there are far fewer independent ones:",
         "",
         *_held_out_counts(found),
         "",
