@@ -27,7 +27,7 @@ from fitness.distance import SplitScore, Target, make_target, score_groups
 from fitness.franke_westerhoff import FrankeWesterhoff
 from fitness.laws import LAW_NAMES, reference_laws
 from fitness.moments import MOMENT_NAMES
-from market.series import PriceSeries
+from market.price_series import PriceSeries
 from market.splits import LEAST_EMBARGO_DAYS
 
 SPLITS = {"train": "In sample", "heldout": "Held out"}

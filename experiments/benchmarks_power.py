@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from experiments.assets import real_series
 from fitness.calibration import calibrate_franke_westerhoff
 from fitness.distance import Score, score_paths
 from fitness.laws import LAW_NAMES, reference_laws
 from fitness.moments import moments
 from fitness.target import Target, make_target, target_of_windows
+from market.series import load_series
 from market.splits import LEAST_EMBARGO_DAYS
 
 WINDOW_DAYS = (125, 250, 500, 1000)
@@ -58,7 +58,7 @@ def main() -> None:
     asked.add_argument("--workers", type=int, default=joblib.cpu_count())
     asked.add_argument("--out", type=Path, default=Path("docs/power.md"))
     given = asked.parse_args()
-    series = real_series(given.series)
+    series = load_series(given.series, close_only=True)
     console = Console(stderr=True)
     cells = measure_power(series.log_returns, given.paths, given.workers, console)
     span = f"{series.name}, {series.dates[0]} to {series.dates[-1]}"

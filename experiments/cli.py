@@ -13,7 +13,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -104,19 +104,32 @@ def simulate(
     agents: Annotated[int, typer.Option(help="Agents in the market.", min=10)] = 400,
     days: Annotated[int, typer.Option(help="Days to simulate.", min=1)] = 250,
     seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 1,
+    scenario: Annotated[
+        Path | None, typer.Option(help="YAML of an exchange: turns, other traders, events.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the tape.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Let an exported population trade, and write its tape.
+    """Let an exported population trade, alone or in a scenario, and write its tape.
 
     Example: evobourse simulate runs/quickstart/bundle --agents 1000 --days 250 --seed 1
+
+    Example: evobourse simulate runs/quickstart/bundle --scenario experiments/shock.yaml
     """
-    from experiments.simulation import simulate_bundle
+    from experiments.scenario import load_scenario
+    from experiments.simulation import simulate_bundle, simulate_scenario
 
     console = _console(quiet=as_json)
-    console.print(f"loading {bundle}")
-    folder = out or Path("runs") / f"simulate-{agents}-{days}-{seed}"
-    result = simulate_bundle(bundle, agents, days, seed, folder, _day_bar(console, days))
+    size, bar = (agents, days, seed), _day_bar(console, days)
+    if scenario is not None:
+        place = load_scenario(scenario)
+        folder = out or Path("runs") / f"{scenario.stem}-{agents}-{days}-{seed}"
+        console.print(f"loading {bundle}")
+        result = simulate_scenario(bundle, place, *size, folder, bar)
+    else:
+        console.print(f"loading {bundle}")
+        folder = out or Path("runs") / f"simulate-{agents}-{days}-{seed}"
+        result = simulate_bundle(bundle, *size, folder, bar)
     if as_json:
         typer.echo(json.dumps(result))
         return
@@ -125,8 +138,12 @@ def simulate(
         f"{result['last_close']:.2f}, daily volatility {100 * result['volatility']:.2f} %, "
         f"{result['decisions']:,} decisions, {result['forward_passes']:,} forward passes"
     )
+    if scenario is not None:
+        console.print(
+            f"{result['trades']:,} trades, {result['volume']:,} shares, {result['events']} events"
+        )
     console.print(f"tape sha256 {result['digest']}")
-    if result["reference"] is not None:
+    if result.get("reference") is not None:
         word = "identical to" if result["reference"] else "NOT the same bytes as"
         console.print(f"the tape is {word} the one made at export")
     _next(console, [("tape", str(folder)), ("picture", str(folder / "prices.png"))])
@@ -135,15 +152,24 @@ def simulate(
 @app.command()
 def score(
     series: Annotated[
-        str, typer.Argument(help="CSV or Parquet with date and close, a tape, or sp500.")
+        str, typer.Argument(help="CSV or Parquet with date and close, a tape, or a name.")
     ],
-    against: Annotated[str, typer.Option(help="The real series, a name or file.")] = "sp500",
+    against: Annotated[
+        str,
+        typer.Option(
+            help="The real series: a file or sp500, nasdaq, wti, vix, aapl, fb, goog, ibm, msft."
+        ),
+    ] = "sp500",
     window_days: Annotated[
         int | None, typer.Option(help="Days in a window; default 250, or all if fewer.")
     ] = None,
     split: Annotated[
         str | None, typer.Option(metavar="FROM:TO", help="Real days, ISO; default all.")
     ] = None,
+    stock_splits: Annotated[
+        Literal["refuse", "adjust", "accept"],
+        typer.Option(help="What to do about prices that look unadjusted for a stock split."),
+    ] = "refuse",
     seed: Annotated[int, typer.Option(help="Of the real windows' bootstrap.", min=0)] = 0,
     tried: Annotated[int, typer.Option(help="Configurations that this is the best of.", min=1)] = 1,
     picture: Annotated[Path | None, typer.Option(help="PNG file: the page of all facts.")] = None,
@@ -156,7 +182,8 @@ def score(
     from experiments.score_view import print_score
     from experiments.scoring import read_daily, score_series
 
-    scored, real = read_daily(series), read_daily(against, split)
+    scored = read_daily(series, stock_splits=stock_splits)
+    real = read_daily(against, split, stock_splits)
     result = score_series(scored, real, window_days, seed, tried)
     if picture is not None:
         from evolve.durable import replace_bytes
@@ -170,6 +197,7 @@ def score(
     console = _console()
     print_score(result, console)
     cut = f" --split {split}" if split else ""
+    cut += f" --stock-splits {stock_splits}" if stock_splits != "refuse" else ""
     again = f"evobourse score {series} --against {against}{cut}"
     again += f" --window-days {result.target.window_days} --seed {seed}"
     shown = f"{again} --picture facts.png"
@@ -196,13 +224,14 @@ def baselines(
     from rich.progress import Progress
 
     from evolve.durable import replace_bytes
-    from experiments.assets import SHIPPED, real_series
     from experiments.baseline_table import SPLITS, Budget, baseline_rows, print_rows, render
     from fitness.laws import LAW_NAMES
+    from market.series import load_series
 
     console = _console(quiet=as_json)
-    names = series or list(SHIPPED)
-    assets, budget = [real_series(name) for name in names], Budget(window_days, paths, groups)
+    names = series or ["sp500", "nasdaq"]
+    assets = [load_series(name, close_only=True) for name in names]
+    budget = Budget(window_days, paths, groups)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("scoring", total=len(assets) * len(SPLITS) * len(LAW_NAMES))
         rows = baseline_rows(assets, budget, seed, lambda: bar.advance(task))

@@ -8,7 +8,6 @@ import pytest
 from typer.testing import CliRunner
 
 from experiments import baseline_table
-from experiments.assets import real_series
 from experiments.baseline_table import POOLED, Budget, baseline_rows, render
 from experiments.cli import app
 from experiments.errors import ConfigError
@@ -17,6 +16,7 @@ from fitness.calibration import calibrate_franke_westerhoff
 from fitness.comparisons import holm
 from fitness.distance import make_target
 from fitness.laws import LAW_NAMES, reference_laws
+from market.series import load_series
 from market.splits import LEAST_EMBARGO_DAYS
 
 BUDGET = Budget(window_days=250, paths=4, groups=6)
@@ -24,7 +24,7 @@ BUDGET = Budget(window_days=250, paths=4, groups=6)
 
 @pytest.fixture(scope="module")
 def assets():
-    return [real_series(name) for name in ("sp500", "nasdaq")]
+    return [load_series(name) for name in ("sp500", "nasdaq")]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from experiments.assets import real_series
 from experiments.benchmarks_power import (
     HELD_OUT,
     LAWS,
@@ -14,11 +13,12 @@ from experiments.benchmarks_power import (
     _law_cells,
     render,
 )
+from market.series import load_series
 
 
 @pytest.fixture(scope="module")
 def real():
-    return real_series("sp500").log_returns
+    return load_series("sp500").log_returns
 
 
 def test_real_days_are_rejected_as_promised_and_a_random_walk_by_length(real):
