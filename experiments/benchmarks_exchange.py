@@ -61,9 +61,9 @@ def main() -> None:
     print(json.dumps({**line, "ratio": far / near}))
 
 
-def make_market(agents: int) -> Exchange:
+def make_market(agents: int, seed: int = 0) -> Exchange:
     """Return a market of forecasters who all order every day, in continuous trading."""
-    of_weights, of_crowd, of_market = np.random.default_rng(0).spawn(3)
+    of_weights, of_crowd, of_market = np.random.default_rng(seed).spawn(3)
     rule = ForecastRule(activity=1.0, most_margin=0.1, longest_trend_days=200)
     weights = mixture(agents, (1.0, 0.1, 1.0), of_weights)
     crowd = Forecasters(weights, float(CLOSE_TICKS), rule, of_crowd)

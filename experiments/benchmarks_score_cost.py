@@ -23,6 +23,7 @@ from rich.table import Table
 import experiments
 from agents.stand_ins import TeacherMinds
 from evolve.stage import play
+from experiments.benchmarks_exchange import make_market
 from experiments.config import load_config
 from experiments.workshop import build_workshop
 from fitness import facts
@@ -30,22 +31,31 @@ from fitness.distance import make_target, score_paths
 from fitness.fact_table import compare_facts, spread_windows
 from fitness.remembered import FOLDER_VARIABLE
 from fitness.signature import price_signature, signature_mmd
+from market.crowd import DayOutcome
+from market.series import load_series
+from market.tape import Tape
 
-DAYS, AGENTS, PATHS, REAL_WINDOWS = 1000, 400, 4, 100
+DAYS, PATHS, REAL_WINDOWS = 1000, 4, 100
+AUCTION_AGENTS, EXCHANGE_AGENTS = 400, 1000
 WANTED_SHARE = 0.05
 RUNS = 5
+
+Array = NDArray[np.float64]
 
 
 def main() -> None:
     """Simulate and score in one run, print each step's share and one JSON line a figure."""
-    with TemporaryDirectory() as empty:
-        os.environ[FOLDER_VARIABLE] = empty  # a first command and a later one, both measured
-        measure()
+    series = load_series("sp500")
+    for simulate in (in_daily_auctions, in_order_books):
+        with TemporaryDirectory() as empty:
+            os.environ[FOLDER_VARIABLE] = empty  # a first command and a later one, both measured
+            measure(*simulate(), series.log_returns, series.volume[1:])
 
 
-def measure() -> None:
-    """Time a simulation of rule-based agents and all that `evobourse score` computes of it."""
-    returns, volume, real, real_volume, simulation = simulated()
+def measure(
+    what: str, taken: float, returns: Array, volume: Array, real: Array, real_volume: Array
+) -> None:
+    """Time all that `evobourse score` computes of a simulation that took so many seconds."""
     windows, traded = (spread_windows(x, DAYS, REAL_WINDOWS) for x in (real, real_volume))
     signatures = price_signature(windows)
     rng = np.random.default_rng
@@ -76,38 +86,51 @@ def measure() -> None:
         ),
     }
     table = Table("processor time", "ms", "of the simulation", box=box.SIMPLE_HEAD)
-    for name, taken in ({"simulation": simulation} | steps | parts | first).items():
-        table.add_row(name, f"{1e3 * taken:,.1f}", f"{taken / simulation:.2%}")
-    size = f"{PATHS} markets of {AGENTS} rule-based agents over {DAYS:,} days"
-    Console().print(size, table, highlight=False)
-    search, *_ = (steps["J, p-values, coverage"],)
-    for figure, taken in {
-        "score of a candidate": search,
+    for name, spent in ({"simulation": taken} | steps | parts | first).items():
+        table.add_row(name, f"{1e3 * spent:,.1f}", f"{spent / taken:.2%}")
+    Console().print(f"{what}; score {score_paths(returns, target).verdict}", table, highlight=False)
+    for figure, spent in {
+        "score of a candidate": steps["J, p-values, coverage"],
         "everything that is reported": sum(steps.values()),
-        "everything, first time": sum(first.values()) + search,
     }.items():
-        share = taken / simulation
-        line = {"bench": "score_cost", "figure": f"{figure}, share of {size}", "value": share}
+        share = spent / taken
+        line = {"bench": "score_cost", "figure": f"{figure}, share of {what}", "value": share}
         print(json.dumps({**line, "unit": "1", "peer": "wanted", "ratio": share / WANTED_SHARE}))
 
 
-def simulated() -> tuple[NDArray[np.float64], ...]:
-    """Return a market's log returns and volume [4, 1000], the real ones [T], and the seconds."""
-    config = load_config(Path(experiments.__file__).with_name("quickstart.yaml"))
-    workshop = build_workshop(config)
-    world = replace(workshop.stage.world, days=DAYS, n_agents=AGENTS)
+def in_daily_auctions() -> tuple[str, float, Array, Array]:
+    """Run a population with the style teachers as minds: what, seconds, returns, volume [4, T]."""
+    workshop = build_workshop(load_config(Path(experiments.__file__).with_name("quickstart.yaml")))
+    world = replace(workshop.stage.world, days=DAYS, n_agents=AUCTION_AGENTS)
     stage, genome = replace(workshop.stage, world=world), workshop.market_genome
     start = genome.population(genome.genome().to_values(genome.genome().start_vector()))
     minds, train = TeacherMinds(genome.styles), workshop.splits.train
     parts = [(start, stage.history(train, seed), seed) for seed in range(PATHS)]
     play(replace(world, days=30), parts, minds)  # compiles
-    tapes = []
+    tapes: list[Tape] = []
     taken = seconds(lambda: tapes.extend(play(world, parts, minds)), 1)
-    log_returns = np.stack([tape.log_returns() for tape in tapes])
+    returns = np.stack([tape.log_returns() for tape in tapes])
     volume = np.stack([tape.volume for tape in tapes]).astype(np.float64)
-    real = workshop.split_returns(train)
-    real_volume = workshop.series.volume[train.stop - len(real) : train.stop]
-    return log_returns, volume, real, real_volume, taken
+    what = f"{PATHS} daily auctions of {AUCTION_AGENTS} rule-based agents over {DAYS:,} days"
+    return what, taken, returns, volume
+
+
+def in_order_books() -> tuple[str, float, Array, Array]:
+    """Run forecasters in continuous trading: what, seconds, returns and volume [4, T]."""
+    make_market(100).run(2)  # compiles
+    markets = [make_market(EXCHANGE_AGENTS, seed) for seed in range(PATHS)]
+    closes = np.array([[market.listings[0].reference_ticks] for market in markets], np.float64)
+    days: list[list[DayOutcome]] = []
+    taken = seconds(
+        lambda: days.extend([market.play_day() for _ in range(DAYS)] for market in markets), 1
+    )
+    later, volume = (
+        np.array([[float(getattr(day, name)[0]) for day in path] for path in days])
+        for name in ("close_ticks", "volume")
+    )
+    returns = np.diff(np.log(np.concatenate((closes, later), axis=1)), axis=1)
+    what = f"{PATHS} order books of {EXCHANGE_AGENTS:,} rule-based agents over {DAYS:,} days"
+    return what, taken, returns, volume
 
 
 def seconds(step: Callable[[], object], runs: int = RUNS) -> float:
