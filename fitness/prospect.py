@@ -1,4 +1,4 @@
-"""The prospect-theory questionnaire: does a respondent choose between gambles as people did?
+"""The prospect-theory questionnaire: which of two gambles a respondent takes, beside people.
 
 Knows the seventeen choices of 1979, how people answered, and how to ask and to count agreement.
 Deliberately does not know what a respondent is, nor any theory of choice.
