@@ -27,6 +27,12 @@ HAC_LAGS_DAYS = 5
 LEAST_FLOWS = 30
 """Days with a fill that a slope needs."""
 
+LINEARITY_POWER = 3
+"""Highest power of the flow that RESET tries: squares for one-sided flow, cubes for two-sided."""
+
+EXACT = 1e-24
+"""Share of squares left by a line that explains all but rounding."""
+
 
 @dataclass(frozen=True)
 class KyleFit:
@@ -43,8 +49,8 @@ class KyleFit:
     r_squared : float
         Share of the impact's variance that the flow explains.
     linearity_p : float
-        P-value of RESET with squares and cubes: small where the response is not linear. NaN where
-        the line leaves nothing to explain.
+        P-value of RESET with the flow's square and cube: small where the response is not linear.
+        NaN where the line leaves nothing to explain, or flows are of three sizes or fewer.
     days : int
         Days in the regression.
     """
@@ -213,9 +219,12 @@ def fit_kyle(
     path = np.nonzero(use)[0]
     robust = {"groups": path, "maxlags": HAC_LAGS_DAYS}
     fit = sm.OLS(y, sm.add_constant(x / unit)).fit(cov_type="hac-panel", cov_kwds=robust)
-    exact = fit.ssr <= 1e-24 * max(float(y @ y), 1e-300)
+    exact = fit.ssr <= EXACT * float(y @ y)
+    curved = not exact and len(np.unique(x)) > LINEARITY_POWER
     reset = (
-        None if exact else linear_reset(fit, 3, "fitted", cov_type="hac-panel", cov_kwargs=robust)
+        linear_reset(fit, LINEARITY_POWER, "exog", cov_type="hac-panel", cov_kwds=robust)
+        if curved
+        else None
     )
     low, high = fit.conf_int()[1] / unit
     return KyleFit(
