@@ -113,11 +113,13 @@ class Standing:
 
     @property
     def verdict(self) -> str:
-        """``original``, ``worse``, ``better`` or ``no different`` than the original."""
+        """``original``, ``degenerate``, or ``worse``, ``better``, ``undecided`` than it."""
+        if not np.isfinite(self.row["score"]):
+            return "degenerate"
         if self.against is None:
             return "original"
         _, low, high = self.against
-        return "worse" if low > 0 else "better" if high < 0 else "no different"
+        return "worse" if low > 0 else "better" if high < 0 else "undecided"
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values; null stands for what is not finite."""

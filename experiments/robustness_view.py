@@ -16,7 +16,13 @@ from experiments.robustness import Standing, survivors
 from experiments.score_view import MOMENT_MEANINGS
 from experiments.screen import SPLITS, format_score
 
-COLOURS = {"worse": "yellow", "better": "green", "original": "bold", "no different": ""}
+COLOURS = {
+    "worse": "yellow",
+    "better": "green",
+    "original": "bold",
+    "undecided": "",
+    "degenerate": "red",
+}
 
 
 def print_robustness(standings: Sequence[Standing], console: Console | None = None) -> None:
