@@ -133,6 +133,31 @@ def simulate(
 
 
 @app.command()
+def behaviour(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    agents: Annotated[int, typer.Option(help="Agents in each market.", min=10)] = 400,
+    days: Annotated[int, typer.Option(help="Days of each market.", min=31)] = 250,
+    seeds: Annotated[int, typer.Option(help="Markets, one a seed.", min=1)] = 8,
+    seed: Annotated[int, typer.Option(help="Of the first market.", min=0)] = 1,
+    as_json: Json = False,
+) -> None:
+    """Measure how an exported population behaves: disposition, turnover, herding, profit.
+
+    Example: evobourse behaviour runs/quickstart/bundle --seeds 8
+    """
+    from experiments.behaviour import measure_bundle, print_behaviour
+
+    console = _console(quiet=as_json)
+    console.print(f"loading {bundle}")
+    report = measure_bundle(bundle, agents, days, seeds, seed)
+    if as_json:
+        typer.echo(json.dumps(report.as_json()))
+        return
+    console.print(f"{seeds} markets of {agents} agents over {days} days")
+    print_behaviour(report, console)
+
+
+@app.command()
 def robust(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
     config: Annotated[
