@@ -128,7 +128,7 @@ def measure_bundle(
 def print_behaviour(report: BehaviourReport, console: Console | None = None) -> None:
     """Print a report as a table of personas and a line for each measure of the crowd."""
     console = console or Console()
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     table.add_column("persona", no_wrap=True)
     for heading, _ in SHOWN.values():
         table.add_column(heading, justify="right", no_wrap=True)
