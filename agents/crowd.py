@@ -26,7 +26,7 @@ from agents.order_generator import ORDER_FRACTION, OffsetClusters
 from agents.persona import Population
 from agents.stand_ins import Minds
 from market.accounts import Accounts
-from market.exchange import DayOutcome, MarketView, Orders
+from market.crowd import Crowd, DayOutcome, MarketView, Orders
 
 START_PRICE_TICKS = 10_000
 LONG_RUN_DAYS = 750
@@ -39,7 +39,7 @@ def history_ticks(closes: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.maximum(np.rint(closes / closes[-1] * START_PRICE_TICKS), 1).astype(np.int64)
 
 
-class PersonaCrowd:
+class PersonaCrowd(Crowd):
     """Agents of a population in one market.
 
     Parameters
@@ -100,12 +100,13 @@ class PersonaCrowd:
 
     def observe(self, view: MarketView) -> None:
         """See the market, each agent through its masks, and reconsider one's persona."""
-        closes = view.close_ticks
+        asset = view.assets[0]
+        closes = asset.close_ticks
         log_path = np.log(closes[-HISTORY_DAYS:])
         self._follow_volatility(closes, log_path)
         self._reference = int(closes[-1])
-        traded = view.buy_quantity + view.sell_quantity
-        crowd = (view.buy_quantity - view.sell_quantity) / max(traded, 1)
+        traded = asset.buy_quantity + asset.sell_quantity
+        crowd = (asset.buy_quantity - asset.sell_quantity) / max(traded, 1)
         society, rng, n = self.population.society, self._rng, self.n_agents
         uniform = rng.random((2 + self._sees.shape[1], n))
         normal = rng.standard_normal(1 + n)
@@ -148,7 +149,7 @@ class PersonaCrowd:
 
     def settled(self, outcome: DayOutcome) -> None:
         """Learn from the day: which personas' tendencies paid."""
-        move = np.log(outcome.close_ticks / outcome.reference_ticks)
+        move = np.log(outcome.close_ticks[0] / outcome.reference_ticks[0])
         scaled = np.clip(move / np.sqrt(self._variance), -5.0, 5.0)
         mean = mean_by_persona(self._persona, self._tendency, len(self._share))
         self._success *= PERFORMANCE_MEMORY

@@ -13,7 +13,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -214,15 +214,24 @@ def robust(
 @app.command()
 def score(
     series: Annotated[
-        str, typer.Argument(help="CSV or Parquet with date and close, a tape, or sp500.")
+        str, typer.Argument(help="CSV or Parquet with date and close, a tape, or a name.")
     ],
-    against: Annotated[str, typer.Option(help="The real series, a name or file.")] = "sp500",
+    against: Annotated[
+        str,
+        typer.Option(
+            help="The real series: a file or sp500, nasdaq, wti, vix, aapl, fb, goog, ibm, msft."
+        ),
+    ] = "sp500",
     window_days: Annotated[
         int | None, typer.Option(help="Days in a window; default 250, or all if fewer.")
     ] = None,
     split: Annotated[
         str | None, typer.Option(metavar="FROM:TO", help="Real days, ISO; default all.")
     ] = None,
+    stock_splits: Annotated[
+        Literal["refuse", "adjust", "accept"],
+        typer.Option(help="What to do about prices that look unadjusted for a stock split."),
+    ] = "refuse",
     seed: Annotated[int, typer.Option(help="Of the real windows' bootstrap.", min=0)] = 0,
     as_json: Json = False,
 ) -> None:
@@ -233,7 +242,8 @@ def score(
     from experiments.score_view import print_score
     from experiments.scoring import read_daily, score_series
 
-    scored, real = read_daily(series), read_daily(against, split)
+    scored = read_daily(series, stock_splits=stock_splits)
+    real = read_daily(against, split, stock_splits)
     result = score_series(scored, real, window_days, seed)
     if as_json:
         typer.echo(json.dumps(result.as_json()))
@@ -241,6 +251,7 @@ def score(
     console = _console()
     print_score(result, console)
     cut = f" --split {split}" if split else ""
+    cut += f" --stock-splits {stock_splits}" if stock_splits != "refuse" else ""
     again = f"evobourse score {series} --against {against}{cut} --window-days"
     _next(console, [("as data", f"{again} {result.target.window_days} --seed {seed} --json")])
 
