@@ -9,13 +9,15 @@ from fitness.behaviour_table import describe_behaviour
 from fitness.errors import FitnessError
 from fitness.portfolios import hold_value, rebuild_portfolios
 from market.accounts import Accounts
-from market.exchange import Market, MarketRules, Orders, simulate
+from market.crowd import Crowd, Orders
+from market.daily_auction import Market, simulate
+from market.rules import MarketRules
 
 RULES = MarketRules(tick_cents=5, fee_bps=7)
 GROUPS = ("herd", "value", "noise")
 
 
-class Watched:
+class Watched(Crowd):
     """Three kinds of traders, and a record of the live accounts at every opening."""
 
     def __init__(self, n_agents, seed):
@@ -25,11 +27,12 @@ class Watched:
 
     def observe(self, view):
         self.view = view
-        self.days.append((view.cash_cents.copy(), view.shares.copy()))
+        self.days.append((view.cash_cents.copy(), view.position[:, 0].copy()))
 
     def orders(self):
-        rng, n, closes = self._rng, self.n_agents, self.view.close_ticks
-        with_trend = np.sign(self.view.buy_quantity - self.view.sell_quantity)
+        rng, n, [asset] = self._rng, self.n_agents, self.view.assets
+        closes = asset.close_ticks
+        with_trend = np.sign(asset.buy_quantity - asset.sell_quantity)
         cheap = np.sign(1000 - closes[-1])
         lean = np.choose(self._group, [with_trend, cheap, 0]) + rng.choice([-1, 0, 1], n)
         self._tendency = np.where(lean == 0, rng.choice([-1, 1], n), np.sign(lean))
@@ -44,9 +47,6 @@ class Watched:
             "persona": self._group,
             "tendency": self._tendency,
         }
-
-    def settled(self, outcome):
-        pass
 
 
 @pytest.fixture(scope="module")
