@@ -79,9 +79,9 @@ class Responsiveness:
         95 % percentile bootstrap interval of the mean, over pairs; NaN for a single one.
     all_flows : KyleFit
         Over all days with flow.
-    small_flows : KyleFit
+    small_flows : KyleFit or None
         Over the days with the smaller half of the flows: what is linear even where large flows
-        meet an empty book.
+        meet an empty book. None where that half is too short or all alike.
     bin_flow, bin_impact, bin_error : float64 array, shape [B]
         Mean flow and mean impact of the day in equally filled bins of flow, ascending, and the
         latter's standard error: the shape of the response.
@@ -92,7 +92,7 @@ class Responsiveness:
     response_low: FloatArray
     response_high: FloatArray
     all_flows: KyleFit
-    small_flows: KyleFit
+    small_flows: KyleFit | None
     bin_flow: FloatArray
     bin_impact: FloatArray
     bin_error: FloatArray
@@ -168,7 +168,7 @@ def measure_response(
         response_low=low,
         response_high=high,
         all_flows=fit_kyle(daily, flows, active),
-        small_flows=fit_kyle(daily, flows, small),
+        small_flows=fit_kyle(daily, flows, small) if _has_slope(flows[small]) else None,
         bin_flow=bin_flow,
         bin_impact=bin_impact,
         bin_error=bin_error,
@@ -210,7 +210,7 @@ def fit_kyle(
             "expected [pairs, days] for all"
         )
     x, y = flows[use], change[use]
-    if len(x) < LEAST_FLOWS or np.ptp(x) == 0:
+    if not _has_slope(x):
         raise FitnessError(
             f"{len(x)} days with {len(np.unique(x))} different flows, expected {LEAST_FLOWS} days "
             "or more with flows that vary: let the buyer trade longer, or at several rates"
@@ -237,6 +237,10 @@ def fit_kyle(
         linearity_p=float("nan") if reset is None else float(reset.pvalue),
         days=len(x),
     )
+
+
+def _has_slope(flow: FloatArray) -> bool:
+    return len(flow) >= LEAST_FLOWS and bool(np.ptp(flow) > 0)
 
 
 def _interval(

@@ -100,6 +100,15 @@ def test_the_response_is_the_mean_gap_and_pairs_alone_make_its_interval(rng):
     assert np.isnan(single.response_low).all()
 
 
+def test_a_small_half_without_a_slope_is_left_out(rng):
+    with_buyer, without, flow = kyle_pairs(rng)
+    stepped = np.where(flow > np.median(flow), 2.0, 1.0)
+    assert measure_response(with_buyer, without, stepped, rng).small_flows is None
+    few = np.where(np.arange(DAYS) < 40, flow[:1], 0.0)
+    found = measure_response(with_buyer[:1], without[:1], few, rng)
+    assert (found.all_flows.days, found.small_flows) == (40, None)
+
+
 def test_the_unit_of_flow_is_the_unit_of_lambda_alone(rng):
     pairs = kyle_pairs(rng, noise=0.001)
     shares = measure_response(*pairs, rng).all_flows
