@@ -111,7 +111,7 @@ def items() -> tuple[Item, ...]:
         )
 
 
-def ask(respondent: Respondent, rng: np.random.Generator, repeats: int = 1) -> Answers:
+def ask(respondent: Respondent, rng: np.random.Generator, repeats: int = 2) -> Answers:
     """Put every item to a respondent and hold its majority choices against people's.
 
     Parameters
@@ -119,9 +119,10 @@ def ask(respondent: Respondent, rng: np.random.Generator, repeats: int = 1) -> A
     respondent : Respondent
         Whoever answers. A model gives the probabilities of its two options.
     rng : numpy.random.Generator
-        Decides which option is shown first, anew each time: models prefer first options.
+        Decides which option is shown first the first time; then the order alternates.
     repeats : int
-        Times that each item is asked; odd for respondents that give choices.
+        Times that each item is asked. An even number shows both orders as often: models prefer
+        first options, and one that prefers nothing else is then undecided.
 
     Returns
     -------
@@ -136,10 +137,8 @@ def ask(respondent: Respondent, rng: np.random.Generator, repeats: int = 1) -> A
         raise FitnessError(f"repeats={repeats}: expected 1 or more")
     shares = []
     for item in items():
-        asked = [
-            _probability_of_a(respondent, item, swapped)
-            for swapped in rng.integers(2, size=repeats)
-        ]
+        orders = (rng.integers(2) + np.arange(repeats)) % 2
+        asked = [_probability_of_a(respondent, item, int(swapped)) for swapped in orders]
         shares.append(float(np.mean(asked)))
     return Answers(
         tuple(shares),

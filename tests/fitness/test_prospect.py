@@ -86,7 +86,7 @@ def test_people_themselves_agree_with_people(rng):
 
 def test_an_expected_value_maximiser_agrees_on_three_and_is_indifferent_on_ten(rng):
     # By hand: problems 1, 2, 3, 4, 10, 3' and 4' have a better option; people take it in 2, 4, 4'.
-    found = ask(maximiser(expected_value), rng, repeats=3)
+    found = ask(maximiser(expected_value), rng)
     decided = [i.problem for i, s in zip(items(), found.share_a, strict=True) if s != 0.5]
     assert decided == ["1", "2", "3", "4", "3'", "4'", "10"]
     assert (found.overall.agreed, found.overall.undecided) == (3, 10)
@@ -113,7 +113,7 @@ def test_prospect_theory_of_1992_agrees_on_all_but_five_of_the_items_of_1979(rng
 
 
 def test_a_coin_agrees_by_chance(rng):
-    found = [ask(lambda *_: int(rng.integers(2)), rng) for _ in range(300)]
+    found = [ask(lambda *_: int(rng.integers(2)), rng, repeats=1) for _ in range(300)]
     agreed = np.array([each.overall.agreed for each in found])
     assert agreed.mean() == pytest.approx(8.5, abs=4 * np.sqrt(17 / 4 / 300))
     rejected = np.mean([each.overall.p_value <= 0.05 for each in found])
@@ -121,14 +121,21 @@ def test_a_coin_agrees_by_chance(rng):
     assert all(each.overall.undecided == 0 for each in found)
 
 
-def test_who_always_takes_the_first_option_shown_prefers_nothing(rng):
-    found = ask(lambda *_: 0, rng, repeats=2000)
-    np.testing.assert_allclose(found.share_a, 0.5, atol=0.05)
-    # and the same generator shows the same orders
-    first, second = (
-        ask(lambda *_: 0, np.random.default_rng(3), repeats=3).share_a for _ in range(2)
-    )
-    assert first == second
+def test_who_always_takes_the_first_option_shown_is_undecided(rng):
+    for biased in (lambda *_: 0, lambda *_: (0.9, 0.1)):
+        found = ask(biased, rng)
+        assert set(found.share_a) == {0.5}
+        assert (found.overall.agreed, found.overall.undecided) == (0, 17)
+        assert found.overall.p_value == 1.0
+
+
+def test_which_order_comes_first_is_random_and_the_seeds_own():
+    orders = [
+        ask(lambda *_: 0, np.random.default_rng(seed), repeats=1).share_a
+        for seed in (1, 1, *range(200))
+    ]
+    assert orders[0] == orders[1]
+    np.testing.assert_allclose(np.mean(orders[2:], axis=0), 0.5, atol=4 * 0.5 / np.sqrt(200))
 
 
 @pytest.mark.parametrize("answer", [2, -1, (0.2, 0.3, 0.5), (0.0, 0.0), (np.nan, 1.0), (-1, 2)])
