@@ -31,8 +31,9 @@ check: $(READY) ## style and types
 bench: $(READY) ## decisions per second against one full prompt per agent, in one run
 	$(BIN)/python -m experiments.benchmarks
 
-bench-market: $(READY) ## order book events per second against bourse and pams, in one run
+bench-market: $(READY) ## order book and whole markets against bourse and pams, in one run
 	$(BIN)/python -m experiments.benchmarks_market
+	$(BIN)/python -m experiments.benchmarks_exchange
 
 bench-coverage: $(READY) ## the Franke-Westerhoff market's moment coverage against its paper's
 	$(BIN)/python -m experiments.benchmarks_coverage

@@ -54,9 +54,14 @@ class PersonaCrowd(Crowd):
         How many.
     rng
         The crowd's own stream; agents' fixed traits and all daily draws come from it.
+    asset
+        Row of the asset that they trade; the market's others they ignore.
 
     Notes
     -----
+    A day is one decision: agents see and order in its first turn, and their orders hold for the
+    day. In the other turns they send nothing, so that nothing is drawn.
+
     Volatility that scales offsets: ``(1 - w) * long run + w * recent``, the long run over the
     `LONG_RUN_DAYS` before the simulation, the recent exponentially weighted over history and
     simulation. Agents who reconsider choose a persona with odds
@@ -72,12 +77,15 @@ class PersonaCrowd(Crowd):
         offsets: OffsetClusters,
         n_agents: int,
         rng: np.random.Generator,
+        asset: int = 0,
     ):
         self.n_agents = n_agents
         self.population = population
         self._choices = choices
         self._offsets = offsets
         self._rng = rng
+        self._asset = asset
+        self._first_turn = True
         society, personas = population.society, population.personas
         share = np.array([persona.share for persona in personas])
         self._share = share / share.sum()
@@ -100,7 +108,10 @@ class PersonaCrowd(Crowd):
 
     def observe(self, view: MarketView) -> None:
         """See the market, each agent through its masks, and reconsider one's persona."""
-        asset = view.assets[0]
+        self._first_turn = view.turn == 0
+        if not self._first_turn:
+            return
+        asset = view.assets[self._asset]
         closes = asset.close_ticks
         log_path = np.log(closes[-HISTORY_DAYS:])
         self._follow_volatility(closes, log_path)
@@ -134,6 +145,8 @@ class PersonaCrowd(Crowd):
 
     def orders(self) -> Orders:
         """Draw tendencies from the minds' choices and turn them into limit orders."""
+        if not self._first_turn:
+            return Orders.empty()
         society, rng, n = self.population.society, self._rng, self.n_agents
         uniform = rng.random((3, n))
         spread = self._offsets.draw(uniform[1], rng.standard_normal(n))
@@ -141,27 +154,32 @@ class PersonaCrowd(Crowd):
         self._tendency = decide(self._choices, self._persona, rows, uniform[0])
         lean = society.aggressiveness * self._tendency + society.dispersion * spread
         unit, size = self._offset_unit(), 100 * ORDER_FRACTION * self.wealth
-        return Orders(
-            *price_orders(
-                lean, self._tendency, size, uniform[2], society.activity, unit, self._reference
-            )
+        columns = price_orders(
+            lean, self._tendency, size, uniform[2], society.activity, unit, self._reference
         )
+        # The fast daily market knows no assets: for the first, the column is left out.
+        asset = np.full(len(columns[0]), self._asset) if self._asset else None
+        return Orders(*columns, asset=asset)
 
     def settled(self, outcome: DayOutcome) -> None:
         """Learn from the day: which personas' tendencies paid."""
-        move = np.log(outcome.close_ticks[0] / outcome.reference_ticks[0])
+        move = np.log(outcome.close_ticks[self._asset] / outcome.reference_ticks[self._asset])
         scaled = np.clip(move / np.sqrt(self._variance), -5.0, 5.0)
         mean = mean_by_persona(self._persona, self._tendency, len(self._share))
         self._success *= PERFORMANCE_MEMORY
         self._success += (1.0 - PERFORMANCE_MEMORY) * scaled * mean
 
     def decisions(self) -> dict[str, NDArray[np.int64]]:
-        """Return the day's agent, persona, view and tendency (-2..2), int64[n] each."""
+        """Return the day's agent, persona, view and tendency (-2..2), int64[n] each.
+
+        Empty in a turn without orders.
+        """
+        deciding = slice(self.n_agents if self._first_turn else 0)
         return {
-            "agent": np.arange(self.n_agents),
-            "persona": self._persona.copy(),
-            "view": self._views,
-            "tendency": self._tendency,
+            "agent": np.arange(self.n_agents)[deciding],
+            "persona": self._persona[deciding].copy(),
+            "view": self._views[deciding],
+            "tendency": self._tendency[deciding],
         }
 
     def _assign(self, order: NDArray[np.int64]) -> NDArray[np.int64]:

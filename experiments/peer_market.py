@@ -23,7 +23,7 @@ def main() -> None:
     }
     settings = {
         "simulation": {"markets": ["Market"], "agents": ["FCNAgents"], "sessions": [session]},
-        "Market": {"class": "Market", "tickSize": 0.01, "marketPrice": 300.0},
+        "Market": {"class": "Market", "tickSize": 0.00001, "marketPrice": 300.0},
         "FCNAgents": {
             "class": "FCNAgent",
             "numAgents": agents,
@@ -31,12 +31,12 @@ def main() -> None:
             "assetVolume": 50,
             "cashAmount": 10_000,
             "fundamentalWeight": {"expon": [1.0]},
-            "chartWeight": {"expon": [0.1]},
+            "chartWeight": {"expon": [0.0]},
             "noiseWeight": {"expon": [1.0]},
             "meanReversionTime": {"uniform": [50, 100]},
             "noiseScale": 0.001,
             "timeWindowSize": [100, 200],
-            "orderMargin": [0.0, 0.1],
+            "orderMargin": [0.0, 0.01],
         },
     }
     runner = SequentialRunner(settings=settings, prng=random.Random(0))

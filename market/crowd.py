@@ -224,6 +224,9 @@ class MarketView:
         Their lots of each asset, negative if short, shape [n, A]; live as well.
     messages : tuple of Message
         What was said since the last turn.
+    time : int
+        Turns since the first of day 0: the time of this turn's orders, in which GOOD_TILL_TIME
+        orders expire.
     """
 
     day: int
@@ -233,6 +236,7 @@ class MarketView:
     cash_cents: NDArray[np.int64]
     position: NDArray[np.int64]
     messages: tuple[Message, ...] = ()
+    time: int = 0
 
 
 @dataclass(frozen=True, eq=False)

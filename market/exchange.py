@@ -259,7 +259,8 @@ class Exchange:
         messages, self._messages = self._messages, []
         depth = self._depth()
         listings, floor = self.listings, self.floor
-        floor.observe(self.day, self.turn, clearing, listings, self.ledger, depth, messages)
+        shown = listings, self.ledger, depth, messages, self._time
+        floor.observe(self.day, self.turn, clearing, *shown)
         submitted = floor.orders()
         orders = floor.together(submitted)
         sequence = self._rng.permutation(len(orders))

@@ -6,6 +6,7 @@ Does not know: what the rows mean, the layout of the manifest (market.recorded_t
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -376,13 +377,11 @@ class Recorder:
         try:
             yield
         except OSError as error:
-            # a manifest that was moved into place and then not forced to disk is the newer one
-            self._manifest = Manifest.read(self.folder)
             self._stop()
             raise self._refused(error) from error
 
     def _refused(self, error: OSError) -> MarketError:
-        reason = " ".join(str(error.strerror or error).split())
+        reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
         return MarketError(
             f"cannot write {error.filename or self._path}: {reason}; the tape keeps its first "
             f"{self._manifest.days} days: make room or fix the folder, then open it to go on"
@@ -394,7 +393,9 @@ class Recorder:
             with contextlib.suppress(OSError):
                 writer.close()
         self._writers = {}
-        with contextlib.suppress(OSError):  # what cannot be removed now is when it is opened
+        with contextlib.suppress(OSError, MarketError):  # what is left now goes when it is opened
+            # what stopped it may have come after a newer manifest was moved into place
+            self._manifest = Manifest.read(self.folder)
             self._discard_unnamed()
 
 

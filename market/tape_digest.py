@@ -52,16 +52,17 @@ class TableDigest:
             else:
                 values.update(_little_endian(array))
 
-    def end_day(self, day: int) -> None:
-        """Close the day's rows and lengthen the chain, if there were any."""
+    def end_day(self, day: int) -> str:
+        """Close the day's rows, lengthen the chain if there were any, and return it."""
         if not self._rows:
-            return
+            return self.chain
         state = hashlib.sha256(f"{self.chain}/{day}/{self._rows}".encode())
         for name_and_type, streams in zip(self._types, self._streams, strict=True):
             state.update(name_and_type)
             for stream in streams:
                 state.update(stream.digest())
         self.chain, self._rows = state.hexdigest(), 0
+        return self.chain
 
 
 def tape_digest(

@@ -38,7 +38,8 @@ class OpenRows:
         self._columns: dict[str, TableColumns] = {}
         self._whole: dict[str, int] = {}  # rows of days ended
         self._spilled: dict[str, int] = {}
-        self._digests = {table: TableDigest(manifest.chains.get(table, "")) for table in SCHEMAS}
+        self._chains = {table: manifest.chains.get(table, "") for table in SCHEMAS}
+        self._digests = {table: TableDigest(chain) for table, chain in self._chains.items()}
         self._schemas = {**SCHEMAS, "decisions": decisions}
 
     @property
@@ -58,7 +59,7 @@ class OpenRows:
 
     def chains(self) -> dict[str, str]:
         """Return each table's digest of all days ended."""
-        return {table: digest.chain for table, digest in self._digests.items() if digest.chain}
+        return {table: chain for table, chain in self._chains.items() if chain}
 
     def append(self, table: str, columns: Mapping[str, ArrayLike]) -> None:
         """Copy in a batch of rows of the open day.
@@ -99,12 +100,14 @@ class OpenRows:
         """
         if day != self.day:
             raise MarketError(f"day {day} cannot end: day {self.day} is the open one")
+        chains, whole = dict(self._chains), {}
         for table, columns in self._columns.items():
             if columns.rows > self._whole[table]:
                 self._digests[table].update(columns.batch(self._whole[table], columns.rows))
-            self._digests[table].end_day(day)
-            self._whole[table] = columns.rows
-        self.day += 1
+            chains[table] = self._digests[table].end_day(day)
+            whole[table] = columns.rows
+        # at once, so that an interrupt finds all tables at the same day
+        self._chains, self._whole, self.day = chains, whole, day + 1
 
     def whole_rows(self) -> dict[str, pa.RecordBatch]:
         """Return the rows of days ended that are in memory, by table."""

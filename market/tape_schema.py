@@ -118,7 +118,7 @@ _TABLES: dict[str, tuple[str, list[tuple[str, str, str, str]]]] = {
         [_DAY, _AGENT, _ASSET, ("position", "int64", "lots", "lots held, negative if short")],
     ),
     "depth": (
-        "One row a price level of a book, after a turn; perhaps not of every day.",
+        "One row a price level of a book, before a turn; perhaps not of every day.",
         [
             _DAY,
             _TURN,
@@ -130,13 +130,13 @@ _TABLES: dict[str, tuple[str, list[tuple[str, str, str, str]]]] = {
         ],
     ),
     "pools": (
-        "One row a day: cash that left or entered the accounts so far, after settlement.",
+        "One row a day: cash outside the accounts after settlement, counted from day 0.",
         [
             _DAY,
             ("fees_cents", "int64", "cents", "fees paid"),
             ("taxes_cents", "int64", "cents", "taxes paid"),
-            ("bankruptcy_cents", "int64", "cents", "losses beyond bankrupt agents' means"),
-            ("granted_cents", "int64", "cents", "cash given to agents from outside"),
+            ("bankruptcy_cents", "int64", "cents", "losses that no account could bear, 0 or less"),
+            ("granted_cents", "int64", "cents", "minus the cash given to agents from outside"),
         ],
     ),
     "events": (

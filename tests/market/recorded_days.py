@@ -67,5 +67,4 @@ def run(folder, days, splits=3, draw=draw_day, **budgets):
 
 
 if __name__ == "__main__":
-    print("ready", flush=True)
     run(sys.argv[1], int(sys.argv[2]), part_bytes=20_000, part_days=4)
