@@ -17,8 +17,9 @@ import numpy as np
 
 from experiments.benchmarks_market import peers_python
 from market.crowds.chiarella_iori import Forecasters, ForecastRule, mixture
-from market.exchange import Exchange, SessionRules
+from market.exchange import Exchange
 from market.instruments import Instrument
+from market.session import SessionRules
 
 AGENTS, DAYS = 1_000, 250
 PEER_STEPS = 5  # pams would take minutes for 250

@@ -23,7 +23,7 @@ import numpy as np
 from fitness.moments import FloatArray
 
 FOLDER_VARIABLE = "EVOBOURSE_CACHE"
-"""Environment variable that moves the folder; the default is ``~/.cache/evobourse``."""
+"""Environment variable that moves the folder; the default is ``~/.cache/evobourse/fitness``."""
 
 LIBRARIES = ("numpy", "scipy", "arch", "statsmodels")
 """What the arrays are computed with: another version may differ in the last bit."""
@@ -77,7 +77,11 @@ def remember(
 def cache_folder() -> Path:
     """Where arrays are kept."""
     given = os.environ.get(FOLDER_VARIABLE)
-    return Path(given) if given else Path.home() / ".cache" / "evobourse"
+    if given:
+        return Path(given)
+    return (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evobourse" / "fitness"
+    )
 
 
 def _digest(inputs: Sequence[object], code: Sequence[ModuleType]) -> str:
