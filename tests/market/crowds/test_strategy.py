@@ -27,14 +27,14 @@ def test_a_plain_function_trades_by_what_it_sees(open_exchange):
 
     def buy_below_the_reference(view):
         asset = view.assets[0]
-        seen.append((view.day, view.turn))
+        seen.append((view.day, view.turn, view.time))
         if view.clearing == "continuous" and asset.last_ticks < asset.reference_ticks:
             return one(1, asset.upper_limit_ticks, 5)
         return None
 
     exchange = open_exchange([StrategyCrowd(buy_below_the_reference), noise()])
     exchange.run(10)
-    assert seen == [(day, turn) for day in range(10) for turn in range(4)]
+    assert seen == [(day, turn, 4 * day + turn) for day in range(10) for turn in range(4)]
     assert exchange.ledger.position[0, 0] > 10**5
 
 
