@@ -16,8 +16,7 @@ def test_intervals_are_students():
 
 def test_a_small_run_writes_every_table_and_figure(tmp_path, monkeypatch, capsys):
     for name, value in {
-        "PERIODS": 1,
-        "TURNS": 12,
+        "TURNS": {True: 120, False: 120},
         "AUCTION_SEEDS": 2,
         "BURN_IN_DAYS": 5,
         "DAYS": 60,
