@@ -26,7 +26,7 @@ from agents.order_generator import ORDER_FRACTION, OffsetClusters
 from agents.persona import Population
 from agents.stand_ins import Minds
 from market.accounts import Accounts
-from market.crowd import Crowd, DayOutcome, MarketView, Orders
+from market.crowd import Crowd, DayOutcome, MarketView, Message, Orders
 
 START_PRICE_TICKS = 10_000
 LONG_RUN_DAYS = 750
@@ -60,7 +60,8 @@ class PersonaCrowd(Crowd):
     Notes
     -----
     A day is one decision: agents see and order in its first turn, and their orders hold for the
-    day. In the other turns they send nothing, so that nothing is drawn.
+    day. In the other turns they send nothing, so that nothing is drawn. Of messages they hear the
+    tone, on top of the day's ordinary news, in the next first turn.
 
     Volatility that scales offsets: ``(1 - w) * long run + w * recent``, the long run over the
     `LONG_RUN_DAYS` before the simulation, the recent exponentially weighted over history and
@@ -86,6 +87,7 @@ class PersonaCrowd(Crowd):
         self._rng = rng
         self._asset = asset
         self._first_turn = True
+        self._heard: NDArray[np.float64] | float = 0.0
         society, personas = population.society, population.personas
         share = np.array([persona.share for persona in personas])
         self._share = share / share.sum()
@@ -109,6 +111,7 @@ class PersonaCrowd(Crowd):
     def observe(self, view: MarketView) -> None:
         """See the market, each agent through its masks, and reconsider one's persona."""
         self._first_turn = view.turn == 0
+        self._listen(view.messages)
         if not self._first_turn:
             return
         asset = view.assets[self._asset]
@@ -122,7 +125,8 @@ class PersonaCrowd(Crowd):
         uniform = rng.random((2 + self._sees.shape[1], n))
         normal = rng.standard_normal(1 + n)
         noise = np.hypot(1.0, society.news_noise)
-        misread = society.news_noise * normal[1:]
+        misread = society.news_noise * normal[1:] + self._heard
+        self._heard = 0.0
         levels = hear(normal[0], misread, noise * self._news_threshold())
         public = to_levels(np.array([*price_values(log_path), crowd, 0.0]))
         self._views = encode_seen(
@@ -181,6 +185,14 @@ class PersonaCrowd(Crowd):
             "view": self._views[deciding],
             "tendency": self._tendency[deciding],
         }
+
+    def _listen(self, messages: Sequence[Message]) -> None:
+        """Add up how good what each agent is told is, until the next morning's decision."""
+        for message in messages:
+            if message.tone:
+                told = np.zeros(self.n_agents)
+                told[slice(None) if message.agents is None else message.agents] = message.tone
+                self._heard = self._heard + told
 
     def _assign(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
         edges = np.cumsum(self._share)[:-1]

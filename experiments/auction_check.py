@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.crowds.zero_intelligence import Equilibrium, ZeroIntelligence, equilibrium
-from market.exchange import Exchange, SessionRules
+from market.exchange import Exchange
 from market.instruments import Instrument
+from market.session import SessionRules
 
 TRADERS_A_SIDE = 6
 PRICES_TICKS = (1_001, 1_200)

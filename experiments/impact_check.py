@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from fitness.moments import MOMENT_NAMES, moments
 from market.crowd import Clearing
 from market.crowds.franke_westerhoff import PUBLISHED, FrankeWesterhoff, FrankeWesterhoffCrowd
-from market.exchange import Exchange, SessionRules
+from market.exchange import Exchange
 from market.instruments import Instrument
 from market.ledger import MAX_CASH_CENTS
+from market.session import SessionRules
 
 VALUE_TICKS = 200_000
 """A tick is a 2,000th of a published daily standard deviation."""

@@ -152,13 +152,20 @@ class Message:
     agents : NDArray[np.int64] or None
         Who hears it, rows in the crowd that sees the message; None for all.
     true : bool
-        Whether it holds; no crowd is told.
+        Whether it holds; nothing shows this to agents.
+    source : str
+        Where it comes from.
+    tone : float
+        How good it is, in standard deviations of an ordinary day's news; what a crowd that reads
+        no texts hears of it.
     """
 
     kind: Literal["news", "rumour", "notice"]
     text: str
     agents: NDArray[np.int64] | None = None
     true: bool = True
+    source: str = ""
+    tone: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,7 +53,7 @@ class Floor:
     ) -> None:
         """Show each crowd the market, its own accounts and orders, and what it is told."""
         cash, position = read_only_view(ledger.cash_cents), read_only_view(ledger.position)
-        for crowd, start, stop in self._seats():
+        for crowd, start, stop in self.seats():
             assets = tuple(
                 listing.view(levels, start, stop)
                 for listing, levels in zip(listings, depth, strict=True)
@@ -75,7 +75,7 @@ class Floor:
             If an order names an agent or an asset that does not exist.
         """
         shifted = []
-        for (crowd, start, _), orders in zip(self._seats(), submitted, strict=True):
+        for (crowd, start, _), orders in zip(self.seats(), submitted, strict=True):
             for name, column, size in (
                 ("agent", orders.agent, crowd.n_agents),
                 ("asset", orders.column("asset"), self._n_assets),
@@ -125,11 +125,12 @@ class Floor:
     def settled(self, outcome: DayOutcome) -> None:
         """Tell each crowd what the day came to."""
         called = outcome.margin_called
-        for crowd, start, stop in self._seats():
+        for crowd, start, stop in self.seats():
             own = called[(called >= start) & (called < stop)] - start
             crowd.settled(replace(outcome, margin_called=own))
 
-    def _seats(self) -> list[tuple[Crowd, int, int]]:
+    def seats(self) -> list[tuple[Crowd, int, int]]:
+        """Return each crowd with the first and the one after its last agent."""
         return list(zip(self.crowds, self._first[:-1], self._first[1:], strict=True))
 
 

@@ -127,6 +127,7 @@ class Listing:
     ) -> Batch:
         """Send events through the book; see :meth:`market.book.OrderBook.process`."""
         fills, reports = self.book.process(events, refused)
+        events = self._with_limits(events)
         own = slice(len(reports.number) - len(events), None)
         batch = Batch(
             turn,
@@ -220,7 +221,7 @@ class Listing:
         """End the day, and let the next one's price band stand around its price.
 
         Futures take the settlement price for their reference, equities the close; an authored
-        settlement is both.
+        settlement is both. The reference counts as the last price until something trades.
         """
         bar = self.bar()
         close_ticks = self.override_ticks or bar.close_ticks
@@ -228,8 +229,7 @@ class Listing:
         self.reference_ticks = settle_ticks if future else close_ticks
         self._closes.append(close_ticks)
         self._volumes.append(bar.volume)
-        if self.annulled or self.override_ticks:
-            self.book.last_ticks = self.reference_ticks
+        self.book.last_ticks = self.reference_ticks
         self._asked = self._lots_let_in()
         return Bar(
             bar.open_ticks,
@@ -253,6 +253,13 @@ class Listing:
             None if depth is None else self.book.resting.of_agents(start, stop),
             self.halted,
         )
+
+    def _with_limits(self, events: OrderEvents) -> OrderEvents:
+        """Return events whose market orders name the limit that they stand for, for the log."""
+        market = events.kind == Kind.MARKET
+        lowest, highest = self.limits_ticks
+        limit = np.where(events.side > 0, highest, lowest)
+        return events.priced(np.where(market, limit, events.price_ticks))
 
     def _lots_let_in(self) -> tuple[int, int]:
         bought, sold = 0, 0

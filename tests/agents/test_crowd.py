@@ -244,8 +244,9 @@ def mixed_exchange(crowd, makers_lots=200):
     """Personas, a market maker and noise traders, in the second of two assets."""
     from market.crowds.market_maker import MakerRule, MarketMakers
     from market.crowds.noise_trader import NoiseFlow, NoiseTraders
-    from market.exchange import Exchange, SessionRules
+    from market.exchange import Exchange
     from market.instruments import Instrument
+    from market.session import SessionRules
 
     accounts = crowd.accounts()
     rule = MakerRule(risk_aversion=1e-5, arrival_decay=0.05, lots=makers_lots, most_lots=4000)

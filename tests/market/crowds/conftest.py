@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from market.exchange import Exchange, SessionRules
+from market.exchange import Exchange
 from market.instruments import Instrument
+from market.session import SessionRules
 
 TURNS = ("call", "continuous", "continuous", "call")
 
