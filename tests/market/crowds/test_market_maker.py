@@ -8,7 +8,7 @@ from market.crowds.noise_trader import NoiseFlow, NoiseTraders
 from market.errors import MarketError
 from market.order_events import Kind, Reason, Status
 
-RULE = MakerRule(risk_aversion=0.002, arrival_decay=0.3, lots=10, most_lots=60)
+RULE = MakerRule(risk_aversion=0.002, arrival_decay=0.3, lots=10, most_lots=20)
 
 
 def test_quotes_are_those_of_the_papers_table():
