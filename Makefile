@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-market bench-coverage bench-power bench-score bench-merge styles clean
+.PHONY: help demo test check bench bench-market bench-coverage bench-power bench-score bench-merge bench-checks styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -46,6 +46,9 @@ bench-score: $(READY) ## what scoring costs beside the simulation that it scores
 
 bench-merge: $(READY) ## every merge method against mergekit's command line, on the 135M model
 	$(BIN)/python -m experiments.benchmarks_merge
+
+bench-checks: $(READY) ## textbook and published checks of the market, into docs/market_checks.md
+	$(BIN)/python -m experiments.benchmarks_checks
 
 styles: $(READY) ## train the shipped adapters anew (about half an hour)
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters

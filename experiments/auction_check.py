@@ -37,7 +37,7 @@ class Schedule:
         )
 
     def sides(self) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
-        """Deal the units out to six buyers and six sellers, best first: sides [12], ticks [12, u]."""
+        """Deal units out to six buyers and six sellers, best first: sides [12], ticks [12, u]."""
         rows = []
         for first, last in (self.values, self.costs):
             units = np.rint(np.linspace(first, last, TRADERS_A_SIDE * self.units_each))
