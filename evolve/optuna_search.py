@@ -82,6 +82,7 @@ class OptunaSearch(FlatOptimizer):
         import optuna
 
         self._storage, self._study_name = storage, study_name
+        self._mirror: Any = None
         self._names = {
             f"{segment.name}.{gene.name}": (segment.name, gene.name)
             for segment in genome.segments
@@ -103,7 +104,7 @@ class OptunaSearch(FlatOptimizer):
         self._worst = np.full(len(objectives), np.nan)
         if storage is not None:
             try:
-                self._open_mirror()
+                self._mirror = self._open_mirror()
             except Exception as error:  # SQLAlchemy's, the driver's, Optuna's
                 raise EvolveError(f"search.storage {_brief(storage, error)}") from error
 
@@ -129,6 +130,10 @@ class OptunaSearch(FlatOptimizer):
             for t in sorted(front, key=lambda t: t.number)
         ]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the connection to the database."""
+        return {**self.__dict__, "_mirror": None}
+
     def _learn(self, scores: Vector, parts: list[Mapping[str, float]]) -> None:
         from optuna.trial import TrialState
 
@@ -136,11 +141,8 @@ class OptunaSearch(FlatOptimizer):
             [self._objectives(score, part) for score, part in zip(scores, parts, strict=True)]
         )
         failed = ~np.isfinite(values).all(axis=1)
-        self._worst = (
-            np.fmax(self._worst, np.max(values[~failed], axis=0, initial=-np.inf))
-            if not failed.all()
-            else self._worst
-        )
+        if not failed.all():
+            self._worst = np.fmax(self._worst, values[~failed].max(axis=0))
         worse = self._worst + (FAILED_FACTOR - 1.0) * np.abs(self._worst)
         for i, trial in enumerate(self._trials):
             trial.set_user_attr("candidate", candidate_id(self._told, i))
@@ -170,9 +172,11 @@ class OptunaSearch(FlatOptimizer):
         if self._storage is None:
             return
         try:
-            mirror = self._open_mirror()
-            mirror.add_trials(self._study.trials[len(mirror.get_trials(deepcopy=False)) :])
+            self._mirror = self._mirror or self._open_mirror()
+            shown = len(self._mirror.get_trials(deepcopy=False))
+            self._mirror.add_trials(self._study.get_trials(deepcopy=False)[shown:])
         except Exception as error:  # a database's death must not end the search
+            self._mirror = None
             note = f"generation {self._told}: search.storage {_brief(self._storage, error)}"
             self.notes.append(note)
 
