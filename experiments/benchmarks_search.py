@@ -34,6 +34,7 @@ from experiments.workshop import Workshop, build_workshop
 POPULATION = 10
 STEP = 0.6
 SEEDS = 15
+BUDGET = 192  # a whole number of rounds of every search, the cross with its slow turns included
 KINDS = ("red", "green", "blue")
 WAYS = {
     "cma": ["search.optimizer=cma"],
@@ -98,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=SEEDS, help="of each function")
     parser.add_argument("--market-seeds", type=int, default=5, help="sweeps of each search")
-    parser.add_argument("--budget", type=int, default=160, help="candidates of a market sweep")
+    parser.add_argument("--budget", type=int, default=BUDGET, help="candidates of a market sweep")
     options = parser.parse_args()
     if options.seeds:
         compare_functions(options.seeds)
@@ -278,6 +279,7 @@ def compare_sweeps(workshop: Workshop, seeds: int, budget: int) -> None:
     """Let the searches breed markets, and score what each ends at on fresh training windows."""
     evaluator, genome = _evaluator(workshop), workshop.market_genome
     ends: dict[str, list[float]] = {}
+    tried = {"start": 0}
     for way, overrides in WAYS.items():
         began, search_config = time.perf_counter(), _search_config(overrides)
         for seed in range(seeds):
@@ -296,13 +298,14 @@ def compare_sweeps(workshop: Workshop, seeds: int, budget: int) -> None:
                 done, generation = done + scores.size, generation + 1
             ends.setdefault(way, []).append(_fresh_log_score(evaluator, search.best_guess(), seed))
         seconds = (time.perf_counter() - began) / seeds
+        tried[way] = done
         print(f"{way}: {seeds} sweeps of {done} candidates, {seconds:.0f} s each", flush=True)
     start = genome.genome().to_values(genome.genome().start_vector())
     ends["start"] = [_fresh_log_score(evaluator, start, seed) for seed in range(seeds)]
     for way, logs in ends.items():
         low, high = _interval(np.array(logs))
         figure = (
-            f"J/J95 of what {way} ends at, {budget} candidates, {seeds} sweeps, "
+            f"J/J95 of what {way} ends at, {tried[way]} candidates, {seeds} sweeps, "
             f"95 % interval {np.exp(low):.2f} to {np.exp(high):.2f}"
         )
         _print(figure, float(np.exp(np.mean(logs))), "1", "random", np.exp(np.mean(ends["random"])))

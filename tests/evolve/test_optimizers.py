@@ -29,7 +29,7 @@ NAMES = (
     "cma_mae",
 )
 LEARNERS = ("cma", "cma-diagonal", "cma-noise", "cma-mixed", "tpe", "optuna-cma", "cma_mae")
-GENERATIONS = 5
+GENERATIONS = 4
 
 
 def distance(genome, values):
@@ -111,7 +111,7 @@ def test_bad_scores_are_refused(make):
 def test_those_that_learn_come_closer(sphere, name):
     search = sphere.OPTIMIZERS[name]()
     start = distance(search.genome, search.genome.to_values(search.genome.start_vector()))
-    for number in range(40 if name in ("tpe", "optuna-cma") else 90):
+    for number in range(30 if name in ("tpe", "optuna-cma") else 70):
         step(search, number)
     assert distance(search.genome, search.best_guess()) < 0.5 * start
 
@@ -119,7 +119,7 @@ def test_those_that_learn_come_closer(sphere, name):
 def test_sigkill_and_resume_give_the_same_bytes(sphere, tmp_path):
     sphere.run_each(tmp_path / "whole", GENERATIONS)
     command = [sys.executable, str(SCRIPT), str(tmp_path / "killed"), str(GENERATIONS), "each"]
-    for reached in ("cma-noise", "nsga2"):
+    for reached in ("cma-noise", "tpe"):
         process = subprocess.Popen(command)
         file = tmp_path / "killed" / reached / LINEAGE_FILE
         while process.poll() is None and not (file.exists() and file.stat().st_size):

@@ -28,7 +28,7 @@ def test_the_archive_holds_the_best_of_every_cell(sphere, tmp_path, kind):
     """Against the lineage, sorted into cells by hand."""
     genome = sphere.make_genome()
     search = make(genome, kind)
-    evolve(tmp_path, genome, search, sphere.SphereEvaluator(genome, fail_every=7), 25, 0)
+    evolve(tmp_path, genome, search, sphere.SphereEvaluator(genome, fail_every=7), 15, 0)
     best = {}
     for c in Lineage(tmp_path / LINEAGE_FILE).read():
         if c.score is not None:
