@@ -205,8 +205,7 @@ def _make_sampler(sampler: Sampler, population: int, seed: int) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         if sampler == "tpe":
-            # Candidates of a generation must not crowd where one of them already is.
-            return samplers.TPESampler(seed=seed, constant_liar=population > 1)
+            return samplers.TPESampler(seed=seed)
         if sampler == "random":
             return samplers.RandomSampler(seed=seed)
         if sampler == "cma":

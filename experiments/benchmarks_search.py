@@ -187,18 +187,22 @@ def pycma_evaluations(problem: Problem, seed: int) -> int:
 
 
 def optuna_evaluations(problem: Problem, seed: int, sampler: str) -> int:
-    """Count the evaluations that Optuna needs by itself, one trial after the other."""
+    """Count the evaluations that Optuna needs by itself, one trial after the other.
+
+    With the seed that `OptunaSearch` gives its sampler: what differs is that it is told later.
+    """
     import optuna
 
+    own = int(np.random.SeedSequence(seed).generate_state(1)[0])
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     rng = np.random.default_rng((seed, 1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         chosen = (
-            optuna.samplers.TPESampler(seed=seed)
+            optuna.samplers.TPESampler(seed=own)
             if sampler == "tpe"
             else optuna.samplers.CmaEsSampler(
-                seed=seed, with_margin=True, popsize=POPULATION, warn_independent_sampling=False
+                seed=own, with_margin=True, popsize=POPULATION, warn_independent_sampling=False
             )
         )
     study = optuna.create_study(sampler=chosen)
