@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-market bench-coverage bench-search styles clean
+.PHONY: help demo test check bench bench-market bench-coverage bench-merge bench-search styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -31,11 +31,15 @@ check: $(READY) ## style and types
 bench: $(READY) ## decisions per second against one full prompt per agent, in one run
 	$(BIN)/python -m experiments.benchmarks
 
-bench-market: $(READY) ## order book events per second against bourse and pams, in one run
+bench-market: $(READY) ## order book and whole markets against bourse and pams, in one run
 	$(BIN)/python -m experiments.benchmarks_market
+	$(BIN)/python -m experiments.benchmarks_exchange
 
 bench-coverage: $(READY) ## the Franke-Westerhoff market's moment coverage against its paper's
 	$(BIN)/python -m experiments.benchmarks_coverage
+
+bench-merge: $(READY) ## every merge method against mergekit's command line, on the 135M model
+	$(BIN)/python -m experiments.benchmarks_merge
 
 bench-search: $(READY) ## the searches against bare pycma, bare Optuna and chance
 	$(BIN)/python -m experiments.benchmarks_search

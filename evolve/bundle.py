@@ -23,7 +23,7 @@ from agents.errors import AgentError
 from agents.order_generator import OffsetClusters
 from agents.persona import Persona, Population, Society
 from evolve.errors import RunError
-from market.exchange import MarketRules
+from market.rules import MarketRules
 from merge.errors import MergeError
 from merge.recipe import Recipe
 

@@ -23,7 +23,8 @@ from agents.observation import HISTORY_DAYS
 from agents.order_generator import OffsetClusters
 from agents.persona import Population
 from agents.stand_ins import Minds
-from market.exchange import Market, MarketRules, simulate
+from market.daily_auction import Market, simulate
+from market.rules import MarketRules
 from market.series import PriceSeries
 from market.splits import Split, window_starts
 from market.tape import Tape

@@ -13,7 +13,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -104,19 +104,32 @@ def simulate(
     agents: Annotated[int, typer.Option(help="Agents in the market.", min=10)] = 400,
     days: Annotated[int, typer.Option(help="Days to simulate.", min=1)] = 250,
     seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 1,
+    scenario: Annotated[
+        Path | None, typer.Option(help="YAML of an exchange: turns, other traders, events.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the tape.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Let an exported population trade, and write its tape.
+    """Let an exported population trade, alone or in a scenario, and write its tape.
 
     Example: evobourse simulate runs/quickstart/bundle --agents 1000 --days 250 --seed 1
+
+    Example: evobourse simulate runs/quickstart/bundle --scenario experiments/shock.yaml
     """
-    from experiments.simulation import simulate_bundle
+    from experiments.scenario import load_scenario
+    from experiments.simulation import simulate_bundle, simulate_scenario
 
     console = _console(quiet=as_json)
-    console.print(f"loading {bundle}")
-    folder = out or Path("runs") / f"simulate-{agents}-{days}-{seed}"
-    result = simulate_bundle(bundle, agents, days, seed, folder, _day_bar(console, days))
+    size, bar = (agents, days, seed), _day_bar(console, days)
+    if scenario is not None:
+        place = load_scenario(scenario)
+        folder = out or Path("runs") / f"{scenario.stem}-{agents}-{days}-{seed}"
+        console.print(f"loading {bundle}")
+        result = simulate_scenario(bundle, place, *size, folder, bar)
+    else:
+        console.print(f"loading {bundle}")
+        folder = out or Path("runs") / f"simulate-{agents}-{days}-{seed}"
+        result = simulate_bundle(bundle, *size, folder, bar)
     if as_json:
         typer.echo(json.dumps(result))
         return
@@ -125,25 +138,117 @@ def simulate(
         f"{result['last_close']:.2f}, daily volatility {100 * result['volatility']:.2f} %, "
         f"{result['decisions']:,} decisions, {result['forward_passes']:,} forward passes"
     )
+    if scenario is not None:
+        console.print(
+            f"{result['trades']:,} trades, {result['volume']:,} shares, {result['events']} events"
+        )
     console.print(f"tape sha256 {result['digest']}")
-    if result["reference"] is not None:
+    if result.get("reference") is not None:
         word = "identical to" if result["reference"] else "NOT the same bytes as"
         console.print(f"the tape is {word} the one made at export")
     _next(console, [("tape", str(folder)), ("picture", str(folder / "prices.png"))])
 
 
 @app.command()
+def behaviour(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    agents: Annotated[int, typer.Option(help="Agents in each market.", min=10)] = 400,
+    days: Annotated[int, typer.Option(help="Days of each market.", min=31)] = 250,
+    seeds: Annotated[int, typer.Option(help="Markets, one a seed.", min=1)] = 8,
+    seed: Annotated[int, typer.Option(help="Of the first market.", min=0)] = 1,
+    as_json: Json = False,
+) -> None:
+    """Measure how an exported population behaves: disposition, turnover, herding, profit.
+
+    Example: evobourse behaviour runs/quickstart/bundle --seeds 8
+    """
+    from experiments.behaviour import measure_bundle, print_behaviour
+
+    console = _console(quiet=as_json)
+    console.print(f"loading {bundle}")
+    report = measure_bundle(bundle, agents, days, seeds, seed)
+    if as_json:
+        typer.echo(json.dumps(report.as_json()))
+        return
+    console.print(f"{seeds} markets of {agents} agents over {days} days")
+    print_behaviour(report, console)
+
+
+@app.command()
+def robust(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    config: Annotated[
+        Path | None, typer.Option(help="Its experiment config; default config.yaml of its run.")
+    ] = None,
+    adapters: Annotated[
+        Path | None, typer.Option(help="Another set of adapters of the same names.")
+    ] = None,
+    groups: Annotated[
+        int | None, typer.Option(help="Groups of paths; default as the scoreboard.", min=2)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Report; default robustness.json of its run.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Change one thing at a time in an exported population: what stays, what evaporates.
+
+    Reads training and validation windows alone.
+
+    Example: evobourse robust runs/quickstart/bundle
+    """
+    from evolve.durable import replace_bytes
+    from experiments.config import load_config
+
+    folder = bundle.resolve().parent
+    settings = load_config(config or folder / "config.yaml")
+    from experiments.robustness import judge_variants, list_variants, open_other_adapters
+    from experiments.robustness_view import print_robustness
+    from experiments.simulation import open_bundle
+
+    console = _console(quiet=as_json)
+    console.print(f"loading {bundle}")
+    opened, bases = open_bundle(bundle)
+    others = open_other_adapters(opened, adapters) if adapters else None
+    standings = []
+    variants = list_variants(opened, bases, others)
+    wanted = groups or settings.search.heldout_groups
+    for standing in judge_variants(settings, opened, variants, wanted):
+        standings.append(standing)
+        row = standing.row
+        console.print(f"  {row['name']:<26}{row['split']:<12}{row['score']:8.2f}", highlight=False)
+    report = json.dumps([standing.as_json() for standing in standings], indent=2) + "\n"
+    file = out or folder / "robustness.json"
+    replace_bytes(file, report.encode())
+    if as_json:
+        typer.echo(report, nl=False)
+        return
+    console.print()
+    print_robustness(standings, console)
+    _next(console, [("report", str(file))])
+
+
+@app.command()
 def score(
     series: Annotated[
-        str, typer.Argument(help="CSV or Parquet with date and close, a tape, or sp500.")
+        str, typer.Argument(help="CSV or Parquet with date and close, a tape, or a name.")
     ],
-    against: Annotated[str, typer.Option(help="The real series, a name or file.")] = "sp500",
+    against: Annotated[
+        str,
+        typer.Option(
+            help="The real series: a file or sp500, nasdaq, wti, vix, aapl, fb, goog, ibm, msft."
+        ),
+    ] = "sp500",
     window_days: Annotated[
         int | None, typer.Option(help="Days in a window; default 250, or all if fewer.")
     ] = None,
     split: Annotated[
         str | None, typer.Option(metavar="FROM:TO", help="Real days, ISO; default all.")
     ] = None,
+    stock_splits: Annotated[
+        Literal["refuse", "adjust", "accept"],
+        typer.Option(help="What to do about prices that look unadjusted for a stock split."),
+    ] = "refuse",
     seed: Annotated[int, typer.Option(help="Of the real windows' bootstrap.", min=0)] = 0,
     as_json: Json = False,
 ) -> None:
@@ -154,7 +259,8 @@ def score(
     from experiments.score_view import print_score
     from experiments.scoring import read_daily, score_series
 
-    scored, real = read_daily(series), read_daily(against, split)
+    scored = read_daily(series, stock_splits=stock_splits)
+    real = read_daily(against, split, stock_splits)
     result = score_series(scored, real, window_days, seed)
     if as_json:
         typer.echo(json.dumps(result.as_json()))
@@ -162,6 +268,7 @@ def score(
     console = _console()
     print_score(result, console)
     cut = f" --split {split}" if split else ""
+    cut += f" --stock-splits {stock_splits}" if stock_splits != "refuse" else ""
     again = f"evobourse score {series} --against {against}{cut} --window-days"
     _next(console, [("as data", f"{again} {result.target.window_days} --seed {seed} --json")])
 

@@ -18,17 +18,23 @@ import yaml
 from evolve.optuna_search import Sampler
 from evolve.quality_diversity import Measure
 from experiments.errors import ConfigError
+from market.series import SplitPolicy
+from market.splits import SplitDates
 from merge.sources import DEFAULT_BASE
 
 
 @dataclass(frozen=True)
-class SplitConfig:
-    """First and last day (ISO) of each split, and the trading days kept free between them."""
+class SplitConfig(SplitDates):
+    """First and last day (ISO) of each split, and the trading days kept free between them.
+
+    ``series_sha256`` refuses any series but one; a run's ``splits.yaml`` is such a section.
+    """
 
     train: tuple[str, str] = ("1999-01-04", "2006-12-29")
     validation: tuple[str, str] = ("2007-06-01", "2010-06-30")
     heldout: tuple[str, str] = ("2010-12-01", "2018-12-31")
     embargo_days: int = 100
+    series_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -146,13 +152,15 @@ class SearchConfig:
 class ExperimentConfig:
     """A whole experiment. `load_config` reads it; `config.yaml` in a run folder holds it.
 
-    ``workers`` processes run the markets of a generation, 0 for one a core; no result depends
-    on it.
+    ``series`` is a name or a file and ``stock_splits`` what is done about unadjusted splits in it,
+    see `market.series.load_series`. ``workers`` processes run the markets of a generation, 0 for
+    one a core; no result depends on it.
     """
 
     name: str = "experiment"
     seed: int = 1
     series: str = "sp500"
+    stock_splits: SplitPolicy = "refuse"
     splits: SplitConfig = field(default_factory=SplitConfig)
     minds: MindConfig = field(default_factory=MindConfig)
     personas: tuple[PersonaConfig, ...] = ()
@@ -185,7 +193,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
         raise ConfigError(f"{path}: holds {type(raw).__name__}, expected a mapping of settings")
     for override in overrides:
         _override(raw, override)
-    config = _build(ExperimentConfig, raw, str(path), "")
+    config = read_section(ExperimentConfig, raw, str(path))
     _check(config, str(path))
     return config
 
@@ -206,9 +214,26 @@ def _override(raw: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override!r}: {text!r} is no valid YAML value") from error
 
 
-def _build(kind: Any, raw: Any, where: str, prefix: str) -> Any:
+def read_section(kind: Any, raw: Any, where: str, prefix: str = "") -> Any:
+    """Make a frozen dataclass of a YAML section, every key and type checked.
+
+    Parameters
+    ----------
+    kind
+        The dataclass.
+    raw
+        What the file says.
+    where, prefix
+        The file's name and the section's, with a dot, for complaints.
+
+    Raises
+    ------
+    ConfigError
+        A key is unknown (the nearest valid one is named) or a value has the wrong type.
+    """
     if not isinstance(raw, Mapping):
-        raise ConfigError(f"{where}: {prefix.rstrip('.')} is {raw!r}, expected a section")
+        named = f"{prefix.rstrip('.')} is {raw!r}" if prefix else f"holds {type(raw).__name__}"
+        raise ConfigError(f"{where}: {named}, expected a section of keys and values")
     hints = get_type_hints(kind)
     for key in raw:
         if key not in hints:
@@ -228,7 +253,7 @@ def _value(hint: Any, raw: Any, where: str, key: str) -> Any:
             return None
         hint = next(arg for arg in get_args(hint) if arg is not type(None))
     if is_dataclass(hint):
-        return _build(hint, raw, where, key + ".")
+        return read_section(hint, raw, where, key + ".")
     if get_origin(hint) is tuple:
         inner = get_args(hint)
         if not isinstance(raw, list):
@@ -238,7 +263,7 @@ def _value(hint: Any, raw: Any, where: str, key: str) -> Any:
         return tuple(_value(inner[0], item, where, f"{key}[{i}]") for i, item in enumerate(raw))
     if get_origin(hint) is Literal:
         if raw not in get_args(hint):
-            raise ConfigError(f"{where}: {key} is {raw!r}, use one of {', '.join(get_args(hint))}")
+            raise ConfigError(f"{where}: {key} is {raw!r}, expected {' or '.join(get_args(hint))}")
         return raw
     if get_origin(hint) is dict:
         if not isinstance(raw, Mapping):

@@ -18,7 +18,7 @@ from experiments.errors import ConfigError
 from fitness.distance import Score, Target, covered, make_target, score_paths
 from fitness.fact_table import FactRow, compare_facts, spread_windows
 from fitness.moments import MIN_DAYS, MOMENT_NAMES, FloatArray, moments, path_faults
-from market.series import load_series
+from market.series import SplitPolicy, load_series
 from market.splits import slice_between
 from market.tape import is_tape, read_closes
 
@@ -113,16 +113,20 @@ class SeriesScore:
         }
 
 
-def read_daily(source: str, split: str | None = None) -> Daily:
+def read_daily(
+    source: str, split: str | None = None, stock_splits: SplitPolicy = "refuse"
+) -> Daily:
     """Read daily returns and volume.
 
     Parameters
     ----------
     source
-        ``sp500``, a CSV or Parquet file with date and close (open, high, low and volume too, if
-        there are any), or a tape's folder or ``prices.parquet``.
+        A name or file that `market.series.load_series` knows, with date and close (open, high,
+        low and volume too, if there are any), or a tape's folder or ``prices.parquet``.
     split
         First and last day, ``FROM:TO`` in ISO dates; the whole series by default.
+    stock_splits
+        What to do about days that look like unadjusted stock splits.
 
     Raises
     ------
@@ -137,7 +141,7 @@ def read_daily(source: str, split: str | None = None) -> Daily:
         close_ticks, volume = read_closes(Path(source))
         span = f"tape of {len(volume)} days"
         return Daily(source, span, np.diff(np.log(close_ticks)), volume.astype(np.float64))
-    series = load_series(source, close_only=True)
+    series = load_series(source, close_only=True, stock_splits=stock_splits)
     if split is not None:
         first, colon, last = split.partition(":")
         if not colon:

@@ -23,7 +23,7 @@ from evolve.bases import open_bases
 from experiments.config import ExperimentConfig
 from experiments.errors import ConfigError
 from market.series import PriceSeries, load_series
-from market.splits import Split, make_splits
+from market.splits import Split
 from merge.sources import load_model
 
 EXAMPLES = 6000
@@ -150,9 +150,8 @@ def measure_agreement(config: ExperimentConfig, folder: Path) -> list[Agreement]
 
 
 def _splits(config: ExperimentConfig) -> tuple[PriceSeries, Split, Split]:
-    series = load_series(config.series)
-    dates = config.splits
-    splits = make_splits(series, dates.train, dates.validation, dates.heldout, dates.embargo_days)
+    series = load_series(config.series, stock_splits=config.stock_splits)
+    splits = config.splits.cut(series)
     return series, splits.train, splits.heldout
 
 

@@ -40,8 +40,10 @@ from experiments.optimizers import make_search, needed_measures
 from experiments.report import ReportData, save_report
 from experiments.scoreboard import Verdict, judge_champion, rank_finalists
 from experiments.workshop import Workshop, build_workshop
+from market.splits import read_split_dates
 
 CONFIG_FILE = "config.yaml"
+SPLITS_FILE = "splits.yaml"
 CHAMPION_FILE = "champion.json"
 SCOREBOARD_FILE = "scoreboard.json"
 REPORT_FILE = "report.png"
@@ -116,6 +118,7 @@ def run_sweep(
         workshop.search_seed(),
         config.name,
     )
+    _freeze_splits(workshop, run_folder)
     say(
         f"{workshop.series.name}: {len(workshop.series)} days; "
         f"loading {config.minds.base} in INT8 with {len(workshop.adapters)} style adapters"
@@ -162,6 +165,15 @@ def run_sweep(
     finally:
         trouble = tracker.close()
     return Outcome(run_folder, champion.id, verdict, tracker.tracking_uri, trouble)
+
+
+def _freeze_splits(workshop: Workshop, run_folder: Path) -> None:
+    """Note the splits and the series' hash; a run that has begun goes on with that series alone."""
+    file, splits = run_folder / SPLITS_FILE, workshop.config.splits
+    if file.exists() and (run_folder / CHECKPOINT_FOLDER).exists():
+        read_split_dates(file).cut(workshop.series, workshop.config.market.days)
+    else:
+        replace_bytes(file, splits.freeze(workshop.series).to_yaml().encode())
 
 
 def _last_mean(

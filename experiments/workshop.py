@@ -21,9 +21,9 @@ from evolve.stage import Stage, World
 from experiments.config import ExperimentConfig
 from experiments.errors import ConfigError
 from fitness.distance import Target, make_target
-from market.exchange import MarketRules
+from market.rules import MarketRules
 from market.series import PriceSeries, load_series
-from market.splits import Split, Splits, make_splits
+from market.splits import Split, Splits
 
 _TARGETS_KEY, _SEARCH_KEY, _CALIBRATION_KEY = 11, 12, 13
 SHIPPED = Path(agents.__file__).parent
@@ -95,11 +95,9 @@ def build_workshop(config: ExperimentConfig) -> Workshop:
     SeriesError, ConfigError
         Bad data, or a persona whose style no adapter has.
     """
-    series = load_series(config.series)
-    dates, market = config.splits, config.market
-    splits = make_splits(
-        series, dates.train, dates.validation, dates.heldout, dates.embargo_days, market.days
-    )
+    series = load_series(config.series, stock_splits=config.stock_splits)
+    market = config.market
+    splits = config.splits.cut(series, market.days)
     train = slice(splits.train.start, splits.train.stop)
     world = World(
         fit_offsets(series.high[train], series.low[train], series.close[train]),

@@ -4,7 +4,7 @@ Knows: which orders make no sense, their numbers, what rests between two batches
 Does not know: how orders are matched (market.matching), accounts, days, or who trades and why.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,12 @@ class RestingOrders:
     def __len__(self) -> int:
         return len(self.number)
 
+    def of_agents(self, start: int, stop: int) -> "RestingOrders":
+        """Return the orders of agents ``start`` to ``stop - 1``, counted from 0 there."""
+        rows = np.flatnonzero((self.agent >= start) & (self.agent < stop))
+        columns = {column.name: getattr(self, column.name)[rows] for column in fields(self)}
+        return RestingOrders(**{**columns, "agent": columns["agent"] - start})
+
 
 @dataclass(frozen=True, eq=False)
 class Depth:
@@ -151,13 +157,18 @@ class OrderBook:
         self.events_seen = 0
         self._time = int(np.iinfo(np.int64).min)
 
-    def process(self, events: OrderEvents) -> tuple[Fills, Reports]:
+    def process(
+        self, events: OrderEvents, refused: NDArray[np.int8] | None = None
+    ) -> tuple[Fills, Reports]:
         """Process a batch of events in their order.
 
         Parameters
         ----------
         events : OrderEvents
             The batch, m events.
+        refused : NDArray[np.int8], optional
+            :class:`~market.order_events.Reason` of events that an exchange turns away, 0 for the
+            others, shape [m]. Those are numbered and reported like any others, as rejected.
 
         Returns
         -------
@@ -183,6 +194,9 @@ class OrderBook:
             [self.resting.submitted, np.where(events.kind <= Kind.REPLACE, events.quantity, 0)]
         )
         slots, levels, expiring = self._lay_out(events)
+        if refused is not None:
+            reason = slots["reason"][len(self.resting) :]
+            reason[:] = np.where(reason == Reason.NONE, refused, reason)
         fills = np.empty(len(number), FILL)
         phase, traded = match_events(
             events.kind,
@@ -213,7 +227,7 @@ class OrderBook:
         rejected = np.where(status == Status.REJECTED, submitted, 0)
         filled = submitted - remaining - cancelled - rejected
         reports = Reports(number, submitted, filled, remaining, cancelled, rejected, status, reason)
-        return _numbered(fills[:traded], number), reports
+        return _numbered(fills[:traded], number, slots["agent"]), reports
 
     def depth(self, levels: int | None = None) -> Depth:
         """Return the lots at the best prices of each side.
@@ -303,8 +317,10 @@ def _none_resting() -> RestingOrders:
     return RestingOrders(none, none, none, none_small, none, none, none, none_small, none)
 
 
-def _numbered(fills: NDArray[np.void], number: NDArray[np.int64]) -> Fills:
-    """Return trades with the numbers of orders for their slots."""
+def _numbered(
+    fills: NDArray[np.void], number: NDArray[np.int64], agent: NDArray[np.int64]
+) -> Fills:
+    """Return trades with the numbers and agents of orders for their slots."""
     return Fills(
         number[fills["event"]],
         number[fills["buy"]],
@@ -312,4 +328,6 @@ def _numbered(fills: NDArray[np.void], number: NDArray[np.int64]) -> Fills:
         fills["price_ticks"].copy(),
         fills["quantity"].copy(),
         fills["aggressor"].copy(),
+        agent[fills["buy"]],
+        agent[fills["sell"]],
     )

@@ -1,286 +1,425 @@
-"""A market's daily round, and many markets run in lock step.
+"""An exchange: several assets, crowds and turns a day, through books, accounts and settlement.
 
-Knows: the order of a day (open, orders, screening, auction, settlement) and what is kept of it.
-Does not know: how orders are decided or priced, and how a tape is judged.
+Knows: the order of a day and who is asked when. Prices, credit and margins it leaves to books
+and ledger, what is kept to a journal, and what happens from outside to a schedule.
+Does not know: why anybody trades, and how a tape is judged.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from market.accounts import Accounts, RejectReason
-from market.auction import clear_call_auction
-from market.crowd import Crowd, DayOutcome, MarketView, Orders
+from market.book import MAX_TICKS, Depth
+from market.crowd import (
+    Clearing,
+    Crowd,
+    DayOutcome,
+    Message,
+    Orders,
+    event_columns,
+)
 from market.errors import MarketError
-from market.rules import MarketRules
-from market.tape import Tape
-
-__all__ = [
-    "Crowd",
-    "DayOutcome",
-    "Market",
-    "MarketRules",
-    "MarketView",
-    "Orders",
-    "simulate",
-]
+from market.floor import Floor
+from market.instruments import Instrument
+from market.ledger import Ledger
+from market.listing import Batch, Listing
+from market.order_events import Kind, OrderEvents, SelfTrade, TimeInForce
+from market.seams import Applied, Journal, Schedule
 
 
-class Market:
-    """One asset traded by one crowd in a daily call auction.
+@dataclass(frozen=True)
+class SessionRules:
+    """The turns of a day and what holds in them.
 
-    Parameters
+    Attributes
     ----------
-    rules : MarketRules
-        Tick, price limit, fee.
-    history_ticks : NDArray[np.int64]
-        Closes before day 0 in ticks, shape [H], H >= 1, over 0; copied.
-    accounts : Accounts
-        Balances before day 0. The market owns them from now on and changes them in place.
-    rng : numpy.random.Generator
-        Draws the order of arrival of each day, and nothing else.
-    record : {"prices", "full"}
-        Whether the tape keeps orders and decisions too.
+    turns : tuple of {"call", "continuous", "impact"}
+        How each turn's orders meet: cleared at one price, matched as they come in a random order
+        of arrival, or filled by a dealer at a price that net demand moves. In all of them, what
+        rested before takes part. ``("call", "continuous", "continuous", "call")`` is a day with
+        an opening and a closing auction.
+    self_trade : SelfTrade
+        What happens when an agent's order meets one of its own in continuous trading.
+    impact_per_lot : float
+        Log price per lot of net demand, in turns of kind "impact".
+    depth_levels : int
+        Prices a side that crowds see of a book.
 
     Raises
     ------
     MarketError
-        If the history is empty, not of integers or not positive.
+        If there is no turn, or one of an unknown kind.
+    """
+
+    turns: tuple[Clearing, ...] = ("call",)
+    self_trade: SelfTrade = SelfTrade.CANCEL_RESTING
+    impact_per_lot: float = 0.0
+    depth_levels: int = 10
+
+    def __post_init__(self) -> None:
+        known = ("call", "continuous", "impact")
+        if not self.turns or any(turn not in known for turn in self.turns):
+            raise MarketError(f"turns are {self.turns}, expected at least one of {known}")
+
+
+class Exchange:
+    """Assets traded by crowds, day by day.
+
+    Parameters
+    ----------
+    instruments : sequence of Instrument
+        The assets, A of them; their names differ.
+    history_ticks : sequence of NDArray[np.int64]
+        Closes of each asset before day 0 in ticks, shape [H], H >= 1, over 0; copied.
+    crowds : sequence of Crowd
+        Who trades. The agents of the second follow those of the first, and so on.
+    cash_cents, position : NDArray[np.int64]
+        Endowments of all agents, shapes [n] and [n, A], as in :class:`~market.ledger.Ledger`.
+    rng : numpy.random.Generator
+        Draws the order of arrival in each turn, and nothing else.
+    rules : SessionRules, optional
+        The turns of a day; one call auction if left out.
+    schedule : Schedule, optional
+        News, shocks, changed rules and authored settlements.
+    journal : Journal, optional
+        What keeps a record.
+
+    Attributes
+    ----------
+    day, turn : int
+        Days finished, and the turn that is played.
+    listings : list of Listing
+        The assets: terms, books, prices.
+    ledger : Ledger
+        All accounts; where turns of kind "impact" occur, the last one is their dealer's.
+
+    Raises
+    ------
+    MarketError
+        If names repeat, a history is no prices, or endowments do not fit.
     """
 
     def __init__(
         self,
-        rules: MarketRules,
-        history_ticks: NDArray[np.int64],
-        accounts: Accounts,
+        instruments: Sequence[Instrument],
+        history_ticks: Sequence[NDArray[np.int64]],
+        crowds: Sequence[Crowd],
+        cash_cents: NDArray[np.int64],
+        position: NDArray[np.int64],
         rng: np.random.Generator,
-        record: Literal["prices", "full"] = "prices",
+        rules: SessionRules | None = None,
+        schedule: Schedule | None = None,
+        journal: Journal | None = None,
     ) -> None:
-        history = np.asarray(history_ticks)
-        if history.ndim != 1 or history.size == 0 or history.dtype.kind not in "iu":
+        names = [item.name for item in instruments]
+        if not names or len(set(names)) != len(names) or len(history_ticks) != len(names):
             raise MarketError(
-                f"history_ticks is {history.dtype} of shape {history.shape}, "
-                "expected integer closes of shape [H], H at least 1"
+                f"received instruments {names} and {len(history_ticks)} histories, expected "
+                "different names and a history for each"
             )
-        if history.min() < 1:
-            row = int(history.argmin())
-            raise MarketError(f"history_ticks[{row}] is {history[row]}, expected at least 1 tick")
-        self.rules = rules
-        self.accounts = accounts
-        self.record = record
-        self.day = 0
-        self._rng = rng
-        self._history_days = history.size
-        self._closes = _GrowingColumn(history)
-        self._volumes = _GrowingColumn(np.zeros(history.size, np.int64))
-        self._buy_quantity = 0
-        self._sell_quantity = 0
-        self._order_rows: list[dict[str, NDArray[Any]]] = []
-        self._decision_rows: list[dict[str, NDArray[Any]]] = []
-
-    def open_day(self) -> MarketView:
-        """Return what the crowd may see before it orders; changes nothing."""
-        return MarketView(
-            day=self.day,
-            close_ticks=self._closes.view(),
-            volume=self._volumes.view(),
-            buy_quantity=self._buy_quantity,
-            sell_quantity=self._sell_quantity,
-            cash_cents=_read_only_view(self.accounts.cash_cents),
-            shares=_read_only_view(self.accounts.shares),
+        self.rules = rules or SessionRules()
+        self.floor = Floor(crowds, len(names))
+        self.day, self.turn = 0, 0
+        if len(cash_cents) != self.n_agents:
+            raise MarketError(
+                f"received {len(cash_cents)} accounts, expected {self.n_agents}: the crowds have "
+                f"{[crowd.n_agents for crowd in crowds]} agents"
+            )
+        self.listings = [
+            Listing(item, history, self.rules.self_trade)
+            for item, history in zip(instruments, history_ticks, strict=True)
+        ]
+        dealers = int("impact" in self.rules.turns)
+        self.ledger = Ledger(
+            instruments,
+            np.append(cash_cents, np.zeros(dealers, np.int64)),
+            np.vstack([position, np.zeros((dealers, len(names)), np.int64)]),
+            np.array([listing.reference_ticks for listing in self.listings]),
+            dealer=bool(dealers),
         )
+        self._rng = rng
+        self._schedule = schedule
+        self._journal = journal
+        self._messages: list[Message] = []
 
-    def close_day(
-        self, orders: Orders, decisions: Mapping[str, NDArray[Any]] | None = None
-    ) -> DayOutcome:
-        """Screen the orders in a random order of arrival, clear, settle and record them.
+    @property
+    def happened(self) -> list[Applied]:
+        """What happened today from outside."""
+        applied = () if self._schedule is None else self._schedule.applied
+        return [event for event in applied if event.day == self.day]
 
-        If nothing trades, the close stays at the reference and the volume is 0.
+    @property
+    def n_agents(self) -> int:
+        """Agents of all crowds."""
+        return self.floor.n_agents
 
-        Parameters
-        ----------
-        orders : Orders
-            All orders of the day.
-        decisions : Mapping[str, NDArray], optional
-            Columns of equal length to record beside them, the same names every day.
-
-        Returns
-        -------
-        DayOutcome
-            Close, volume and each order's fate.
+    def asset(self, name: str) -> int:
+        """Return the row of an asset.
 
         Raises
         ------
         MarketError
-            If an order names an unknown agent, or the decision columns do not fit together.
+            If there is no such asset.
         """
-        reference_ticks = int(self._closes.view()[-1])
-        sequence = self._rng.permutation(len(orders))
-        arrival = np.empty_like(sequence)
-        arrival[sequence] = np.arange(len(orders))
-        reason = self.accounts.screen(orders, sequence, self.rules, reference_ticks)
-        accepted = np.flatnonzero(reason == RejectReason.ACCEPTED)
-        side, quantity = orders.side[accepted], orders.quantity[accepted]
-        price_ticks, accepted_filled = clear_call_auction(
-            side, orders.price_ticks[accepted], quantity, arrival[accepted], reference_ticks
-        )
-        filled = np.zeros(len(orders), np.int64)
-        filled[accepted] = accepted_filled
-        self.accounts.settle(orders, filled, price_ticks, self.rules)
+        names = [listing.instrument.name for listing in self.listings]
+        if name not in names:
+            raise MarketError(f"no asset {name!r}, expected one of {names}")
+        return names.index(name)
 
-        outcome = DayOutcome(
-            day=self.day,
-            reference_ticks=reference_ticks,
-            close_ticks=price_ticks or reference_ticks,
-            volume=int(filled.sum()) // 2,
-            filled=filled,
-            reason=reason,
-            orders=orders,
+    def run(self, days: int, on_day: Callable[[int], None] | None = None) -> None:
+        """Play days, on top of those already played.
+
+        Parameters
+        ----------
+        days : int
+            How many.
+        on_day : callable, optional
+            Called with the number of each day when it is over.
+        """
+        for _ in range(days):
+            self.play_day()
+            if on_day is not None:
+                on_day(self.day - 1)
+
+    def play_day(self) -> DayOutcome:
+        """Play all turns of a day, settle, and tell the crowds and the journal.
+
+        Returns
+        -------
+        DayOutcome
+            What the day came to; agents are rows of all crowds.
+
+        Raises
+        ------
+        MarketError
+            If a crowd sends an order for an agent or asset that does not exist, or withdraws by
+            anything but a cancel.
+        """
+        for listing in self.listings:
+            listing.open_day()
+        for turn, clearing in enumerate(self.rules.turns):
+            self.turn = turn
+            self._play_turn(clearing)
+        return self._settle_day()
+
+    def keep(self, journal: Journal) -> None:
+        """Let a journal keep what happens from now on."""
+        self._journal = journal
+
+    def send(self, message: Message) -> None:
+        """Let agents hear something before the next turn; agents are rows of all crowds."""
+        self._messages.append(message)
+
+    def grant(self, agent: int, cash_cents: int = 0, asset: int = 0, quantity: int = 0) -> None:
+        """Hand an agent cash or lots, or take them away; see :meth:`market.ledger.Ledger.grant`."""
+        if not 0 <= agent < self.n_agents:
+            raise MarketError(f"windfall for agent {agent}, expected 0 to {self.n_agents - 1}")
+        self.ledger.grant(agent, cash_cents, asset, quantity)
+
+    def halt(self, asset: int, halted: bool = True) -> None:
+        """Take no more orders for an asset, or take them again; cancels are always taken."""
+        self.listings[asset].halted = halted
+
+    def change_terms(self, asset: int, **changes: Any) -> None:
+        """Change fields of an instrument from the next turn on: price limit, margins, costs.
+
+        Raises
+        ------
+        MarketError
+            If a field does not exist or is one that stays, or a value is refused.
+        """
+        stay = {"name", "kind", "tick_cents", "lot_units"}
+        allowed = sorted(set(Instrument.__dataclass_fields__) - stay)
+        if wrong := sorted(changes.keys() - set(allowed)):
+            raise MarketError(f"cannot change {wrong[0]!r} of an instrument, use one of {allowed}")
+        listing = self.listings[asset]
+        listing.instrument = replace(listing.instrument, **changes)
+        self.ledger.change_terms(asset, listing.instrument)
+
+    def override_settlement(self, asset: int, settle_ticks: int) -> None:
+        """Settle an asset today at this price, whatever was traded; its close follows.
+
+        Raises
+        ------
+        MarketError
+            If no book could take orders around the price.
+        """
+        if not 1 <= settle_ticks < MAX_TICKS // 2:
+            raise MarketError(
+                f"settlement of {self.listings[asset].instrument.name!r} at {settle_ticks} ticks, "
+                f"expected 1 to {MAX_TICKS // 2 - 1}"
+            )
+        self.listings[asset].override_ticks = settle_ticks
+
+    def cancel_trades(self, asset: int) -> None:
+        """Annul today's trades in an asset at settlement: cash, lots, fees and taxes go back."""
+        self.listings[asset].annulled = True
+
+    def _play_turn(self, clearing: Clearing) -> None:
+        if self._schedule is not None:
+            self._schedule.before_turn(self)
+        self._withdraw_what_no_longer_holds()
+        messages, self._messages = self._messages, []
+        depth = self._depth()
+        listings, floor = self.listings, self.floor
+        shown = listings, self.ledger, depth, messages, self._time
+        floor.observe(self.day, self.turn, clearing, *shown)
+        submitted = floor.orders()
+        orders = floor.together(submitted)
+        sequence = self._rng.permutation(len(orders))
+        events, asset_of = self._events(orders, sequence)
+        refused = self.ledger.screen(
+            events,
+            asset_of,
+            self.ledger.holds([listing.book.resting for listing in listings]),
+            np.array([listing.limits_ticks for listing in listings]),
+            np.array([listing.book.last_ticks for listing in listings]),
+            np.array([listing.halted for listing in listings]),
         )
-        self._buy_quantity = int(quantity[side > 0].sum())
-        self._sell_quantity = int(quantity[side < 0].sum())
-        self._closes.append(outcome.close_ticks)
-        self._volumes.append(outcome.volume)
-        if self.record == "full":
-            self._keep_orders(outcome, sequence)
-            self._keep_decisions(decisions or {})
-        self.day += 1
+        fate = np.zeros((3, len(orders)), np.int64)
+        for asset in range(len(listings)):
+            rows = np.flatnonzero(asset_of == asset)
+            batch, own = self._match(asset, clearing, events[rows], refused[rows])
+            came = (batch.filled[own], batch.reason[own], batch.number[own])
+            fate[:, sequence[rows]] = np.stack(came)
+        self._withdraw(floor.report(submitted, fate))
+        if self._journal is not None:
+            self._journal.turn_over(self, messages, depth)
+
+    def _match(
+        self,
+        asset: int,
+        clearing: Clearing,
+        events: OrderEvents,
+        refused: NDArray[np.int8],
+    ) -> tuple[Batch, slice]:
+        """Play one asset's turn; return what came of it, and where the crowds' orders stand."""
+        listing, last_turn = self.listings[asset], self.turn == len(self.rules.turns) - 1
+        forced = self._forced(asset)
+        auction = clearing == "call" and not listing.halted
+        before = [self._request(Kind.CALL)] if auction else []
+        after = [self._request(Kind.UNCROSS)] if auction else []
+        if clearing == "impact":
+            batch = listing.fill_at_impact(
+                self.turn,
+                OrderEvents.concatenate([forced, events]),
+                np.concatenate([np.zeros(len(forced), np.int8), refused]),
+                self.rules.impact_per_lot,
+                dealer=self.n_agents,
+            )
+            start = len(forced)
+        else:
+            after += [self._request(Kind.END_DAY)] if last_turn else []
+            start = len(before) + len(forced)
+            none = np.zeros(start, np.int8), np.zeros(len(after), np.int8)
+            batch = listing.process(
+                self.turn,
+                OrderEvents.concatenate([*before, forced, events, *after]),
+                np.concatenate([none[0], refused, none[1]]),
+            )
+        if clearing == "impact" and last_turn:
+            listing.process(self.turn, self._request(Kind.END_DAY))
+        fills = batch.fills
+        self.ledger.trade(asset, fills.buyer, fills.seller, fills.price_ticks, fills.quantity)
+        done = slice(start - len(forced), start)
+        self.ledger.queued[forced.agent, asset] -= forced.side * batch.filled[done]
+        return batch, slice(start, start + len(events))
+
+    def _settle_day(self) -> DayOutcome:
+        if self._schedule is not None:
+            self._schedule.before_settlement(self)
+        limits_ticks = np.array([listing.limits_ticks for listing in self.listings])
+        before = self.ledger.mark_ticks
+        settle_ticks = before.copy()
+        for asset, listing in enumerate(self.listings):
+            if listing.annulled:
+                self.ledger.annul(asset)
+            settle_ticks[asset] = listing.override_ticks or listing.vwap_ticks() or before[asset]
+        called = self.ledger.settle(settle_ticks)
+        references = np.array([listing.reference_ticks for listing in self.listings])
+        bars = [
+            listing.close_day(int(price))
+            for listing, price in zip(self.listings, settle_ticks, strict=True)
+        ]
+        outcome = DayOutcome(
+            self.day,
+            references,
+            np.array([bar.close_ticks for bar in bars]),
+            settle_ticks,
+            np.array([bar.volume for bar in bars]),
+            called,
+        )
+        self.floor.settled(outcome)
+        if self._journal is not None:
+            self._journal.day_over(self, outcome, bars, limits_ticks)
+        self.day, self.turn = self.day + 1, 0
         return outcome
 
-    def tape(self) -> Tape:
-        """Return the record of the days closed so far."""
-        closes = self._closes.view()[self._history_days :].copy()
-        return Tape(
-            initial_close_ticks=int(self._closes.view()[self._history_days - 1]),
-            day=np.arange(self.day, dtype=np.int64),
-            open_ticks=closes,
-            high_ticks=closes,
-            low_ticks=closes,
-            close_ticks=closes,
-            settle_ticks=closes,
-            volume=self._volumes.view()[self._history_days :].copy(),
-            accounts=self.accounts.copy(),
-            orders=_stack(self._order_rows),
-            decisions=_stack(self._decision_rows),
+    def _withdraw_what_no_longer_holds(self) -> None:
+        """Cancel what rests outside the price band, or is no longer covered by its account.
+
+        The orders of an agent without free cash all go. Cash goes by losses marked to market,
+        higher margins and windfalls taken away, none of which happens within a turn.
+        """
+        outside = [listing.apply_limits() for listing in self.listings]
+        holds = self.ledger.holds([listing.book.resting for listing in self.listings])
+        short = self.ledger.cash_cents < holds.cash_cents + holds.margin_cents
+        for listing, gone in zip(self.listings, outside, strict=True):
+            resting = listing.book.resting
+            leaving = short[resting.agent] | np.isin(resting.number, gone)
+            if leaving.any():
+                listing.process(
+                    self.turn,
+                    OrderEvents.of(
+                        np.full(leaving.sum(), Kind.CANCEL),
+                        time=self._time,
+                        agent=resting.agent[leaving],
+                        target=resting.number[leaving],
+                    ),
+                )
+
+    def _forced(self, asset: int) -> OrderEvents:
+        """Return the market orders that reduce positions by force, what is left of them."""
+        queued, position = self.ledger.queued[:, asset], self.ledger.position[:, asset]
+        agents = np.flatnonzero(queued)
+        if self.listings[asset].halted:
+            agents = agents[:0]
+        lots = np.minimum(np.abs(queued[agents]), np.abs(position[agents]))
+        return OrderEvents.of(
+            np.full(len(agents), Kind.MARKET),
+            time=self._time,
+            agent=agents,
+            side=np.sign(queued[agents]),
+            quantity=lots,
+            time_in_force=TimeInForce.IMMEDIATE_OR_CANCEL,
         )
 
-    def _keep_orders(self, outcome: DayOutcome, sequence: NDArray[np.int64]) -> None:
-        orders = outcome.orders
-        columns: dict[str, NDArray[Any]] = {
-            "day": np.full(len(orders), outcome.day, np.int64),
-            "agent": orders.agent,
-            "side": orders.side,
-            "price_ticks": orders.price_ticks,
-            "quantity": orders.quantity,
-            "reason": outcome.reason,
-            "filled": outcome.filled,
-        }
-        self._order_rows.append({name: column[sequence] for name, column in columns.items()})
+    def _depth(self) -> list[Depth | None]:
+        books = [listing.book for listing in self.listings]
+        if self.rules.turns == ("call",) and not any(len(book.resting) for book in books):
+            return [None] * len(books)
+        return [book.depth(self.rules.depth_levels) for book in books]
 
-    def _keep_decisions(self, decisions: Mapping[str, NDArray[Any]]) -> None:
-        if not decisions:
-            return
-        columns = {name: np.array(column) for name, column in decisions.items()}
-        shapes = {name: column.shape for name, column in columns.items()}
-        if "day" in columns or len(set(shapes.values())) != 1:
-            raise MarketError(
-                f"decisions of day {self.day} have columns of shapes {shapes}, "
-                "expected one common length and no column named 'day'"
-            )
-        first = self._decision_rows[0].keys() - {"day"} if self._decision_rows else columns.keys()
-        if columns.keys() != first:
-            raise MarketError(
-                f"decisions of day {self.day} have columns {sorted(columns)}, "
-                f"expected {sorted(first)} as on the first day"
-            )
-        length = len(next(iter(columns.values())))
-        self._decision_rows.append({"day": np.full(length, self.day, np.int64), **columns})
+    def _events(
+        self, orders: Orders, sequence: NDArray[np.int64]
+    ) -> tuple[OrderEvents, NDArray[np.int16]]:
+        """Return orders as events by arrival, and the asset of each."""
+        time = np.full(len(orders), self._time)
+        events = OrderEvents(time=time, **event_columns(orders))
+        return events[sequence], orders.column("asset")[sequence]
 
+    def _withdraw(self, cancels: Orders) -> None:
+        events, asset_of = self._events(cancels, np.arange(len(cancels)))
+        for asset in np.unique(asset_of):
+            rows = np.flatnonzero(asset_of == asset)
+            self.listings[asset].process(self.turn, events[rows])
 
-def simulate(
-    markets: Sequence[Market],
-    crowds: Sequence[Crowd],
-    days: int,
-    on_day: Callable[[int], None] | None = None,
-) -> list[Tape]:
-    """Run markets in lock step, one day of all of them at a time.
+    def _request(self, kind: Kind) -> OrderEvents:
+        return OrderEvents.of([kind], time=self._time, side=1)
 
-    Every crowd observes before any crowd orders. A crowd of models can thus queue its questions
-    in ``observe``, and the first ``orders()`` of the day answers the questions of all markets
-    in one batch, which is what makes many small markets as cheap as one large one.
-
-    Parameters
-    ----------
-    markets : Sequence[Market]
-        Markets, independent of each other.
-    crowds : Sequence[Crowd]
-        The crowd of each market, in the same order.
-    days : int
-        Days to run, on top of those already run.
-    on_day : callable, optional
-        Called after each day with its number in this run, from 0.
-
-    Returns
-    -------
-    list of Tape
-        The tape of each market.
-
-    Raises
-    ------
-    MarketError
-        If the sequences differ in length, or a crowd has more or fewer agents than accounts.
-    """
-    if len(markets) != len(crowds):
-        raise MarketError(f"received {len(markets)} markets and {len(crowds)} crowds")
-    for row, (market, crowd) in enumerate(zip(markets, crowds, strict=True)):
-        if crowd.n_agents != len(market.accounts):
-            raise MarketError(
-                f"crowds[{row}] has {crowd.n_agents} agents, "
-                f"expected {len(market.accounts)} as markets[{row}] has accounts"
-            )
-    for day in range(days):
-        for market, crowd in zip(markets, crowds, strict=True):
-            crowd.observe(market.open_day())
-        submitted = [crowd.orders() for crowd in crowds]
-        for market, crowd, orders in zip(markets, crowds, submitted, strict=True):
-            decisions = crowd.decisions() if market.record == "full" else None
-            crowd.settled(market.close_day(orders, decisions))
-        if on_day is not None:
-            on_day(day)
-    return [market.tape() for market in markets]
-
-
-class _GrowingColumn:
-    """An int64 column that grows at its end without copying its past every day."""
-
-    def __init__(self, start: NDArray[Any]) -> None:
-        self._length = start.size
-        self._buffer = np.empty(2 * start.size + 256, np.int64)
-        self._buffer[: start.size] = start
-        self._shown = _read_only_view(self._buffer)
-
-    def append(self, value: int) -> None:
-        if self._length == self._buffer.size:
-            self._buffer = np.concatenate((self._buffer, np.empty_like(self._buffer)))
-            self._shown = _read_only_view(self._buffer)
-        self._buffer[self._length] = value
-        self._length += 1
-
-    def view(self) -> NDArray[np.int64]:
-        """Return the column so far as a read-only view; later appends do not change it."""
-        return self._shown[: self._length]
-
-
-def _read_only_view(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    shown = values.view()
-    shown.setflags(write=False)
-    return shown
-
-
-def _stack(rows: list[dict[str, NDArray[Any]]]) -> pd.DataFrame | None:
-    if not rows:
-        return None
-    return pd.DataFrame({name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
+    @property
+    def _time(self) -> int:
+        return self.day * len(self.rules.turns) + self.turn

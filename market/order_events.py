@@ -5,8 +5,9 @@ Does not know: how orders are matched, or what a book holds.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,7 +78,13 @@ class Status(IntEnum):
 
 
 class Reason(IntEnum):
-    """Why an event was rejected (up to NOT_FILLABLE) or an order's remainder cancelled."""
+    """Why an event was rejected or an order's remainder cancelled.
+
+    The book rejects for those up to NOT_FILLABLE and cancels for those up to END_OF_DAY. For the
+    others an exchange turns an order away: what it may cost exceeds the agent's cash, holdings
+    or margin, the short sale rule forbids it, trading is halted, or the agent's positions are
+    being reduced by force.
+    """
 
     NONE = 0
     BAD_QUANTITY = 1
@@ -92,6 +99,12 @@ class Reason(IntEnum):
     SELF_TRADE = 10
     NO_LIQUIDITY = 11
     END_OF_DAY = 12
+    NO_CASH = 13
+    NO_HOLDINGS = 14
+    NO_MARGIN = 15
+    SHORT_SALE = 16
+    HALTED = 17
+    MARGIN_CALL = 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,32 +169,54 @@ class OrderEvents:
                     f"expected {dtype} of shape ({len(self.kind)},) as events.kind"
                 )
             owned = np.array(received, dtype=dtype)
-            if (wrong := owned != received).any():
+            if owned.dtype != received.dtype and (wrong := owned != received).any():
                 row = int(wrong.argmax())
                 raise MarketError(f"events.{name}[{row}] is {received[row]}, expected {dtype}")
-            owned.setflags(write=False)
             object.__setattr__(self, name, owned)
+        self._refuse_nonsense()
+        self._freeze()
+
+    def _refuse_nonsense(self) -> None:
         entering = self.kind <= Kind.REPLACE
         for name, wrong, expected in (
-            ("kind", (self.kind < 0) | (self.kind > max(Kind)), "a Kind"),
+            ("kind", (self.kind < 0) | (self.kind > Kind.END_DAY), "a Kind"),
             ("side", entering & (np.abs(self.side) != 1), "+1 (buy) or -1 (sell)"),
             (
                 "time_in_force",
-                (self.time_in_force < 0) | (self.time_in_force > max(TimeInForce)),
+                (self.time_in_force < 0) | (self.time_in_force > TimeInForce.FILL_OR_KILL),
                 "a TimeInForce",
             ),
-            ("time", np.diff(self.time, prepend=self.time[:1]) < 0, "no earlier than the last"),
         ):
             if wrong.any():
                 row = int(wrong.argmax())
                 value = getattr(self, name)[row]
                 raise MarketError(f"events.{name}[{row}] is {value}, expected {expected}")
+        _refuse_falling(self.time)
 
     def __len__(self) -> int:
         return len(self.kind)
 
-    def __getitem__(self, rows: slice) -> "OrderEvents":
-        return OrderEvents(*(getattr(self, name)[rows] for name in EVENT_DTYPES))
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> "OrderEvents":
+        return self._checked({name: getattr(self, name)[rows] for name in EVENT_DTYPES})
+
+    def priced(self, price_ticks: NDArray[np.int64]) -> "OrderEvents":
+        """Return the same events at other prices, shape [m]."""
+        columns = {name: getattr(self, name) for name in EVENT_DTYPES}
+        return self._checked({**columns, "price_ticks": price_ticks})
+
+    @classmethod
+    def _checked(cls, columns: dict[str, NDArray[Any]]) -> "OrderEvents":
+        """Return events of values that were checked before, but for their order in time."""
+        events = object.__new__(cls)
+        for name, column in columns.items():
+            object.__setattr__(events, name, column)
+        _refuse_falling(events.time)
+        events._freeze()
+        return events
+
+    def _freeze(self) -> None:
+        for name in EVENT_DTYPES:
+            getattr(self, name).setflags(write=False)
 
     @classmethod
     def of(cls, kind: ArrayLike, **columns: ArrayLike) -> "OrderEvents":
@@ -211,8 +246,11 @@ class OrderEvents:
     @classmethod
     def concatenate(cls, batches: Sequence["OrderEvents"]) -> "OrderEvents":
         """Return the events of several batches, one batch after the other."""
-        return cls(
-            *(np.concatenate([getattr(batch, name) for batch in batches]) for name in EVENT_DTYPES)
+        return cls._checked(
+            {
+                name: np.concatenate([getattr(batch, name) for batch in batches])
+                for name in EVENT_DTYPES
+            }
         )
 
     @property
@@ -240,6 +278,8 @@ class Fills:
         Price (the resting order's, or the call's) and lots, shape [f].
     aggressor : NDArray[np.int8]
         Side of the incoming order, 0 in a call, shape [f].
+    buyer, seller : NDArray[np.int64]
+        Agents of the two orders, shape [f].
     """
 
     event: NDArray[np.int64]
@@ -248,9 +288,17 @@ class Fills:
     price_ticks: NDArray[np.int64]
     quantity: NDArray[np.int64]
     aggressor: NDArray[np.int8]
+    buyer: NDArray[np.int64]
+    seller: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.event)
+
+    @classmethod
+    def concatenate(cls, batches: Sequence["Fills"]) -> "Fills":
+        """Return the trades of several batches, one batch after the other."""
+        names = [column.name for column in fields(cls)]
+        return cls(*(np.concatenate([getattr(batch, name) for batch in batches]) for name in names))
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,3 +329,10 @@ class Reports:
     rejected: NDArray[np.int64]
     status: NDArray[np.int8]
     reason: NDArray[np.int8]
+
+
+def _refuse_falling(time: NDArray[np.int64]) -> None:
+    falls = time[1:] < time[:-1]
+    if falls.any():
+        row = int(falls.argmax()) + 1
+        raise MarketError(f"events.time[{row}] is {time[row]}, expected no earlier than the last")

@@ -43,19 +43,26 @@ class MarketRules:
             raise MarketError(f"fee_bps is {self.fee_bps}, expected 0 to 10000")
 
     def price_band(self, reference_ticks: int) -> tuple[int, int]:
-        """Return the lowest and highest limit price of a day, both allowed.
+        """Return the lowest and highest limit price of a day; see `price_band`."""
+        return price_band(self.price_limit, reference_ticks)
 
-        Parameters
-        ----------
-        reference_ticks : int
-            The day's reference price, over 0.
 
-        Returns
-        -------
-        tuple of (int, int)
-            ``reference -+ floor(price_limit * reference)`` ticks, but at least one tick either
-            way, so that a low price can still move, and never under 1.
-        """
-        # The small number undoes products such as 0.29 * 100 = 28.999999999999996.
-        reach = max(1, math.floor(self.price_limit * reference_ticks + 1e-9))
-        return max(1, reference_ticks - reach), reference_ticks + reach
+def price_band(price_limit: float, reference_ticks: int) -> tuple[int, int]:
+    """Return the lowest and highest limit price of a day, both allowed.
+
+    Parameters
+    ----------
+    price_limit : float
+        Largest distance from the reference, as a fraction of it.
+    reference_ticks : int
+        The day's reference price, over 0.
+
+    Returns
+    -------
+    tuple of (int, int)
+        ``reference -+ floor(price_limit * reference)`` ticks, but at least one tick either way,
+        so that a low price can still move, and never under 1.
+    """
+    # The small number undoes products such as 0.29 * 100 = 28.999999999999996.
+    reach = max(1, math.floor(price_limit * reference_ticks + 1e-9))
+    return max(1, reference_ticks - reach), reference_ticks + reach

@@ -1,226 +1,149 @@
-"""Real daily price series: the data that a simulated market is compared with.
+"""Real daily price series by name or file: the data that a simulated market is compared with.
 
-Knows: how to load one from a name or a file, and what makes one unusable.
-Does not know: splits, ticks, currencies, adjusted prices, or anything simulated.
+Knows: the series that ship with packages, and what is done about unadjusted stock splits.
+Does not know: spellings of columns, the rules of a sound row, ticks, or anything simulated.
 """
 
-import hashlib
-from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from market.errors import SeriesError
+from market.price_series import PriceSeries
+from market.series_files import ENDINGS, read_series, series_from_frame
+from market.stock_splits import StockSplit, adjust_splits, suspect_splits
 
-PRICE_COLUMNS = ("open", "high", "low", "close")
-COLUMNS = (*PRICE_COLUMNS, "volume")
-DATE_COLUMNS = ("date", "index")
-ACCEPTED = '"sp500" or the path of a .csv or .parquet file'
+__all__ = ["SERIES_NAMES", "PriceSeries", "SplitPolicy", "load_series"]
 
-
-@dataclass(frozen=True, eq=False)
-class PriceSeries:
-    """Daily bars of one asset, checked when made and read-only after.
-
-    Attributes
-    ----------
-    name : str
-        What reports call the asset; no part of the content hash.
-    dates : NDArray[np.datetime64]
-        Trading days, ``datetime64[D]`` of shape [T], strictly increasing, T >= 2.
-    open, high, low, close : NDArray[np.float64]
-        Prices in currency units, shape [T], finite and over 0, ``high >= low``.
-    volume : NDArray[np.float64]
-        Traded units, shape [T], finite and at least 0.
-
-    Raises
-    ------
-    SeriesError
-        If a row breaks one of these rules; names the column, the row (the first is 1) and date.
-    """
-
-    name: str
-    dates: NDArray[np.datetime64]
-    open: NDArray[np.float64]
-    high: NDArray[np.float64]
-    low: NDArray[np.float64]
-    close: NDArray[np.float64]
-    volume: NDArray[np.float64]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "dates", _read_only(self.dates, "datetime64[D]"))
-        for column in COLUMNS:
-            object.__setattr__(self, column, _read_only(getattr(self, column), "float64"))
-        fault = _first_fault(self)
-        if fault:
-            raise SeriesError(f"{self.name}: {fault}")
-
-    def __len__(self) -> int:
-        return len(self.dates)
-
-    @property
-    def log_returns(self) -> NDArray[np.float64]:
-        """Close-to-close log returns, shape [T-1]; entry ``t`` leads to row ``t + 1``."""
-        return np.diff(np.log(self.close))
-
-    @property
-    def content_hash(self) -> str:
-        """SHA-256 hex digest of dates and columns, the same on every platform and for any name."""
-        digest = hashlib.sha256(self.dates.astype("<i8").tobytes())
-        for column in COLUMNS:
-            digest.update(getattr(self, column).astype("<f8").tobytes())
-        return digest.hexdigest()
-
-    def slice(self, start: int, stop: int) -> "PriceSeries":
-        """Return rows ``start`` to ``stop - 1`` as a series of the same name.
-
-        Parameters
-        ----------
-        start, stop : int
-            Half-open row range, ``0 <= start`` and ``start + 2 <= stop <= T``.
-
-        Raises
-        ------
-        SeriesError
-            If the range leaves the series or holds fewer than 2 rows.
-        """
-        if not 0 <= start <= stop <= len(self):
-            raise SeriesError(f"{self.name}: rows {start}:{stop} leave the series of {len(self)}")
-        rows = slice(start, stop)
-        columns = {column: getattr(self, column)[rows] for column in COLUMNS}
-        return replace(self, dates=self.dates[rows], **columns)
+SplitPolicy = Literal["refuse", "adjust", "accept"]
 
 
-def load_series(source: str, close_only: bool = False) -> PriceSeries:
+@dataclass(frozen=True)
+class _Shipped:
+    """Where a named series comes from, and the splits in it."""
+
+    frame: Callable[[], pd.DataFrame]
+    bars: bool = True
+    splits: tuple[StockSplit, ...] = ()
+
+
+def _arch(module: str, column: str | None = None) -> Callable[[], pd.DataFrame]:
+    """Read a series of ``arch``; of a column of quotations, the days that have one."""
+
+    def frame() -> pd.DataFrame:
+        # Imported on use: arch pulls in statsmodels, which costs a second.
+        held: pd.DataFrame = import_module(f"arch.data.{module}").load()
+        if column is not None:
+            held = held.rename(columns={column: "close"}).dropna()
+        return held.reset_index()
+
+    return frame
+
+
+def _bokeh(ticker: str) -> Callable[[], pd.DataFrame]:
+    """Read a stock of ``bokeh_sampledata``: prices and volume as they were traded."""
+
+    def frame() -> pd.DataFrame:
+        try:
+            stocks = import_module("bokeh_sampledata.stocks")
+        except ImportError as error:
+            raise SeriesError(
+                f"series {ticker.lower()!r} is in bokeh_sampledata, which is not installed; "
+                "pip install -e '.[data]'"
+            ) from error
+        return pd.DataFrame(getattr(stocks, ticker))
+
+    return frame
+
+
+_SHIPPED = {
+    "sp500": _Shipped(_arch("sp500")),
+    "nasdaq": _Shipped(_arch("nasdaq")),
+    "wti": _Shipped(_arch("wti", "DCOILWTICO"), bars=False),
+    "vix": _Shipped(_arch("vix", "vix"), bars=False),
+    "aapl": _Shipped(
+        _bokeh("AAPL"), splits=(StockSplit("2000-06-21", 2), StockSplit("2005-02-28", 2))
+    ),
+    "fb": _Shipped(_bokeh("FB")),
+    "goog": _Shipped(_bokeh("GOOG")),
+    "ibm": _Shipped(_bokeh("IBM")),
+    "msft": _Shipped(_bokeh("MSFT"), splits=(StockSplit("2003-02-18", 2),)),
+}
+SERIES_NAMES = tuple(_SHIPPED)
+
+
+def load_series(
+    source: str, close_only: bool = False, stock_splits: SplitPolicy = "refuse"
+) -> PriceSeries:
     """Load a daily price series.
 
     Parameters
     ----------
     source : str
-        ``"sp500"`` for the S&P 500 index of 1999-2018 that ships with ``arch`` (unadjusted close),
-        or the path of a ``.csv`` or ``.parquet`` file with the columns Date (or index), Open,
-        High, Low, Close and Volume in any case and order; other columns are ignored. Dates are
-        ISO (``2001-01-31``; a time of day is cut off).
+        A name or the path of a file.
+
+        From ``arch``: the indices ``sp500`` and ``nasdaq`` of 1999-2018; as closes alone, without
+        the days that have none, the oil price ``wti`` of 1986-2019 and the volatility index
+        ``vix`` of 2014-2019. From ``bokeh_sampledata``, adjusted for splits, not for dividends:
+        ``aapl``, ``ibm`` and ``msft`` of 2000-2013, ``goog`` of 2004-2013, ``fb`` of 2012-2013.
+
+        A ``.csv`` or ``.parquet`` file has date, open, high, low, close and volume in any case and
+        order, as yfinance (one or two header lines), AkShare (Chinese too), Sina and Tushare spell
+        them, and settle where there is one; other columns are ignored, adjusted closes among
+        them. Dates are ``2001-01-31``, ``2001/1/31`` or ``20010131``; a time of day is cut off.
     close_only : bool
-        Take a file without open, high, low or volume, for uses that need closes alone: the close
-        stands for a missing price, 0 for a missing volume.
+        Take a source without open, high, low or volume, for uses that need closes alone: the close
+        stands for a missing price, 0 for a missing volume, and ``absent`` says so.
+    stock_splits : {"refuse", "adjust", "accept"}
+        What to do about days in a file that look like a stock split which the days before were
+        not adjusted for: refuse the file, adjust those days, or take them as real moves.
 
     Returns
     -------
     PriceSeries
-        Named ``sp500`` or after the file, without its folder and ending.
+        Called by the name, or after the file, without its folder and ending.
 
     Raises
     ------
     SeriesError
-        If the source is unknown, missing or unreadable, lacks a column, or holds a bad row.
+        If the source is unknown, missing or unreadable, lacks a column, holds a bad row, or a
+        suspected split is to be refused.
     """
-    if source == "sp500":
-        # Imported on use: arch pulls in statsmodels, which costs a second.
-        from arch.data import sp500
-
-        return _from_frame(source, sp500.load(), close_only)
+    shipped = _SHIPPED.get(source)
+    if shipped is not None:
+        if not shipped.bars and not close_only:
+            whole = ", ".join(name for name, one in _SHIPPED.items() if one.bars)
+            raise SeriesError(
+                f"{source}: closes alone, without open, high, low and volume; where these are "
+                f"needed take {whole} or a file"
+            )
+        return adjust_splits(
+            series_from_frame(source, source, shipped.frame(), close_only), shipped.splits
+        )
     path = Path(source)
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        raise SeriesError(f"unknown series {source!r}: give {ACCEPTED}")
-    if not path.is_file():
-        raise SeriesError(f"{source}: no such file; give {ACCEPTED}")
-    try:
-        frame = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise SeriesError(f"{source}: not readable as {path.suffix[1:]}: {reason}") from error
-    return replace(_from_frame(source, frame, close_only), name=path.stem)
-
-
-def _read_only(values: NDArray[np.generic], dtype: str) -> NDArray[np.generic]:
-    owned = np.array(values, dtype=dtype)
-    owned.setflags(write=False)
-    return owned
-
-
-def _from_frame(source: str, frame: pd.DataFrame, close_only: bool) -> PriceSeries:
-    if isinstance(frame.index, pd.DatetimeIndex):
-        frame = frame.reset_index()
-    found: dict[str, Hashable] = {}
-    for column in frame.columns:
-        if found.setdefault(str(column).strip().lower(), column) != column:
-            raise SeriesError(f"{source}: column {column!r} stands twice; drop one")
-    date_column = next((name for name in DATE_COLUMNS if name in found), None)
-    missing = [name for name in (("close",) if close_only else COLUMNS) if name not in found]
-    if date_column is None:
-        missing.insert(0, "date")
-    if date_column is None or missing:
-        listed = ", ".join(str(column) for column in frame.columns)
-        raise SeriesError(f"{source}: missing column {', '.join(missing)}; found {listed}")
-    dates = _parse_dates(source, date_column, frame[found[date_column]])
-    given = {
-        name: _parse_numbers(source, name, frame[found[name]], dates)
-        for name in COLUMNS
-        if name in found
-    }
-    stand_in = dict.fromkeys(PRICE_COLUMNS, given["close"]) | {"volume": np.zeros(len(dates))}
-    return PriceSeries(name=source, dates=dates, **(stand_in | given))
-
-
-def _parse_dates(source: str, column: str, raw: pd.Series) -> NDArray[np.datetime64]:
-    if isinstance(raw.dtype, pd.DatetimeTZDtype):
-        raw = raw.dt.tz_localize(None)  # the exchange's own calendar day, not UTC's
-    # The first ten characters are the day, whatever time or zone a provider wrote behind it.
-    text = raw.astype(str).str.slice(0, 10)
-    days = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce")
-    dates = days.to_numpy().astype("datetime64[D]")
-    bad = np.flatnonzero(np.isnat(dates))
-    if bad.size:
-        row = int(bad[0])
+    if path.suffix.lower() not in ENDINGS:
         raise SeriesError(
-            f"{source}: column {column}, row {row + 1}: received {raw.iloc[row]!r}, "
-            "expected a date such as 2001-01-31"
+            f"unknown series {source!r}: give {', '.join(SERIES_NAMES)} or the path of a "
+            f"{' or '.join(ENDINGS)} file"
         )
-    return dates
+    return _settled(source, read_series(path, close_only), stock_splits)
 
 
-def _parse_numbers(
-    source: str, column: str, raw: pd.Series, dates: NDArray[np.datetime64]
-) -> NDArray[np.float64]:
-    numbers = pd.to_numeric(raw, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    bad = np.flatnonzero(np.isnan(numbers) & raw.notna().to_numpy())
-    if bad.size:
-        row = int(bad[0])
-        raise SeriesError(
-            f"{source}: column {column}, row {row + 1} ({dates[row]}): "
-            f"received {raw.iloc[row]!r}, expected a plain number"
-        )
-    return numbers
-
-
-def _first_fault(series: PriceSeries) -> str | None:
-    lengths = {column: getattr(series, column).shape for column in ("dates", *COLUMNS)}
-    if len(set(lengths.values())) != 1 or series.dates.ndim != 1:
-        return f"columns differ in shape: {lengths}"
-    if len(series) < 2:
-        return f"received {len(series)} rows, expected at least 2"
-
-    def at(column: str, bad: NDArray[np.bool_], complaint: str) -> str:
-        row = int(np.argmax(bad))
-        received = getattr(series, column)[row]
-        return f"column {column}, row {row + 1} ({series.dates[row]}): {received} {complaint}"
-
-    for column in sorted(PRICE_COLUMNS):  # the close first: the others may be its stand-ins
-        bad = ~(np.isfinite(getattr(series, column)) & (getattr(series, column) > 0))
-        if bad.any():
-            return at(column, bad, "is no finite price over 0; drop or mend the row")
-    bad = ~(np.isfinite(series.volume) & (series.volume >= 0))
-    if bad.any():
-        return at("volume", bad, "is no finite volume of 0 or more; write 0 where unknown")
-    bad = series.high < series.low
-    if bad.any():
-        return at("high", bad, f"is under the low, {series.low[np.argmax(bad)]}; mend the row")
-    bad = np.concatenate(([False], np.diff(series.dates) <= np.timedelta64(0, "D")))
-    if bad.any():
-        before = series.dates[int(np.argmax(bad)) - 1]
-        return at("dates", bad, f"does not come after {before}; sort the rows, drop duplicates")
-    return None
+def _settled(source: str, series: PriceSeries, stock_splits: SplitPolicy) -> PriceSeries:
+    found = () if stock_splits == "accept" else suspect_splits(series)
+    if stock_splits == "adjust" or not found:
+        return adjust_splits(series, found)
+    day = found[0].day
+    row = int((series.dates.astype(str) == day).argmax())
+    told = "at the usual turnover" if "volume" not in series.absent else "volume unknown"
+    more = f" ({len(found) - 1} more)" if len(found) > 1 else ""
+    raise SeriesError(
+        f"{source}: row {row + 1} ({day}): close {series.close[row - 1]:g} -> "
+        f"{series.close[row]:g}, {told}, looks like a {found[0].new}:{found[0].old} stock split "
+        f"that earlier rows are not adjusted for{more}; set stock_splits to adjust to divide the "
+        "earlier prices, or to accept if the price really moved"
+    )

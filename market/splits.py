@@ -1,19 +1,22 @@
 """Disjoint training, validation and held-out stretches of one series, and windows in them.
 
-Knows: the dates that bound each stretch, the embargo between them, where a window may start.
+Knows: the dates that bound each stretch, the embargo between them, the series that they were
+frozen for, where a window may start.
 Does not know: prices, what is computed on a window, or who may look at which stretch.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from market.errors import SeriesError
-from market.series import PriceSeries
+from market.price_series import PriceSeries
 
 SplitName = Literal["train", "validation", "heldout"]
 
@@ -49,6 +52,86 @@ class Splits:
     train: Split
     validation: Split
     heldout: Split
+
+
+@dataclass(frozen=True)
+class SplitDates:
+    """First and last day (ISO, inclusive) of each stretch, the embargo, and for which series.
+
+    Attributes
+    ----------
+    train, validation, heldout : tuple of (str, str)
+        As `make_splits` takes them.
+    embargo_days : int
+        Trading days that at least lie between two neighbours.
+    series_sha256 : str or None
+        Content hash of the only series that may be cut at these dates; None for any.
+    """
+
+    train: tuple[str, str]
+    validation: tuple[str, str]
+    heldout: tuple[str, str]
+    embargo_days: int = 100
+    series_sha256: str | None = None
+
+    def cut(self, series: PriceSeries, window_days: int = 250) -> Splits:
+        """Cut a series at these dates, as `make_splits` does.
+
+        Raises
+        ------
+        SeriesError
+            If the dates were frozen for another series, or do not fit this one.
+        """
+        if self.series_sha256 not in (None, series.content_hash):
+            raise SeriesError(
+                f"{series.name}: the splits are frozen for the series with sha256 "
+                f"{self.series_sha256}, received one with {series.content_hash}; load the series "
+                "that they were made for, or set series_sha256 to null for new splits"
+            )
+        stretches = (self.train, self.validation, self.heldout)
+        return make_splits(series, *stretches, self.embargo_days, window_days)
+
+    def freeze(self, series: PriceSeries) -> "SplitDates":
+        """Bind these dates to a series, which they must fit."""
+        self.cut(series, window_days=1)
+        return replace(self, series_sha256=series.content_hash)
+
+    def to_yaml(self) -> str:
+        """Write the dates as YAML: a file for `read_split_dates`, a config's ``splits`` section."""
+        plain = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+        }
+        return yaml.safe_dump(plain, sort_keys=False, default_flow_style=None)
+
+
+def read_split_dates(path: Path) -> SplitDates:
+    """Read what `SplitDates.to_yaml` wrote.
+
+    Raises
+    ------
+    SeriesError
+        If the file is missing, no YAML, or holds other keys or values.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SeriesError(f"{path}: no readable YAML ({' '.join(str(error).split())})") from error
+    keys = [field.name for field in fields(SplitDates)]
+    if not isinstance(raw, dict) or set(raw) != set(keys):
+        listed = ", ".join(map(str, raw)) if isinstance(raw, dict) else repr(raw)
+        raise SeriesError(f"{path}: received {listed}; expected the keys {', '.join(keys)}")
+    for key in keys[:3]:
+        days = raw[key]
+        if not isinstance(days, list) or len(days) != 2:
+            raise SeriesError(f"{path}: {key} is {days!r}, expected its first and last day")
+        raw[key] = (str(days[0]), str(days[1]))  # YAML reads a day without quotes as a date
+    embargo, frozen_for = raw["embargo_days"], raw["series_sha256"]
+    if type(embargo) is not int or embargo < 0:
+        raise SeriesError(f"{path}: embargo_days is {embargo!r}, expected 0 or more days")
+    if not (frozen_for is None or isinstance(frozen_for, str)):
+        raise SeriesError(f"{path}: series_sha256 is {frozen_for!r}, expected a hash or null")
+    return SplitDates(**raw)
 
 
 def make_splits(

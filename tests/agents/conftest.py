@@ -60,7 +60,8 @@ def trade(sp500, offsets):
 
     def run(parts, minds, n_agents=80, days=20):
         from agents.crowd import PersonaCrowd, history_ticks, tabulate_choices
-        from market.exchange import Market, MarketRules, simulate
+        from market.daily_auction import Market, simulate
+        from market.rules import MarketRules
 
         history = history_ticks(sp500.close[:1000])
         markets, crowds = [], []

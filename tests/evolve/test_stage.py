@@ -12,7 +12,7 @@ import pytest
 from agents.stand_ins import TeacherMinds
 from agents.styles import STYLES
 from evolve.stage import Stage, World, play, play_market
-from market.exchange import MarketRules
+from market.rules import MarketRules
 from market.splits import make_splits
 
 SPLITS = {
@@ -76,7 +76,7 @@ from agents.persona import Persona, Population, Society
 from agents.observation import FIELD_NAMES
 from agents.stand_ins import RandomMinds
 from evolve.stage import World, play
-from market.exchange import MarketRules
+from market.rules import MarketRules
 
 world = World(OffsetClusters((1.0,), (0.0,), (1.0,)), MarketRules(), 20, 100_000)
 society = Society(dict.fromkeys(FIELD_NAMES, 0.0))

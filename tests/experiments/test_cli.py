@@ -135,6 +135,26 @@ def test_a_bundle_reproduces_its_tape_in_a_fresh_process(finished: tuple[Path, s
     assert (folder / "run" / "lineage.png").stat().st_size > 0
 
 
+@pytest.mark.slow
+def test_a_bundle_is_questioned_without_its_held_out_days(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    ledger = (folder / "run" / "heldout_readings.jsonl").read_bytes()
+    done = evobourse("robust", "run/bundle", "--groups", "2", "--json", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(done.stdout)
+    assert json.loads((folder / "run" / "robustness.json").read_text()) == rows
+    assert {row["split"] for row in rows} == {"train", "validation"}
+    assert (folder / "run" / "heldout_readings.jsonl").read_bytes() == ledger
+    board = json.loads((folder / "run" / "scoreboard.json").read_text())
+    for row in rows[:2]:  # two groups, as the sweep's own rows
+        same = next(r for r in board if (r["name"], r["split"]) == ("evolved", row["split"]))
+        assert row["name"] == "evolved"
+        assert row["score"] == pytest.approx(same["score"], rel=1e-12)
+    shown = evobourse("behaviour", "run/bundle", "--seeds", "1", "--agents", "40", cwd=folder)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "news-reader" in shown.stdout
+
+
 def test_a_changed_bundle_is_refused(finished: tuple[Path, str], tmp_path: Path) -> None:
     folder, _ = finished
     copy = tmp_path / "bundle"
@@ -206,7 +226,8 @@ def test_a_full_disk_is_one_line_and_loses_nothing(finished: tuple[Path, str]) -
 
 def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
     listed = evobourse("--help", cwd=tmp_path).stdout
-    for command in ("evolve", "resume", "lineage", "simulate", "score", "train-styles"):
+    commands = "evolve resume lineage simulate behaviour robust score train-styles"
+    for command in commands.split():
         assert command in listed
         shown = evobourse(command, "--help", cwd=tmp_path).stdout
         assert f"evobourse {command}" in re.sub(r"\s+", " ", shown)

@@ -15,7 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
+from typer.main import get_command
 
+from experiments.cli import app
 from experiments.errors import ConfigError
 from experiments.score_view import print_score
 from experiments.scoring import Daily, SeriesScore, read_daily, score_series
@@ -24,6 +26,7 @@ from fitness.errors import FitnessError
 from fitness.fact_table import FACT_NAMES
 from fitness.moments import MOMENT_NAMES, moments
 from market.errors import MarketError
+from market.series import SERIES_NAMES
 
 ROOT = Path(__file__).parents[2]
 
@@ -141,9 +144,8 @@ def test_csv_parquet_and_full_bars_read_alike(tmp_path: Path, real: Daily) -> No
     r = normal(400)
     plain = read_daily(str(write_closes(tmp_path / "a.csv", r)))
     parquet = read_daily(str(write_closes(tmp_path / "b.parquet", r)))
-    bars = read_daily(
-        str(write_closes(tmp_path / "c.csv", r, open=1, high=2, low=1, volume=range(401)))
-    )
+    sides = {"open": 100, "high": 1e6, "low": 1}
+    bars = read_daily(str(write_closes(tmp_path / "c.csv", r, **sides, volume=range(401))))
     np.testing.assert_allclose(plain.log_returns, r, atol=1e-9)
     np.testing.assert_allclose(parquet.log_returns, r, atol=1e-9)
     np.testing.assert_allclose(bars.log_returns, r, atol=1e-9)
@@ -166,6 +168,31 @@ def test_a_tape_begins_at_the_last_close_of_its_history(tmp_path: Path, real: Da
     assert "1 window of 250 days" in printed(result)
     with pytest.raises(ConfigError, match="a tape has no dates"):
         read_daily(str(tmp_path), "2000-01-03:2001-01-03")
+
+
+@pytest.mark.parametrize("name", SERIES_NAMES)
+def test_every_shipped_series_can_be_held_against_and_is_named_in_the_help(name: str) -> None:
+    daily = read_daily(name)
+    assert daily.name == name
+    assert daily.volume.any() != (name in ("wti", "vix"))
+    option = next(p for p in get_command(app).commands["score"].params if p.name == "against")
+    assert name in option.help.replace(".", "").split(": a file or ")[1].split(", ")
+
+
+def test_an_unadjusted_file_is_scored_once_it_is_said_what_to_do(
+    tmp_path: Path, real: Daily
+) -> None:
+    close = 100 * np.exp(np.cumsum(normal(300)))
+    close[:150] *= 2 * close[150] / close[149] / 1.0001
+    days = pd.bdate_range("2000-01-03", periods=300)
+    pd.DataFrame({"date": days, "close": close}).to_csv(tmp_path / "split.csv", index=False)
+    source = str(tmp_path / "split.csv")
+    with pytest.raises(MarketError, match=r"row 151 .* looks like a 2:1 stock split"):
+        read_daily(source)
+    adjusted = read_daily(source, stock_splits="adjust").log_returns
+    accepted = read_daily(source, stock_splits="accept").log_returns
+    np.testing.assert_allclose(np.delete(adjusted - accepted, 149), 0, atol=1e-12)
+    assert (adjusted - accepted)[149] == pytest.approx(np.log(2))
 
 
 def test_a_split_cuts_the_real_series(real: Daily) -> None:

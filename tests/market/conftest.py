@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 
 from market.accounts import Accounts
-from market.exchange import Market, MarketRules, Orders
+from market.crowd import Crowd, Orders
+from market.daily_auction import Market
 from market.order_events import Kind, OrderEvents, TimeInForce
+from market.rules import MarketRules
 
 
-class ZeroIntelligence:
+class ZeroIntelligence(Crowd):
     """Random orders around the last close, in the spirit of Gode and Sunder (1993)."""
 
     def __init__(self, n_agents, seed):
         self.n_agents = n_agents
-        self.outcomes = []
+        self.outcomes, self.turns = [], []
         self._rng = np.random.default_rng(seed)
 
     def observe(self, view):
@@ -21,7 +23,7 @@ class ZeroIntelligence:
 
     def orders(self):
         rng, count = self._rng, self._rng.integers(0, 2 * self.n_agents)
-        reference = self.view.close_ticks[-1]
+        reference = self.view.assets[0].close_ticks[-1]
         self.given = Orders(
             agent=rng.integers(0, self.n_agents, count),
             side=rng.choice([-1, 1], count),
@@ -36,6 +38,9 @@ class ZeroIntelligence:
             "tendency": np.linspace(0, 1, count),
             "style": np.array(["noise", "naïf"])[np.arange(count) % 2],
         }
+
+    def matched(self, outcome):
+        self.turns.append(outcome)
 
     def settled(self, outcome):
         self.outcomes.append(outcome)

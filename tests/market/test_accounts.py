@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.accounts import Accounts, RejectReason, fee_cents
+from market.crowd import Orders
 from market.errors import MarketError
-from market.exchange import MarketRules, Orders
+from market.rules import MarketRules
 
 HUGE = 2**62
 

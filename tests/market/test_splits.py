@@ -1,11 +1,22 @@
 """Splits of the S&P 500: disjoint, embargoed, and windows that stay inside."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from market.errors import SeriesError
 from market.series import load_series
-from market.splits import Split, make_splits, slice_between, window_starts
+from market.splits import (
+    Split,
+    SplitDates,
+    make_splits,
+    read_split_dates,
+    slice_between,
+    window_starts,
+)
 
 GOOD = {
     "train": ("1999-01-04", "2008-12-31"),
@@ -83,3 +94,79 @@ def test_a_stretch_between_two_dates_holds_both(sp500):
         slice_between(sp500, "1980-01-01", "1999-01-06")
     with pytest.raises(SeriesError, match="after its end"):
         slice_between(sp500, "1999-01-06", "1999-01-04")
+
+
+def test_frozen_splits_come_back_from_yaml_and_cut_their_own_series_alone(sp500, tmp_path):
+    dates = SplitDates(**GOOD, embargo_days=60)
+    assert dates.cut(sp500) == make_splits(sp500, **GOOD)
+    frozen = dates.freeze(sp500)
+    assert frozen.series_sha256 == sp500.content_hash
+    file = tmp_path / "splits.yaml"
+    file.write_text(frozen.to_yaml())
+    again = read_split_dates(file)
+    assert again == frozen
+    assert again.cut(replace(sp500, name="another name")) == dates.cut(sp500)
+    nasdaq = load_series("nasdaq")
+    assert dates.cut(nasdaq) == dates.cut(sp500)
+    with pytest.raises(SeriesError, match=f"^nasdaq: the splits are frozen .*{sp500.content_hash}"):
+        again.cut(nasdaq)
+    mended = replace(sp500, close=np.where(sp500.dates == sp500.dates[9], sp500.low, sp500.close))
+    with pytest.raises(SeriesError, match=f"received one with {mended.content_hash}; load"):
+        again.cut(mended)
+
+
+def test_only_splits_that_fit_are_frozen_and_the_embargo_is_kept(sp500):
+    with pytest.raises(SeriesError, match="outside the series"):
+        SplitDates(**{**GOOD, "train": ("1950-01-03", "2008-12-31")}).freeze(sp500)
+    gap_days = make_splits(sp500, **GOOD).validation.start - make_splits(sp500, **GOOD).train.stop
+    frozen = SplitDates(**GOOD, embargo_days=gap_days).freeze(sp500)
+    cut = frozen.cut(sp500)
+    assert cut.validation.start - cut.train.stop == gap_days
+    with pytest.raises(SeriesError, match=f"expected at least {gap_days + 1} .embargo_days"):
+        replace(frozen, embargo_days=gap_days + 1).cut(sp500)
+
+
+@given(st.integers(0, 400), st.tuples(*[st.integers(0, 5030)] * 6))
+def test_any_frozen_cut_is_disjoint_embargoed_and_the_same_from_yaml(sp500, embargo, rows):
+    days = sp500.dates[sorted(rows)].astype(str).tolist()
+    dates = SplitDates(*zip(days[::2], days[1::2], strict=True), embargo_days=embargo)
+    try:
+        frozen = dates.freeze(sp500)
+    except SeriesError:
+        ordered = sorted(rows)
+        assert any(
+            (later - earlier - 1 < embargo) for earlier, later in (ordered[1:3], ordered[3:5])
+        ) or any(last == first for first, last in zip(ordered[::2], ordered[1::2], strict=True))
+        return
+    cut = frozen.cut(sp500, window_days=1)
+    assert cut.validation.start - cut.train.stop >= embargo
+    assert cut.heldout.start - cut.validation.stop >= embargo
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (None, "no readable YAML .*No such file"),
+        ("train: [", "no readable YAML"),
+        ("- 1", r"received \[1\]; expected the keys train, validation, heldout"),
+        ("train: [a, b]", "received train; expected the keys"),
+        (("['1999-01-04', '2008-12-31']", "1999"), "train is 1999, expected its first and last"),
+        (("embargo_days: 100", "embargo_days: -1"), "embargo_days is -1, expected 0 or more"),
+        (("embargo_days: 100", "embargo_days: ten"), "embargo_days is 'ten', expected"),
+        (("series_sha256: null", "series_sha256: 12"), "series_sha256 is 12, expected a hash"),
+    ],
+)
+def test_a_bad_file_of_splits_is_refused(tmp_path, text, complaint):
+    file = tmp_path / "splits.yaml"
+    if isinstance(text, tuple):
+        text = SplitDates(**GOOD).to_yaml().replace(*text)
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SeriesError, match=f"splits.yaml: {complaint}"):
+        read_split_dates(file)
+
+
+def test_days_without_quotes_are_read_too(tmp_path):
+    file = tmp_path / "splits.yaml"
+    file.write_text(SplitDates(**GOOD).to_yaml().replace("'", ""))
+    assert read_split_dates(file) == SplitDates(**GOOD)

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from market.accounts import Accounts
+from market.daily_auction import simulate
 from market.errors import MarketError
-from market.exchange import simulate
 from market.tape import FRAME_COLUMNS, Tape, is_tape, read_closes
 
 
