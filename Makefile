@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-market bench-coverage bench-power bench-score bench-merge bench-checks styles clean
+.PHONY: help demo test check bench bench-market bench-coverage bench-power bench-score bench-merge bench-checks bench-search styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -49,6 +49,9 @@ bench-merge: $(READY) ## every merge method against mergekit's command line, on 
 
 bench-checks: $(READY) ## textbook and published checks of the market, into docs/market_checks.md
 	$(BIN)/python -m experiments.benchmarks_checks
+
+bench-search: $(READY) ## the searches against bare pycma, bare Optuna and chance
+	$(BIN)/python -m experiments.benchmarks_search
 
 styles: $(READY) ## train the shipped adapters anew (about half an hour)
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters

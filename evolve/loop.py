@@ -17,7 +17,7 @@ from evolve import checkpoint
 from evolve.errors import EvolveError, RunError
 from evolve.genome import Genome, Values
 from evolve.lineage import Candidate, Lineage
-from evolve.search import CrossSearch
+from evolve.optimizer import Optimizer, ParentWeights, candidate_id
 
 LINEAGE_FILE = "lineage.jsonl"
 CHECKPOINT_FOLDER = "checkpoint"
@@ -78,7 +78,7 @@ class Observer(Protocol):
         ...
 
     def on_generation(
-        self, generation: int, candidates: Sequence[Candidate], search: CrossSearch
+        self, generation: int, candidates: Sequence[Candidate], search: Optimizer
     ) -> None:
         """Hear of a generation that has been recorded and checkpointed."""
         ...
@@ -92,7 +92,7 @@ def generation_seed(seed: int, generation: int) -> np.random.SeedSequence:
 def evolve(
     run_folder: Path,
     genome: Genome,
-    search: CrossSearch,
+    search: Optimizer,
     evaluator: Evaluator,
     generations: int,
     seed: int,
@@ -135,11 +135,7 @@ def evolve(
 
     while generation < generations and not search.stop():
         proposal = search.ask()
-        cells = [(s, f) for s in range(len(proposal.slow)) for f in range(len(proposal.fast))]
-        genomes = [
-            [genome.to_values(search.vector(proposal, s, f)) for f in range(len(proposal.fast))]
-            for s in range(len(proposal.slow))
-        ]
+        genomes = search.genomes(proposal)
 
         report = _progress(observers, generation, candidates)
         evaluations = evaluator.evaluate(
@@ -148,17 +144,16 @@ def evolve(
         _check(evaluations, genomes, generation)
 
         scores = np.array([[e.score for e in row] for row in evaluations], dtype=np.float64)
-        weights = search.tell(proposal, scores)
+        weights = search.tell(proposal, scores, [[e.parts for e in row] for row in evaluations])
 
         born = [
-            _candidate(generation, s, f, parents, genomes[s][f], evaluations[s][f])
-            for s, f in cells
+            _candidate(generation, s, f, parents, genomes[s][f], evaluation)
+            for s, row in enumerate(evaluations)
+            for f, evaluation in enumerate(row)
         ]
         lineage.append(born)
 
-        if weights.any():  # where all failed, nobody was selected and the parents stay
-            chosen = [(c.id, float(weights[cell])) for c, cell in zip(born, cells, strict=True)]
-            parents = tuple(parent for parent in chosen if parent[1] > 0)
+        parents = _next_parents(parents, born, weights)
         candidates += born
         generation += 1
         checkpoint.save(
@@ -172,8 +167,8 @@ def evolve(
 
 
 def _resume_or_start(
-    run_folder: Path, lineage: Lineage, genome: Genome, search: CrossSearch, seed: int
-) -> tuple[CrossSearch, int, Parents]:
+    run_folder: Path, lineage: Lineage, genome: Genome, search: Optimizer, seed: int
+) -> tuple[Optimizer, int, Parents]:
     folder = run_folder / CHECKPOINT_FOLDER
     if not checkpoint.exists(folder):
         if lineage.read():  # a checkpoint comes before the first line, so somebody removed it
@@ -187,7 +182,8 @@ def _resume_or_start(
 
     state = checkpoint.load(folder)
     setup = _setup(genome, search, seed)
-    changed = [key for key in setup if setup[key] != state["setup"][key]]
+    before = state["setup"]
+    changed = [key for key in {**before, **setup} if setup.get(key) != before.get(key)]
     if changed:
         raise RunError(
             f"{run_folder} was started with another {', '.join(changed)}; "
@@ -204,14 +200,14 @@ def _resume_or_start(
     return state["search"], generation, state["parents"]
 
 
-def _setup(genome: Genome, search: CrossSearch, seed: int) -> dict[str, Any]:
+def _setup(genome: Genome, search: Optimizer, seed: int) -> dict[str, Any]:
     """Gather what must not change between a sweep's start and its end."""
     return {"seed": seed, "genome": genome, **search.settings}
 
 
 def _state(
     genome: Genome,
-    search: CrossSearch,
+    search: Optimizer,
     seed: int,
     generation: int,
     parents: Parents,
@@ -231,7 +227,7 @@ def _candidate(
 ) -> Candidate:
     failed = not np.isfinite(evaluation.score)
     return Candidate(
-        id=f"g{generation:03d}-s{s:02d}-f{f:02d}",
+        id=candidate_id(generation, s, f),
         generation=generation,
         parents=parents,
         genome=genome,
@@ -241,6 +237,16 @@ def _candidate(
         parts=evaluation.parts,
         failure=(evaluation.failure or "no reason given") if failed else None,
     )
+
+
+def _next_parents(
+    parents: Parents, born: Sequence[Candidate], weights: ParentWeights | None
+) -> Parents:
+    """Name those selected; where nobody was, the parents stay, unless the search begins anew."""
+    if weights is None:
+        return ()
+    shares = zip(born, weights.ravel().tolist(), strict=True)
+    return tuple((c.id, weight) for c, weight in shares if weight > 0) or parents
 
 
 def _check(

@@ -94,9 +94,7 @@ class SweepStore:
         history = self._client.get_metric_history(self._parent_id, "failed")
         self._generations = {metric.step for metric in history}
 
-    def log_generation(
-        self, candidates: Sequence[Candidate], sigmas: tuple[float, float] | None
-    ) -> int:
+    def log_generation(self, candidates: Sequence[Candidate], readings: Mapping[str, float]) -> int:
         """Log a generation's candidates, then its summary on the parent run.
 
         What is there already is left alone; a candidate that was cut off half-way is
@@ -106,8 +104,8 @@ class SweepStore:
         ----------
         candidates : sequence of Candidate
             One generation's, at least one.
-        sigmas : tuple of float or None
-            Step sizes of the slow and fast half, where known.
+        readings : mapping of str to float
+            What the search said of its own state, where known.
 
         Returns
         -------
@@ -124,9 +122,7 @@ class SweepStore:
             best_score, best = min(scored, key=lambda pair: pair[0])
             summary |= {"best": best_score, "median": median(score for score, _ in scored)}
             self._log_figure(best)
-        if sigmas is not None:
-            summary |= {"sigma_slow": sigmas[0], "sigma_fast": sigmas[1]}
-        self._log(self._parent_id, {}, summary, generation)
+        self._log(self._parent_id, {}, {**summary, **readings}, generation)
         self._generations.add(generation)
         return new
 

@@ -18,13 +18,13 @@ from evolve.errors import EvolveError
 from evolve.lineage import Candidate, Lineage
 from evolve.loop import LINEAGE_FILE
 from evolve.mlflow_store import FigureMaker, SweepStore
-from evolve.search import CrossSearch
+from evolve.optimizer import Optimizer
 
 
 @dataclass(frozen=True)
 class _Generation:
     candidates: tuple[Candidate, ...]
-    sigmas: tuple[float, float] | None
+    readings: Mapping[str, float]
 
     @property
     def number(self) -> int:
@@ -86,10 +86,10 @@ class MlflowObserver:
         """Ignore progress within a generation."""
 
     def on_generation(
-        self, generation: int, candidates: Sequence[Candidate], search: CrossSearch
+        self, generation: int, candidates: Sequence[Candidate], search: Optimizer
     ) -> None:
         """Queue a generation for logging."""
-        self._queue.put(_Generation(tuple(candidates), search.sigmas))
+        self._queue.put(_Generation(tuple(candidates), search.readings))
 
     def close(self, timeout_s: float = 60.0) -> str | None:
         """Log what is left and stop.
@@ -152,7 +152,7 @@ class MlflowObserver:
             self._pending[:0] = before
         while self._pending:
             generation = self._pending[0]
-            self._store.log_generation(generation.candidates, generation.sigmas)
+            self._store.log_generation(generation.candidates, generation.readings)
             del self._pending[0]
 
 
@@ -196,7 +196,7 @@ def log_lineage(
         store = SweepStore(
             uri, experiment, run_name or folder.name, candidates[0], params or {}, figure
         )
-        new = sum(store.log_generation(g.candidates, None) for g in _by_generation(candidates))
+        new = sum(store.log_generation(g.candidates, {}) for g in _by_generation(candidates))
         store.finish()
     except Exception as error:  # MLflow raises its own, requests' and SQLAlchemy's
         raise EvolveError(
@@ -208,6 +208,6 @@ def log_lineage(
 
 def _by_generation(candidates: Iterable[Candidate]) -> list[_Generation]:
     return [
-        _Generation(tuple(group), None)
+        _Generation(tuple(group), {})
         for _, group in groupby(candidates, key=lambda candidate: candidate.generation)
     ]

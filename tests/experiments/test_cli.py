@@ -240,3 +240,21 @@ def refuses(done: subprocess.CompletedProcess[str], message: str) -> None:
     assert done.returncode == 2, done.stdout + done.stderr
     assert re.search(message, done.stderr), done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+@pytest.mark.slow
+def test_another_optimizer_is_one_setting_away(tmp_path: Path) -> None:
+    changed = ("optimizer=map_elites", "population=4", "generations=2", "rungs=[1]")
+    parts = [part for value in changed for part in ("--set", f"search.{value}")]
+    done = evobourse("evolve", str(QUICKSTART), "--run", "run", *OVERRIDES, *parts, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = tmp_path / "run"
+    header, *elites = (run / "archive.csv").read_text().splitlines()
+    assert header == "candidate,volatility_cell,diversity_cell,score,volatility,diversity"
+    ids = [json.loads(line)["id"] for line in (run / "lineage.jsonl").read_text().splitlines()]
+    assert len(ids) == 2 * 4 + 1
+    assert elites
+    assert {elite.partition(",")[0] for elite in elites} <= set(ids)
+    assert f"{len(elites)} candidates in run/archive.csv" in done.stdout
+    assert "readings:" in (run / "search.yaml").read_text()
+    assert (run / "bundle" / "hashes.json").is_file()
