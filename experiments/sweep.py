@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from agents.crowd import history_ticks, tabulate_choices
 from evolve import checkpoint
 from evolve.bases import MergedBases
+from evolve.budget import Budget
 from evolve.bundle import Bundle, Reference, write_bundle
 from evolve.durable import replace_bytes
 from evolve.errors import RunError
@@ -25,13 +27,16 @@ from evolve.lineage import Candidate, Lineage
 from evolve.loop import (
     CHECKPOINT_FOLDER,
     LINEAGE_FILE,
+    TIMINGS_FILE,
     Observer,
     evolve,
     generation_seed,
+    read_stop,
 )
 from evolve.search import CrossSearch
 from evolve.stage import play_market
-from evolve.tracking import MlflowObserver
+from evolve.timings import Timings
+from evolve.tracking import MlflowTracker, View
 from experiments.config import ExperimentConfig, load_config
 from experiments.lineage_view import draw_candidate
 from experiments.report import ReportData, save_report
@@ -50,11 +55,12 @@ REFERENCE_SEED = 1
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished sweep leaves: the run folder, the champion's id, its scoreboard."""
+    """What a finished sweep leaves: its folder, its champion, the scoreboard, why it ended."""
 
     run_folder: Path
     champion: str
     verdict: Verdict
+    stopped: str
     tracking_uri: str
     tracking_trouble: str | None
 
@@ -136,12 +142,9 @@ def run_sweep(
         workshop.workers,
     )
     search = make_search(workshop)
-    tracker = MlflowObserver(
-        run_folder,
-        tracking_uri=config.mlflow_uri,
-        run_name=config.name,
-        params={"base": config.minds.base, "seed": config.seed, "series": config.series},
-        figure=lambda candidate: draw_candidate(candidate, evaluator.target),
+    target = evaluator.target
+    tracker = MlflowTracker(
+        tracking_view(config, run_folder), partial(draw_candidate, target=target)
     )
     try:
         candidates = evolve(
@@ -151,11 +154,12 @@ def run_sweep(
             evaluator,
             config.search.generations,
             config.seed,
-            (screen(search, evaluator), tracker),
+            (screen(search, evaluator),),
+            make_budget(config, run_folder),
         )
-        last, found = _last_mean(workshop, evaluator, run_folder)
-        tracker.on_generation(last.generation, [last], found)
-        candidates.append(last)
+        stopped = read_stop(run_folder) or ""
+        say(f"the search has ended: {stopped}")
+        candidates.append(_last_mean(workshop, evaluator, run_folder))
         champion = _champion(workshop, bases, candidates, run_folder, say)
         say(f"champion {champion.id}; reading the held-out windows, once")
         verdict = judge_champion(workshop, bases, champion, run_folder)
@@ -165,7 +169,32 @@ def run_sweep(
         export_bundle(workshop, bases, champion, verdict.rows, run_folder / BUNDLE_FOLDER)
     finally:
         trouble = tracker.close()
-    return Outcome(run_folder, champion.id, verdict, tracker.tracking_uri, trouble)
+    uri = tracker.view.tracking_uri
+    return Outcome(run_folder, champion.id, verdict, stopped, uri, trouble)
+
+
+def make_budget(config: ExperimentConfig, run_folder: Path) -> Budget:
+    """Set up what the search may use, less what earlier sessions of the run have used."""
+    search, market = config.search, config.market
+    return Budget(
+        Timings(run_folder / TIMINGS_FILE),
+        search.max_minutes,
+        search.max_decisions,
+        market.agents * market.days,
+        market.paths,
+    )
+
+
+def tracking_view(config: ExperimentConfig, run_folder: Path) -> View:
+    """Say where a run's MLflow view lies, and which settings stand on its first page."""
+    params = {
+        "base": config.minds.base,
+        "seed": config.seed,
+        "series": config.series,
+        "market": asdict(config.market),
+        "search": asdict(config.search),
+    }
+    return View.of(run_folder, config.mlflow_uri, run_name=config.name, params=params)
 
 
 def _freeze_splits(workshop: Workshop, run_folder: Path) -> None:
@@ -177,9 +206,7 @@ def _freeze_splits(workshop: Workshop, run_folder: Path) -> None:
         replace_bytes(file, splits.freeze(workshop.series).to_yaml().encode())
 
 
-def _last_mean(
-    workshop: Workshop, evaluator: MarketEvaluator, run_folder: Path
-) -> tuple[Candidate, CrossSearch]:
+def _last_mean(workshop: Workshop, evaluator: MarketEvaluator, run_folder: Path) -> Candidate:
     """Score the search's final mean, a generation of its own: the least lucky of all proposals."""
     state = checkpoint.load(run_folder / CHECKPOINT_FOLDER)
     generation = state["generation"]
@@ -202,7 +229,7 @@ def _last_mean(
     lineage = Lineage(run_folder / LINEAGE_FILE)
     lineage.truncate_to(generation)
     lineage.append([candidate])
-    return candidate, state["search"]
+    return candidate
 
 
 def _champion(
@@ -232,6 +259,7 @@ def _champion(
     )
     record = {
         "champion": ranking[0].candidate.id,
+        "stopped": read_stop(run_folder),
         "finalists": [
             _finite({"id": f.candidate.id, "validation": f.validation, "train": f.train})
             for f in ranking

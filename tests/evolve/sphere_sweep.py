@@ -1,6 +1,6 @@
 """A sweep that needs no market: how far gene values are from a hidden optimum.
 
-Knows: a small genome, its evaluator, and how to run them as ``python sphere_sweep.py FOLDER N``.
+Knows: a small genome, its evaluator; runs as ``python sphere_sweep.py FOLDER N [tracked]``.
 Does not know: anything of pytest.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 from evolve.genome import Gene, Genome, Segment
 from evolve.loop import Evaluation, evolve
 from evolve.search import CrossSearch
+from evolve.tracking import MlflowTracker, View
 
 SEED = 7
 
@@ -81,4 +82,8 @@ def run(folder: Path, generations: int, sleep_s: float = 0.0, fail_every: int = 
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), int(sys.argv[2]), sleep_s=0.002)
+    tracked = sys.argv[3:] == ["tracked"]
+    tracker = MlflowTracker(View.of(Path(sys.argv[1]))) if tracked else None
+    run(Path(sys.argv[1]), int(sys.argv[2]), sleep_s=0.05 if tracked else 0.002)
+    if tracker is not None:
+        sys.exit(tracker.close())
