@@ -297,7 +297,7 @@ def _unpickled_when_needed(pickled: bytes) -> FigureMaker:
 
     def draw(candidate: Candidate) -> Any:
         if not made:
-            import cloudpickle  # type: ignore[import-untyped]
+            import cloudpickle
 
             made.append(cloudpickle.loads(pickled))
         return made[0](candidate)

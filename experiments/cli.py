@@ -70,32 +70,59 @@ def resume(run: Run, as_json: Json = False) -> None:
 
 @app.command()
 def lineage(run: Run, as_json: Json = False) -> None:
-    """Show a run's generations and the champion's ancestry, and draw them.
+    """Show a run's generations and where its champion comes from, gene by gene; draw both.
 
     Example: evobourse lineage runs/quickstart
     """
     from evolve.durable import replace_bytes
     from evolve.lineage import Lineage
-    from evolve.loop import LINEAGE_FILE
+    from evolve.loop import LINEAGE_FILE, read_stop
+    from experiments.lineage_page import render_page
     from experiments.lineage_view import draw_lineage, summarise
     from experiments.report import figure_bytes
-    from experiments.sweep import CHAMPION_FILE, open_run
+    from experiments.sweep import open_run, read_champion
 
     config = open_run(run)
     candidates = Lineage(run / LINEAGE_FILE).read()
-    file = run / CHAMPION_FILE
-    champion = json.loads(file.read_text())["champion"] if file.exists() else None
+    champion, stopped = read_champion(run), read_stop(run)
     if as_json:
         typer.echo(json.dumps([json.loads(c.to_json()) for c in candidates]))
         return
     console = _console()
     console.print(summarise(candidates, champion))
-    picture = run / "lineage.png"
-    replace_bytes(picture, figure_bytes(draw_lineage(candidates, champion)))
+    if stopped:
+        console.print(f"\nThe search has ended: {stopped}", highlight=False)
+    drawn = []
+    if candidates:
+        drawn.append(("drawn", str(run / "lineage.png")))
+        replace_bytes(run / "lineage.png", figure_bytes(draw_lineage(candidates, champion)))
+    if any(candidate.score is not None for candidate in candidates):
+        page = render_page(candidates, champion, config.name, stopped)
+        drawn.append(("page", str(run / "lineage.html")))
+        replace_bytes(run / "lineage.html", page.encode())
     from evolve.tracking import default_tracking_uri
 
     uri = config.mlflow_uri or default_tracking_uri(run)
-    _next(console, [("drawn", str(picture)), *_mlflow_lines(uri)])
+    _next(console, [*drawn, *_mlflow_lines(uri)])
+
+
+@app.command()
+def track(run: Run, as_json: Json = False) -> None:
+    """Bring a run's MLflow view up to date from its lineage, after a server or a sweep has died.
+
+    Example: evobourse track runs/quickstart
+    """
+    from evolve.tracking import log_run
+    from experiments.sweep import open_run, tracking_view
+
+    view = tracking_view(open_run(run), run)
+    new = log_run(view)
+    if as_json:
+        typer.echo(json.dumps({"new": new, "tracking_uri": view.tracking_uri}))
+        return
+    console = _console()
+    console.print(f"{new:,} candidates were not there before")
+    _next(console, _mlflow_lines(view.tracking_uri))
 
 
 @app.command()
@@ -258,6 +285,7 @@ def _sweep(settings: Any, folder: Path, as_json: bool) -> None:
             f"[{low:+.2f}, {high:+.2f}]; below 0 the champion is better",
             highlight=False,
         )
+    console.print(f"The search has ended: {outcome.stopped}", highlight=False)
     if outcome.tracking_trouble:
         console.print(outcome.tracking_trouble)
     bundle = folder / BUNDLE_FOLDER

@@ -232,6 +232,14 @@ def _last_mean(workshop: Workshop, evaluator: MarketEvaluator, run_folder: Path)
     return candidate
 
 
+def read_champion(run_folder: Path) -> str | None:
+    """Return the id of a run's champion; None before there is one."""
+    try:
+        return str(json.loads((run_folder / CHAMPION_FILE).read_text())["champion"])
+    except FileNotFoundError:
+        return None
+
+
 def _champion(
     workshop: Workshop,
     bases: MergedBases,
@@ -239,9 +247,8 @@ def _champion(
     run_folder: Path,
     say: Callable[[str], None],
 ) -> Candidate:
-    file = run_folder / CHAMPION_FILE
-    if file.exists():
-        chosen = json.loads(file.read_text())["champion"]
+    chosen = read_champion(run_folder)
+    if chosen is not None:
         return next(c for c in candidates if c.id == chosen)
     alive = [c for c in candidates if c.score is not None]
     if not alive:
@@ -265,7 +272,7 @@ def _champion(
             for f in ranking
         ],
     }
-    replace_bytes(file, (json.dumps(record, indent=2) + "\n").encode())
+    replace_bytes(run_folder / CHAMPION_FILE, (json.dumps(record, indent=2) + "\n").encode())
     return ranking[0].candidate
 
 
