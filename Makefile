@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-market bench-coverage styles clean
+.PHONY: help demo test check bench bench-market bench-coverage bench-tracking styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -36,6 +36,9 @@ bench-market: $(READY) ## order book events per second against bourse and pams, 
 
 bench-coverage: $(READY) ## the Franke-Westerhoff market's moment coverage against its paper's
 	$(BIN)/python -m experiments.benchmarks_coverage
+
+bench-tracking: $(READY) ## what MLflow and ten thousand candidates cost a sweep's driver
+	$(BIN)/python -m experiments.benchmarks_tracking
 
 styles: $(READY) ## train the shipped adapters anew (about half an hour)
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters

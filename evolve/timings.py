@@ -76,6 +76,8 @@ class Timings:
         return list(self._scan())
 
     def _scan(self) -> Iterator[Timing]:
+        if not self.path.is_file():
+            return
         try:
             lines = self.path.read_text().splitlines()
         except (OSError, UnicodeDecodeError):
