@@ -10,6 +10,7 @@ import importlib.util
 import json
 import logging
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -41,15 +42,25 @@ def evolve(
     config: Config,
     overrides: Set = [],  # noqa: B006 - typer's way
     run: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what it will cost, and start nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a sweep to its scoreboard, report and bundle.
 
     Example: evobourse evolve experiments/quickstart.yaml --set search.generations=6
+
+    Within limits: --set search.max_minutes=30 --set search.max_decisions=1000000000
     """
     from experiments.config import load_config
 
     settings = load_config(config, overrides)
+    if dry_run:
+        _price(
+            settings, [str(config), *(part for o in overrides for part in ("--set", o))], as_json
+        )
+        return
     from experiments.sweep import start_run
 
     folder = run or Path("runs") / settings.name
@@ -123,6 +134,35 @@ def track(run: Run, as_json: Json = False) -> None:
     console = _console()
     console.print(f"{new:,} candidates were not there before")
     _next(console, _mlflow_lines(view.tracking_uri))
+
+
+@app.command()
+def compare(
+    run: Run,
+    other: Annotated[Path, typer.Argument(help="Another run's folder.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Picture; default compare-OTHER.png in the first run.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Hold two runs side by side: settings, scores over decisions, scoreboards, genes.
+
+    Example: evobourse compare runs/quickstart runs/no-masks
+    """
+    from evolve.durable import replace_bytes
+    from experiments.comparison import compare as line_up
+    from experiments.comparison import draw_comparison, print_comparison, read_sweep
+    from experiments.report import figure_bytes
+
+    runs = read_sweep(run), read_sweep(other)
+    if as_json:
+        typer.echo(json.dumps(line_up(*runs), allow_nan=False))
+        return
+    console = _console()
+    print_comparison(line_up(*runs), console)
+    picture = out or run / f"compare-{other.resolve().name}.png"
+    replace_bytes(picture, figure_bytes(draw_comparison(*runs)))
+    _next(console, [("drawn", str(picture)), ("tree", f"evobourse lineage {other}")])
 
 
 @app.command()
@@ -246,6 +286,19 @@ def train_styles(
         console.print(table)
     key = "minds.sources" if sources else "minds.adapters"
     _next(console, [("trained", str(out)), ("use", f"evobourse evolve {config} --set {key}={out}")])
+
+
+def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
+    """Print the cost of a sweep that is not started."""
+    from experiments.cost import estimate, print_estimate
+
+    console = _console(quiet=as_json)
+    cost = estimate(settings, console.print)
+    if as_json:
+        typer.echo(json.dumps(cost))
+        return
+    print_estimate(cost, console)
+    _next(console, [("start", shlex.join(["evobourse", "evolve", *arguments]))])
 
 
 def _sweep(settings: Any, folder: Path, as_json: bool) -> None:
