@@ -158,13 +158,18 @@ class SweepStore:
 
     def _note(self, reason: str | None) -> str:
         state = f"ended: {reason}" if reason else "was broken off; `evobourse resume` goes on"
+        runs = (
+            f"#/experiments/{self._experiment_id}/runs?workflowType=machine_learning"
+            "&orderByKey=metrics.%60score%60&orderByAsc=true"
+        )
         return (
             f"**{self._candidates:,} candidates** in {len(self._complete):,} generations; the "
             f"search {state}.\n\nBest training score **{self._best:.4g}**, {self._best_id}. "
             "Every candidate is a nested run, named by generation, slow and fast proposal.\n\n"
-            "- Who was better than all before: search runs for "
-            "`tags.evobourse.record = 'true'`, sort by `score`\n"
-            "- One generation: `tags.evobourse.generation = '12'`\n"
+            f"- [Who was better than all before]({runs}"
+            "&searchFilter=tags.evobourse.record%20%3D%20%27true%27)\n"
+            f"- [One generation]({runs}"
+            "&searchFilter=tags.evobourse.generation%20%3D%20%270%27); Columns shows its scores\n"
             "- How the sweep went: the model metrics of this run, `best`, `median`, `best_so_far`\n"
             "- Recipes of all candidates: artifacts, `recipes/`; the best one's picture: `best.png`"
         )
