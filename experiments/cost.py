@@ -32,6 +32,9 @@ PROBE_CANDIDATES = 3
 MLFLOW_FACTOR = 6.0
 """Bytes in MLflow's database for one in the lineage (measured, docs/decisions/044)."""
 
+MEAN_IS_BEST = 3
+"""CMA-ES selects half of its proposals: of so many, one, which becomes the mean."""
+
 _BASELINE_CASTS = 3  # unevolved, random tendencies, rule-based
 _SHIPPED_BYTES = 2_000_000  # report, pictures, tape and tables of a bundle
 
@@ -79,7 +82,7 @@ def plan_search(config: ExperimentConfig, search: CrossSearch) -> list[Work]:
     """Count each generation's work, the final mean's last.
 
     A slow turn asks the minds of each slow proposal; then the mean has moved, and is asked anew
-    in the next generation that keeps it.
+    in the next generation that keeps it, unless it is the best proposal itself.
     """
     paths, every = config.market.paths, config.search.slow_every
     plan, mean_is_known = [], False
@@ -91,7 +94,7 @@ def plan_search(config: ExperimentConfig, search: CrossSearch) -> list[Work]:
             slow = config.search.slow_count > 1 and (generation + 1) % every == 0
             rows = config.search.slow_count if slow else 1
         plan.append(Work(candidates, candidates * paths, rows if slow or not mean_is_known else 0))
-        mean_is_known = not slow
+        mean_is_known = not slow or config.search.slow_count <= MEAN_IS_BEST
     return plan
 
 
