@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-market bench-coverage bench-tracking styles clean
+.PHONY: help demo test check bench bench-market bench-coverage bench-merge bench-tracking styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -31,14 +31,18 @@ check: $(READY) ## style and types
 bench: $(READY) ## decisions per second against one full prompt per agent, in one run
 	$(BIN)/python -m experiments.benchmarks
 
-bench-market: $(READY) ## order book events per second against bourse and pams, in one run
+bench-market: $(READY) ## order book and whole markets against bourse and pams, in one run
 	$(BIN)/python -m experiments.benchmarks_market
+	$(BIN)/python -m experiments.benchmarks_exchange
 
 bench-coverage: $(READY) ## the Franke-Westerhoff market's moment coverage against its paper's
 	$(BIN)/python -m experiments.benchmarks_coverage
 
 bench-tracking: $(READY) ## what MLflow and ten thousand candidates cost a sweep's driver
 	$(BIN)/python -m experiments.benchmarks_tracking
+
+bench-merge: $(READY) ## every merge method against mergekit's command line, on the 135M model
+	$(BIN)/python -m experiments.benchmarks_merge
 
 styles: $(READY) ## train the shipped adapters anew (about half an hour)
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters

@@ -26,7 +26,7 @@ from agents.order_generator import ORDER_FRACTION, OffsetClusters
 from agents.persona import Population
 from agents.stand_ins import Minds
 from market.accounts import Accounts
-from market.crowd import Crowd, DayOutcome, MarketView, Orders
+from market.crowd import Crowd, DayOutcome, MarketView, Message, Orders
 
 START_PRICE_TICKS = 10_000
 LONG_RUN_DAYS = 750
@@ -54,9 +54,15 @@ class PersonaCrowd(Crowd):
         How many.
     rng
         The crowd's own stream; agents' fixed traits and all daily draws come from it.
+    asset
+        Row of the asset that they trade; the market's others they ignore.
 
     Notes
     -----
+    A day is one decision: agents see and order in its first turn, and their orders hold for the
+    day. In the other turns they send nothing, so that nothing is drawn. Of messages they hear the
+    tone, on top of the day's ordinary news, in the next first turn.
+
     Volatility that scales offsets: ``(1 - w) * long run + w * recent``, the long run over the
     `LONG_RUN_DAYS` before the simulation, the recent exponentially weighted over history and
     simulation. Agents who reconsider choose a persona with odds
@@ -72,12 +78,16 @@ class PersonaCrowd(Crowd):
         offsets: OffsetClusters,
         n_agents: int,
         rng: np.random.Generator,
+        asset: int = 0,
     ):
         self.n_agents = n_agents
         self.population = population
         self._choices = choices
         self._offsets = offsets
         self._rng = rng
+        self._asset = asset
+        self._first_turn = True
+        self._heard: NDArray[np.float64] | float = 0.0
         society, personas = population.society, population.personas
         share = np.array([persona.share for persona in personas])
         self._share = share / share.sum()
@@ -100,7 +110,11 @@ class PersonaCrowd(Crowd):
 
     def observe(self, view: MarketView) -> None:
         """See the market, each agent through its masks, and reconsider one's persona."""
-        asset = view.assets[0]
+        self._first_turn = view.turn == 0
+        self._listen(view.messages)
+        if not self._first_turn:
+            return
+        asset = view.assets[self._asset]
         closes = asset.close_ticks
         log_path = np.log(closes[-HISTORY_DAYS:])
         self._follow_volatility(closes, log_path)
@@ -111,7 +125,8 @@ class PersonaCrowd(Crowd):
         uniform = rng.random((2 + self._sees.shape[1], n))
         normal = rng.standard_normal(1 + n)
         noise = np.hypot(1.0, society.news_noise)
-        misread = society.news_noise * normal[1:]
+        misread = society.news_noise * normal[1:] + self._heard
+        self._heard = 0.0
         levels = hear(normal[0], misread, noise * self._news_threshold())
         public = to_levels(np.array([*price_values(log_path), crowd, 0.0]))
         self._views = encode_seen(
@@ -134,6 +149,8 @@ class PersonaCrowd(Crowd):
 
     def orders(self) -> Orders:
         """Draw tendencies from the minds' choices and turn them into limit orders."""
+        if not self._first_turn:
+            return Orders.empty()
         society, rng, n = self.population.society, self._rng, self.n_agents
         uniform = rng.random((3, n))
         spread = self._offsets.draw(uniform[1], rng.standard_normal(n))
@@ -141,28 +158,41 @@ class PersonaCrowd(Crowd):
         self._tendency = decide(self._choices, self._persona, rows, uniform[0])
         lean = society.aggressiveness * self._tendency + society.dispersion * spread
         unit, size = self._offset_unit(), 100 * ORDER_FRACTION * self.wealth
-        return Orders(
-            *price_orders(
-                lean, self._tendency, size, uniform[2], society.activity, unit, self._reference
-            )
+        columns = price_orders(
+            lean, self._tendency, size, uniform[2], society.activity, unit, self._reference
         )
+        # The fast daily market knows no assets: for the first, the column is left out.
+        asset = np.full(len(columns[0]), self._asset) if self._asset else None
+        return Orders(*columns, asset=asset)
 
     def settled(self, outcome: DayOutcome) -> None:
         """Learn from the day: which personas' tendencies paid."""
-        move = np.log(outcome.close_ticks[0] / outcome.reference_ticks[0])
+        move = np.log(outcome.close_ticks[self._asset] / outcome.reference_ticks[self._asset])
         scaled = np.clip(move / np.sqrt(self._variance), -5.0, 5.0)
         mean = mean_by_persona(self._persona, self._tendency, len(self._share))
         self._success *= PERFORMANCE_MEMORY
         self._success += (1.0 - PERFORMANCE_MEMORY) * scaled * mean
 
     def decisions(self) -> dict[str, NDArray[np.int64]]:
-        """Return the day's agent, persona, view and tendency (-2..2), int64[n] each."""
+        """Return the day's agent, persona, view and tendency (-2..2), int64[n] each.
+
+        Empty in a turn without orders.
+        """
+        deciding = slice(self.n_agents if self._first_turn else 0)
         return {
-            "agent": np.arange(self.n_agents),
-            "persona": self._persona.copy(),
-            "view": self._views,
-            "tendency": self._tendency,
+            "agent": np.arange(self.n_agents)[deciding],
+            "persona": self._persona[deciding].copy(),
+            "view": self._views[deciding],
+            "tendency": self._tendency[deciding],
         }
+
+    def _listen(self, messages: Sequence[Message]) -> None:
+        """Add up how good what each agent is told is, until the next morning's decision."""
+        for message in messages:
+            if message.tone:
+                told = np.zeros(self.n_agents)
+                told[slice(None) if message.agents is None else message.agents] = message.tone
+                self._heard = self._heard + told
 
     def _assign(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
         edges = np.cumsum(self._share)[:-1]

@@ -6,7 +6,6 @@ nothing of populations or scores.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from agents.minds import MindEngine, hash_weights
 from merge.adapters import AdapterBank, read_adapter
 from merge.errors import AdapterError
 from merge.int8 import quantize_int8
+from merge.merge_cache import hash_folder
 from merge.recipe import Recipe, State, load_source, merge_recipe
 from merge.sources import load_model
 
@@ -44,23 +44,20 @@ class MergedBases:
     source_hashes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._touched = [
-            key
-            for key, tensor in self.base.items()
-            if any(state.get(key) is not tensor for state in self.sources.values())
-        ]
+        self._moved: set[str] = set()  # what any recipe so far took from the base
 
     def serve(self, recipe: Recipe | None) -> MindEngine:
         """Merge, quantise and install a recipe's base; return the engine, ready to answer."""
         if recipe is None:
             key, state = self.base_hash, self.base
         else:
-            used = [self.source_hashes[name] for name in recipe.sources]
+            used = [self.source_hashes.get(name, self.base_hash) for name in recipe.sources]
             key = f"{self.base_hash} {used} {recipe.to_dict()}"
             if key == self.engine.base_hash:
                 return self.engine
             state = merge_recipe(recipe, self.base, self.sources)
-        self.engine.set_base({name: state[name] for name in self._touched}, key)
+        self._moved |= {name for name, tensor in state.items() if tensor is not self.base[name]}
+        self.engine.set_base({name: state[name] for name in self.base if name in self._moved}, key)
         return self.engine
 
 
@@ -97,22 +94,14 @@ def open_bases(
     model, tokenizer = load_model(base)
     # Kept beside the INT8 copy: what recipes are merged from.
     state: State = {key: tensor.detach().clone() for key, tensor in model.state_dict().items()}
-    loaded = {folder.name: load_source(folder.name, folder, state) for folder in sources}
+    loaded = {folder.name: load_source(folder.name, folder, state, tokenizer) for folder in sources}
     base_hash = hash_weights(state)
     bank = AdapterBank(quantize_int8(model).to(device), read, blocks)
     engine = MindEngine(model, tokenizer, bank, base_hash)
-    hashes = {folder.name: _hash_folder(folder) for folder in sources}
+    hashes = {folder.name: hash_folder(folder) for folder in sources}
     return MergedBases(engine, state, base_hash, loaded, hashes)
 
 
 def adapter_folders(folder: Path) -> list[Path]:
     """List the PEFT folders inside a folder, by name; for adapters and for sources."""
     return sorted(path.parent for path in folder.glob("*/adapter_config.json"))
-
-
-def _hash_folder(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.safetensors")) + sorted(folder.glob("*config.json")):
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

@@ -1,7 +1,7 @@
 """Bytes that survive a kill: append all or nothing, replace all or nothing.
 
-Knows: write, flush, fsync, truncate back, rename; what to say when the disk is full.
-Does not know: what the bytes mean or who reads them.
+Knows: append and fsync or truncate back; what a run is told when the disk is full.
+Does not know: what the bytes mean or who reads them, nor (market.durable) how a file is replaced.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from evolve.errors import RunError
+from market import durable
 
 
 def append_bytes(path: Path, data: bytes) -> None:
@@ -28,7 +29,7 @@ def append_bytes(path: Path, data: bytes) -> None:
     try:
         size = os.fstat(descriptor).st_size
         try:
-            _write_all(descriptor, data)
+            durable.write_all(descriptor, data)
             os.fsync(descriptor)
         except OSError as error:
             with contextlib.suppress(OSError):  # what cannot be cut now is cut on the resume
@@ -46,20 +47,9 @@ def replace_bytes(path: Path, data: bytes) -> None:
     RunError
         When the file cannot be written, for example on a full disk.
     """
-    temporary = path.with_name(f".{path.name}.new")  # one name, so that kills leave no litter
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        try:
-            _write_all(descriptor, data)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        temporary.replace(path)
-        _sync_folder(path.parent)
+        durable.replace_bytes(path, data)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise _refused(path, error) from error
 
 
@@ -77,20 +67,6 @@ def truncate(path: Path, size: int) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise _refused(path, error) from error
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:  # write may take less than it is given, first of all on a disk that fills up
-        rest = rest[os.write(descriptor, rest) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _refused(path: Path, error: OSError) -> RunError:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.book import BookRules, OrderBook
-from market.order_events import Fills, Kind, OrderEvents
+from market.order_events import EVENT_DTYPES, Fills, Kind, OrderEvents
 
 EVENTS = 200_000
 SHARES = {Kind.LIMIT: 0.53, Kind.MARKET: 0.10, Kind.CANCEL: 0.37}
@@ -102,7 +102,7 @@ def order_flow(rng: np.random.Generator) -> OrderEvents:
 def send(events: OrderEvents) -> Fills:
     """Process the columns of all events in one batch, checking them included."""
     book = OrderBook(BookRules(), MID_TICKS)
-    return book.process(events[:])[0]
+    return book.process(OrderEvents(*(getattr(events, name) for name in EVENT_DTYPES)))[0]
 
 
 def as_trades(fills: Fills) -> NDArray[np.int64]:

@@ -171,19 +171,32 @@ def simulate(
     agents: Annotated[int, typer.Option(help="Agents in the market.", min=10)] = 400,
     days: Annotated[int, typer.Option(help="Days to simulate.", min=1)] = 250,
     seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 1,
+    scenario: Annotated[
+        Path | None, typer.Option(help="YAML of an exchange: turns, other traders, events.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the tape.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Let an exported population trade, and write its tape.
+    """Let an exported population trade, alone or in a scenario, and write its tape.
 
     Example: evobourse simulate runs/quickstart/bundle --agents 1000 --days 250 --seed 1
+
+    Example: evobourse simulate runs/quickstart/bundle --scenario experiments/shock.yaml
     """
-    from experiments.simulation import simulate_bundle
+    from experiments.scenario import load_scenario
+    from experiments.simulation import simulate_bundle, simulate_scenario
 
     console = _console(quiet=as_json)
-    console.print(f"loading {bundle}")
-    folder = out or Path("runs") / f"simulate-{agents}-{days}-{seed}"
-    result = simulate_bundle(bundle, agents, days, seed, folder, _day_bar(console, days))
+    size, bar = (agents, days, seed), _day_bar(console, days)
+    if scenario is not None:
+        place = load_scenario(scenario)
+        folder = out or Path("runs") / f"{scenario.stem}-{agents}-{days}-{seed}"
+        console.print(f"loading {bundle}")
+        result = simulate_scenario(bundle, place, *size, folder, bar)
+    else:
+        console.print(f"loading {bundle}")
+        folder = out or Path("runs") / f"simulate-{agents}-{days}-{seed}"
+        result = simulate_bundle(bundle, *size, folder, bar)
     if as_json:
         typer.echo(json.dumps(result))
         return
@@ -192,8 +205,12 @@ def simulate(
         f"{result['last_close']:.2f}, daily volatility {100 * result['volatility']:.2f} %, "
         f"{result['decisions']:,} decisions, {result['forward_passes']:,} forward passes"
     )
+    if scenario is not None:
+        console.print(
+            f"{result['trades']:,} trades, {result['volume']:,} shares, {result['events']} events"
+        )
     console.print(f"tape sha256 {result['digest']}")
-    if result["reference"] is not None:
+    if result.get("reference") is not None:
         word = "identical to" if result["reference"] else "NOT the same bytes as"
         console.print(f"the tape is {word} the one made at export")
     _next(console, [("tape", str(folder)), ("picture", str(folder / "prices.png"))])

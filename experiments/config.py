@@ -156,7 +156,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
         raise ConfigError(f"{path}: holds {type(raw).__name__}, expected a mapping of settings")
     for override in overrides:
         _override(raw, override)
-    config = _build(ExperimentConfig, raw, str(path), "")
+    config = read_section(ExperimentConfig, raw, str(path))
     _check(config, str(path))
     return config
 
@@ -177,9 +177,26 @@ def _override(raw: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override!r}: {text!r} is no valid YAML value") from error
 
 
-def _build(kind: Any, raw: Any, where: str, prefix: str) -> Any:
+def read_section(kind: Any, raw: Any, where: str, prefix: str = "") -> Any:
+    """Make a frozen dataclass of a YAML section, every key and type checked.
+
+    Parameters
+    ----------
+    kind
+        The dataclass.
+    raw
+        What the file says.
+    where, prefix
+        The file's name and the section's, with a dot, for complaints.
+
+    Raises
+    ------
+    ConfigError
+        A key is unknown (the nearest valid one is named) or a value has the wrong type.
+    """
     if not isinstance(raw, Mapping):
-        raise ConfigError(f"{where}: {prefix.rstrip('.')} is {raw!r}, expected a section")
+        named = f"{prefix.rstrip('.')} is {raw!r}" if prefix else f"holds {type(raw).__name__}"
+        raise ConfigError(f"{where}: {named}, expected a section of keys and values")
     hints = get_type_hints(kind)
     for key in raw:
         if key not in hints:
@@ -199,7 +216,7 @@ def _value(hint: Any, raw: Any, where: str, key: str) -> Any:
             return None
         hint = next(arg for arg in get_args(hint) if arg is not type(None))
     if is_dataclass(hint):
-        return _build(hint, raw, where, key + ".")
+        return read_section(hint, raw, where, key + ".")
     if get_origin(hint) is tuple:
         inner = get_args(hint)
         if not isinstance(raw, list):

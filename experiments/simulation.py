@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from agents.crowd import tabulate_choices
 from evolve.bases import MergedBases, open_bases
@@ -18,7 +20,7 @@ from evolve.durable import replace_bytes
 from evolve.errors import RunError
 from evolve.stage import World, play_market
 from experiments.report import figure_bytes
-from market.tape import Tape
+from experiments.scenario import Scenario, run_scenario
 
 
 def open_bundle(folder: Path) -> tuple[Bundle, MergedBases]:
@@ -75,7 +77,8 @@ def simulate_bundle(
     tape = play_market(world, part, choices, "full", on_day)
     out.mkdir(parents=True, exist_ok=True)
     tape.write(out)
-    replace_bytes(out / "prices.png", figure_bytes(_draw(tape, bundle)))
+    closes = np.concatenate([bundle.history[-1:], tape.close_ticks])
+    replace_bytes(out / "prices.png", figure_bytes(_draw(closes, tape.volume, bundle)))
     made = bundle.reference
     same = (made.agents, made.days, made.seed) == (agents, days, seed)
     return {
@@ -90,18 +93,84 @@ def simulate_bundle(
     }
 
 
-def _draw(tape: Tape, bundle: Bundle) -> Any:
+def simulate_scenario(
+    folder: Path,
+    scenario: Scenario,
+    agents: int,
+    days: int,
+    seed: int,
+    out: Path,
+    on_day: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Put a bundle's population into a scenario.
+
+    Parameters
+    ----------
+    folder, agents, days, seed, on_day
+        As for `simulate_bundle`.
+    scenario
+        See `experiments.scenario`.
+    out
+        Folder for the recorded tape and ``prices.png``.
+
+    Returns
+    -------
+    dict
+        First and last close, daily volatility, decisions, forward passes, trades, volume, events
+        applied, and the tape's digest.
+    """
+    bundle, bases = open_bundle(folder)
+    minds = bases.serve(bundle.recipe)
+    [choices] = tabulate_choices([bundle.population], minds)
+    tape = run_scenario(scenario, bundle, choices, agents, days, seed, out, on_day)
+    prices, events = tape.frame("prices"), tape.frame("events")
+    closes = np.concatenate([bundle.history[-1:], prices["close_ticks"]])
+    figure = _draw(closes, prices["volume"].to_numpy(), bundle, events)
+    replace_bytes(out / "prices.png", figure_bytes(figure))
+    return {
+        "first_close": int(closes[0]) / 100,
+        "last_close": int(closes[-1]) / 100,
+        "volatility": float(np.std(np.diff(np.log(closes)))),
+        "decisions": agents * days,
+        "forward_passes": minds.counters.computed,
+        "trades": int(prices["trades"].sum()),
+        "volume": int(prices["volume"].sum()),
+        "events": len(events),
+        "digest": tape.manifest.digest,
+        "out": str(out),
+    }
+
+
+def _draw(
+    closes_ticks: NDArray[np.int64],
+    volumes: NDArray[np.int64],
+    bundle: Bundle,
+    events: pd.DataFrame | None = None,
+) -> Any:
+    """Draw closes int64[T + 1] after a bundle's history, volumes int64[T], and events' days."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 6), dpi=110, layout="constrained")
     price, volume = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    past = bundle.history[-len(tape.close_ticks) :]
+    past = bundle.history[-len(volumes) :]
     price.plot(np.arange(-len(past) + 1, 1), past / 100, color="#444444", lw=1.2, label="history")
-    closes = np.concatenate([past[-1:], tape.close_ticks]) / 100
+    closes = closes_ticks / 100
     price.plot(np.arange(len(closes)), closes, color="#c2410c", lw=1.4, label="simulated")
     price.set(ylabel="close (history ends at 100)", title=f"{bundle.name}: the population trades")
+    if events is not None:
+        for row, (day, kinds) in enumerate(events.groupby("day")["kind"]):
+            price.axvline(day + 1, color="#64748b", lw=0.8, ls=":")
+            price.annotate(
+                ", ".join(kind.replace("_", " ") for kind in dict.fromkeys(kinds)),
+                (day + 1, 0.02 + 0.3 * (row % 2)),
+                xycoords=price.get_xaxis_transform(),
+                rotation=90,
+                fontsize=8,
+                color="#64748b",
+                ha="right",
+            )
     price.legend(frameon=False)
-    volume.bar(np.arange(1, len(closes)), tape.volume, width=1.0, color="#c2410c", alpha=0.6)
+    volume.bar(np.arange(1, len(closes)), volumes, width=1.0, color="#c2410c", alpha=0.6)
     volume.set(ylabel="volume (shares)", xlabel="day (0: the simulation begins)")
     for axes in (price, volume):
         axes.spines[["top", "right"]].set_visible(False)

@@ -10,73 +10,24 @@ estimation and model contest, J. Econ. Dyn. Control 36, 1193-1211,
 doi:10.1016/j.jedc.2011.10.004.
 """
 
-from dataclasses import asdict, dataclass
-
 import numpy as np
 from numba import njit
 
-from fitness.errors import FitnessError
 from fitness.moments import FloatArray
+from market.crowds.franke_westerhoff import PUBLISHED, FrankeWesterhoff
+
+__all__ = ["BURN_IN_DAYS", "PUBLISHED", "FrankeWesterhoff", "franke_westerhoff"]
 
 BURN_IN_DAYS = 2000
 """Over three times the days, ln 2 / (mu phi) or more, in which a published misalignment halves."""
 
 
-@dataclass(frozen=True)
-class FrankeWesterhoff:
-    """Parameters of the model; the defaults are the published estimates for the S&P 500.
-
-    The defaults were compared with independent public implementations of the paper, which agree
-    on all nine, not with the paper itself.
-
-    Parameters
-    ----------
-    phi : float
-        Fundamentalists' demand per unit of log misalignment, 0 or more.
-    chi : float
-        Chartists' demand per unit of the last log return, 0 or more.
-    alpha_0 : float
-        Predisposition, positive towards fundamentalism.
-    alpha_n : float
-        Herding, per unit of the majority.
-    alpha_p : float
-        Misalignment's pull towards fundamentalism, per squared log misalignment.
-    sigma_f, sigma_c : float
-        Standard deviation of the noise in a fundamentalist's and a chartist's demand, 0 or more.
-    mu : float
-        Price impact: log price per unit of excess demand.
-    beta : float
-        Intensity of choice.
-
-    Raises
-    ------
-    FitnessError
-        If a parameter is not finite, or negative where it may not be.
-    """
-
-    phi: float = 0.12
-    chi: float = 1.50
-    alpha_0: float = -0.327
-    alpha_n: float = 1.79
-    alpha_p: float = 18.43
-    sigma_f: float = 0.758
-    sigma_c: float = 2.087
-    mu: float = 0.01
-    beta: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            signed = name.startswith("alpha")
-            if not np.isfinite(value) or (value < 0.0 and not signed):
-                expected = "a finite number" if signed else "a finite number, 0 or more"
-                raise FitnessError(f"Franke-Westerhoff parameter {name}={value}: use {expected}")
-
-
-PUBLISHED = FrankeWesterhoff()
-
-
 def franke_westerhoff(
-    parameters: FrankeWesterhoff, n: int, T: int, rng: np.random.Generator
+    parameters: FrankeWesterhoff,
+    n: int,
+    T: int,
+    rng: np.random.Generator,
+    burn_in_days: int = BURN_IN_DAYS,
 ) -> FloatArray:
     """Daily log returns of the Franke-Westerhoff market.
 
@@ -96,18 +47,20 @@ def franke_westerhoff(
         Number of paths and days per path.
     rng : numpy.random.Generator
         Source of the demand noise e_f and e_c.
+    burn_in_days : int
+        Days before the first that is returned.
 
     Returns
     -------
     float64 array, shape [n, T]
-        Independent paths, each after a burn-in of 2,000 days from p = 0 and equal shares.
+        Independent paths, each after a burn-in from p = 0 and equal shares.
         Parameters that make the price explode (phi of 1,000, say) or stand still give returns
         in which `fitness.moments.path_faults` names the fault.
     """
     p = parameters
     demand = (p.phi, p.chi, p.sigma_f, p.sigma_c, p.mu)
     return np.asarray(
-        _simulate(demand, (p.alpha_0, p.alpha_n, p.alpha_p, p.beta), n, T, BURN_IN_DAYS, rng)
+        _simulate(demand, (p.alpha_0, p.alpha_n, p.alpha_p, p.beta), n, T, burn_in_days, rng)
     )
 
 

@@ -155,6 +155,9 @@ class Message:
         Whether it holds; nothing shows this to agents.
     source : str
         Where it comes from.
+    tone : float
+        How good it is, in standard deviations of an ordinary day's news; what a crowd that reads
+        no texts hears of it.
     """
 
     kind: Literal["news", "rumour", "notice"]
@@ -162,6 +165,7 @@ class Message:
     agents: NDArray[np.int64] | None = None
     true: bool = True
     source: str = ""
+    tone: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +228,9 @@ class MarketView:
         Their lots of each asset, negative if short, shape [n, A]; live as well.
     messages : tuple of Message
         What was said since the last turn.
+    time : int
+        Turns since the first of day 0: the time of this turn's orders, in which GOOD_TILL_TIME
+        orders expire.
     """
 
     day: int
@@ -233,6 +240,7 @@ class MarketView:
     cash_cents: NDArray[np.int64]
     position: NDArray[np.int64]
     messages: tuple[Message, ...] = ()
+    time: int = 0
 
 
 @dataclass(frozen=True, eq=False)

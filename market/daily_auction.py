@@ -84,6 +84,7 @@ class Market:
             assets=(asset,),
             cash_cents=read_only_view(self.accounts.cash_cents),
             position=read_only_view(self.accounts.shares)[:, None],
+            time=self.day,
         )
 
     def close_day(

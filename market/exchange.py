@@ -27,7 +27,7 @@ from market.instruments import Instrument
 from market.ledger import Ledger
 from market.listing import Batch, Listing
 from market.order_events import Kind, OrderEvents, SelfTrade, TimeInForce
-from market.seams import Journal, Schedule
+from market.seams import Applied, Journal, Schedule
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,12 @@ class Exchange:
         self._messages: list[Message] = []
 
     @property
+    def happened(self) -> list[Applied]:
+        """What happened today from outside."""
+        applied = () if self._schedule is None else self._schedule.applied
+        return [event for event in applied if event.day == self.day]
+
+    @property
     def n_agents(self) -> int:
         """Agents of all crowds."""
         return self.floor.n_agents
@@ -198,6 +204,10 @@ class Exchange:
             self.turn = turn
             self._play_turn(clearing)
         return self._settle_day()
+
+    def keep(self, journal: Journal) -> None:
+        """Let a journal keep what happens from now on."""
+        self._journal = journal
 
     def send(self, message: Message) -> None:
         """Let agents hear something before the next turn; agents are rows of all crowds."""
@@ -255,7 +265,8 @@ class Exchange:
         messages, self._messages = self._messages, []
         depth = self._depth()
         listings, floor = self.listings, self.floor
-        floor.observe(self.day, self.turn, clearing, listings, self.ledger, depth, messages)
+        shown = listings, self.ledger, depth, messages, self._time
+        floor.observe(self.day, self.turn, clearing, *shown)
         submitted = floor.orders()
         orders = floor.together(submitted)
         sequence = self._rng.permutation(len(orders))
@@ -325,9 +336,7 @@ class Exchange:
         settle_ticks = before.copy()
         for asset, listing in enumerate(self.listings):
             if listing.annulled:
-                fills = listing.fills_today()
-                columns = (fills.buyer, fills.seller, fills.price_ticks, fills.quantity)
-                self.ledger.trade(asset, *columns, undo=True)
+                self.ledger.annul(asset)
             settle_ticks[asset] = listing.override_ticks or listing.vwap_ticks() or before[asset]
         called = self.ledger.settle(settle_ticks)
         references = np.array([listing.reference_ticks for listing in self.listings])

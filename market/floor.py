@@ -49,6 +49,7 @@ class Floor:
         ledger: Ledger,
         depth: Sequence[Depth | None],
         messages: Sequence[Message],
+        time: int,
     ) -> None:
         """Show each crowd the market, its own accounts and orders, and what it is told."""
         cash, position = read_only_view(ledger.cash_cents), read_only_view(ledger.position)
@@ -59,7 +60,7 @@ class Floor:
             )
             heard = tuple(_heard(messages, start, stop))
             own = cash[start:stop], position[start:stop]
-            crowd.observe(MarketView(day, turn, clearing, assets, *own, heard))
+            crowd.observe(MarketView(day, turn, clearing, assets, *own, heard, time))
 
     def orders(self) -> list[Orders]:
         """Ask every crowd for its orders."""

@@ -18,7 +18,7 @@ from market.listing import Bar
 from market.order_events import EVENT_DTYPES
 from market.recording import TapeSink
 
-FATE = ("filled", "status", "reason")
+FATE = ("number", "filled", "status", "reason")
 
 
 def describe_instruments(exchange: Exchange) -> list[dict[str, Any]]:
@@ -73,7 +73,7 @@ class TapeJournal:
             self._sink.record("messages", {**when, "agent": heard_by, **texts})
         if self._decisions:
             for crowd, first, _ in exchange.floor.seats():
-                columns = dict(crowd.decisions())
+                columns: dict[str, NDArray[Any]] = dict(crowd.decisions())
                 if columns:
                     if "agent" in columns:
                         columns["agent"] = np.asarray(columns["agent"]) + first
@@ -85,9 +85,9 @@ class TapeJournal:
                         (1, levels.bid_ticks, levels.bid_quantity),
                         (-1, levels.ask_ticks, levels.ask_quantity),
                     ):
-                        own = {"asset": asset, "side": side, "level": np.arange(len(ticks))}
-                        prices = {"price_ticks": ticks, "quantity": lots}
-                        self._sink.record("depth", {**when, **own, **prices})
+                        which = {**when, "asset": asset, "side": side}
+                        rows = {"level": np.arange(len(ticks)), "price_ticks": ticks}
+                        self._sink.record("depth", {**which, **rows, "quantity": lots})
 
     def day_over(
         self,
@@ -102,7 +102,7 @@ class TapeJournal:
             for batch in listing.batches:
                 which = {**day, "turn": batch.turn, "asset": asset}
                 columns = {name: getattr(batch.events, name) for name in EVENT_DTYPES}
-                fate = {name: getattr(batch, name) for name in ("number", *FATE)}
+                fate = {name: getattr(batch, name) for name in FATE}
                 self._sink.record("orders", {**which, **columns, **fate})
                 trades = {**vars(batch.fills), "cancelled": listing.annulled}
                 self._sink.record("fills", {**which, **trades})
@@ -125,6 +125,10 @@ class TapeJournal:
                 "halted": np.array([listing.halted for listing in exchange.listings]),
             },
         )
+        for event in exchange.happened:
+            asset = exchange.asset(event.asset) if event.asset else -1
+            texts = {"kind": event.kind, "detail": event.detail}
+            self._sink.record("events", {**day, "asset": asset, **texts})
         self._sink.record("pools", {**day, **asdict(ledger.pools)})
         if self._accounts_every and exchange.day % self._accounts_every == 0:
             self._sink.record(

@@ -6,6 +6,7 @@ Does not know: books, days, crowds, or how a price was found.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,10 @@ from market.order_events import OrderEvents
 SHORT_SALES = ("forbidden", "allowed", "uptick")
 MAX_CASH_CENTS = 2**48
 """All cash together, so that no sum can overflow."""
+
+_Column: TypeAlias = NDArray[np.int64]
+Booked: TypeAlias = tuple[np.void, int, _Column, _Column, _Column, _Column]
+"""Terms, asset, buyers, sellers, prices and lots of trades."""
 
 
 @dataclass
@@ -138,6 +143,8 @@ class Ledger:
         self.unsettled = np.zeros_like(self.position)
         self.queued = np.zeros_like(self.position)
         self.pools = Pools()
+        # Terms may change within a day: what is annulled goes back at those of its time.
+        self._today: list[Booked] = []
         self.dealer = dealer
         self.instruments = list(instruments)
         self.terms = _terms(self.instruments, self.mark_ticks)
@@ -245,9 +252,8 @@ class Ledger:
         seller: NDArray[np.int64],
         price_ticks: NDArray[np.int64],
         quantity: NDArray[np.int64],
-        undo: bool = False,
     ) -> None:
-        """Exchange lots, cash, fees and taxes for trades, or take them back.
+        """Exchange lots, cash, fees and taxes for trades.
 
         Parameters
         ----------
@@ -255,23 +261,17 @@ class Ledger:
             Row of the asset.
         buyer, seller, price_ticks, quantity : NDArray[np.int64]
             Agents, price and lots of each trade, shape [f].
-        undo : bool
-            Take back trades of today, to the cent.
         """
-        fees, taxes = trade(
-            self.terms[asset],
-            asset,
-            buyer,
-            seller,
-            price_ticks,
-            quantity,
-            -1 if undo else 1,
-            self.cash_cents,
-            self.position,
-            self.unsettled,
-        )
-        self.pools.fees_cents += fees
-        self.pools.taxes_cents += taxes
+        booked = (self.terms[asset].copy(), asset, buyer, seller, price_ticks, quantity)
+        self._today.append(booked)
+        self._book(booked, 1)
+
+    def annul(self, asset: int) -> None:
+        """Take back the asset's trades since the last settlement, to the cent."""
+        for booked in self._today:
+            if booked[1] == asset:
+                self._book(booked, -1)
+        self._today = [booked for booked in self._today if booked[1] != asset]
 
     def settle(self, settle_ticks: NDArray[np.int64]) -> NDArray[np.int64]:
         """Mark futures to market, let T+1 pass, write off losses, queue forced liquidations.
@@ -293,6 +293,7 @@ class Ledger:
         self.mark_ticks = np.array(settle_ticks, np.int64)
         self.terms["mark_ticks"] = self.mark_ticks
         self.unsettled[:] = 0
+        self._today = []
         ruined = self._bound((self.cash_cents < 0) & ~self.position.any(axis=1))
         self.pools.bankruptcy_cents += int(self.cash_cents[ruined].sum())
         self.cash_cents[ruined] = 0
@@ -334,6 +335,11 @@ class Ledger:
         self.cash_cents[agent] += cash_cents
         self.pools.granted_cents -= cash_cents
         self.position[agent, asset] += quantity
+
+    def _book(self, booked: Booked, sign: int) -> None:
+        fees, taxes = trade(*booked, sign, self.cash_cents, self.position, self.unsettled)
+        self.pools.fees_cents += fees
+        self.pools.taxes_cents += taxes
 
     def _bound(self, wrong: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Leave out the dealer."""

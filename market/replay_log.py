@@ -17,6 +17,8 @@ from market.listing import NO_NUMBER
 from market.order_events import Fills, Kind, OrderEvents, Reason, SelfTrade, TimeInForce
 from market.recorded_tape import RecordedTape
 
+BOUNDS = ("reference_ticks", "lower_limit_ticks", "upper_limit_ticks")
+
 
 @dataclass(frozen=True, eq=False)
 class Replay:
@@ -56,18 +58,17 @@ def replay_log(tape: RecordedTape, asset: int) -> Replay:
     terms = tape.manifest.instruments[asset]
     session = terms["session"]
     orders, prices = tape.frame("orders"), tape.frame("prices")
-    prices = prices[prices["asset"] == asset].set_index("day")
+    bounds = prices[prices["asset"] == asset].set_index("day")[list(BOUNDS)]
     rules = BookRules(1, MAX_TICKS - 1, SelfTrade(session["self_trade"]))
     book = OrderBook(rules, int(terms["initial_close_ticks"]))
     played = []
     for day, today in orders[orders["asset"] == asset].groupby("day"):
-        bar = prices.loc[day]
-        book.last_ticks = int(bar["reference_ticks"])
+        reference, lowest, highest = (int(bound) for bound in bounds.loc[day].to_numpy())
+        book.last_ticks = reference
         for turn, rows in today.groupby("turn"):
             dealt = rows["number"] == NO_NUMBER
             if dealt.any():
-                limits = int(bar["lower_limit_ticks"]), int(bar["upper_limit_ticks"])
-                fills = _deal(rows[dealt], book, session, limits)
+                fills = _deal(rows[dealt], book, session, (lowest, highest))
                 played.append(pd.DataFrame({"day": day, "turn": turn, **vars(fills)}))
             fills, _ = book.process(_events(rows[~dealt]), _turned_away(rows[~dealt]))
             played.append(pd.DataFrame({"day": day, "turn": turn, **vars(fills)}))

@@ -7,7 +7,7 @@ Does not know: what they do.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,35 @@ if TYPE_CHECKING:
     from market.exchange import Exchange
 
 
+class Applied(NamedTuple):
+    """Something that happened to an exchange.
+
+    Attributes
+    ----------
+    day, turn : int
+        When; the last turn for what happens at settlement.
+    kind : str
+        What: news, halt, settle_at and so on.
+    asset : str
+        Name of the asset, empty if it concerns none.
+    detail : str
+        Everything else about it, a JSON object.
+    """
+
+    day: int
+    turn: int
+    kind: str
+    asset: str
+    detail: str
+
+
 class Schedule(Protocol):
     """What happens to an exchange from outside; it acts through the exchange's methods."""
+
+    @property
+    def applied(self) -> Sequence[Applied]:
+        """What has happened so far."""
+        ...
 
     def before_turn(self, exchange: Exchange) -> None:
         """Act before crowds observe; ``exchange.day`` and ``exchange.turn`` say when."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +87,11 @@ def read_adapter(folder: Path) -> Adapter:
     return Adapter(folder.name, factors, tuple(tokens) if tokens else None, digest)
 
 
+def block_of(layer: int, touched: Sequence[int], blocks: int) -> int:
+    """Say which of a number of equal blocks of the adapted layers a layer belongs to."""
+    return touched.index(layer) * blocks // len(touched)
+
+
 class LowRankSite:
     """All adapters' factors at one linear layer, concatenated along the rank."""
 
@@ -96,13 +101,38 @@ class LowRankSite:
         self.owner = owner  # [ranks], which adapter each rank belongs to
         self.block = block
         self.row_scale: torch.Tensor | None = None  # [rows, 1, ranks] while a mixture is active
+        self.row_core: torch.Tensor | None = None  # [rows, 1, ranks, r] where it has cores
+        self._first = torch.searchsorted(owner, owner)  # where each rank's adapter begins
+        self._within = torch.arange(len(owner), device=owner.device) - self._first
+        self._ranks = torch.bincount(owner)[owner]  # of each rank's adapter
+        self._widest = int(self._ranks.max())
+
+    def activate(self, coefficients: torch.Tensor | None, cores: torch.Tensor | None) -> None:
+        """Set what `AdapterBank.mixed` was given."""
+        self.row_scale = self.row_core = None
+        if coefficients is not None:
+            self.row_scale = coefficients[:, self.block, :][:, None, self.owner]
+            if cores is not None:
+                self.row_core = cores[:, self.block][:, self.owner, self._within][:, None]
 
     def add(self, out: torch.Tensor, narrow: torch.Tensor) -> torch.Tensor:
-        """Add ``sum_k c[row, k] B_k A_k x`` to ``out`` [rows, tokens, out]."""
+        """Add ``sum_k c[row, k] B_k C_k A_k x`` to ``out`` [rows, tokens, out]."""
         if self.row_scale is None:
             return out
-        inner = functional.linear(narrow, self.down).float() * self.row_scale
+        inner = functional.linear(narrow, self.down).float()
+        if self.row_core is not None:
+            inner = self._cored(inner, self.row_core)
+        inner = inner * self.row_scale
         return out + functional.linear(inner.to(torch.bfloat16), self.up).float()
+
+    def _cored(self, inner: torch.Tensor, core: torch.Tensor) -> torch.Tensor:
+        """Multiply each adapter's ranks by its core, per element: same bits in every batch."""
+        mixed = torch.zeros_like(inner)
+        for column in range(self._widest):
+            partner = self._first + torch.clamp(self._ranks - 1, max=column)
+            share = core[..., column] * (column < self._ranks)
+            mixed = mixed + inner[..., partner] * share
+        return mixed
 
 
 class AdapterBank:
@@ -147,7 +177,7 @@ class AdapterBank:
                     downs.append(down)
                     ups.append(up)
                     owner += [k] * down.shape[0]
-            block = touched.index(layer) * blocks // len(touched)
+            block = block_of(layer, touched, blocks)
             device = linear.weight.device
             site = LowRankSite(
                 torch.cat(downs).to(device),
@@ -169,15 +199,24 @@ class AdapterBank:
         return linear
 
     @contextmanager
-    def mixed(self, coefficients: torch.Tensor | None) -> Iterator[None]:
-        """Mix per row until the end: float [rows, blocks, K], or None for the bare base."""
-        before = [site.row_scale for site in self.sites]
+    def mixed(
+        self, coefficients: torch.Tensor | None, cores: torch.Tensor | None = None
+    ) -> Iterator[None]:
+        """Mix per row until the end.
+
+        Parameters
+        ----------
+        coefficients
+            float [rows, blocks, K], or None for the bare base.
+        cores
+            float [rows, blocks, K, r, r], r the highest rank: what stands between each adapter's
+            factors (the upper left corner where its rank is lower); None for the identity.
+        """
+        before = [(site.row_scale, site.row_core) for site in self.sites]
         for site in self.sites:
-            site.row_scale = None
-            if coefficients is not None:
-                site.row_scale = coefficients[:, site.block, :][:, None, site.owner]
+            site.activate(coefficients, cores)
         try:
             yield
         finally:
-            for site, scale in zip(self.sites, before, strict=True):
-                site.row_scale = scale
+            for site, (scale, core) in zip(self.sites, before, strict=True):
+                site.row_scale, site.row_core = scale, core

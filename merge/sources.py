@@ -101,6 +101,27 @@ def load_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return model.eval(), tokenizer
 
 
+def check_vocabulary(
+    name: str, own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase
+) -> None:
+    """Refuse a source whose token ids mean something else than the base's.
+
+    A merge adds embedding rows by their number and would mix tokens without a word.
+
+    Raises
+    ------
+    ModelError
+        A token has another id, or stands in one vocabulary alone.
+    """
+    ours, theirs = own.get_vocab(), base.get_vocab()
+    if ours != theirs:
+        token = min(t for t in ours.keys() | theirs.keys() if ours.get(t) != theirs.get(t))
+        raise ModelError(
+            f"source {name!r}: token {token!r} has id {ours.get(token)} there and "
+            f"{theirs.get(token)} in the base; merge models of one vocabulary"
+        )
+
+
 def _default_base() -> Path:
     """Fetch, verify and convert the default base once; return its safetensors folder."""
     folder = cache_folder() / DEFAULT_BASE

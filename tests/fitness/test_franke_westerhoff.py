@@ -5,7 +5,6 @@ import pytest
 from scipy.stats import kurtosis
 
 from fitness.distance import score_paths
-from fitness.errors import FitnessError
 from fitness.franke_westerhoff import (
     BURN_IN_DAYS,
     PUBLISHED,
@@ -13,6 +12,7 @@ from fitness.franke_westerhoff import (
     franke_westerhoff,
 )
 from fitness.moments import ac1, acf_abs, hill, path_faults
+from market.errors import MarketError
 
 PAPERS_DAYS = 6750
 
@@ -80,7 +80,7 @@ def test_without_louder_chartists_there_is_no_stochastic_volatility():
     ("name", "value"), [("phi", np.nan), ("alpha_0", np.inf), ("sigma_c", -1.0), ("mu", -0.01)]
 )
 def test_impossible_parameters_are_named(name, value):
-    with pytest.raises(FitnessError, match=f"{name}={value}"):
+    with pytest.raises(MarketError, match=f"{name}={value}"):
         replace(PUBLISHED, **{name: value})
 
 

@@ -74,6 +74,8 @@ class Anything(Crowd):
 class Fate:
     """Random shocks and changes of rules."""
 
+    applied = ()
+
     def __init__(self, rng, rate):
         self._rng, self._rate, self.granted = rng, rate, np.zeros(len(INSTRUMENTS), int)
 

@@ -154,6 +154,8 @@ class Scripted(Crowd):
 class Author:
     """Settles the only asset at given prices, 0 for the traded one."""
 
+    applied = ()
+
     def __init__(self, *settle_ticks):
         self.settle_ticks = settle_ticks
 

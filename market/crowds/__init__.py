@@ -1,0 +1,1 @@
+"""Crowds that follow rules: textbook traders, recorded flow, strategies and people."""
