@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from sys import intern
 from typing import Any
@@ -64,7 +64,7 @@ class Candidate:
         EvolveError
             When a field holds what JSON cannot.
         """
-        fields = asdict(self)
+        fields = dict(vars(self))
         fields["parts"] = {
             name: float(part) if math.isfinite(part) else None for name, part in self.parts.items()
         }

@@ -109,7 +109,7 @@ class SweepStore:
         Parameters
         ----------
         candidates : sequence of Candidate
-            One generation's, at least one.
+            One generation's, at least one, as read from the lineage.
         timing : Timing or None
             How long it took and the state of the search, where known.
 
@@ -124,11 +124,13 @@ class SweepStore:
         ended_ms = timing.ended_ms if timing else int(time.time() * 1000)
         took_ms = int(1000 * timing.seconds) if timing else 0
         ids = {} if self._fresh else self._finished_runs(generation)
-        missing = [c for c in candidates if digest_of(c) not in ids]
+        digests = {digest_of(candidate): candidate for candidate in candidates}
+        missing = [digest for digest in digests if digest not in ids]
         if missing:
-            runs = [self._as_run(c, ended_ms - took_ms, ended_ms) for c in missing]
+            span = (ended_ms - took_ms, ended_ms)
+            runs = [self._as_run(digests[digest], digest, *span) for digest in missing]
             written = write_runs(self._client, self._experiment_id, runs)
-            ids |= {digest_of(c): id_ for c, id_ in zip(missing, written, strict=True)}
+            ids |= dict(zip(missing, written, strict=True))
         summary, best = self._summarise(candidates)
         self._log_recipes(candidates)
         if best is not None and best.score is not None and best.score < self._best:
@@ -174,12 +176,14 @@ class SweepStore:
             "- Recipes of all candidates: artifacts, `recipes/`; the best one's picture: `best.png`"
         )
 
-    def _as_run(self, candidate: Candidate, started_ms: int, ended_ms: int) -> FinishedRun:
+    def _as_run(
+        self, candidate: Candidate, digest: str, started_ms: int, ended_ms: int
+    ) -> FinishedRun:
         heaviest = sorted(candidate.parents, key=lambda parent: -parent[1])[:NAMED_PARENTS]
         parents = [parent for parent in candidate.parents if parent in heaviest]
         tags = {
             "mlflow.parentRunId": self._parent_id,
-            "evobourse.digest": digest_of(candidate),
+            "evobourse.digest": digest,
             "evobourse.candidate": candidate.id,
             "evobourse.generation": str(candidate.generation),
             "evobourse.parents": json.dumps(parents),
@@ -219,7 +223,7 @@ class SweepStore:
         users: dict[str, list[str]] = {}
         for candidate in candidates:
             if candidate.recipe is not None:
-                written = json.dumps(json.loads(candidate.to_json())["recipe"])
+                written = json.dumps(candidate.recipe)
                 users.setdefault(written, []).append(candidate.id)
         if users:
             page = [
@@ -234,7 +238,7 @@ class SweepStore:
         self._client.set_tag(run_id, "evobourse.record", "true")
         self._client.set_tag(self._parent_id, "evobourse.best", best.id)
         if best.recipe is not None:
-            text = yaml.dump(json.loads(best.to_json())["recipe"], Dumper=_DUMPER, sort_keys=False)
+            text = yaml.dump(best.recipe, Dumper=_DUMPER, sort_keys=False)
             self._log_artifact(self._client.log_text, run_id, text, "recipe.yaml")
         if self._figure is None:
             return

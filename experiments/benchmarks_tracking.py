@@ -156,7 +156,7 @@ class _Distance:
         self, values: Values, rng: np.random.Generator, seeds: tuple[int, ...]
     ) -> Evaluation:
         distance = float(np.sum((self._genome.to_vector(values) - 0.8) ** 2))
-        score = distance * math.exp(0.3 * rng.normal())
+        score = distance * math.exp(0.01 * rng.normal())
         parts = dict(zip(("j", *MOMENT_NAMES), rng.normal(size=8).tolist(), strict=True))
         return Evaluation(score, parts, dict(values["recipe"]), seeds, None)
 
