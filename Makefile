@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-market bench-coverage bench-merge bench-tracking styles clean
+.PHONY: help demo test check bench bench-market bench-coverage bench-merge bench-search bench-tracking styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -43,6 +43,9 @@ bench-tracking: $(READY) ## what MLflow and ten thousand candidates cost a sweep
 
 bench-merge: $(READY) ## every merge method against mergekit's command line, on the 135M model
 	$(BIN)/python -m experiments.benchmarks_merge
+
+bench-search: $(READY) ## the searches against bare pycma, bare Optuna and chance
+	$(BIN)/python -m experiments.benchmarks_search
 
 styles: $(READY) ## train the shipped adapters anew (about half an hour)
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters

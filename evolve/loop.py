@@ -18,7 +18,7 @@ from evolve import checkpoint, durable
 from evolve.errors import EvolveError, RunError
 from evolve.genome import Genome, Values
 from evolve.lineage import Candidate, Lineage
-from evolve.search import CrossSearch
+from evolve.optimizer import Optimizer, ParentWeights, candidate_id
 from evolve.timings import Timings
 
 LINEAGE_FILE = "lineage.jsonl"
@@ -82,7 +82,7 @@ class Observer(Protocol):
         ...
 
     def on_generation(
-        self, generation: int, candidates: Sequence[Candidate], search: CrossSearch
+        self, generation: int, candidates: Sequence[Candidate], search: Optimizer
     ) -> None:
         """Hear of a generation that has been recorded and checkpointed."""
         ...
@@ -96,7 +96,7 @@ def generation_seed(seed: int, generation: int) -> np.random.SeedSequence:
 def evolve(
     run_folder: Path,
     genome: Genome,
-    search: CrossSearch,
+    search: Optimizer,
     evaluator: Evaluator,
     generations: int,
     seed: int,
@@ -147,11 +147,7 @@ def evolve(
     while not (reason := _why_stop(search, generation, generations, candidates, budget)):
         timings.start()
         proposal = search.ask()
-        cells = [(s, f) for s in range(len(proposal.slow)) for f in range(len(proposal.fast))]
-        genomes = [
-            [genome.to_values(search.vector(proposal, s, f)) for f in range(len(proposal.fast))]
-            for s in range(len(proposal.slow))
-        ]
+        genomes = search.genomes(proposal)
 
         report = _progress(observers, generation, candidates)
         evaluations = evaluator.evaluate(
@@ -160,26 +156,23 @@ def evolve(
         _check(evaluations, genomes, generation)
 
         scores = np.array([[e.score for e in row] for row in evaluations], dtype=np.float64)
-        weights = search.tell(proposal, scores)
+        weights = search.tell(proposal, scores, [[e.parts for e in row] for row in evaluations])
 
         born = [
-            _candidate(generation, s, f, parents, genomes[s][f], evaluations[s][f])
-            for s, f in cells
+            _candidate(generation, s, f, parents, genomes[s][f], evaluation)
+            for s, row in enumerate(evaluations)
+            for f, evaluation in enumerate(row)
         ]
         lineage.append(born)
 
-        if weights.any():  # where all failed, nobody was selected and the parents stay
-            chosen = [(c.id, float(weights[cell])) for c, cell in zip(born, cells, strict=True)]
-            parents = tuple(parent for parent in chosen if parent[1] > 0)
+        parents = _next_parents(parents, born, weights)
         candidates += born
         generation += 1
         checkpoint.save(
             run_folder / CHECKPOINT_FOLDER,
             _state(genome, search, seed, generation, parents, len(candidates)),
         )
-        sigma_slow, sigma_fast = search.sigmas
-        readings = {"sigma_slow": sigma_slow, "sigma_fast": sigma_fast}
-        timings.note(generation - 1, len(born), readings)
+        timings.note(generation - 1, len(born), search.readings)
 
         for observer in observers:
             observer.on_generation(generation - 1, born, search)
@@ -196,7 +189,7 @@ def read_stop(run_folder: Path) -> str | None:
 
 
 def _why_stop(
-    search: CrossSearch,
+    search: Optimizer,
     generation: int,
     generations: int,
     candidates: Sequence[Candidate],
@@ -215,8 +208,8 @@ def _note_stop(path: Path, reason: str, generations: int, candidates: int) -> No
 
 
 def _resume_or_start(
-    run_folder: Path, lineage: Lineage, genome: Genome, search: CrossSearch, seed: int
-) -> tuple[CrossSearch, int, Parents]:
+    run_folder: Path, lineage: Lineage, genome: Genome, search: Optimizer, seed: int
+) -> tuple[Optimizer, int, Parents]:
     folder = run_folder / CHECKPOINT_FOLDER
     if not checkpoint.exists(folder):
         if lineage.read():  # a checkpoint comes before the first line, so somebody removed it
@@ -230,7 +223,8 @@ def _resume_or_start(
 
     state = checkpoint.load(folder)
     setup = _setup(genome, search, seed)
-    changed = [key for key in setup if setup[key] != state["setup"][key]]
+    before = state["setup"]
+    changed = [key for key in {**before, **setup} if setup.get(key) != before.get(key)]
     if changed:
         raise RunError(
             f"{run_folder} was started with another {', '.join(changed)}; "
@@ -247,14 +241,14 @@ def _resume_or_start(
     return state["search"], generation, state["parents"]
 
 
-def _setup(genome: Genome, search: CrossSearch, seed: int) -> dict[str, Any]:
+def _setup(genome: Genome, search: Optimizer, seed: int) -> dict[str, Any]:
     """Gather what must not change between a sweep's start and its end."""
     return {"seed": seed, "genome": genome, **search.settings}
 
 
 def _state(
     genome: Genome,
-    search: CrossSearch,
+    search: Optimizer,
     seed: int,
     generation: int,
     parents: Parents,
@@ -274,7 +268,7 @@ def _candidate(
 ) -> Candidate:
     failed = not np.isfinite(evaluation.score)
     return Candidate(
-        id=f"g{generation:03d}-s{s:02d}-f{f:02d}",
+        id=candidate_id(generation, s, f),
         generation=generation,
         parents=parents,
         genome=genome,
@@ -284,6 +278,16 @@ def _candidate(
         parts=evaluation.parts,
         failure=(evaluation.failure or "no reason given") if failed else None,
     )
+
+
+def _next_parents(
+    parents: Parents, born: Sequence[Candidate], weights: ParentWeights | None
+) -> Parents:
+    """Name those selected; where nobody was, the parents stay, unless the search begins anew."""
+    if weights is None:
+        return ()
+    shares = zip(born, weights.ravel().tolist(), strict=True)
+    return tuple((c.id, weight) for c, weight in shares if weight > 0) or parents
 
 
 def _check(

@@ -217,6 +217,85 @@ def simulate(
 
 
 @app.command()
+def behaviour(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    agents: Annotated[int, typer.Option(help="Agents in each market.", min=10)] = 400,
+    days: Annotated[int, typer.Option(help="Days of each market.", min=31)] = 250,
+    seeds: Annotated[int, typer.Option(help="Markets, one a seed.", min=1)] = 8,
+    seed: Annotated[int, typer.Option(help="Of the first market.", min=0)] = 1,
+    as_json: Json = False,
+) -> None:
+    """Measure how an exported population behaves: disposition, turnover, herding, profit.
+
+    Example: evobourse behaviour runs/quickstart/bundle --seeds 8
+    """
+    from experiments.behaviour import measure_bundle, print_behaviour
+
+    console = _console(quiet=as_json)
+    console.print(f"loading {bundle}")
+    report = measure_bundle(bundle, agents, days, seeds, seed)
+    if as_json:
+        typer.echo(json.dumps(report.as_json()))
+        return
+    console.print(f"{seeds} markets of {agents} agents over {days} days")
+    print_behaviour(report, console)
+
+
+@app.command()
+def robust(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    config: Annotated[
+        Path | None, typer.Option(help="Its experiment config; default config.yaml of its run.")
+    ] = None,
+    adapters: Annotated[
+        Path | None, typer.Option(help="Another set of adapters of the same names.")
+    ] = None,
+    groups: Annotated[
+        int | None, typer.Option(help="Groups of paths; default as the scoreboard.", min=2)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Report; default robustness.json of its run.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Change one thing at a time in an exported population: what stays, what evaporates.
+
+    Reads training and validation windows alone.
+
+    Example: evobourse robust runs/quickstart/bundle
+    """
+    from evolve.durable import replace_bytes
+    from experiments.config import load_config
+
+    folder = bundle.resolve().parent
+    settings = load_config(config or folder / "config.yaml")
+    from experiments.robustness import judge_variants, list_variants, open_other_adapters
+    from experiments.robustness_view import print_robustness
+    from experiments.simulation import open_bundle
+
+    console = _console(quiet=as_json)
+    console.print(f"loading {bundle}")
+    opened, bases = open_bundle(bundle)
+    others = open_other_adapters(opened, adapters) if adapters else None
+    standings = []
+    variants = list_variants(opened, bases, others)
+    wanted = groups or settings.search.heldout_groups
+    for standing in judge_variants(settings, opened, variants, wanted):
+        standings.append(standing)
+        row = standing.row
+        console.print(f"  {row['name']:<26}{row['split']:<12}{row['score']:8.2f}", highlight=False)
+    report = json.dumps([standing.as_json() for standing in standings], indent=2) + "\n"
+    file = out or folder / "robustness.json"
+    replace_bytes(file, report.encode())
+    if as_json:
+        typer.echo(report, nl=False)
+        return
+    console.print()
+    print_robustness(standings, console)
+    _next(console, [("report", str(file))])
+
+
+@app.command()
 def score(
     series: Annotated[
         str, typer.Argument(help="CSV or Parquet with date and close, a tape, or a name.")

@@ -22,10 +22,10 @@ from agents.styles import STYLES
 from evolve.evaluation import path_seeds
 from evolve.lineage import Candidate
 from evolve.loop import generation_seed
-from evolve.search import CrossSearch
+from evolve.optimizer import Optimizer
 from evolve.stage import play
 from experiments.config import ExperimentConfig
-from experiments.sweep import make_search
+from experiments.optimizers import make_search
 from experiments.workshop import Workshop, build_workshop
 
 PROBE_CANDIDATES = 3
@@ -78,13 +78,15 @@ class Pace:
         return work.casts * self.cast_s + work.markets * self.market_s
 
 
-def plan_search(config: ExperimentConfig, search: CrossSearch) -> list[Work]:
-    """Count each generation's work, the final mean's last.
+def plan_search(config: ExperimentConfig, search: Optimizer) -> list[Work]:
+    """Count each generation's work, that of what the search ends at last.
 
-    A slow turn asks the minds of each slow proposal; then the mean has moved, and is asked anew
-    in the next generation that keeps it, unless it is the best proposal itself.
+    In the cross, a slow turn asks the minds of each slow proposal; then the mean has moved, and
+    is asked anew in the next generation that keeps it, unless it is the best proposal itself. In
+    the other searches every candidate has minds of its own. Races may stop some of them early.
     """
     paths, every = config.market.paths, config.search.slow_every
+    cross = config.search.optimizer == "cross"
     plan, mean_is_known = [], False
     for generation in range(config.search.generations + 1):
         if generation == config.search.generations:
@@ -93,7 +95,8 @@ def plan_search(config: ExperimentConfig, search: CrossSearch) -> list[Work]:
             candidates = search.planned_candidates(generation)
             slow = config.search.slow_count > 1 and (generation + 1) % every == 0
             rows = config.search.slow_count if slow else 1
-        plan.append(Work(candidates, candidates * paths, rows if slow or not mean_is_known else 0))
+        casts = candidates if not cross else rows if slow or not mean_is_known else 0
+        plan.append(Work(candidates, candidates * paths, casts))
         mean_is_known = not slow or config.search.slow_count <= MEAN_IS_BEST
     return plan
 
@@ -158,7 +161,9 @@ def estimate(config: ExperimentConfig, say: Callable[[str], None]) -> dict[str, 
         ``generations`` that will run and ``ends``, the reason in words; ``probe``.
     """
     workshop = build_workshop(config)
-    search = make_search(workshop)
+    market_genome = workshop.market_genome
+    slow, seed = market_genome.slow_segments(), workshop.search_seed()
+    search = make_search(config.search, market_genome.genome(), slow, seed)
     pace = measure_pace(workshop, say)
     plan, ends = _within_budget(config, plan_search(config, search), pace)
     choosing, judging = plan_judging(config)

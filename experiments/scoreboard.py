@@ -34,7 +34,7 @@ from market.splits import Split
 Returns = NDArray[np.float64]
 Row = dict[str, Any]
 _SPLIT_KEYS = {"train": 21, "validation": 22, "heldout": 23}
-_PURPOSE_KEYS = {"report": 31, "choose": 32}
+_PURPOSE_KEYS = {"report": 31, "choose": 32, "robust": 33}
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Judge:
     workshop: Workshop
     split: Split
     groups: int
-    purpose: Literal["report", "choose"] = "report"
+    purpose: Literal["report", "choose", "robust"] = "report"
     target: Target = field(init=False)
     seeds: tuple[int, ...] = field(init=False)
 
@@ -220,7 +220,7 @@ def judge_champion(
     rows: list[Row] = []
     for split in (workshop.splits.train, workshop.splits.validation):
         judge = Judge(workshop, split, search.heldout_groups)
-        rows.append(_play_row(judge, "evolved", population, bases.serve(recipe))[0])
+        rows.append(play_row(judge, "evolved", population, bases.serve(recipe))[0])
     judge = Judge(workshop, workshop.splits.heldout, search.heldout_groups)
     simulated: dict[str, Returns] = {}
     casts: list[tuple[str, Population, Callable[[], Minds]]] = [
@@ -231,7 +231,7 @@ def judge_champion(
     if set(genome.styles) <= set(_teachable()):
         casts.append(("rule_based", population, lambda: TeacherMinds(genome.styles)))
     for name, who, minds in casts:
-        row, simulated[name] = _play_row(judge, name, who, minds())
+        row, simulated[name] = play_row(judge, name, who, minds())
         rows.append(row)
     for name, sample in judge.baselines():
         began = time.perf_counter()
@@ -244,22 +244,57 @@ def judge_champion(
     return Verdict(rows, simulated, judge.real(), judge.target, better)
 
 
-def _play_row(judge: Judge, name: str, population: Population, minds: Minds) -> tuple[Row, Returns]:
+def play_row(judge: Judge, name: str, population: Population, minds: Minds) -> tuple[Row, Returns]:
+    """Play a population on a judge's windows: its scoreboard row and its log returns."""
     began = time.perf_counter()
     returns = judge.play(population, minds)
     decisions = returns.size * judge.workshop.stage.world.n_agents
     return judge.row(name, returns, decisions, time.perf_counter() - began), returns
 
 
-def _compare(judge: Judge, ours: Returns, theirs: Returns) -> tuple[float, float, float]:
+def compare_ratios(
+    ours: Returns, theirs: Returns, rng: np.random.Generator, paired: bool = True
+) -> tuple[float, float, float]:
+    """Compare J/J95 of groups of paths.
+
+    Parameters
+    ----------
+    ours, theirs
+        J/J95 of each group, float64[groups].
+    rng
+        Of the bootstrap over groups.
+    paired
+        Whether group by group both had the same seeds.
+
+    Returns
+    -------
+    tuple of float
+        Mean log ratio of ours to theirs with its 95 % percentile bootstrap interval: below 0 ours
+        are better. An infinite interval where a group is degenerate.
+    """
     from scipy.stats import bootstrap
 
-    gap = np.log(judge.score(ours).ratios) - np.log(judge.score(theirs).ratios)
-    if not np.isfinite(gap).all():
-        return (float(np.mean(gap)), -np.inf, np.inf)
-    rng = judge.stream("compare")
-    interval = bootstrap((gap,), np.mean, method="percentile", rng=rng).confidence_interval
+    first, second = np.log(ours), np.log(theirs)
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return (float(first.mean()) - float(second.mean()), -np.inf, np.inf)
+    gap = first - second
+    if paired:
+        found = bootstrap((gap,), np.mean, method="percentile", rng=rng)
+    else:
+        found = bootstrap(
+            (first, second),
+            lambda x, y, axis=-1: np.mean(x, axis=axis) - np.mean(y, axis=axis),
+            method="percentile",
+            rng=rng,
+        )
+    interval = found.confidence_interval
     return float(gap.mean()), float(interval.low), float(interval.high)
+
+
+def _compare(judge: Judge, ours: Returns, theirs: Returns) -> tuple[float, float, float]:
+    return compare_ratios(
+        judge.score(ours).ratios, judge.score(theirs).ratios, judge.stream("compare")
+    )
 
 
 def _teachable() -> tuple[str, ...]:

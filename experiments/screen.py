@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evolve.lineage import Candidate
-from evolve.search import CrossSearch
+from evolve.optimizer import Optimizer
 
 MEANINGS = {
     "evolved": "evolved market",
@@ -123,7 +123,7 @@ class ProgressScreen:
         self._move()
 
     def on_generation(
-        self, generation: int, candidates: Sequence[Candidate], search: CrossSearch
+        self, generation: int, candidates: Sequence[Candidate], search: Optimizer
     ) -> None:
         """Close a generation; without a terminal, print its line."""
         now, size = self._clock(), self._size(generation)

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import yaml
 
 from agents.crowd import history_ticks, tabulate_choices
 from evolve import checkpoint
@@ -33,12 +35,13 @@ from evolve.loop import (
     generation_seed,
     read_stop,
 )
-from evolve.search import CrossSearch
+from evolve.optimizer import Optimizer, candidate_id
 from evolve.stage import play_market
 from evolve.timings import Timings
 from evolve.tracking import MlflowTracker, View
 from experiments.config import ExperimentConfig, load_config
 from experiments.lineage_view import draw_candidate
+from experiments.optimizers import make_search, needed_measures
 from experiments.report import ReportData, save_report
 from experiments.scoreboard import Verdict, judge_champion, rank_finalists
 from experiments.workshop import Workshop, build_workshop
@@ -50,6 +53,8 @@ CHAMPION_FILE = "champion.json"
 SCOREBOARD_FILE = "scoreboard.json"
 REPORT_FILE = "report.png"
 BUNDLE_FOLDER = "bundle"
+SEARCH_FILE = "search.yaml"
+ARCHIVE_FILE = "archive.csv"
 REFERENCE_SEED = 1
 
 
@@ -91,26 +96,10 @@ def open_run(run_folder: Path) -> ExperimentConfig:
     return load_config(run_folder / CONFIG_FILE)
 
 
-def make_search(workshop: Workshop) -> CrossSearch:
-    """Set up the proposals as the config says."""
-    search, genome = workshop.config.search, workshop.market_genome
-    return CrossSearch(
-        genome.genome(),
-        genome.slow_segments(),
-        ("society",),
-        search.slow_count,
-        search.fast_count,
-        search.sigma_slow,
-        search.sigma_fast,
-        workshop.search_seed(),
-        slow_every=search.slow_every,
-    )
-
-
 def run_sweep(
     config: ExperimentConfig,
     run_folder: Path,
-    screen: Callable[[CrossSearch, MarketEvaluator], Observer],
+    screen: Callable[[Optimizer, MarketEvaluator], Observer],
     say: Callable[[str], None],
 ) -> Outcome:
     """Run or resume a sweep to its end.
@@ -127,6 +116,14 @@ def run_sweep(
         Prints a line of news.
     """
     workshop = build_workshop(config)
+    market_genome, measures = workshop.market_genome, needed_measures(config.search)
+    search = make_search(
+        config.search,
+        market_genome.genome(),
+        market_genome.slow_segments(),
+        workshop.search_seed(),
+        config.name,
+    )
     _freeze_splits(workshop, run_folder)
     say(
         f"{workshop.series.name}: {len(workshop.series)} days; "
@@ -140,16 +137,16 @@ def run_sweep(
         workshop.market_genome,
         bases,
         workshop.workers,
+        measures,
+        config.search.rungs,
     )
-    search = make_search(workshop)
-    target = evaluator.target
     tracker = MlflowTracker(
-        tracking_view(config, run_folder), partial(draw_candidate, target=target)
+        tracking_view(config, run_folder), partial(draw_candidate, target=evaluator.target)
     )
     try:
         candidates = evolve(
             run_folder,
-            workshop.market_genome.genome(),
+            market_genome.genome(),
             search,
             evaluator,
             config.search.generations,
@@ -159,7 +156,9 @@ def run_sweep(
         )
         stopped = read_stop(run_folder) or ""
         say(f"the search has ended: {stopped}")
-        candidates.append(_last_mean(workshop, evaluator, run_folder))
+        last, found = _last_mean(workshop, evaluator, run_folder)
+        _record_search(found, run_folder, say)
+        candidates.append(last)
         champion = _champion(workshop, bases, candidates, run_folder, say)
         say(f"champion {champion.id}; reading the held-out windows, once")
         verdict = judge_champion(workshop, bases, champion, run_folder)
@@ -206,17 +205,18 @@ def _freeze_splits(workshop: Workshop, run_folder: Path) -> None:
         replace_bytes(file, splits.freeze(workshop.series).to_yaml().encode())
 
 
-def _last_mean(workshop: Workshop, evaluator: MarketEvaluator, run_folder: Path) -> Candidate:
-    """Score the search's final mean, a generation of its own: the least lucky of all proposals."""
+def _last_mean(
+    workshop: Workshop, evaluator: MarketEvaluator, run_folder: Path
+) -> tuple[Candidate, Optimizer]:
+    """Score what the search ends at, a generation of its own: the least lucky of all proposals."""
     state = checkpoint.load(run_folder / CHECKPOINT_FOLDER)
     generation = state["generation"]
-    genome = workshop.market_genome.genome()
-    values = genome.to_values(state["search"].mean_vector())
+    values = state["search"].best_guess()
     seed = generation_seed(workshop.config.seed, generation)
     [[found]] = evaluator.evaluate(generation, [[values]], seed, lambda done, total: None)
     failed = not np.isfinite(found.score)
     candidate = Candidate(
-        id=f"g{generation:03d}-s00-f00",
+        id=candidate_id(generation, 0),
         generation=generation,
         parents=state["parents"],
         genome=values,
@@ -229,7 +229,7 @@ def _last_mean(workshop: Workshop, evaluator: MarketEvaluator, run_folder: Path)
     lineage = Lineage(run_folder / LINEAGE_FILE)
     lineage.truncate_to(generation)
     lineage.append([candidate])
-    return candidate
+    return candidate, state["search"]
 
 
 def read_champion(run_folder: Path) -> str | None:
@@ -238,6 +238,18 @@ def read_champion(run_folder: Path) -> str | None:
         return str(json.loads((run_folder / CHAMPION_FILE).read_text())["champion"])
     except FileNotFoundError:
         return None
+
+
+def _record_search(search: Optimizer, run_folder: Path, say: Callable[[str], None]) -> None:
+    """Write down how the search ended, and what it found beside one best candidate."""
+    record = {"notes": search.notes, "stop": search.stop(), "readings": search.readings}
+    replace_bytes(run_folder / SEARCH_FILE, yaml.safe_dump(record, sort_keys=False).encode())
+    for line in search.notes:
+        say(line)
+    if found := search.archive():
+        table = pd.DataFrame(found).to_csv(index=False, lineterminator="\n")
+        replace_bytes(run_folder / ARCHIVE_FILE, table.encode())
+        say(f"{len(found)} candidates in {run_folder / ARCHIVE_FILE}")
 
 
 def _champion(

@@ -142,6 +142,26 @@ def test_a_bundle_reproduces_its_tape_in_a_fresh_process(finished: tuple[Path, s
     assert json.loads(tracked.stdout)["new"] == 0  # the sweep has logged all
 
 
+@pytest.mark.slow
+def test_a_bundle_is_questioned_without_its_held_out_days(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    ledger = (folder / "run" / "heldout_readings.jsonl").read_bytes()
+    done = evobourse("robust", "run/bundle", "--groups", "2", "--json", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(done.stdout)
+    assert json.loads((folder / "run" / "robustness.json").read_text()) == rows
+    assert {row["split"] for row in rows} == {"train", "validation"}
+    assert (folder / "run" / "heldout_readings.jsonl").read_bytes() == ledger
+    board = json.loads((folder / "run" / "scoreboard.json").read_text())
+    for row in rows[:2]:  # two groups, as the sweep's own rows
+        same = next(r for r in board if (r["name"], r["split"]) == ("evolved", row["split"]))
+        assert row["name"] == "evolved"
+        assert row["score"] == pytest.approx(same["score"], rel=1e-12)
+    shown = evobourse("behaviour", "run/bundle", "--seeds", "1", "--agents", "40", cwd=folder)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "news-reader" in shown.stdout
+
+
 def test_a_changed_bundle_is_refused(finished: tuple[Path, str], tmp_path: Path) -> None:
     folder, _ = finished
     copy = tmp_path / "bundle"
@@ -227,16 +247,8 @@ def test_a_full_disk_is_one_line_and_loses_nothing(finished: tuple[Path, str]) -
 
 def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
     listed = evobourse("--help", cwd=tmp_path).stdout
-    for command in (
-        "evolve",
-        "resume",
-        "lineage",
-        "track",
-        "compare",
-        "simulate",
-        "score",
-        "train-styles",
-    ):
+    commands = "evolve resume lineage track compare simulate behaviour robust score train-styles"
+    for command in commands.split():
         assert command in listed
         shown = evobourse(command, "--help", cwd=tmp_path).stdout
         assert f"evobourse {command}" in re.sub(r"\s+", " ", shown)
@@ -246,3 +258,21 @@ def refuses(done: subprocess.CompletedProcess[str], message: str) -> None:
     assert done.returncode == 2, done.stdout + done.stderr
     assert re.search(message, done.stderr), done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+@pytest.mark.slow
+def test_another_optimizer_is_one_setting_away(tmp_path: Path) -> None:
+    changed = ("optimizer=map_elites", "population=4", "generations=2", "rungs=[1]")
+    parts = [part for value in changed for part in ("--set", f"search.{value}")]
+    done = evobourse("evolve", str(QUICKSTART), "--run", "run", *OVERRIDES, *parts, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = tmp_path / "run"
+    header, *elites = (run / "archive.csv").read_text().splitlines()
+    assert header == "candidate,volatility_cell,diversity_cell,score,volatility,diversity"
+    ids = [json.loads(line)["id"] for line in (run / "lineage.jsonl").read_text().splitlines()]
+    assert len(ids) == 2 * 4 + 1
+    assert elites
+    assert {elite.partition(",")[0] for elite in elites} <= set(ids)
+    assert f"{len(elites)} candidates in run/archive.csv" in done.stdout
+    assert "readings:" in (run / "search.yaml").read_text()
+    assert (run / "bundle" / "hashes.json").is_file()

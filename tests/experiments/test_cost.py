@@ -11,11 +11,17 @@ from evolve.loop import evolve
 from experiments import cost
 from experiments.config import load_config
 from experiments.cost import Pace, Work, plan_judging, plan_search
-from experiments.sweep import make_search
+from experiments.optimizers import make_search
 from experiments.workshop import build_workshop
 
 QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
 SMALL = ("market.agents=20", "market.days=60", "market.paths=2", "minds.attention=1", "workers=1")
+
+
+def search_of(workshop):
+    genome = workshop.market_genome
+    seed, slow = workshop.search_seed(), genome.slow_segments()
+    return make_search(workshop.config.search, genome.genome(), slow, seed)
 
 
 class CountedMinds(TeacherMinds):
@@ -46,7 +52,7 @@ def test_the_plan_is_what_the_search_does(tmp_path, slow, every, generations):
     minds = CountedMinds()
     split, genome = workshop.splits.train, workshop.market_genome
     evaluator = MarketEvaluator(workshop.stage, split, workshop.target(split), genome, minds)
-    search = make_search(workshop)
+    search = search_of(workshop)
     plan = plan_search(config, search)
     candidates = evolve(tmp_path, genome.genome(), search, evaluator, generations, config.seed)
     mean = genome.genome().to_values(search.mean_vector())
@@ -61,6 +67,12 @@ def test_the_plan_is_what_the_search_does(tmp_path, slow, every, generations):
     assert len(minds.asked) == total.casts * len(config.personas)
 
 
+def test_every_candidate_of_another_search_has_minds_of_its_own():
+    config = load_config(QUICKSTART, (*SMALL, "search.optimizer=random", "search.generations=2"))
+    plan = plan_search(config, search_of(build_workshop(config)))
+    assert plan == [Work(16, 32, 16), Work(16, 32, 16), Work(1, 2, 1)]
+
+
 def test_judging_is_counted_as_the_scoreboard_plays_it():
     config = load_config(QUICKSTART)
     choosing, judging = plan_judging(config)
@@ -73,11 +85,11 @@ def test_a_budget_cuts_the_plan_where_it_cuts_the_sweep():
     config = load_config(QUICKSTART, ("search.max_decisions=20000000",))
     pace = Pace(0.0, 1.0, 0.0, 1)
     workshop = build_workshop(config)
-    plan, ends = cost._within_budget(config, plan_search(config, make_search(workshop)), pace)
+    plan, ends = cost._within_budget(config, plan_search(config, search_of(workshop)), pace)
     a_generation = 16 * 4 * 250 * 400
     assert len(plan) - 1 == 20_000_000 // a_generation
     assert ends == "by the decision budget after 3 of 80"
     config = load_config(QUICKSTART, ("search.max_minutes=3",))
-    plan, ends = cost._within_budget(config, plan_search(config, make_search(workshop)), pace)
+    plan, ends = cost._within_budget(config, plan_search(config, search_of(workshop)), pace)
     assert len(plan) - 1 == 2  # 64 s each
     assert ends.startswith("by the time budget")
