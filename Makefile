@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-market bench-coverage bench-merge bench-search bench-tracking styles clean
+.PHONY: help demo test check bench bench-market bench-coverage bench-power bench-score bench-merge bench-checks bench-search bench-tracking styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -41,8 +41,17 @@ bench-coverage: $(READY) ## the Franke-Westerhoff market's moment coverage again
 bench-tracking: $(READY) ## what MLflow and ten thousand candidates cost a sweep's driver
 	$(BIN)/python -m experiments.benchmarks_tracking
 
+bench-power: $(READY) ## how long a simulation must be, into docs/power.md
+	$(BIN)/python -m experiments.benchmarks_power
+
+bench-score: $(READY) ## what scoring costs beside the simulation that it scores
+	$(BIN)/python -m experiments.benchmarks_score_cost
+
 bench-merge: $(READY) ## every merge method against mergekit's command line, on the 135M model
 	$(BIN)/python -m experiments.benchmarks_merge
+
+bench-checks: $(READY) ## textbook and published checks of the market, into docs/market_checks.md
+	$(BIN)/python -m experiments.benchmarks_checks
 
 bench-search: $(READY) ## the searches against bare pycma, bare Optuna and chance
 	$(BIN)/python -m experiments.benchmarks_search

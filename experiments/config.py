@@ -19,7 +19,7 @@ from evolve.optuna_search import Sampler
 from evolve.quality_diversity import Measure
 from experiments.errors import ConfigError
 from market.series import SplitPolicy
-from market.splits import SplitDates
+from market.splits import LEAST_EMBARGO_DAYS, SplitDates
 from merge.sources import DEFAULT_BASE
 
 
@@ -33,7 +33,7 @@ class SplitConfig(SplitDates):
     train: tuple[str, str] = ("1999-01-04", "2006-12-29")
     validation: tuple[str, str] = ("2007-06-01", "2010-06-30")
     heldout: tuple[str, str] = ("2010-12-01", "2018-12-31")
-    embargo_days: int = 100
+    embargo_days: int = LEAST_EMBARGO_DAYS
     series_sha256: str | None = None
 
 
@@ -286,6 +286,7 @@ def _value(hint: Any, raw: Any, where: str, key: str) -> Any:
 
 
 _AT_LEAST = {
+    "splits.embargo_days": LEAST_EMBARGO_DAYS,
     "market.agents": 10,
     "market.days": 60,
     "market.paths": 2,

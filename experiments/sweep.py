@@ -161,7 +161,7 @@ def run_sweep(
         candidates.append(last)
         champion = _champion(workshop, bases, candidates, run_folder, say)
         say(f"champion {champion.id}; reading the held-out windows, once")
-        verdict = judge_champion(workshop, bases, champion, run_folder)
+        verdict = judge_champion(workshop, bases, champion, run_folder, len(candidates))
         rows = json.dumps([_finite(row) for row in verdict.rows], indent=2) + "\n"
         replace_bytes(run_folder / SCOREBOARD_FILE, rows.encode())
         save_report(_report(workshop, verdict, candidates), run_folder / REPORT_FILE)

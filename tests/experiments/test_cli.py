@@ -64,7 +64,10 @@ def test_a_sweep_leaves_every_file_and_names_the_next_commands(
     for name in ("simulator.yaml", "personas.yaml", "recipe.yaml", "hashes.json", "README.md"):
         assert (run / "bundle" / name).stat().st_size > 0
     rows = json.loads((run / "scoreboard.json").read_text())
-    keys = "name asset split score ci_low ci_high mcr seeds windows days decisions seconds"
+    keys = (
+        "name asset split score ci_low ci_high p_value p_holm mcr verdict tried seeds windows days "
+        "decisions seconds"
+    )
     assert all(set(row) == set(keys.split()) for row in rows)
     names = {row["name"] for row in rows if row["split"] == "heldout"}
     expected = "evolved unevolved random_tendencies rule_based gbm garch_t fw bootstrap_train"
