@@ -184,7 +184,8 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     refuses(evolve("series=prices.csv"), "prices.csv")
     header = "date,open,high,low,close,volume\n"
     rows = [f"2020-01-{d:02d},1,2,1,1.5,10\n" for d in range(1, 9)]
-    (tmp_path / "short.csv").write_text(header.replace(",close", "") + "".join(rows))
+    without = header.replace(",close", "") + "".join(row.replace("1.5,", "") for row in rows)
+    (tmp_path / "short.csv").write_text(without)
     refuses(evolve("series=short.csv"), "close")
     (tmp_path / "nan.csv").write_text(header + rows[0] + "2020-01-02,1,2,1,,10\n")
     refuses(evolve("series=nan.csv"), "2020-01-02")
