@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-market bench-coverage bench-power bench-score bench-merge bench-checks bench-search styles clean
+.PHONY: help demo test check bench bench-market bench-coverage bench-power bench-score bench-merge bench-checks bench-search bench-tracking styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -37,6 +37,9 @@ bench-market: $(READY) ## order book and whole markets against bourse and pams, 
 
 bench-coverage: $(READY) ## the Franke-Westerhoff market's moment coverage against its paper's
 	$(BIN)/python -m experiments.benchmarks_coverage
+
+bench-tracking: $(READY) ## what MLflow and ten thousand candidates cost a sweep's driver
+	$(BIN)/python -m experiments.benchmarks_tracking
 
 bench-power: $(READY) ## how long a simulation must be, into docs/power.md
 	$(BIN)/python -m experiments.benchmarks_power

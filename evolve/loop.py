@@ -6,6 +6,7 @@ Does not know: how candidates are proposed or evaluated, or who watches.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from evolve import checkpoint
+from evolve import checkpoint, durable
 from evolve.errors import EvolveError, RunError
 from evolve.genome import Genome, Values
 from evolve.lineage import Candidate, Lineage
 from evolve.optimizer import Optimizer, ParentWeights, candidate_id
+from evolve.timings import Timings
 
 LINEAGE_FILE = "lineage.jsonl"
 CHECKPOINT_FOLDER = "checkpoint"
+TIMINGS_FILE = "timings.jsonl"
+STOPPED_FILE = "stopped.json"
 
 _GENERATIONS_KEY = 0x67656E  # keeps these seeds apart from children that others spawn
 
@@ -97,6 +101,7 @@ def evolve(
     generations: int,
     seed: int,
     observers: Sequence[Observer] = (),
+    budget: Callable[[int, Sequence[Candidate]], str | None] = lambda planned, candidates: None,
 ) -> list[Candidate]:
     """Run a sweep, or resume the one that the folder holds.
 
@@ -106,7 +111,8 @@ def evolve(
     Parameters
     ----------
     run_folder : Path
-        Gets `lineage.jsonl` and `checkpoint/`.
+        Gets `lineage.jsonl`, `checkpoint/`, `timings.jsonl` and, when the search has ended,
+        `stopped.json` with the reason in words.
     genome, search, evaluator
         What is searched, who proposes, who scores. On a resume the checkpointed
         search replaces this one, which must be set up alike.
@@ -115,6 +121,9 @@ def evolve(
     seed : int
         Every generation's seed is made from it.
     observers : sequence of Observer
+    budget : callable
+        Hears before each generation how many candidates it has and all that are recorded;
+        words end the sweep in good order, see `evolve.budget.Budget`.
 
     Returns
     -------
@@ -132,8 +141,11 @@ def evolve(
     lineage = Lineage(run_folder / LINEAGE_FILE)
     search, generation, parents = _resume_or_start(run_folder, lineage, genome, search, seed)
     candidates = lineage.read()
+    timings = Timings(run_folder / TIMINGS_FILE)
+    (run_folder / STOPPED_FILE).unlink(missing_ok=True)
 
-    while generation < generations and not search.stop():
+    while not (reason := _why_stop(search, generation, generations, candidates, budget)):
+        timings.start()
         proposal = search.ask()
         genomes = search.genomes(proposal)
 
@@ -160,10 +172,39 @@ def evolve(
             run_folder / CHECKPOINT_FOLDER,
             _state(genome, search, seed, generation, parents, len(candidates)),
         )
+        timings.note(generation - 1, len(born), search.readings)
 
         for observer in observers:
             observer.on_generation(generation - 1, born, search)
+    _note_stop(run_folder / STOPPED_FILE, reason, generation, len(candidates))
     return candidates
+
+
+def read_stop(run_folder: Path) -> str | None:
+    """Say in words why the search in a run's folder ended; None while it has not."""
+    try:
+        return str(json.loads((Path(run_folder) / STOPPED_FILE).read_text())["reason"])
+    except FileNotFoundError:
+        return None
+
+
+def _why_stop(
+    search: Optimizer,
+    generation: int,
+    generations: int,
+    candidates: Sequence[Candidate],
+    budget: Callable[[int, Sequence[Candidate]], str | None],
+) -> str | None:
+    if generation >= generations:
+        return f"all {generations} generations are done"
+    if reasons := search.stop():
+        return "; ".join(reasons)
+    return budget(search.planned_candidates(generation), candidates)
+
+
+def _note_stop(path: Path, reason: str, generations: int, candidates: int) -> None:
+    noted = {"reason": reason, "generations": generations, "candidates": candidates}
+    durable.replace_bytes(path, (json.dumps(noted) + "\n").encode())
 
 
 def _resume_or_start(

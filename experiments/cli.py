@@ -10,6 +10,7 @@ import importlib.util
 import json
 import logging
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -41,15 +42,25 @@ def evolve(
     config: Config,
     overrides: Set = [],  # noqa: B006 - typer's way
     run: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what it will cost, and start nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a sweep to its scoreboard, report and bundle.
 
     Example: evobourse evolve experiments/quickstart.yaml --set search.generations=6
+
+    Within limits: --set search.max_minutes=30 --set search.max_decisions=1000000000
     """
     from experiments.config import load_config
 
     settings = load_config(config, overrides)
+    if dry_run:
+        _price(
+            settings, [str(config), *(part for o in overrides for part in ("--set", o))], as_json
+        )
+        return
     from experiments.sweep import start_run
 
     folder = run or Path("runs") / settings.name
@@ -70,32 +81,88 @@ def resume(run: Run, as_json: Json = False) -> None:
 
 @app.command()
 def lineage(run: Run, as_json: Json = False) -> None:
-    """Show a run's generations and the champion's ancestry, and draw them.
+    """Show a run's generations and where its champion comes from, gene by gene; draw both.
 
     Example: evobourse lineage runs/quickstart
     """
     from evolve.durable import replace_bytes
     from evolve.lineage import Lineage
-    from evolve.loop import LINEAGE_FILE
+    from evolve.loop import LINEAGE_FILE, read_stop
+    from experiments.lineage_page import render_page
     from experiments.lineage_view import draw_lineage, summarise
     from experiments.report import figure_bytes
-    from experiments.sweep import CHAMPION_FILE, open_run
+    from experiments.sweep import open_run, read_champion
 
     config = open_run(run)
     candidates = Lineage(run / LINEAGE_FILE).read()
-    file = run / CHAMPION_FILE
-    champion = json.loads(file.read_text())["champion"] if file.exists() else None
+    champion, stopped = read_champion(run), read_stop(run)
     if as_json:
         typer.echo(json.dumps([json.loads(c.to_json()) for c in candidates]))
         return
     console = _console()
     console.print(summarise(candidates, champion))
-    picture = run / "lineage.png"
-    replace_bytes(picture, figure_bytes(draw_lineage(candidates, champion)))
+    if stopped:
+        console.print(f"\nThe search has ended: {stopped}", highlight=False)
+    drawn = []
+    if candidates:
+        drawn.append(("drawn", str(run / "lineage.png")))
+        replace_bytes(run / "lineage.png", figure_bytes(draw_lineage(candidates, champion)))
+    if any(candidate.score is not None for candidate in candidates):
+        page = render_page(candidates, champion, config.name, stopped)
+        drawn.append(("page", str(run / "lineage.html")))
+        replace_bytes(run / "lineage.html", page.encode())
     from evolve.tracking import default_tracking_uri
 
     uri = config.mlflow_uri or default_tracking_uri(run)
-    _next(console, [("drawn", str(picture)), *_mlflow_lines(uri)])
+    _next(console, [*drawn, *_mlflow_lines(uri)])
+
+
+@app.command()
+def track(run: Run, as_json: Json = False) -> None:
+    """Bring a run's MLflow view up to date from its lineage, after a server or a sweep has died.
+
+    Example: evobourse track runs/quickstart
+    """
+    from evolve.tracking import log_run
+    from experiments.sweep import open_run, tracking_view
+
+    view = tracking_view(open_run(run), run)
+    new = log_run(view)
+    if as_json:
+        typer.echo(json.dumps({"new": new, "tracking_uri": view.tracking_uri}))
+        return
+    console = _console()
+    console.print(f"{new:,} candidates were not there before")
+    _next(console, _mlflow_lines(view.tracking_uri))
+
+
+@app.command()
+def compare(
+    run: Run,
+    other: Annotated[Path, typer.Argument(help="Another run's folder.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Picture; default compare-OTHER.png in the first run.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Hold two runs side by side: settings, scores over decisions, scoreboards, genes.
+
+    Example: evobourse compare runs/quickstart runs/no-masks
+    """
+    from evolve.durable import replace_bytes
+    from experiments.comparison import compare as line_up
+    from experiments.comparison import draw_comparison, print_comparison, read_sweep
+    from experiments.report import figure_bytes
+
+    runs = read_sweep(run), read_sweep(other)
+    if as_json:
+        typer.echo(json.dumps(line_up(*runs), allow_nan=False))
+        return
+    console = _console()
+    print_comparison(line_up(*runs), console)
+    picture = out or run / f"compare-{other.resolve().name}.png"
+    replace_bytes(picture, figure_bytes(draw_comparison(*runs)))
+    _next(console, [("drawn", str(picture)), ("tree", f"evobourse lineage {other}")])
 
 
 @app.command()
@@ -370,6 +437,19 @@ def train_styles(
     _next(console, [("trained", str(out)), ("use", f"evobourse evolve {config} --set {key}={out}")])
 
 
+def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
+    """Print the cost of a sweep that is not started."""
+    from experiments.cost import estimate, print_estimate
+
+    console = _console(quiet=as_json)
+    cost = estimate(settings, console.print)
+    if as_json:
+        typer.echo(json.dumps(cost))
+        return
+    print_estimate(cost, console)
+    _next(console, [("start", shlex.join(["evobourse", "evolve", *arguments]))])
+
+
 def _sweep(settings: Any, folder: Path, as_json: bool) -> None:
     from experiments.screen import ProgressScreen, print_scoreboard
     from experiments.sweep import BUNDLE_FOLDER, REPORT_FILE, SCOREBOARD_FILE, run_sweep
@@ -407,6 +487,7 @@ def _sweep(settings: Any, folder: Path, as_json: bool) -> None:
             f"[{low:+.2f}, {high:+.2f}]; below 0 the champion is better",
             highlight=False,
         )
+    console.print(f"The search has ended: {outcome.stopped}", highlight=False)
     if outcome.tracking_trouble:
         console.print(outcome.tracking_trouble)
     bundle = folder / BUNDLE_FOLDER

@@ -122,6 +122,10 @@ class SearchConfig:
         ``champions`` candidates with the best training scores are played again on validation and
         training windows with fresh seeds, ``validation_groups`` times ``market.paths`` paths
         each; the best of them is scored once on ``heldout_groups`` groups of held-out paths.
+    max_minutes, max_decisions
+        End the search before the generation that would go beyond them, sessions before a resume
+        included; judging comes on top. The same seed gives the same bytes under a decision
+        budget; where a time budget ends depends on the machine.
     """
 
     optimizer: Literal["cross", "cma", "optuna", "map_elites", "cma_mae", "random"] = "cross"
@@ -146,6 +150,8 @@ class SearchConfig:
     champions: int = 12
     validation_groups: int = 4
     heldout_groups: int = 8
+    max_minutes: float | None = None
+    max_decisions: int | None = None
 
 
 @dataclass(frozen=True)
@@ -294,6 +300,8 @@ _AT_LEAST = {
     "search.champions": 1,
     "search.validation_groups": 2,
     "search.heldout_groups": 2,
+    "search.max_minutes": 0,
+    "search.max_decisions": 1,
     "minds.blocks": 1,
     "minds.recipe_blocks": 0,
     "minds.attention": 1,
@@ -307,7 +315,7 @@ def _check(config: ExperimentConfig, where: str) -> None:
         value: Any = config
         for part in key.split("."):
             value = getattr(value, part)
-        if value < least:
+        if value is not None and value < least:
             raise ConfigError(f"{where}: {key} is {value}, expected at least {least}")
     stages = [0, *config.search.rungs, config.market.paths]
     if any(a >= b for a, b in pairwise(stages)):

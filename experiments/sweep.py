@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import yaml
 from agents.crowd import history_ticks, tabulate_choices
 from evolve import checkpoint
 from evolve.bases import MergedBases
+from evolve.budget import Budget
 from evolve.bundle import Bundle, Reference, write_bundle
 from evolve.durable import replace_bytes
 from evolve.errors import RunError
@@ -27,13 +29,16 @@ from evolve.lineage import Candidate, Lineage
 from evolve.loop import (
     CHECKPOINT_FOLDER,
     LINEAGE_FILE,
+    TIMINGS_FILE,
     Observer,
     evolve,
     generation_seed,
+    read_stop,
 )
 from evolve.optimizer import Optimizer, candidate_id
 from evolve.stage import play_market
-from evolve.tracking import MlflowObserver
+from evolve.timings import Timings
+from evolve.tracking import MlflowTracker, View
 from experiments.config import ExperimentConfig, load_config
 from experiments.lineage_view import draw_candidate
 from experiments.optimizers import make_search, needed_measures
@@ -55,11 +60,12 @@ REFERENCE_SEED = 1
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished sweep leaves: the run folder, the champion's id, its scoreboard."""
+    """What a finished sweep leaves: its folder, its champion, the scoreboard, why it ended."""
 
     run_folder: Path
     champion: str
     verdict: Verdict
+    stopped: str
     tracking_uri: str
     tracking_trouble: str | None
 
@@ -134,12 +140,8 @@ def run_sweep(
         measures,
         config.search.rungs,
     )
-    tracker = MlflowObserver(
-        run_folder,
-        tracking_uri=config.mlflow_uri,
-        run_name=config.name,
-        params={"base": config.minds.base, "seed": config.seed, "series": config.series},
-        figure=lambda candidate: draw_candidate(candidate, evaluator.target),
+    tracker = MlflowTracker(
+        tracking_view(config, run_folder), partial(draw_candidate, target=evaluator.target)
     )
     try:
         candidates = evolve(
@@ -149,10 +151,12 @@ def run_sweep(
             evaluator,
             config.search.generations,
             config.seed,
-            (screen(search, evaluator), tracker),
+            (screen(search, evaluator),),
+            make_budget(config, run_folder),
         )
+        stopped = read_stop(run_folder) or ""
+        say(f"the search has ended: {stopped}")
         last, found = _last_mean(workshop, evaluator, run_folder)
-        tracker.on_generation(last.generation, [last], found)
         _record_search(found, run_folder, say)
         candidates.append(last)
         champion = _champion(workshop, bases, candidates, run_folder, say)
@@ -164,7 +168,32 @@ def run_sweep(
         export_bundle(workshop, bases, champion, verdict.rows, run_folder / BUNDLE_FOLDER)
     finally:
         trouble = tracker.close()
-    return Outcome(run_folder, champion.id, verdict, tracker.tracking_uri, trouble)
+    uri = tracker.view.tracking_uri
+    return Outcome(run_folder, champion.id, verdict, stopped, uri, trouble)
+
+
+def make_budget(config: ExperimentConfig, run_folder: Path) -> Budget:
+    """Set up what the search may use, less what earlier sessions of the run have used."""
+    search, market = config.search, config.market
+    return Budget(
+        Timings(run_folder / TIMINGS_FILE),
+        search.max_minutes,
+        search.max_decisions,
+        market.agents * market.days,
+        market.paths,
+    )
+
+
+def tracking_view(config: ExperimentConfig, run_folder: Path) -> View:
+    """Say where a run's MLflow view lies, and which settings stand on its first page."""
+    params = {
+        "base": config.minds.base,
+        "seed": config.seed,
+        "series": config.series,
+        "market": asdict(config.market),
+        "search": asdict(config.search),
+    }
+    return View.of(run_folder, config.mlflow_uri, run_name=config.name, params=params)
 
 
 def _freeze_splits(workshop: Workshop, run_folder: Path) -> None:
@@ -203,11 +232,19 @@ def _last_mean(
     return candidate, state["search"]
 
 
+def read_champion(run_folder: Path) -> str | None:
+    """Return the id of a run's champion; None before there is one."""
+    try:
+        return str(json.loads((run_folder / CHAMPION_FILE).read_text())["champion"])
+    except FileNotFoundError:
+        return None
+
+
 def _record_search(search: Optimizer, run_folder: Path, say: Callable[[str], None]) -> None:
     """Write down how the search ended, and what it found beside one best candidate."""
     record = {"notes": search.notes, "stop": search.stop(), "readings": search.readings}
     replace_bytes(run_folder / SEARCH_FILE, yaml.safe_dump(record, sort_keys=False).encode())
-    for line in (*search.notes, *(f"the search has stopped: {r}" for r in search.stop())):
+    for line in search.notes:
         say(line)
     if found := search.archive():
         table = pd.DataFrame(found).to_csv(index=False, lineterminator="\n")
@@ -222,9 +259,8 @@ def _champion(
     run_folder: Path,
     say: Callable[[str], None],
 ) -> Candidate:
-    file = run_folder / CHAMPION_FILE
-    if file.exists():
-        chosen = json.loads(file.read_text())["champion"]
+    chosen = read_champion(run_folder)
+    if chosen is not None:
         return next(c for c in candidates if c.id == chosen)
     alive = [c for c in candidates if c.score is not None]
     if not alive:
@@ -242,12 +278,13 @@ def _champion(
     )
     record = {
         "champion": ranking[0].candidate.id,
+        "stopped": read_stop(run_folder),
         "finalists": [
             _finite({"id": f.candidate.id, "validation": f.validation, "train": f.train})
             for f in ranking
         ],
     }
-    replace_bytes(file, (json.dumps(record, indent=2) + "\n").encode())
+    replace_bytes(run_folder / CHAMPION_FILE, (json.dumps(record, indent=2) + "\n").encode())
     return ranking[0].candidate
 
 

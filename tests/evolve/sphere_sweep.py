@@ -1,7 +1,7 @@
 """A sweep that needs no market: how far gene values are from a hidden optimum.
 
-Knows: a small genome, its evaluator, and how to run them as ``python sphere_sweep.py FOLDER N``,
-or with every optimizer but the cross as ``python sphere_sweep.py FOLDER N each``.
+Knows: a small genome, its evaluator; runs as ``python sphere_sweep.py FOLDER N [tracked]``, or
+with every optimizer but the cross as ``python sphere_sweep.py FOLDER N each``.
 Does not know: anything of pytest.
 """
 
@@ -21,6 +21,7 @@ from evolve.loop import Evaluation, evolve
 from evolve.optuna_search import OptunaSearch
 from evolve.quality_diversity import Measure, QualityDiversitySearch
 from evolve.search import CrossSearch
+from evolve.tracking import MlflowTracker, View
 
 SEED = 7
 
@@ -145,5 +146,9 @@ def run_each(folder: Path, generations: int, sleep_s: float = 0.0, **kwargs):
 if __name__ == "__main__":
     if sys.argv[3:] == ["each"]:
         run_each(Path(sys.argv[1]), int(sys.argv[2]), sleep_s=0.001)
-    else:
-        run(Path(sys.argv[1]), int(sys.argv[2]), sleep_s=0.002)
+        sys.exit()
+    tracked = sys.argv[3:] == ["tracked"]
+    tracker = MlflowTracker(View.of(Path(sys.argv[1]))) if tracked else None
+    run(Path(sys.argv[1]), int(sys.argv[2]), sleep_s=0.05 if tracked else 0.002)
+    if tracker is not None:
+        sys.exit(tracker.close())

@@ -136,6 +136,13 @@ def test_a_bundle_reproduces_its_tape_in_a_fresh_process(finished: tuple[Path, s
     shown = evobourse("lineage", "run", cwd=folder)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert (folder / "run" / "lineage.png").stat().st_size > 0
+    assert "all 3 generations are done" in shown.stdout
+    assert "all 3 generations are done" in (folder / "run" / "lineage.html").read_text()
+    compared = evobourse("compare", "run", "run", cwd=folder)
+    assert compared.returncode == 0, compared.stdout + compared.stderr
+    assert "all settings are the same" in compared.stdout
+    tracked = evobourse("track", "run", "--json", cwd=folder)
+    assert json.loads(tracked.stdout)["new"] == 0  # the sweep has logged all
 
 
 @pytest.mark.slow
@@ -177,10 +184,12 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     refuses(evolve("series=prices.csv"), "prices.csv")
     header = "date,open,high,low,close,volume\n"
     rows = [f"2020-01-{d:02d},1,2,1,1.5,10\n" for d in range(1, 9)]
-    (tmp_path / "short.csv").write_text(header.replace(",close", "") + "".join(rows))
+    without = header.replace(",close", "") + "".join(row.replace("1.5,", "") for row in rows)
+    (tmp_path / "short.csv").write_text(without)
     refuses(evolve("series=short.csv"), "close")
     (tmp_path / "nan.csv").write_text(header + rows[0] + "2020-01-02,1,2,1,,10\n")
     refuses(evolve("series=nan.csv"), "2020-01-02")
+    refuses(evolve("search.max_decisions=5"), "first generation takes")
     refuses(evobourse("resume", "nothing", cwd=tmp_path), "no run there")
     refuses(evobourse("simulate", "nothing", cwd=tmp_path), "nothing")
 
@@ -212,6 +221,19 @@ def test_an_adapter_of_the_wrong_shape_is_named(tmp_path: Path) -> None:
     refuses(done, f"adapter '{name}'.*maps 100 to 576")
 
 
+@pytest.mark.slow
+def test_a_dry_run_prices_a_sweep_and_starts_nothing(tmp_path: Path) -> None:
+    done = evobourse(
+        "evolve", str(QUICKSTART), *OVERRIDES, "--dry-run", "--json", cwd=tmp_path
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    cost = json.loads(done.stdout)
+    assert cost["parts"]["search"]["candidates"] == 3 + 6 + 3 + 1
+    assert cost["total"]["decisions"] == cost["total"]["markets"] * 60 * 40
+    assert cost["total"]["seconds"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_one_line_and_loses_nothing(finished: tuple[Path, str]) -> None:
     folder, _ = finished
@@ -229,7 +251,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(finished: tuple[Path, str]) -
 
 def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
     listed = evobourse("--help", cwd=tmp_path).stdout
-    commands = "evolve resume lineage simulate behaviour robust score train-styles"
+    commands = "evolve resume lineage track compare simulate behaviour robust score train-styles"
     for command in commands.split():
         assert command in listed
         shown = evobourse(command, "--help", cwd=tmp_path).stdout
