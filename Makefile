@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-market bench-coverage bench-merge bench-plan styles clean
+.PHONY: help demo test check bench bench-market bench-coverage bench-power bench-score bench-merge bench-plan bench-checks bench-search bench-tracking styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -38,11 +38,26 @@ bench-market: $(READY) ## order book and whole markets against bourse and pams, 
 bench-coverage: $(READY) ## the Franke-Westerhoff market's moment coverage against its paper's
 	$(BIN)/python -m experiments.benchmarks_coverage
 
+bench-tracking: $(READY) ## what MLflow and ten thousand candidates cost a sweep's driver
+	$(BIN)/python -m experiments.benchmarks_tracking
+
+bench-power: $(READY) ## how long a simulation must be, into docs/power.md
+	$(BIN)/python -m experiments.benchmarks_power
+
+bench-score: $(READY) ## what scoring costs beside the simulation that it scores
+	$(BIN)/python -m experiments.benchmarks_score_cost
+
 bench-merge: $(READY) ## every merge method against mergekit's command line, on the 135M model
 	$(BIN)/python -m experiments.benchmarks_merge
 
 bench-plan: $(READY) ## the planner's predictions against this machine's processor
 	$(BIN)/python -m experiments.benchmarks_plan
+
+bench-checks: $(READY) ## textbook and published checks of the market, into docs/market_checks.md
+	$(BIN)/python -m experiments.benchmarks_checks
+
+bench-search: $(READY) ## the searches against bare pycma, bare Optuna and chance
+	$(BIN)/python -m experiments.benchmarks_search
 
 styles: $(READY) ## train the shipped adapters anew (about half an hour)
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters

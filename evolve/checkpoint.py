@@ -13,7 +13,7 @@ from typing import Any
 from evolve import durable
 from evolve.errors import RunError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FILE_NAME = "state.pickle"
 
 

@@ -1,6 +1,6 @@
-"""What evolution may change: named segments of bounded genes, and one real vector for them all.
+"""What evolution may change: named segments of genes, and one real vector for them all.
 
-Knows: bounds, scales, start values, the transform onto the real line and back, YAML.
+Knows: segments, start values, the transform onto the real line and back, YAML.
 Does not know: what a gene means, who proposes vectors, or how good one is.
 """
 
@@ -10,65 +10,30 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
 from evolve.errors import GenomeError
+from evolve.gene import (
+    AnyGene,
+    Gene,
+    accept_value,
+    places,
+    read_value,
+    refuse_duplicates,
+    write_value,
+)
 
-Values = dict[str, dict[str, float]]
-"""Gene values by segment and gene name, each within its gene's bounds."""
+Values = dict[str, dict[str, Any]]
+"""Gene values by segment and gene name: a float, an int or a choice's name, as the gene has it."""
 
 START_MARGIN = 1e-3
 """How far inside its (log-)range, as a share of it, a start on a bound is moved."""
 
 _ROUNDING = 1e-12  # nearer to a bound than this share of the range counts as this near
-
-
-@dataclass(frozen=True)
-class Gene:
-    """One bounded number.
-
-    Attributes
-    ----------
-    name : str
-        Unique in its segment.
-    low, high : float
-        The bounds, in the gene's own unit; equal ones pin the gene.
-    start : float
-        Where the search begins, within the bounds. A start on a bound begins
-        `START_MARGIN` inside it, where the search can still feel a slope.
-    scale : {"linear", "log"}
-        Whether equal steps are differences or ratios; "log" needs ``low > 0``.
-
-    Raises
-    ------
-    GenomeError
-        When the bounds, the start or the scale do not fit together.
-    """
-
-    name: str
-    low: float
-    high: float
-    start: float
-    scale: Literal["linear", "log"] = "linear"
-
-    def __post_init__(self) -> None:
-        where = f"gene '{self.name}'"
-        if not self.name:
-            raise GenomeError("a gene has an empty name; give it one")
-        if self.scale not in ("linear", "log"):
-            raise GenomeError(f"{where}: scale is {self.scale!r}; use 'linear' or 'log'")
-        if not np.all(np.isfinite([self.low, self.high, self.start])):
-            raise GenomeError(f"{where}: low, high and start must be finite numbers")
-        if not self.low <= self.start <= self.high:
-            raise GenomeError(
-                f"{where}: low {self.low} <= start {self.start} <= high {self.high} does not hold"
-            )
-        if self.scale == "log" and self.low <= 0:
-            raise GenomeError(f"{where}: a log scale needs low > 0, but low is {self.low}")
 
 
 @dataclass(frozen=True)
@@ -79,19 +44,19 @@ class Segment:
     ----------
     name : str
         Unique in its genome, without a dot.
-    genes : tuple of Gene
+    genes : tuple of Gene, IntegerGene or ChoiceGene
         At least one, in the order of the vector.
     """
 
     name: str
-    genes: tuple[Gene, ...]
+    genes: tuple[AnyGene, ...]
 
     def __post_init__(self) -> None:
         if not self.name or "." in self.name:
             raise GenomeError(f"segment name {self.name!r} must be non-empty and without a dot")
         if not self.genes:
             raise GenomeError(f"segment '{self.name}' has no genes; leave it out instead")
-        _refuse_duplicates([gene.name for gene in self.genes], f"segment '{self.name}'")
+        refuse_duplicates([gene.name for gene in self.genes], f"segment '{self.name}'")
 
 
 @dataclass(frozen=True)
@@ -101,7 +66,8 @@ class Genome:
     A coordinate ``x`` of the vector is any real number; the gene's place in its
     (log-)range is the logistic ``u = 1 / (1 + exp(-x))``: smooth and monotone, so
     nothing folds back at a bound, with slope 1/4 in the middle, so that one unit
-    of ``x`` is there a quarter of the range.
+    of ``x`` is there a quarter of the range. A choice has a coordinate for each of its
+    options.
 
     Attributes
     ----------
@@ -114,16 +80,26 @@ class Genome:
     def __post_init__(self) -> None:
         if not self.segments:
             raise GenomeError("a genome needs at least one segment")
-        _refuse_duplicates([segment.name for segment in self.segments], "the genome")
+        refuse_duplicates([segment.name for segment in self.segments], "the genome")
 
     @property
     def size(self) -> int:
-        """The number of genes."""
-        return len(self._genes)
+        """The number of coordinates: one a gene, but one an option of a choice."""
+        return len(self._coordinates)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether some gene is no real number."""
+        return not all(isinstance(gene, Gene) for s in self.segments for gene in s.genes)
 
     def names(self) -> tuple[str, ...]:
-        """Every gene as ``"segment.gene"``, in the order of the vector."""
-        return tuple(f"{s.name}.{gene.name}" for s in self.segments for gene in s.genes)
+        """Every coordinate as ``"segment.gene"`` or ``"segment.gene=option"``, in order."""
+        return tuple(
+            f"{s.name}.{place.name}"
+            for s in self.segments
+            for gene in s.genes
+            for place in places(gene)
+        )
 
     def slice_of(self, segment_name: str) -> slice:
         """Where a segment lies in the vector.
@@ -135,7 +111,7 @@ class Genome:
         """
         start = 0
         for segment in self.segments:
-            stop = start + len(segment.genes)
+            stop = start + sum(len(places(gene)) for gene in segment.genes)
             if segment.name == segment_name:
                 return slice(start, stop)
             start = stop
@@ -144,6 +120,11 @@ class Genome:
     def start_vector(self) -> NDArray[np.float64]:
         """Return the vector of the start values, float64[size]."""
         return self._place(self._array("start"), START_MARGIN)
+
+    def draw_vector(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Draw a vector, float64[size], whose genes lie uniformly in their (log-)ranges."""
+        place = rng.uniform(START_MARGIN, 1.0 - START_MARGIN, self.size)
+        return np.asarray(np.log(place) - np.log1p(-place))
 
     def to_values(self, vector: NDArray[np.float64]) -> Values:
         """Turn a vector into gene values within their bounds.
@@ -171,7 +152,13 @@ class Genome:
         flat = low + (high - low) * u
         flat = np.where(self._is_log, np.exp(np.where(self._is_log, flat, 0.0)), flat)
         numbers = iter(np.clip(flat, self._array("low"), self._array("high")).tolist())
-        return {s.name: {gene.name: next(numbers) for gene in s.genes} for s in self.segments}
+        return {
+            s.name: {
+                gene.name: read_value(gene, [next(numbers) for _ in places(gene)])
+                for gene in s.genes
+            }
+            for s in self.segments
+        }
 
     def to_vector(self, values: Mapping[str, Mapping[str, float]]) -> NDArray[np.float64]:
         """Turn gene values into their vector, the inverse of `to_values`.
@@ -188,10 +175,15 @@ class Genome:
         Raises
         ------
         GenomeError
-            When a gene is unknown, missing, no number or out of bounds.
+            When a gene is unknown, missing, of the wrong type or out of bounds.
         """
         checked = self._checked(values)
-        flat = [checked[s.name][gene.name] for s in self.segments for gene in s.genes]
+        flat = [
+            number
+            for s in self.segments
+            for gene in s.genes
+            for number in write_value(gene, checked[s.name][gene.name])
+        ]
         return self._place(np.array(flat, dtype=np.float64), _ROUNDING)
 
     def to_yaml(self, values: Mapping[str, Mapping[str, float]]) -> str:
@@ -204,7 +196,7 @@ class Genome:
         Raises
         ------
         GenomeError
-            When it is not YAML, or a gene is unknown, missing, no number or out of bounds.
+            When it is not YAML, or a gene is unknown, missing, of the wrong type or out of bounds.
         """
         try:
             loaded = yaml.safe_load(text)
@@ -215,19 +207,19 @@ class Genome:
         return self._checked(loaded)
 
     @cached_property
-    def _genes(self) -> tuple[Gene, ...]:
-        return tuple(gene for segment in self.segments for gene in segment.genes)
+    def _coordinates(self) -> tuple[Gene, ...]:
+        return tuple(p for segment in self.segments for gene in segment.genes for p in places(gene))
 
     @cached_property
     def _is_log(self) -> NDArray[np.bool_]:
-        return np.array([gene.scale == "log" for gene in self._genes])
+        return np.array([gene.scale == "log" for gene in self._coordinates])
 
     @cached_property
     def _range(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return self._scaled(self._array("low")), self._scaled(self._array("high"))
 
     def _array(self, field: str) -> NDArray[np.float64]:
-        return np.array([getattr(gene, field) for gene in self._genes], dtype=np.float64)
+        return np.array([getattr(gene, field) for gene in self._coordinates], dtype=np.float64)
 
     def _scaled(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.where(self._is_log, np.log(np.where(self._is_log, numbers, 1.0)), numbers)
@@ -253,16 +245,10 @@ class Genome:
             names = [gene.name for gene in segment.genes]
             _match_names("gene", f"segment '{segment.name}'", given, names)
             for gene in segment.genes:
-                number, where = given[gene.name], f"gene '{segment.name}.{gene.name}'"
-                if isinstance(number, bool) or not isinstance(number, (int, float)):
-                    raise GenomeError(
-                        f"{where} is {number!r}; write a number such as 0.5 or 1.0e-3"
-                    )
-                if not gene.low <= number <= gene.high:
-                    raise GenomeError(
-                        f"{where} is {number}; it must lie in [{gene.low}, {gene.high}]"
-                    )
-                checked.setdefault(segment.name, {})[gene.name] = float(number)
+                where = f"gene '{segment.name}.{gene.name}'"
+                checked.setdefault(segment.name, {})[gene.name] = accept_value(
+                    gene, given[gene.name], where
+                )
         return checked
 
 
@@ -282,9 +268,3 @@ def _match_names(kind: str, where: str, given: Any, valid: list[str]) -> None:
 def _unknown(kind: str, name: str, valid: list[str], where: str = "the genome") -> GenomeError:
     nearest = difflib.get_close_matches(name, valid, n=1, cutoff=0.0)[0]
     return GenomeError(f"{where}: unknown {kind} '{name}'; did you mean '{nearest}'?")
-
-
-def _refuse_duplicates(names: list[str], where: str) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise GenomeError(f"{where}: the name '{name}' is used twice; rename one")

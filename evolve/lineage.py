@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ class Candidate:
         EvolveError
             When a field holds what JSON cannot.
         """
-        fields = asdict(self)
+        fields = dict(vars(self))
         fields["parts"] = {
             name: float(part) if math.isfinite(part) else None for name, part in self.parts.items()
         }
@@ -88,6 +89,10 @@ class Candidate:
         try:
             fields["parents"] = tuple((str(id_), float(w)) for id_, w in fields["parents"])
             fields["seeds"] = tuple(fields["seeds"])
+            fields["genome"] = {  # names once in memory, not once a candidate
+                intern(segment): {intern(gene): value for gene, value in genes.items()}
+                for segment, genes in fields["genome"].items()
+            }
             fields["parts"] = {
                 name: math.nan if part is None else part for name, part in fields["parts"].items()
             }
@@ -127,7 +132,7 @@ class Lineage:
         RunError
             When a whole line is malformed; the message names its number.
         """
-        return [candidate for candidate, _ in self._scan()]
+        return [candidate for candidate, _ in self.scan()]
 
     def truncate_to(self, generation: int) -> None:
         """Drop everything from a generation on, and a torn last line, in one step.
@@ -140,30 +145,50 @@ class Lineage:
         if not self.path.exists():
             return
         kept = 0
-        for candidate, end in self._scan():
+        for candidate, end in self.scan():
             if candidate.generation >= generation:
                 break
             kept = end
         if kept < self.path.stat().st_size:
             durable.truncate(self.path, kept)
 
-    def _scan(self) -> Iterator[tuple[Candidate, int]]:
-        """Yield each candidate with the offset in bytes at which its line ends."""
+    def scan(self, start: int = 0) -> Iterator[tuple[Candidate, int]]:
+        """Read candidates one at a time from a line's offset in bytes on.
+
+        Yields
+        ------
+        candidate : Candidate
+        end : int
+            The offset at which its line ends.
+
+        Raises
+        ------
+        RunError
+            When a whole line is malformed; the message names its number.
+        """
+        end = start
         try:
-            data = self.path.read_bytes() if self.path.exists() else b""
+            with self.path.open("rb") as file:
+                file.seek(start)
+                for number, line in enumerate(file, start=1):
+                    if not line.endswith(b"\n"):
+                        return
+                    end += len(line)
+                    yield self._parse(line, number, start), end
+        except FileNotFoundError:
+            return
         except OSError as error:
             raise RunError(f"cannot read {self.path}: {error.strerror or error}") from error
-        *lines, _torn = data.split(b"\n")
-        end = 0
-        for number, line in enumerate(lines, start=1):
-            end += len(line) + 1
-            try:
-                yield Candidate.from_json(line.decode()), end
-            except ValueError as error:
-                raise RunError(
-                    f"{self.path} line {number} is damaged ({error}); "
-                    "restore the file or start the sweep in a new folder"
-                ) from error
+
+    def _parse(self, line: bytes, number: int, start: int) -> Candidate:
+        try:
+            return Candidate.from_json(line.decode())
+        except ValueError as error:
+            after = f" after byte {start}" if start else ""
+            raise RunError(
+                f"{self.path} line {number}{after} is damaged ({error}); "
+                "restore the file or start the sweep in a new folder"
+            ) from error
 
 
 def _plain(number: object) -> Any:

@@ -6,6 +6,7 @@ Does not know: how candidates are proposed or evaluated, or who watches.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from evolve import checkpoint
+from evolve import checkpoint, durable
 from evolve.errors import EvolveError, RunError
 from evolve.genome import Genome, Values
 from evolve.lineage import Candidate, Lineage
-from evolve.search import CrossSearch
+from evolve.optimizer import Optimizer, ParentWeights, candidate_id
+from evolve.timings import Timings
 
 LINEAGE_FILE = "lineage.jsonl"
 CHECKPOINT_FOLDER = "checkpoint"
+TIMINGS_FILE = "timings.jsonl"
+STOPPED_FILE = "stopped.json"
 
 _GENERATIONS_KEY = 0x67656E  # keeps these seeds apart from children that others spawn
 
@@ -78,7 +82,7 @@ class Observer(Protocol):
         ...
 
     def on_generation(
-        self, generation: int, candidates: Sequence[Candidate], search: CrossSearch
+        self, generation: int, candidates: Sequence[Candidate], search: Optimizer
     ) -> None:
         """Hear of a generation that has been recorded and checkpointed."""
         ...
@@ -92,11 +96,12 @@ def generation_seed(seed: int, generation: int) -> np.random.SeedSequence:
 def evolve(
     run_folder: Path,
     genome: Genome,
-    search: CrossSearch,
+    search: Optimizer,
     evaluator: Evaluator,
     generations: int,
     seed: int,
     observers: Sequence[Observer] = (),
+    budget: Callable[[int, Sequence[Candidate]], str | None] = lambda planned, candidates: None,
 ) -> list[Candidate]:
     """Run a sweep, or resume the one that the folder holds.
 
@@ -106,7 +111,8 @@ def evolve(
     Parameters
     ----------
     run_folder : Path
-        Gets `lineage.jsonl` and `checkpoint/`.
+        Gets `lineage.jsonl`, `checkpoint/`, `timings.jsonl` and, when the search has ended,
+        `stopped.json` with the reason in words.
     genome, search, evaluator
         What is searched, who proposes, who scores. On a resume the checkpointed
         search replaces this one, which must be set up alike.
@@ -115,6 +121,9 @@ def evolve(
     seed : int
         Every generation's seed is made from it.
     observers : sequence of Observer
+    budget : callable
+        Hears before each generation how many candidates it has and all that are recorded;
+        words end the sweep in good order, see `evolve.budget.Budget`.
 
     Returns
     -------
@@ -132,14 +141,13 @@ def evolve(
     lineage = Lineage(run_folder / LINEAGE_FILE)
     search, generation, parents = _resume_or_start(run_folder, lineage, genome, search, seed)
     candidates = lineage.read()
+    timings = Timings(run_folder / TIMINGS_FILE)
+    (run_folder / STOPPED_FILE).unlink(missing_ok=True)
 
-    while generation < generations and not search.stop():
+    while not (reason := _why_stop(search, generation, generations, candidates, budget)):
+        timings.start()
         proposal = search.ask()
-        cells = [(s, f) for s in range(len(proposal.slow)) for f in range(len(proposal.fast))]
-        genomes = [
-            [genome.to_values(search.vector(proposal, s, f)) for f in range(len(proposal.fast))]
-            for s in range(len(proposal.slow))
-        ]
+        genomes = search.genomes(proposal)
 
         report = _progress(observers, generation, candidates)
         evaluations = evaluator.evaluate(
@@ -148,32 +156,60 @@ def evolve(
         _check(evaluations, genomes, generation)
 
         scores = np.array([[e.score for e in row] for row in evaluations], dtype=np.float64)
-        weights = search.tell(proposal, scores)
+        weights = search.tell(proposal, scores, [[e.parts for e in row] for row in evaluations])
 
         born = [
-            _candidate(generation, s, f, parents, genomes[s][f], evaluations[s][f])
-            for s, f in cells
+            _candidate(generation, s, f, parents, genomes[s][f], evaluation)
+            for s, row in enumerate(evaluations)
+            for f, evaluation in enumerate(row)
         ]
         lineage.append(born)
 
-        if weights.any():  # where all failed, nobody was selected and the parents stay
-            chosen = [(c.id, float(weights[cell])) for c, cell in zip(born, cells, strict=True)]
-            parents = tuple(parent for parent in chosen if parent[1] > 0)
+        parents = _next_parents(parents, born, weights)
         candidates += born
         generation += 1
         checkpoint.save(
             run_folder / CHECKPOINT_FOLDER,
             _state(genome, search, seed, generation, parents, len(candidates)),
         )
+        timings.note(generation - 1, len(born), search.readings)
 
         for observer in observers:
             observer.on_generation(generation - 1, born, search)
+    _note_stop(run_folder / STOPPED_FILE, reason, generation, len(candidates))
     return candidates
 
 
+def read_stop(run_folder: Path) -> str | None:
+    """Say in words why the search in a run's folder ended; None while it has not."""
+    try:
+        return str(json.loads((Path(run_folder) / STOPPED_FILE).read_text())["reason"])
+    except FileNotFoundError:
+        return None
+
+
+def _why_stop(
+    search: Optimizer,
+    generation: int,
+    generations: int,
+    candidates: Sequence[Candidate],
+    budget: Callable[[int, Sequence[Candidate]], str | None],
+) -> str | None:
+    if generation >= generations:
+        return f"all {generations} generations are done"
+    if reasons := search.stop():
+        return "; ".join(reasons)
+    return budget(search.planned_candidates(generation), candidates)
+
+
+def _note_stop(path: Path, reason: str, generations: int, candidates: int) -> None:
+    noted = {"reason": reason, "generations": generations, "candidates": candidates}
+    durable.replace_bytes(path, (json.dumps(noted) + "\n").encode())
+
+
 def _resume_or_start(
-    run_folder: Path, lineage: Lineage, genome: Genome, search: CrossSearch, seed: int
-) -> tuple[CrossSearch, int, Parents]:
+    run_folder: Path, lineage: Lineage, genome: Genome, search: Optimizer, seed: int
+) -> tuple[Optimizer, int, Parents]:
     folder = run_folder / CHECKPOINT_FOLDER
     if not checkpoint.exists(folder):
         if lineage.read():  # a checkpoint comes before the first line, so somebody removed it
@@ -187,7 +223,8 @@ def _resume_or_start(
 
     state = checkpoint.load(folder)
     setup = _setup(genome, search, seed)
-    changed = [key for key in setup if setup[key] != state["setup"][key]]
+    before = state["setup"]
+    changed = [key for key in {**before, **setup} if setup.get(key) != before.get(key)]
     if changed:
         raise RunError(
             f"{run_folder} was started with another {', '.join(changed)}; "
@@ -204,14 +241,14 @@ def _resume_or_start(
     return state["search"], generation, state["parents"]
 
 
-def _setup(genome: Genome, search: CrossSearch, seed: int) -> dict[str, Any]:
+def _setup(genome: Genome, search: Optimizer, seed: int) -> dict[str, Any]:
     """Gather what must not change between a sweep's start and its end."""
     return {"seed": seed, "genome": genome, **search.settings}
 
 
 def _state(
     genome: Genome,
-    search: CrossSearch,
+    search: Optimizer,
     seed: int,
     generation: int,
     parents: Parents,
@@ -231,7 +268,7 @@ def _candidate(
 ) -> Candidate:
     failed = not np.isfinite(evaluation.score)
     return Candidate(
-        id=f"g{generation:03d}-s{s:02d}-f{f:02d}",
+        id=candidate_id(generation, s, f),
         generation=generation,
         parents=parents,
         genome=genome,
@@ -241,6 +278,16 @@ def _candidate(
         parts=evaluation.parts,
         failure=(evaluation.failure or "no reason given") if failed else None,
     )
+
+
+def _next_parents(
+    parents: Parents, born: Sequence[Candidate], weights: ParentWeights | None
+) -> Parents:
+    """Name those selected; where nobody was, the parents stay, unless the search begins anew."""
+    if weights is None:
+        return ()
+    shares = zip(born, weights.ravel().tolist(), strict=True)
+    return tuple((c.id, weight) for c, weight in shares if weight > 0) or parents
 
 
 def _check(

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from agents.observation import FIELD_NAMES
 from agents.persona import Persona, Population, Society
-from evolve.genome import Gene, Genome, Segment, Values
+from evolve.gene import Gene
+from evolve.genome import Genome, Segment, Values
 from merge.recipe import Recipe
 
 SLOW_SEGMENTS = ("recipe", "minds")

@@ -1,7 +1,7 @@
 """A sweep in an MLflow store: a parent run, and one nested run per candidate.
 
-Knows: MLflow's client, how a candidate maps to tags, params, metrics, artifacts; what is there.
-Does not know: threads, retries, or when to log; every error of MLflow passes through.
+Knows: how a sweep maps to tags, params, metrics, artifacts and a note; what is there already.
+Does not know: processes, retries, or when to log; every error of MLflow passes through.
 """
 
 from __future__ import annotations
@@ -22,18 +22,22 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from evolve.lineage import Candidate
+from evolve.mlflow_runs import PARAMS_A_BATCH, FinishedRun, write_runs
+from evolve.timings import Timing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FigureMaker = Callable[[Candidate], "Figure | None"]
 
-_PARAMS_A_BATCH = 100  # MLflow's limit
+NAMED_PARENTS = 100
+"""Heaviest parents that a run's tag names; tags are short, the lineage has them all."""
+
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # A dead server is tried again with the next generation, not for minutes on end.
+    # A dead server is tried again later, not for minutes on end.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
@@ -47,6 +51,9 @@ def digest_of(candidate: Candidate) -> str:
 class SweepStore:
     """One sweep's runs in an MLflow store, found again by tag.
 
+    A generation's summary on the parent run is written last, so that a generation with a
+    summary is complete.
+
     Parameters
     ----------
     tracking_uri : str
@@ -59,7 +66,7 @@ class SweepStore:
     params : mapping
         Parameters of the parent run; nested mappings are joined by dots.
     figure : callable, optional
-        Draws a generation's best candidate; must not use pyplot, whose state is shared.
+        Draws a candidate that is better than all before; must not use pyplot.
 
     Raises
     ------
@@ -85,94 +92,164 @@ class SweepStore:
             if found is not None
             else self._client.create_experiment(experiment, _artifact_location(tracking_uri))
         )
+        self._fresh = False
+        self._best_id = ""
         self._parent_id = self._find_or_create_parent(run_name, digest_of(first), params)
-        self._runs = {
-            run.data.tags["evobourse.digest"]: (run.info.run_id, run.info.status != "RUNNING")
-            for run in self._search(f"tags.`mlflow.parentRunId` = '{self._parent_id}'")
-            if "evobourse.digest" in run.data.tags
-        }
-        history = self._client.get_metric_history(self._parent_id, "failed")
-        self._generations = {metric.step for metric in history}
+        self._complete = {point.step for point in self._history("failed")}
+        self._candidates = sum(int(point.value) for point in self._history("candidates"))
+        best = self._history("best_so_far")
+        self._best = min((point.value for point in best), default=math.inf)
 
-    def log_generation(
-        self, candidates: Sequence[Candidate], sigmas: tuple[float, float] | None
-    ) -> int:
+    def log_generation(self, candidates: Sequence[Candidate], timing: Timing | None) -> int:
         """Log a generation's candidates, then its summary on the parent run.
 
         What is there already is left alone; a candidate that was cut off half-way is
-        finished.
+        logged anew.
 
         Parameters
         ----------
         candidates : sequence of Candidate
-            One generation's, at least one.
-        sigmas : tuple of float or None
-            Step sizes of the slow and fast half, where known.
+            One generation's, at least one, as read from the lineage.
+        timing : Timing or None
+            How long it took and the state of the search, where known.
 
         Returns
         -------
         int
             How many candidates were new.
         """
-        new = sum(self._log_candidate(candidate) for candidate in candidates)
         generation = candidates[0].generation
-        if generation in self._generations:
-            return new
-        scored = [(c.score, c) for c in candidates if c.score is not None]
-        summary = {"failed": float(len(candidates) - len(scored))}
-        if scored:
-            best_score, best = min(scored, key=lambda pair: pair[0])
-            summary |= {"best": best_score, "median": median(score for score, _ in scored)}
-            self._log_figure(best)
-        if sigmas is not None:
-            summary |= {"sigma_slow": sigmas[0], "sigma_fast": sigmas[1]}
-        self._log(self._parent_id, {}, summary, generation)
-        self._generations.add(generation)
-        return new
+        if generation in self._complete:
+            return 0
+        ended_ms = timing.ended_ms if timing else int(time.time() * 1000)
+        took_ms = int(1000 * timing.seconds) if timing else 0
+        ids = {} if self._fresh else self._finished_runs(generation)
+        digests = {digest_of(candidate): candidate for candidate in candidates}
+        missing = [digest for digest in digests if digest not in ids]
+        if missing:
+            span = (ended_ms - took_ms, ended_ms)
+            runs = [self._as_run(digests[digest], digest, *span) for digest in missing]
+            written = write_runs(self._client, self._experiment_id, runs)
+            ids |= dict(zip(missing, written, strict=True))
+        summary, best = self._summarise(candidates)
+        self._log_recipes(candidates)
+        if best is not None and best.score is not None and best.score < self._best:
+            self._best, self._best_id = best.score, best.id
+            self._log_record(best, ids[digest_of(best)])
+        if math.isfinite(self._best):
+            summary["best_so_far"] = self._best
+        if timing is not None:
+            summary |= {"seconds": timing.seconds, **timing.readings}
+        self._log_metrics(self._parent_id, summary, generation, ended_ms)
+        self._complete.add(generation)
+        self._candidates += len(candidates)
+        return len(missing)
 
-    def finish(self) -> None:
-        """Mark the sweep as finished."""
-        self._client.set_terminated(self._parent_id)
+    def finish(self, reason: str | None) -> None:
+        """Close the parent run with a note for its reader.
 
-    def _log_candidate(self, candidate: Candidate) -> bool:
-        digest = digest_of(candidate)
-        run_id, done = self._runs.get(digest, (None, False))
-        if done:
-            return False
-        if run_id is None:
-            tags = {
-                "mlflow.parentRunId": self._parent_id,
-                "evobourse.digest": digest,
-                "evobourse.candidate": candidate.id,
-                "evobourse.parents": json.dumps(candidate.parents),
-            }
-            if candidate.failure is not None:
-                tags["evobourse.failure"] = candidate.failure
-            run_id = self._create_run(candidate.id, tags)
-            self._runs[digest] = (run_id, False)
-        metrics = {name: part for name, part in candidate.parts.items() if math.isfinite(part)}
+        Parameters
+        ----------
+        reason : str or None
+            Why the search ended, in words; None if it was broken off.
+        """
+        self._client.set_tag(self._parent_id, "mlflow.note.content", self._note(reason))
+        if reason is not None:
+            self._client.set_tag(self._parent_id, "evobourse.stopped", reason[:5000])
+        self._client.set_terminated(self._parent_id, "FINISHED" if reason else "KILLED")
+
+    def _note(self, reason: str | None) -> str:
+        state = f"ended: {reason}" if reason else "was broken off; `evobourse resume` goes on"
+        runs = (
+            f"#/experiments/{self._experiment_id}/runs?workflowType=machine_learning"
+            "&orderByKey=metrics.%60score%60&orderByAsc=true"
+        )
+        return (
+            f"**{self._candidates:,} candidates** in {len(self._complete):,} generations; the "
+            f"search {state}.\n\nBest training score **{self._best:.4g}**, {self._best_id}. "
+            "Every candidate is a nested run, named by generation, slow and fast proposal.\n\n"
+            f"- [Who was better than all before]({runs}"
+            "&searchFilter=tags.evobourse.record%20%3D%20%27true%27)\n"
+            f"- [One generation]({runs}"
+            "&searchFilter=tags.evobourse.generation%20%3D%20%270%27); Columns shows its scores\n"
+            "- How the sweep went: the model metrics of this run, `best`, `median`, `best_so_far`\n"
+            "- Recipes of all candidates: artifacts, `recipes/`; the best one's picture: `best.png`"
+        )
+
+    def _as_run(
+        self, candidate: Candidate, digest: str, started_ms: int, ended_ms: int
+    ) -> FinishedRun:
+        heaviest = sorted(candidate.parents, key=lambda parent: -parent[1])[:NAMED_PARENTS]
+        parents = [parent for parent in candidate.parents if parent in heaviest]
+        tags = {
+            "mlflow.parentRunId": self._parent_id,
+            "evobourse.digest": digest,
+            "evobourse.candidate": candidate.id,
+            "evobourse.generation": str(candidate.generation),
+            "evobourse.parents": json.dumps(parents),
+        }
+        if candidate.failure is not None:
+            tags["evobourse.failure"] = candidate.failure[:5000]
+        metrics = {_name(n): float(p) for n, p in candidate.parts.items() if math.isfinite(p)}
         if candidate.score is not None:
             metrics["score"] = candidate.score
-        self._log(run_id, candidate.genome, metrics, candidate.generation)
-        if candidate.recipe is not None:
-            recipe = yaml.safe_dump(json.loads(candidate.to_json())["recipe"], sort_keys=False)
-            self._log_artifact(self._client.log_text, run_id, recipe, "recipe.yaml")
-        status = "FINISHED" if candidate.failure is None else "FAILED"
-        self._client.set_terminated(run_id, status=status)
-        self._runs[digest] = (run_id, True)
-        return True
+        return FinishedRun(
+            candidate.id,
+            "FINISHED" if candidate.failure is None else "FAILED",
+            tags,
+            {_name(name): str(value) for name, value in _flatten(candidate.genome)},
+            metrics,
+            candidate.generation,
+            started_ms,
+            ended_ms,
+        )
 
-    def _log_figure(self, best: Candidate) -> None:
+    def _summarise(
+        self, candidates: Sequence[Candidate]
+    ) -> tuple[dict[str, float], Candidate | None]:
+        scored = [(c.score, c) for c in candidates if c.score is not None]
+        summary = {
+            "candidates": float(len(candidates)),
+            "failed": float(len(candidates) - len(scored)),
+        }
+        if not scored:
+            return summary, None
+        score, best = min(scored, key=lambda pair: pair[0])
+        summary |= {"best": score, "median": float(median(score for score, _ in scored))}
+        return summary, best
+
+    def _log_recipes(self, candidates: Sequence[Candidate]) -> None:
+        """Log each recipe of a generation once, with who was made to it."""
+        users: dict[str, list[str]] = {}
+        for candidate in candidates:
+            if candidate.recipe is not None:
+                written = json.dumps(candidate.recipe)
+                users.setdefault(written, []).append(candidate.id)
+        if users:
+            page = [
+                {"candidates": ids, "recipe": json.loads(recipe)} for recipe, ids in users.items()
+            ]
+            text = yaml.dump(page, Dumper=_DUMPER, sort_keys=False)
+            name = f"recipes/g{candidates[0].generation:03d}.yaml"
+            self._log_artifact(self._client.log_text, self._parent_id, text, name)
+
+    def _log_record(self, best: Candidate, run_id: str) -> None:
+        """Show off a candidate that is better than all before."""
+        self._client.set_tag(run_id, "evobourse.record", "true")
+        self._client.set_tag(self._parent_id, "evobourse.best", best.id)
+        if best.recipe is not None:
+            text = yaml.dump(best.recipe, Dumper=_DUMPER, sort_keys=False)
+            self._log_artifact(self._client.log_text, run_id, text, "recipe.yaml")
         if self._figure is None:
             return
-        run_id, _ = self._runs[digest_of(best)]
         try:
             figure = self._figure(best)
         except Exception as error:  # a drawing is worth less than the record
             self.artifact_errors.append(f"figure of {best.id}: {type(error).__name__}: {error}")
             return
         if figure is not None:
-            self._log_artifact(self._client.log_figure, run_id, figure, "best.png")
+            for id_ in (run_id, self._parent_id):
+                self._log_artifact(self._client.log_figure, id_, figure, "best.png")
 
     def _log_artifact(
         self, log: Callable[[str, Any, str], object], run_id: str, content: Any, name: str
@@ -183,17 +260,32 @@ class SweepStore:
         except Exception as error:
             self.artifact_errors.append(f"{name}: {type(error).__name__}: {error}")
 
+    def _finished_runs(self, generation: int) -> dict[str, str]:
+        """Find a generation's runs by digest; delete one that was cut off half-way."""
+        mine = f"tags.`mlflow.parentRunId` = '{self._parent_id}'"
+        found = {}
+        for run in self._search(f"{mine} and tags.`evobourse.generation` = '{generation}'"):
+            if run.info.status == "RUNNING":
+                self._client.delete_run(run.info.run_id)
+            elif "evobourse.digest" in run.data.tags:
+                found[run.data.tags["evobourse.digest"]] = str(run.info.run_id)
+        return found
+
     def _find_or_create_parent(self, name: str, digest: str, params: Mapping[str, Any]) -> str:
         for run in self._search(f"tags.`evobourse.sweep` = '{digest}'"):
             if run.info.run_name == name:
                 self._client.update_run(run.info.run_id, status="RUNNING")
+                self._best_id = run.data.tags.get("evobourse.best", "")
                 return str(run.info.run_id)
-        run_id = self._create_run(name, {"evobourse.sweep": digest})
-        self._log(run_id, params, {}, 0)
+        self._fresh = True
+        tags = {"evobourse.sweep": digest}
+        created = self._client.create_run(self._experiment_id, None, tags, name)
+        run_id = str(created.info.run_id)
+        self._log_params(run_id, params)
         return run_id
 
-    def _create_run(self, name: str, tags: dict[str, str]) -> str:
-        return str(self._client.create_run(self._experiment_id, None, tags, name).info.run_id)
+    def _history(self, metric: str) -> list[Any]:
+        return [] if self._fresh else list(self._client.get_metric_history(self._parent_id, metric))
 
     def _search(self, condition: str) -> Iterator[Any]:
         token = None
@@ -206,17 +298,23 @@ class SweepStore:
             if not token:
                 return
 
-    def _log(
-        self, run_id: str, params: Mapping[str, Any], metrics: Mapping[str, float], step: int
-    ) -> None:
-        from mlflow.entities import Metric, Param
+    def _log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
 
-        now = int(time.time() * 1000)
-        rows = [Metric(_name(name), float(m), now, step) for name, m in metrics.items()]
         flat = [Param(_name(name), str(value)) for name, value in _flatten(params)]
-        for start in range(0, max(len(flat), 1), _PARAMS_A_BATCH):
-            batch = flat[start : start + _PARAMS_A_BATCH]
-            self._client.log_batch(run_id, metrics=rows if start == 0 else [], params=batch)
+        for start in range(0, len(flat), PARAMS_A_BATCH):
+            self._client.log_batch(run_id, params=flat[start : start + PARAMS_A_BATCH])
+
+    def _log_metrics(
+        self, run_id: str, metrics: Mapping[str, float], step: int, ended_ms: int
+    ) -> None:
+        from mlflow.entities import Metric
+
+        points = [Metric(_name(name), float(m), ended_ms, step) for name, m in metrics.items()]
+        self._client.log_batch(run_id, metrics=points)
+
+
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def _connect(tracking_uri: str) -> Any:

@@ -13,31 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolve.errors import EvolveError
-from evolve.genome import Genome
-
-Vector = NDArray[np.float64]
-ParentWeights = NDArray[np.float64]
-"""float64[S, F]: each candidate's share in the next means; sums to 1, or is all 0 when none is."""
-
-SCORE_FLOOR = 1e-12
-"""Scores below this count as this, so that one perfect score cannot drown its row."""
-
-FAILED_FACTOR = 2.0
-"""A failed candidate counts as this many times the worst finite score of its generation."""
-
-_REASONS = {
-    "tolx": "the steps have become too small to matter",
-    "tolfun": "the scores no longer differ",
-    "tolfunhist": "the best scores no longer differ",
-    "tolfunrel": "the scores no longer differ",
-    "tolflatfitness": "the scores are flat",
-    "tolstagnation": "the scores have stagnated",
-    "tolxstagnation": "the mean has stagnated",
-    "tolupsigma": "the step size has diverged",
-    "tolconditioncov": "the covariance has become ill-conditioned",
-    "noeffectaxis": "a step along an axis no longer changes the mean",
-    "noeffectcoord": "a step along a coordinate no longer changes the mean",
-}
+from evolve.genome import Genome, Values
+from evolve.optimizer import (
+    ParentWeights,
+    Parts,
+    Vector,
+    check_scores,
+    child_seed,
+    to_log_scores,
+)
+from evolve.strategy import Strategy
 
 
 @dataclass(frozen=True)
@@ -64,7 +49,8 @@ class CrossSearch:
     slow proposal is judged by its marginal over the F fast ones and the other way
     round, and each half is one CMA-ES (Hansen, 2016, arXiv 1604.00772; pycma). The
     strategies draw from their own streams and leave numpy's global one alone. A
-    search pickles with its streams and goes on identically.
+    search pickles with its streams and goes on identically. It is an
+    `evolve.optimizer.Optimizer`.
 
     Parameters
     ----------
@@ -123,9 +109,10 @@ class CrossSearch:
             "diagonal_above": diagonal_above,
             "slow_every": slow_every,
         }
+        self.notes: list[str] = []
         self._told = 0
         self._slow, self._fast = (
-            _Strategy(
+            Strategy(
                 "+".join(segments),
                 np.concatenate(
                     [np.arange(genome.size)[genome.slice_of(name)] for name in segments]
@@ -134,7 +121,7 @@ class CrossSearch:
                 genome.start_vector(),
                 count,
                 sigma,
-                np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, half)),
+                child_seed(seed, half),
                 diagonal_above,
             )
             for half, (segments, count, sigma) in enumerate(
@@ -146,6 +133,11 @@ class CrossSearch:
     def sigmas(self) -> tuple[float, float]:
         """The step sizes of the slow and the fast half, in normalised units."""
         return self._slow.sigma, self._fast.sigma
+
+    @property
+    def readings(self) -> dict[str, float]:
+        """Both step sizes by name."""
+        return {"sigma_slow": self._slow.sigma, "sigma_fast": self._fast.sigma}
 
     def planned_candidates(self, generation: int) -> int:
         """Say how many candidates a generation has, before it is asked for."""
@@ -161,7 +153,16 @@ class CrossSearch:
         """Return candidate (s, f)'s whole vector, float64[genome.size]."""
         return self._join(proposal.slow[s], proposal.fast[f])
 
-    def tell(self, proposal: Proposal, scores: NDArray[np.float64]) -> ParentWeights:
+    def genomes(self, proposal: Proposal) -> list[list[Values]]:
+        """Return the gene values of all candidates [S][F]."""
+        return [
+            [self.genome.to_values(self._join(slow, fast)) for fast in proposal.fast]
+            for slow in proposal.slow
+        ]
+
+    def tell(
+        self, proposal: Proposal, scores: NDArray[np.float64], parts: Parts = ()
+    ) -> ParentWeights:
         """Learn from a generation's scores.
 
         A proposal's marginal is the mean of log scores over its partners: the best
@@ -174,6 +175,8 @@ class CrossSearch:
             What `ask` returned last.
         scores : float64[S, F]
             At least 0, lower is better, inf for a failed candidate.
+        parts
+            Not looked at.
 
         Returns
         -------
@@ -186,23 +189,11 @@ class CrossSearch:
         EvolveError
             When a score is negative or NaN, or the shape is not (S, F).
         """
-        expected = (len(proposal.slow), len(proposal.fast))
-        scores = np.asarray(scores, dtype=np.float64)
-        if scores.shape != expected:
-            raise EvolveError(f"scores have shape {scores.shape}, the proposal has {expected}")
-        if np.any(np.isnan(scores)) or np.any(scores < 0):
-            s, f = np.argwhere(np.isnan(scores) | (scores < 0))[0]
-            raise EvolveError(
-                f"candidate ({s}, {f}) scored {scores[s, f]}; a score is 0 or more, inf if failed"
-            )
-        finite = np.isfinite(scores)
-        if not finite.any():
+        scores = check_scores(scores, (len(proposal.slow), len(proposal.fast)))
+        if not np.isfinite(scores).any():
             self._told += 1
             return np.zeros_like(scores)
-        log_scores = np.log(
-            np.maximum(scores, SCORE_FLOOR), where=finite, out=np.zeros_like(scores)
-        )
-        log_scores[~finite] = log_scores[finite].max() + np.log(FAILED_FACTOR)
+        log_scores = to_log_scores(scores)
         turn = self._slow_turn(self._told)
         self._told += 1
         slow_weights = (
@@ -214,6 +205,14 @@ class CrossSearch:
     def mean_vector(self) -> Vector:
         """Return where both strategies believe the best to be, float64[genome.size]."""
         return self._join(self._slow.mean, self._fast.mean)
+
+    def best_guess(self) -> Values:
+        """Return the gene values of the mean."""
+        return self.genome.to_values(self.mean_vector())
+
+    def archive(self) -> list[dict[str, Any]]:
+        """Nothing is kept."""
+        return []
 
     def stop(self) -> list[str]:
         """Say why nothing more can be learned; empty while either half still learns."""
@@ -229,88 +228,3 @@ class CrossSearch:
         whole = np.empty(self.genome.size)
         whole[self._slow.where], whole[self._fast.where] = slow, fast
         return whole
-
-
-class _Strategy:
-    """One half of the cross: a CMA-ES, or a fixed point when it has one proposal or no gene."""
-
-    def __init__(
-        self,
-        name: str,
-        where: NDArray[np.int64],
-        start: Vector,
-        count: int,
-        sigma: float,
-        seed: np.random.SeedSequence,
-        diagonal_above: int,
-    ) -> None:
-        if count < 1 or sigma <= 0:
-            raise EvolveError(
-                f"'{name}' has {count} proposals and step size {sigma}; use at least 1 and above 0"
-            )
-        if count > 1 and not len(where):
-            raise EvolveError(f"{count} proposals for a half without segments; use a count of 1")
-        self.name = name
-        self.where = where
-        self.reasons: list[str] = []
-        self._start = start[where]
-        self._sigma = float(sigma)
-        self._cma: Any = None
-        if count > 1:
-            import cma  # a second, and matplotlib: only for who searches
-
-            self._cma = cma.CMAEvolutionStrategy(
-                self._start,
-                self._sigma,
-                {
-                    "popsize": count,
-                    "CMA_diagonal": len(where) > diagonal_above,
-                    # pycma refuses two proposals without a mirror; ask() never makes one.
-                    "CMA_mirrors": 1 if count == 2 else 0,
-                    "randn": _Normals(seed),
-                    "seed": np.nan,  # "do nothing": leaves numpy's global stream alone
-                    "maxiter": np.inf,  # the loop counts generations
-                    "signals_filename": "",  # reads no file of the working directory
-                    "verbose": -9,
-                    "verb_log": 0,
-                },
-            )
-
-    @property
-    def learns(self) -> bool:
-        return self._cma is not None
-
-    @property
-    def mean(self) -> Vector:
-        return np.array(self._cma.mean) if self.learns else self._start
-
-    @property
-    def sigma(self) -> float:
-        return float(self._cma.sigma) if self.learns else self._sigma
-
-    def ask(self) -> Vector:
-        """Draw float64[count, d]."""
-        return np.array(self._cma.ask()) if self.learns else self._start[None, :]
-
-    def tell(self, rows: Vector, marginals: Vector) -> Vector:
-        """Learn from marginals, float64[count]; return recombination weights, float64[count]."""
-        if not self.learns:
-            return np.ones(1)
-        self._cma.tell(list(rows), marginals.tolist())
-        # Asked once a generation and kept, since pycma's answer has side effects.
-        self.reasons = [_REASONS.get(key, key) for key in self._cma.stop()]
-        weights = np.zeros(len(rows))
-        # pycma's own order, so that ties fall here as they fell in its update.
-        positive = np.asarray(self._cma.sp.weights.positive_weights)
-        weights[np.asarray(self._cma.fit.idx)[: len(positive)]] = positive / positive.sum()
-        return weights
-
-
-class _Normals:
-    """A stream of standard normals with the signature of `numpy.random.randn`; pickles."""
-
-    def __init__(self, seed: np.random.SeedSequence) -> None:
-        self._generator = np.random.Generator(np.random.PCG64(seed))
-
-    def __call__(self, *shape: int) -> Any:
-        return self._generator.standard_normal(shape or None)

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.crowds.zero_intelligence import Equilibrium, ZeroIntelligence, equilibrium
-from market.exchange import Exchange, SessionRules
+from market.exchange import Exchange
 from market.instruments import Instrument
+from market.session import SessionRules
 
 TRADERS_A_SIDE = 6
 PRICES_TICKS = (1_001, 1_200)
@@ -36,7 +37,7 @@ class Schedule:
         )
 
     def sides(self) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
-        """Deal the units out to six buyers and six sellers, best first: sides [12], ticks [12, u]."""
+        """Deal units out to six buyers and six sellers, best first: sides [12], ticks [12, u]."""
         rows = []
         for first, last in (self.values, self.costs):
             units = np.rint(np.linspace(first, last, TRADERS_A_SIDE * self.units_each))

@@ -17,8 +17,9 @@ import numpy as np
 
 from experiments.benchmarks_market import peers_python
 from market.crowds.chiarella_iori import Forecasters, ForecastRule, mixture
-from market.exchange import Exchange, SessionRules
+from market.exchange import Exchange
 from market.instruments import Instrument
+from market.session import SessionRules
 
 AGENTS, DAYS = 1_000, 250
 PEER_STEPS = 5  # pams would take minutes for 250
@@ -61,9 +62,9 @@ def main() -> None:
     print(json.dumps({**line, "ratio": far / near}))
 
 
-def make_market(agents: int) -> Exchange:
+def make_market(agents: int, seed: int = 0) -> Exchange:
     """Return a market of forecasters who all order every day, in continuous trading."""
-    of_weights, of_crowd, of_market = np.random.default_rng(0).spawn(3)
+    of_weights, of_crowd, of_market = np.random.default_rng(seed).spawn(3)
     rule = ForecastRule(activity=1.0, most_margin=0.1, longest_trend_days=200)
     weights = mixture(agents, (1.0, 0.1, 1.0), of_weights)
     crowd = Forecasters(weights, float(CLOSE_TICKS), rule, of_crowd)

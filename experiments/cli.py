@@ -10,6 +10,7 @@ import importlib.util
 import json
 import logging
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -41,15 +42,25 @@ def evolve(
     config: Config,
     overrides: Set = [],  # noqa: B006 - typer's way
     run: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what it will cost, and start nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a sweep to its scoreboard, report and bundle.
 
     Example: evobourse evolve experiments/quickstart.yaml --set search.generations=6
+
+    Within limits: --set search.max_minutes=30 --set search.max_decisions=1000000000
     """
     from experiments.config import load_config
 
     settings = load_config(config, overrides)
+    if dry_run:
+        _price(
+            settings, [str(config), *(part for o in overrides for part in ("--set", o))], as_json
+        )
+        return
     from experiments.sweep import start_run
 
     folder = run or Path("runs") / settings.name
@@ -70,32 +81,88 @@ def resume(run: Run, as_json: Json = False) -> None:
 
 @app.command()
 def lineage(run: Run, as_json: Json = False) -> None:
-    """Show a run's generations and the champion's ancestry, and draw them.
+    """Show a run's generations and where its champion comes from, gene by gene; draw both.
 
     Example: evobourse lineage runs/quickstart
     """
     from evolve.durable import replace_bytes
     from evolve.lineage import Lineage
-    from evolve.loop import LINEAGE_FILE
+    from evolve.loop import LINEAGE_FILE, read_stop
+    from experiments.lineage_page import render_page
     from experiments.lineage_view import draw_lineage, summarise
     from experiments.report import figure_bytes
-    from experiments.sweep import CHAMPION_FILE, open_run
+    from experiments.sweep import open_run, read_champion
 
     config = open_run(run)
     candidates = Lineage(run / LINEAGE_FILE).read()
-    file = run / CHAMPION_FILE
-    champion = json.loads(file.read_text())["champion"] if file.exists() else None
+    champion, stopped = read_champion(run), read_stop(run)
     if as_json:
         typer.echo(json.dumps([json.loads(c.to_json()) for c in candidates]))
         return
     console = _console()
     console.print(summarise(candidates, champion))
-    picture = run / "lineage.png"
-    replace_bytes(picture, figure_bytes(draw_lineage(candidates, champion)))
+    if stopped:
+        console.print(f"\nThe search has ended: {stopped}", highlight=False)
+    drawn = []
+    if candidates:
+        drawn.append(("drawn", str(run / "lineage.png")))
+        replace_bytes(run / "lineage.png", figure_bytes(draw_lineage(candidates, champion)))
+    if any(candidate.score is not None for candidate in candidates):
+        page = render_page(candidates, champion, config.name, stopped)
+        drawn.append(("page", str(run / "lineage.html")))
+        replace_bytes(run / "lineage.html", page.encode())
     from evolve.tracking import default_tracking_uri
 
     uri = config.mlflow_uri or default_tracking_uri(run)
-    _next(console, [("drawn", str(picture)), *_mlflow_lines(uri)])
+    _next(console, [*drawn, *_mlflow_lines(uri)])
+
+
+@app.command()
+def track(run: Run, as_json: Json = False) -> None:
+    """Bring a run's MLflow view up to date from its lineage, after a server or a sweep has died.
+
+    Example: evobourse track runs/quickstart
+    """
+    from evolve.tracking import log_run
+    from experiments.sweep import open_run, tracking_view
+
+    view = tracking_view(open_run(run), run)
+    new = log_run(view)
+    if as_json:
+        typer.echo(json.dumps({"new": new, "tracking_uri": view.tracking_uri}))
+        return
+    console = _console()
+    console.print(f"{new:,} candidates were not there before")
+    _next(console, _mlflow_lines(view.tracking_uri))
+
+
+@app.command()
+def compare(
+    run: Run,
+    other: Annotated[Path, typer.Argument(help="Another run's folder.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Picture; default compare-OTHER.png in the first run.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Hold two runs side by side: settings, scores over decisions, scoreboards, genes.
+
+    Example: evobourse compare runs/quickstart runs/no-masks
+    """
+    from evolve.durable import replace_bytes
+    from experiments.comparison import compare as line_up
+    from experiments.comparison import draw_comparison, print_comparison, read_sweep
+    from experiments.report import figure_bytes
+
+    runs = read_sweep(run), read_sweep(other)
+    if as_json:
+        typer.echo(json.dumps(line_up(*runs), allow_nan=False))
+        return
+    console = _console()
+    print_comparison(line_up(*runs), console)
+    picture = out or run / f"compare-{other.resolve().name}.png"
+    replace_bytes(picture, figure_bytes(draw_comparison(*runs)))
+    _next(console, [("drawn", str(picture)), ("tree", f"evobourse lineage {other}")])
 
 
 @app.command()
@@ -150,6 +217,85 @@ def simulate(
 
 
 @app.command()
+def behaviour(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    agents: Annotated[int, typer.Option(help="Agents in each market.", min=10)] = 400,
+    days: Annotated[int, typer.Option(help="Days of each market.", min=31)] = 250,
+    seeds: Annotated[int, typer.Option(help="Markets, one a seed.", min=1)] = 8,
+    seed: Annotated[int, typer.Option(help="Of the first market.", min=0)] = 1,
+    as_json: Json = False,
+) -> None:
+    """Measure how an exported population behaves: disposition, turnover, herding, profit.
+
+    Example: evobourse behaviour runs/quickstart/bundle --seeds 8
+    """
+    from experiments.behaviour import measure_bundle, print_behaviour
+
+    console = _console(quiet=as_json)
+    console.print(f"loading {bundle}")
+    report = measure_bundle(bundle, agents, days, seeds, seed)
+    if as_json:
+        typer.echo(json.dumps(report.as_json()))
+        return
+    console.print(f"{seeds} markets of {agents} agents over {days} days")
+    print_behaviour(report, console)
+
+
+@app.command()
+def robust(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    config: Annotated[
+        Path | None, typer.Option(help="Its experiment config; default config.yaml of its run.")
+    ] = None,
+    adapters: Annotated[
+        Path | None, typer.Option(help="Another set of adapters of the same names.")
+    ] = None,
+    groups: Annotated[
+        int | None, typer.Option(help="Groups of paths; default as the scoreboard.", min=2)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Report; default robustness.json of its run.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Change one thing at a time in an exported population: what stays, what evaporates.
+
+    Reads training and validation windows alone.
+
+    Example: evobourse robust runs/quickstart/bundle
+    """
+    from evolve.durable import replace_bytes
+    from experiments.config import load_config
+
+    folder = bundle.resolve().parent
+    settings = load_config(config or folder / "config.yaml")
+    from experiments.robustness import judge_variants, list_variants, open_other_adapters
+    from experiments.robustness_view import print_robustness
+    from experiments.simulation import open_bundle
+
+    console = _console(quiet=as_json)
+    console.print(f"loading {bundle}")
+    opened, bases = open_bundle(bundle)
+    others = open_other_adapters(opened, adapters) if adapters else None
+    standings = []
+    variants = list_variants(opened, bases, others)
+    wanted = groups or settings.search.heldout_groups
+    for standing in judge_variants(settings, opened, variants, wanted):
+        standings.append(standing)
+        row = standing.row
+        console.print(f"  {row['name']:<26}{row['split']:<12}{row['score']:8.2f}", highlight=False)
+    report = json.dumps([standing.as_json() for standing in standings], indent=2) + "\n"
+    file = out or folder / "robustness.json"
+    replace_bytes(file, report.encode())
+    if as_json:
+        typer.echo(report, nl=False)
+        return
+    console.print()
+    print_robustness(standings, console)
+    _next(console, [("report", str(file))])
+
+
+@app.command()
 def score(
     series: Annotated[
         str, typer.Argument(help="CSV or Parquet with date and close, a tape, or a name.")
@@ -171,18 +317,26 @@ def score(
         typer.Option(help="What to do about prices that look unadjusted for a stock split."),
     ] = "refuse",
     seed: Annotated[int, typer.Option(help="Of the real windows' bootstrap.", min=0)] = 0,
+    tried: Annotated[int, typer.Option(help="Configurations that this is the best of.", min=1)] = 1,
+    picture: Annotated[Path | None, typer.Option(help="PNG file: the page of all facts.")] = None,
     as_json: Json = False,
 ) -> None:
     """Hold a price series or a simulated tape against a real market.
 
-    Example: evobourse score prices.csv --against sp500 --window-days 250
+    Example: evobourse score prices.csv --against sp500 --window-days 250 --picture facts.png
     """
     from experiments.score_view import print_score
     from experiments.scoring import read_daily, score_series
 
     scored = read_daily(series, stock_splits=stock_splits)
     real = read_daily(against, split, stock_splits)
-    result = score_series(scored, real, window_days, seed)
+    result = score_series(scored, real, window_days, seed, tried)
+    if picture is not None:
+        from evolve.durable import replace_bytes
+        from experiments.report import figure_bytes
+        from experiments.score_picture import draw_score
+
+        replace_bytes(picture, figure_bytes(draw_score(result)))
     if as_json:
         typer.echo(json.dumps(result.as_json()))
         return
@@ -190,8 +344,53 @@ def score(
     print_score(result, console)
     cut = f" --split {split}" if split else ""
     cut += f" --stock-splits {stock_splits}" if stock_splits != "refuse" else ""
-    again = f"evobourse score {series} --against {against}{cut} --window-days"
-    _next(console, [("as data", f"{again} {result.target.window_days} --seed {seed} --json")])
+    again = f"evobourse score {series} --against {against}{cut}"
+    again += f" --window-days {result.target.window_days} --seed {seed}"
+    shown = f"{again} --picture facts.png"
+    drawn = ("drawn", str(picture)) if picture else ("picture", shown)
+    _next(console, [drawn, ("as data", f"{again} --json")])
+
+
+@app.command()
+def baselines(
+    series: Annotated[
+        list[str] | None, typer.Argument(help="Real series, names or files; default sp500 nasdaq.")
+    ] = None,
+    window_days: Annotated[int, typer.Option(help="Days in a path.", min=30)] = 1000,
+    paths: Annotated[int, typer.Option(help="Paths in one score.", min=1)] = 4,
+    groups: Annotated[int, typer.Option(help="Scores of each law.", min=2)] = 50,
+    seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 0,
+    out: Annotated[Path, typer.Option(help="Markdown page to write.")] = Path("baselines.md"),
+    as_json: Json = False,
+) -> None:
+    """Score every law without agents on real series, in sample and held out.
+
+    Example: evobourse baselines sp500 nasdaq --out docs/baselines.md
+    """
+    from rich.progress import Progress
+
+    from evolve.durable import replace_bytes
+    from experiments.baseline_table import SPLITS, Budget, baseline_rows, print_rows, render
+    from fitness.laws import LAW_NAMES
+    from market.series import load_series
+
+    console = _console(quiet=as_json)
+    names = series or ["sp500", "nasdaq"]
+    assets = [load_series(name, close_only=True) for name in names]
+    budget = Budget(window_days, paths, groups)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("scoring", total=len(assets) * len(SPLITS) * len(LAW_NAMES))
+        rows = baseline_rows(assets, budget, seed, lambda: bar.advance(task))
+    spans = [f"{asset.name}, {asset.dates[0]} to {asset.dates[-1]}" for asset in assets]
+    size = f"--window-days {window_days} --paths {paths} --groups {groups} --seed {seed}"
+    command = f"evobourse baselines {' '.join(names)} {size} --out {out}"
+    page = render(rows, spans, budget, command)
+    replace_bytes(out, page.encode())
+    if as_json:
+        typer.echo(json.dumps([row.as_json() for row in rows]))
+        return
+    print_rows(rows, console)
+    _next(console, [("page", str(out))])
 
 
 @app.command("train-styles")
@@ -294,6 +493,19 @@ def plan(
     _next(console, [("elsewhere", f"{again} {other}"), ("as data", f"{again} {gpu} --json")])
 
 
+def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
+    """Print the cost of a sweep that is not started."""
+    from experiments.cost import estimate, print_estimate
+
+    console = _console(quiet=as_json)
+    cost = estimate(settings, console.print)
+    if as_json:
+        typer.echo(json.dumps(cost))
+        return
+    print_estimate(cost, console)
+    _next(console, [("start", shlex.join(["evobourse", "evolve", *arguments]))])
+
+
 def _sweep(settings: Any, folder: Path, as_json: bool) -> None:
     from experiments.screen import ProgressScreen, print_scoreboard
     from experiments.sweep import BUNDLE_FOLDER, REPORT_FILE, SCOREBOARD_FILE, run_sweep
@@ -331,6 +543,7 @@ def _sweep(settings: Any, folder: Path, as_json: bool) -> None:
             f"[{low:+.2f}, {high:+.2f}]; below 0 the champion is better",
             highlight=False,
         )
+    console.print(f"The search has ended: {outcome.stopped}", highlight=False)
     if outcome.tracking_trouble:
         console.print(outcome.tracking_trouble)
     bundle = folder / BUNDLE_FOLDER

@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -16,9 +17,11 @@ import yaml
 
 from agents.completions import EndpointLimits
 from agents.endpoint import is_endpoint, parse_endpoint
+from evolve.optuna_search import Sampler
+from evolve.quality_diversity import Measure
 from experiments.errors import ConfigError
 from market.series import SplitPolicy
-from market.splits import SplitDates
+from market.splits import LEAST_EMBARGO_DAYS, SplitDates
 from merge.sources import DEFAULT_BASE
 
 
@@ -32,7 +35,7 @@ class SplitConfig(SplitDates):
     train: tuple[str, str] = ("1999-01-04", "2006-12-29")
     validation: tuple[str, str] = ("2007-06-01", "2010-06-30")
     heldout: tuple[str, str] = ("2010-12-01", "2018-12-31")
-    embargo_days: int = 100
+    embargo_days: int = LEAST_EMBARGO_DAYS
     series_sha256: str | None = None
 
 
@@ -97,22 +100,68 @@ class MarketConfig:
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """Size and pace of the search, see `evolve.search.CrossSearch`.
+    """How the genome is searched, and how the champion is chosen.
 
-    ``champions`` candidates with the best training scores are played again on validation and
-    training windows with fresh seeds, ``validation_groups`` times ``market.paths`` paths each;
-    the best of them is scored once on ``heldout_groups`` groups of held-out paths.
+    Attributes
+    ----------
+    optimizer
+        ``cross``: `evolve.search.CrossSearch`, ``cma``: `evolve.cma_search.CmaSearch`,
+        ``optuna``: `evolve.optuna_search.OptunaSearch`, ``map_elites`` and ``cma_mae``:
+        `evolve.quality_diversity.QualityDiversitySearch`, ``random``: Optuna's random sampler.
+    generations
+        Of candidates, in all; an evaluation repeated against noise is one of its own.
+    slow_count, fast_count, slow_every
+        Of ``cross``.
+    sigma_slow, sigma_fast
+        First step sizes of the segments recipe and minds, and of society.
+    population
+        Candidates of a generation of all but ``cross``.
+    step_sizes
+        First step size by segment, of ``cma``, ``map_elites`` and ``cma_mae``; those not named
+        have `sigma_slow` or `sigma_fast`.
+    restarts, max_evaluations
+        Of ``cma``.
+    sampler, objectives, storage
+        Of ``optuna``; objectives other than "score" are parts of an evaluation (the moments by
+        name) or names of `evolve.behaviour.MEASURES`, and need ``sampler: nsga2``.
+    measures
+        Two axes of the archive of ``map_elites`` and ``cma_mae``, named as the objectives are.
+    rungs
+        Of any: after how many paths the worse half of a generation stops; none, no race.
+    champions, validation_groups, heldout_groups
+        ``champions`` candidates with the best training scores are played again on validation and
+        training windows with fresh seeds, ``validation_groups`` times ``market.paths`` paths
+        each; the best of them is scored once on ``heldout_groups`` groups of held-out paths.
+    max_minutes, max_decisions
+        End the search before the generation that would go beyond them, sessions before a resume
+        included; judging comes on top. The same seed gives the same bytes under a decision
+        budget; where a time budget ends depends on the machine.
     """
 
+    optimizer: Literal["cross", "cma", "optuna", "map_elites", "cma_mae", "random"] = "cross"
     generations: int = 24
     slow_count: int = 3
     fast_count: int = 14
     slow_every: int = 3
     sigma_slow: float = 0.6
     sigma_fast: float = 0.8
+    population: int = 16
+    step_sizes: dict[str, float] = field(default_factory=dict)
+    restarts: int = 9
+    max_evaluations: int = 1
+    sampler: Sampler = "tpe"
+    objectives: tuple[str, ...] = ("score",)
+    storage: str | None = None
+    measures: tuple[Measure, ...] = (
+        Measure("volatility", 0.05, 0.65, 10),
+        Measure("diversity", 1.0, 5.0, 10),
+    )
+    rungs: tuple[int, ...] = ()
     champions: int = 12
     validation_groups: int = 4
     heldout_groups: int = 8
+    max_minutes: float | None = None
+    max_decisions: int | None = None
 
 
 @dataclass(frozen=True)
@@ -208,7 +257,7 @@ def read_section(kind: Any, raw: Any, where: str, prefix: str = "") -> Any:
             hint = f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(hints)}"
             raise ConfigError(f"{where}: unknown key {prefix + str(key)!r}; {hint}")
     values = {k: _value(hints[k], v, where, prefix + str(k)) for k, v in raw.items()}
-    required = [f.name for f in fields(kind) if f.name == "name" and kind is PersonaConfig]
+    required = [f.name for f in fields(kind) if f.default is f.default_factory is MISSING]
     if missing := [name for name in required if name not in values]:
         raise ConfigError(f"{where}: {prefix}{missing[0]} is missing; give it a value")
     return kind(**values)
@@ -232,6 +281,11 @@ def _value(hint: Any, raw: Any, where: str, key: str) -> Any:
         if raw not in get_args(hint):
             raise ConfigError(f"{where}: {key} is {raw!r}, expected {' or '.join(get_args(hint))}")
         return raw
+    if get_origin(hint) is dict:
+        if not isinstance(raw, Mapping):
+            raise ConfigError(f"{where}: {key} is {raw!r}, expected a section")
+        inner = get_args(hint)[1]
+        return {str(k): _value(inner, v, where, f"{key}.{k}") for k, v in raw.items()}
     if hint is str and hasattr(raw, "isoformat"):
         return raw.isoformat()
     if hint is float and isinstance(raw, int) and not isinstance(raw, bool):
@@ -242,6 +296,7 @@ def _value(hint: Any, raw: Any, where: str, key: str) -> Any:
 
 
 _AT_LEAST = {
+    "splits.embargo_days": LEAST_EMBARGO_DAYS,
     "market.agents": 10,
     "market.days": 60,
     "market.paths": 2,
@@ -249,9 +304,14 @@ _AT_LEAST = {
     "search.slow_count": 1,
     "search.fast_count": 1,
     "search.slow_every": 1,
+    "search.population": 2,
+    "search.restarts": 0,
+    "search.max_evaluations": 1,
     "search.champions": 1,
     "search.validation_groups": 2,
     "search.heldout_groups": 2,
+    "search.max_minutes": 0,
+    "search.max_decisions": 1,
     "minds.blocks": 1,
     "minds.recipe_blocks": 0,
     "minds.attention": 1,
@@ -267,7 +327,7 @@ def _check(config: ExperimentConfig, where: str) -> None:
         value: Any = config
         for part in key.split("."):
             value = getattr(value, part)
-        if value < least:
+        if value is not None and value < least:
             raise ConfigError(f"{where}: {key} is {value}, expected at least {least}")
     if is_endpoint(config.minds.base):
         parse_endpoint(config.minds.base)
@@ -276,6 +336,12 @@ def _check(config: ExperimentConfig, where: str) -> None:
                 f"{where}: minds.recipe_blocks is {config.minds.recipe_blocks}, and a server's "
                 "weights cannot be merged; set minds.recipe_blocks: 0"
             )
+    stages = [0, *config.search.rungs, config.market.paths]
+    if any(a >= b for a, b in pairwise(stages)):
+        raise ConfigError(
+            f"{where}: search.rungs is {list(config.search.rungs)}, expected ascending numbers of "
+            f"paths from 1 to {config.market.paths - 1}"
+        )
     if not config.personas:
         raise ConfigError(f"{where}: personas is empty; list at least one, with a name and a style")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
@@ -16,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -28,6 +30,7 @@ from fitness.moments import MOMENT_NAMES
 from fitness.plots import INK, MUTED, SIMULATED, plot_moments
 
 SHOWN_GENES = 12
+DRAWN_GENES = 24
 FIGURE_INCHES = (12.0, 6.5)
 SMALLEST_SCORE = 1e-3
 """Scores below this share the lower edge of the log axis."""
@@ -104,6 +107,57 @@ def ancestry(candidates: Sequence[Candidate], champion_id: str) -> Ancestry:
     return line
 
 
+def best_candidate(candidates: Sequence[Candidate], champion_id: str | None) -> Candidate:
+    """Return the chosen candidate, or without one that with the best training score.
+
+    Raises
+    ------
+    EvolveError
+        If the chosen one is not in the lineage or failed, or all failed.
+    """
+    champion = _champion(candidates, champion_id)
+    if champion is None:
+        raise EvolveError("no candidate has a score yet; wait for a generation that has")
+    return champion
+
+
+def gene_table(
+    candidates: Sequence[Candidate],
+) -> tuple[list[str], list[list[str] | None], NDArray[np.float64]]:
+    """Line up the genes of candidates.
+
+    Returns
+    -------
+    names : list of str, length G
+        As ``segment.gene``.
+    choices : list of list of str or None, length G
+        The values of a gene that is no number, sorted; the table holds their places.
+    values : float64[n, G]
+        NaN where a candidate has no such gene.
+    """
+    rows = [
+        {
+            (segment, gene): value
+            for segment, genes in c.genome.items()
+            for gene, value in genes.items()
+        }
+        for c in candidates
+    ]
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    choices: list[list[str] | None] = []
+    values = np.full((len(rows), len(keys)), np.nan)
+    for g, key in enumerate(keys):
+        column = [row.get(key) for row in rows]
+        words = sorted({value for value in column if isinstance(value, str)})
+        choices.append(words or None)
+        order = {word: float(place) for place, word in enumerate(words)}
+        values[:, g] = [
+            np.nan if value is None else order[value] if isinstance(value, str) else float(value)
+            for value in column
+        ]
+    return [f"{segment}.{gene}" for segment, gene in keys], choices, values
+
+
 def draw_lineage(candidates: Sequence[Candidate], champion_id: str | None) -> Figure:
     """Draw every candidate, and who the champion descends from.
 
@@ -119,14 +173,20 @@ def draw_lineage(candidates: Sequence[Candidate], champion_id: str | None) -> Fi
     Figure
         Generations across, scores up on a log axis, failed candidates as crosses along the top;
         lines lead from all parents of an ancestor to it, the more opaque the more they weigh.
+        Below, the genes that moved most along the champion's ancestry.
 
     Raises
     ------
     EvolveError
         If the champion is not in the lineage.
     """
-    figure = Figure(figsize=FIGURE_INCHES, dpi=110, layout="constrained", facecolor="white")
-    ax = figure.add_subplot()
+    champion = _champion(candidates, champion_id)
+    line = [] if champion is None else ancestry(candidates, champion.id)
+    moved = _moved_genes(candidates, line)[:DRAWN_GENES] if len(line) > 1 else []
+    width, height = FIGURE_INCHES
+    size = (width, height * (1.95 if moved else 1.0))
+    figure = Figure(figsize=size, dpi=110, layout="constrained", facecolor="white")
+    ax, *below = figure.subplots(2 if moved else 1, squeeze=False)[:, 0]
     places = _places(candidates)
     alive = np.array([places[c.id] for c in candidates if c.score is not None]).reshape(-1, 2)
     failed = [places[c.id][0] for c in candidates if c.score is None]
@@ -134,9 +194,8 @@ def draw_lineage(candidates: Sequence[Candidate], champion_id: str | None) -> Fi
     top = ax.get_xaxis_transform()
     ax.plot(failed, np.full(len(failed), 0.985), "x", color=INK, markersize=4, transform=top)
     keys = [_key("o", MUTED, "candidate"), *([_key("x", INK, "failed")] if failed else [])]
-    champion = _champion(candidates, champion_id)
     if champion is not None:
-        _draw_ancestry(ax, ancestry(candidates, champion.id), places)
+        _draw_ancestry(ax, line, places)
         keys += [_key("o-", SIMULATED, "ancestors, by heaviest parent"),
                  _key("-", "#7fb8d8", "other parents, opacity is weight")]  # fmt: skip
         name = f"{'champion' if champion_id else 'best so far'} {champion.id}"
@@ -154,6 +213,8 @@ def draw_lineage(candidates: Sequence[Candidate], champion_id: str | None) -> Fi
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color="0.93", linewidth=0.8)
     ax.set_axisbelow(True)
+    if moved:
+        _draw_genes(below[0], moved, line)
     figure.legend(handles=keys, loc="outside upper left", ncols=len(keys), frameon=False)
     return figure
 
@@ -203,23 +264,70 @@ def _line_table(line: Ancestry) -> Table:
 
 
 def _genes_table(candidates: Sequence[Candidate], start: Candidate, champion: Candidate) -> Table:
-    """Rank genes by how far they moved, as a share of the range that the sweep has tried."""
-    tried: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for candidate in candidates:
-        for segment, genes in candidate.genome.items():
-            for gene, value in genes.items():
-                tried[segment, gene].append(value)
-    moved = []
-    for segment, genes in champion.genome.items():
-        for gene, new in genes.items():
-            old = start.genome.get(segment, {}).get(gene)
-            span = max(tried[segment, gene]) - min(tried[segment, gene])
-            if old is not None and new != old:
-                moved.append((abs(new - old) / span, f"{segment}.{gene}", old, new))
     table = _table("of range tried", "from", "to", "gene")
-    for share, name, old, new in sorted(moved, key=lambda row: -row[0])[:SHOWN_GENES]:
-        table.add_row(f"{share:.0%}", f"{round(old, 9):.3g}", f"{round(new, 9):.3g}", name)
+    for gene in _moved_genes(candidates, [(champion, None), (start, None)])[:SHOWN_GENES]:
+        table.add_row(f"{gene.share:.0%}", gene.say(-1), gene.say(0), gene.name)
     return table
+
+
+@dataclass(frozen=True)
+class _MovedGene:
+    """A gene along an ancestry, champion first: its values, and where they lie in what was tried.
+
+    `share` is how far it moved and `places` (0 to 1) where it was, of the range that was tried.
+    """
+
+    name: str
+    values: NDArray[np.float64]
+    places: NDArray[np.float64]
+    choices: list[str] | None
+
+    @property
+    def share(self) -> float:
+        return float(abs(self.places[0] - self.places[-1]))
+
+    def say(self, at: int) -> str:
+        value = float(self.values[at])
+        if self.choices is not None:
+            return self.choices[round(value)]
+        return f"{round(value, 9):.3g}"
+
+
+def _moved_genes(candidates: Sequence[Candidate], line: Ancestry) -> list[_MovedGene]:
+    """List the genes that moved from an ancestry's end to its front, the farthest first."""
+    names, choices, values = gene_table(candidates)
+    index = {candidate.id: i for i, candidate in enumerate(candidates)}
+    low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    span = np.where(high > low, high - low, 1.0)
+    along = values[[index[candidate.id] for candidate, _ in line]]
+    genes = [
+        _MovedGene(name, along[:, g], (along[:, g] - low[g]) / span[g], choices[g])
+        for g, name in enumerate(names)
+    ]
+    moved = [gene for gene in genes if np.isfinite(gene.share) and gene.share > 0]
+    return sorted(moved, key=lambda gene: -gene.share)
+
+
+def _draw_genes(ax: Axes, genes: Sequence[_MovedGene], line: Ancestry) -> None:
+    """Draw genes along the ancestry, a row each, as colours."""
+    born = np.array([candidate.generation for candidate, _ in reversed(line)])
+    rows = np.array([gene.places[::-1] for gene in genes])
+    edges = np.append(born, born[-1] + max(1, born[-1] - born[-2])) - 0.5
+    mesh = ax.pcolormesh(
+        edges, np.arange(len(genes) + 1) - 0.5, rows, cmap="cividis", vmin=0, vmax=1
+    )
+    labels = [f"{g.name}  {g.say(-1)} -> {g.say(0)}" for g in genes]
+    ax.set_yticks(range(len(genes)), labels=labels, fontsize=8)
+    ax.invert_yaxis()
+    ax.tick_params(axis="y", length=0)
+    ax.spines[:].set_visible(False)
+    title = f"{len(genes)} genes that moved most, from {line[-1][0].id} to {line[0][0].id}"
+    ax.set_title(title, loc="left", fontsize=10, weight="bold")
+    ax.set(xlabel="generation of the ancestor")
+    ax.xaxis.set_major_locator(MaxNLocator(12, integer=True, min_n_ticks=1))
+    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.01, ticks=[0, 1])
+    bar.ax.set_yticklabels(["lowest\ntried", "highest\ntried"], fontsize=8)
+    bar.outline.set_visible(False)
 
 
 def _table(*headings: str) -> Table:

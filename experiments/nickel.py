@@ -32,10 +32,11 @@ from market.book import Depth
 from market.crowd import DayOutcome, Message
 from market.errors import MarketError
 from market.event_schedule import EventSchedule, load_schedule
-from market.exchange import Exchange, SessionRules
+from market.exchange import Exchange
 from market.instruments import Instrument
 from market.listing import Bar
 from market.order_events import Kind, Status
+from market.session import SessionRules
 
 DATA = Path(__file__).with_name("data") / "nickel_2022.csv"
 SCHEDULE = Path(__file__).with_name("nickel_2022.yaml")

@@ -21,7 +21,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import blended_transform_factory
 
 from evolve import durable
-from experiments.screen import as_score, describe, format_score
+from experiments.screen import as_score, conclude, describe, format_score
 from fitness.distance import Target
 from fitness.moments import FloatArray, acf_abs, moments, path_faults, standardise
 from fitness.plots import (
@@ -356,11 +356,11 @@ def _write_header(
     score = {row["name"]: row for row in reversed(rows)}
     figure.text(0.012, 0.98, data.title, fontsize=19, weight="bold", color=INK, va="top")
     if "evolved" in score:
-        accepted = as_score(score["evolved"]["score"]) <= 1.0
+        found, _ = conclude(score["evolved"])
         others = [name for name in (*shown[1:], "bootstrap_target") if name in score]
         beside = [f"{describe(n)} {as_score(score[n]['score']):.2f}" for n in others]
         evolved = f"Scores on years never seen: evolved market {format_score(score['evolved'])}"
-        verdict = f"({'not rejected' if accepted else 'rejected'} at 5 %)"
+        verdict = f"({found} at 5 %)"
         sentence = ", ".join([f"{evolved} {verdict}", *beside])
         figure.text(0.012, 0.936, sentence, fontsize=10.5, color=INK, va="top")
     held_out = f"held-out years {_years(data.heldout_dates)}".rstrip()

@@ -24,11 +24,12 @@ from market.crowds.market_maker import MakerRule, MarketMakers
 from market.crowds.noise_trader import NoiseFlow, NoiseTraders
 from market.errors import MarketError
 from market.event_schedule import load_schedule
-from market.exchange import Exchange, SessionRules
+from market.exchange import Exchange
 from market.instruments import Instrument, ShortSales
 from market.journal import TapeJournal, describe_instruments
 from market.recorded_tape import RecordedTape, read_tape
 from market.recording import Recorder
+from market.session import SessionRules
 
 STOCK = "stock"
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.scoring import SeriesScore
-from fitness.fact_table import FactRow
+from fitness.fact_table import OF_SETS, FactRow
 
 MOMENT_MEANINGS = {
     "ac1": "autocorrelation, lag 1",
@@ -42,6 +42,7 @@ FACT_MEANINGS = {
     "coarse_fine_asymmetry": "11 coarse leads fine",
     "quantile_distance": "   W1 of quantiles, sd",
     "max_drawdown": "   maximum drawdown",
+    "signature_mmd": "   signature MMD, as a set",
 }
 """Numbered as in Cont (2001), section 2."""
 
@@ -73,15 +74,17 @@ def print_score(result: SeriesScore, console: Console | None = None) -> None:
     console.print(f"{target.paths} {many} of {target.window_days} days\n", highlight=False)
     conclusion = Text(result.conclusion, f"bold {CONCLUSIONS[result.conclusion]}")
     if score.verdict != "ok":
-        console.print(Text.assemble("no score: ", (score.verdict, "bold red")), soft_wrap=True)
+        found = Text.assemble("J/J95  inf  degenerate: ", (score.verdict, "bold red"))
+        console.print(found, soft_wrap=True)
     else:
         grid = Table.grid(padding=(0, 2))
         resamples = len(target.j_real)
-        ratio = Text.assemble((f"{score.ratio:.2f}", "bold"), "  ", conclusion)
+        among = f", best of {result.tried:,} tried" if result.tried > 1 else ""
+        ratio = Text.assemble((f"{score.ratio:.2f}", "bold"), "  ", conclusion, among)
         grid.add_row("J/J95", ratio, f"J {score.j:.1f}, J95 {target.j95:.1f}; 1 or less is as real")
         grid.add_row("p", _p(score.p_value, resamples), "share of real resamples as far or farther")
         grid.add_row("", _p(score.p_two_sample, resamples), "as a two-sample test (Hotelling)")
-        within = f"share of windows with all seven in the bands; real {result.real_mcr:.2f}"
+        within = f"windows with all seven in the bands; real {result.real_mcr:.2f}"
         grid.add_row("MCR", f"{result.mcr:.2f}", within)
         console.print(grid, highlight=False)
     console.print()
@@ -125,7 +128,7 @@ def _undefined(result: SeriesScore) -> list[str]:
 def _cells(row: FactRow) -> tuple[str | Text, ...]:
     band = "-" if math.isnan(row.low) else f"{_number(row.low)} .. {_number(row.high)}"
     inside = "-" if math.isnan(row.coverage) or not row.defined else f"{row.coverage:.2f}"
-    if row.paths == 1 and row.defined:
+    if (row.paths == 1 or row.name in OF_SETS) and row.defined:
         inside = {"1.00": "yes", "0.00": "no"}.get(inside, inside)
     off = Text("-")
     if math.isfinite(row.standard_errors):

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,17 +25,19 @@ from evolve.evaluation import path_seeds
 from evolve.lineage import Candidate
 from evolve.stage import play
 from experiments.workshop import Workshop
-from fitness.baselines import block_bootstrap, garch_t, garch_t_history, gbm, gbm_history
-from fitness.calibration import calibrate_franke_westerhoff
+from fitness.baselines import garch_t_history, gbm_history
+from fitness.calibration import GENERATIONS, POPULATION, calibrate_franke_westerhoff
+from fitness.comparisons import holm
 from fitness.distance import SplitScore, Target, score_groups
-from fitness.franke_westerhoff import FrankeWesterhoff, franke_westerhoff
+from fitness.franke_westerhoff import FrankeWesterhoff
+from fitness.laws import reference_laws
 from fitness.protocol import HeldOutDoor
 from market.splits import Split
 
 Returns = NDArray[np.float64]
 Row = dict[str, Any]
 _SPLIT_KEYS = {"train": 21, "validation": 22, "heldout": 23}
-_PURPOSE_KEYS = {"report": 31, "choose": 32}
+_PURPOSE_KEYS = {"report": 31, "choose": 32, "robust": 33}
 
 
 @dataclass
@@ -56,7 +59,7 @@ class Judge:
     workshop: Workshop
     split: Split
     groups: int
-    purpose: Literal["report", "choose"] = "report"
+    purpose: Literal["report", "choose", "robust"] = "report"
     target: Target = field(init=False)
     seeds: tuple[int, ...] = field(init=False)
 
@@ -87,8 +90,10 @@ class Judge:
         grouped = returns.reshape(self.groups, self.target.paths, -1)
         return score_groups(grouped, self.target, np.random.default_rng(self._stream(1)))
 
-    def row(self, name: str, returns: Returns, decisions: int, seconds: float) -> Row:
-        """Make a scoreboard row."""
+    def row(
+        self, name: str, returns: Returns, decisions: int, seconds: float, tried: int = 1
+    ) -> Row:
+        """Make a scoreboard row of the best of so many configurations tried."""
         scored = self.score(returns)
         return {
             "name": name,
@@ -97,7 +102,10 @@ class Judge:
             "score": scored.ratio,
             "ci_low": scored.ci_low,
             "ci_high": scored.ci_high,
+            "p_value": scored.p_value,
             "mcr": scored.mcr,
+            "verdict": scored.verdict,
+            "tried": tried,
             "seeds": len(self.seeds),
             "windows": len(self.seeds),
             "days": self.workshop.stage.world.days,
@@ -112,13 +120,10 @@ class Judge:
         own = workshop.split_returns(self.split)
         starts = [workshop.stage.window_start(self.split, seed) for seed in self.seeds]
         before = [workshop.series.log_returns[: start - 1] for start in starts]
-        yield "gbm", lambda rng: gbm(train, count, days, rng)
+        for name, law in reference_laws(train, own, self._fitted).items():
+            yield name, partial(law, count, days)
         yield "gbm-history", lambda rng: gbm_history(before, days, rng)
-        yield "garch_t", lambda rng: garch_t(train, count, days, rng)
         yield "garch_t-history", lambda rng: garch_t_history(train, before, days, rng)
-        yield "fw", lambda rng: franke_westerhoff(self._fitted(), count, days, rng)
-        yield "bootstrap_train", lambda rng: block_bootstrap(train, count, days, rng)
-        yield "bootstrap_target", lambda rng: block_bootstrap(own, count, days, rng)
 
     def _fitted(self) -> FrankeWesterhoff:
         target = self.workshop.target(self.workshop.splits.train)
@@ -200,9 +205,12 @@ class Verdict:
 
 
 def judge_champion(
-    workshop: Workshop, bases: Bases, champion: Candidate, run_folder: Path
+    workshop: Workshop, bases: Bases, champion: Candidate, run_folder: Path, tried: int
 ) -> Verdict:
     """Read the held-out split, once, for the champion and everything it is compared with.
+
+    `tried` is the number of candidates that the champion is the best of; it stands beside its
+    score.
 
     Raises
     ------
@@ -220,7 +228,8 @@ def judge_champion(
     rows: list[Row] = []
     for split in (workshop.splits.train, workshop.splits.validation):
         judge = Judge(workshop, split, search.heldout_groups)
-        rows.append(_play_row(judge, "evolved", population, bases.serve(recipe))[0])
+        minds = bases.serve(recipe)
+        rows.append(play_row(judge, "evolved", population, minds, tried)[0])
     judge = Judge(workshop, workshop.splits.heldout, search.heldout_groups)
     simulated: dict[str, Returns] = {}
     casts: list[tuple[str, Population, Callable[[], Minds]]] = [
@@ -231,35 +240,86 @@ def judge_champion(
     if set(genome.styles) <= set(_teachable()):
         casts.append(("rule_based", population, lambda: TeacherMinds(genome.styles)))
     for name, who, minds in casts:
-        row, simulated[name] = _play_row(judge, name, who, minds())
+        among = tried if name == "evolved" else 1
+        row, simulated[name] = play_row(judge, name, who, minds(), among)
         rows.append(row)
     for name, sample in judge.baselines():
         began = time.perf_counter()
         simulated[name] = sample(judge.stream(name))
-        rows.append(judge.row(name, simulated[name], 0, time.perf_counter() - began))
+        among = GENERATIONS * POPULATION if name == "fw" else 1
+        rows.append(judge.row(name, simulated[name], 0, time.perf_counter() - began, among))
     better = {
         name: _compare(judge, simulated["evolved"], other) for name, other in simulated.items()
     }
     better.pop("evolved")
-    return Verdict(rows, simulated, judge.real(), judge.target, better)
+    return Verdict(corrected(rows), simulated, judge.real(), judge.target, better)
 
 
-def _play_row(judge: Judge, name: str, population: Population, minds: Minds) -> tuple[Row, Returns]:
+def corrected(rows: Sequence[Row]) -> list[Row]:
+    """Add each row's p-value after Holm's correction for the rows on the same asset and split."""
+    tables: dict[tuple[str, str], list[int]] = {}
+    for i, row in enumerate(rows):
+        tables.setdefault((row["asset"], row["split"]), []).append(i)
+    adjusted = np.empty(len(rows))
+    for members in tables.values():
+        adjusted[members] = holm([rows[i]["p_value"] for i in members])
+    return [{**row, "p_holm": float(p)} for row, p in zip(rows, adjusted, strict=True)]
+
+
+def play_row(
+    judge: Judge, name: str, population: Population, minds: Minds, tried: int = 1
+) -> tuple[Row, Returns]:
+    """Play a population on a judge's windows: its scoreboard row and its log returns."""
     began = time.perf_counter()
     returns = judge.play(population, minds)
     decisions = returns.size * judge.workshop.stage.world.n_agents
-    return judge.row(name, returns, decisions, time.perf_counter() - began), returns
+    seconds = time.perf_counter() - began
+    return judge.row(name, returns, decisions, seconds, tried), returns
+
+
+def compare_ratios(
+    ours: Returns, theirs: Returns, rng: np.random.Generator, paired: bool = True
+) -> tuple[float, float, float]:
+    """Compare J/J95 of groups of paths.
+
+    Parameters
+    ----------
+    ours, theirs
+        J/J95 of each group, float64[groups].
+    rng
+        Of the bootstrap over groups.
+    paired
+        Whether group by group both had the same seeds.
+
+    Returns
+    -------
+    tuple of float
+        Mean log ratio of ours to theirs with its 95 % percentile bootstrap interval: below 0 ours
+        are better. An infinite interval where a group is degenerate.
+    """
+    from scipy.stats import bootstrap
+
+    first, second = np.log(ours), np.log(theirs)
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return (float(first.mean()) - float(second.mean()), -np.inf, np.inf)
+    gap = first - second
+    if paired:
+        found = bootstrap((gap,), np.mean, method="percentile", rng=rng)
+    else:
+        found = bootstrap(
+            (first, second),
+            lambda x, y, axis=-1: np.mean(x, axis=axis) - np.mean(y, axis=axis),
+            method="percentile",
+            rng=rng,
+        )
+    interval = found.confidence_interval
+    return float(gap.mean()), float(interval.low), float(interval.high)
 
 
 def _compare(judge: Judge, ours: Returns, theirs: Returns) -> tuple[float, float, float]:
-    from scipy.stats import bootstrap
-
-    gap = np.log(judge.score(ours).ratios) - np.log(judge.score(theirs).ratios)
-    if not np.isfinite(gap).all():
-        return (float(np.mean(gap)), -np.inf, np.inf)
-    rng = judge.stream("compare")
-    interval = bootstrap((gap,), np.mean, method="percentile", rng=rng).confidence_interval
-    return float(gap.mean()), float(interval.low), float(interval.high)
+    return compare_ratios(
+        judge.score(ours).ratios, judge.score(theirs).ratios, judge.stream("compare")
+    )
 
 
 def _teachable() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,16 @@ class Daily:
         Its first and last day, as in ``1999-01-04 to 2018-12-31``.
     log_returns, volume : float64 arrays, shape [T]
         Close to close, and the units traded on the day that a return ends on.
+    simulated : bool
+        Whether it is a tape, whose zero volume means that nobody traded and not that nobody
+        counted.
     """
 
     name: str
     span: str
     log_returns: FloatArray
     volume: FloatArray
+    simulated: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,23 +63,30 @@ class SeriesScore:
         The real series' moments and their noise, for as many paths as the series has windows.
     score : fitness.distance.Score
         Of all windows together; infinite, with a verdict, if one is degenerate.
+    windows, real_windows : float64 arrays, shapes [S, T] and [R, T]
+        Log returns that the facts are of; a series too short for any is one window of NaN.
     mcr, real_mcr : float
         Share of windows whose seven moments all lie in the real 95 % intervals, scored and real.
     moments, facts : tuple of FactRow
         The seven moments and the reported facts beside the real ones.
     notes : tuple of str
         What a reader should know before believing a number.
+    tried : int
+        Configurations that the series is the best of.
     """
 
     series: Daily
     real: Daily
     target: Target
     score: Score
+    windows: FloatArray
+    real_windows: FloatArray
     mcr: float
     real_mcr: float
     moments: tuple[FactRow, ...]
     facts: tuple[FactRow, ...]
     notes: tuple[str, ...]
+    tried: int = 1
 
     @property
     def conclusion(self) -> str:
@@ -109,6 +120,7 @@ class SeriesScore:
             "real_mcr": self.real_mcr,
             "moments": [_plain(row) for row in self.moments],
             "facts": [_plain(row) for row in self.facts],
+            "tried": self.tried,
             "notes": list(self.notes),
         }
 
@@ -140,7 +152,7 @@ def read_daily(
             raise ConfigError(f"{source}: a tape has no dates; --split is for --against a series")
         close_ticks, volume = read_closes(Path(source))
         span = f"tape of {len(volume)} days"
-        return Daily(source, span, np.diff(np.log(close_ticks)), volume.astype(np.float64))
+        return Daily(source, span, np.diff(np.log(close_ticks)), volume.astype(np.float64), True)
     series = load_series(source, close_only=True, stock_splits=stock_splits)
     if split is not None:
         first, colon, last = split.partition(":")
@@ -152,7 +164,7 @@ def read_daily(
 
 
 def score_series(
-    series: Daily, real: Daily, window_days: int | None = None, seed: int = 0
+    series: Daily, real: Daily, window_days: int | None = None, seed: int = 0, tried: int = 1
 ) -> SeriesScore:
     """Score a series in windows, all of them as the paths of one score.
 
@@ -165,35 +177,43 @@ def score_series(
         shorter. Windows lie side by side; the days over are left out at the beginning.
     seed
         Of the real windows' bootstrap.
+    tried
+        Configurations that the series is the best of; it stands beside the score.
+
+    Returns
+    -------
+    SeriesScore
+        Infinite, with a verdict, for a series without a market in it: a constant price, too few
+        days or moves, a missing price, a tape without a trade.
 
     Raises
     ------
     ConfigError
-        The series is too short for a window, or degenerate as a whole; or the window is too
-        short for moments.
+        The series is shorter than the window asked for, or that is too short for moments.
     FitnessError
         The real series is too short or has a window without moments.
     """
     days = len(series.log_returns)
-    length = min(days, DEFAULT_WINDOW_DAYS) if window_days is None else window_days
     if window_days is not None and window_days < MIN_DAYS:
         raise ConfigError(f"--window-days {window_days}: expected {MIN_DAYS} or more")
-    if days < max(length, MIN_DAYS):
+    if window_days is not None and window_days > days >= MIN_DAYS:
         raise ConfigError(
-            f"{series.name}: {days} daily returns, expected at least {max(length, MIN_DAYS)}: "
-            f"give more days{' or a smaller --window-days' if length > MIN_DAYS else ''}"
+            f"{series.name}: {days} daily returns, expected at least {window_days}: "
+            "give more days or a smaller --window-days"
         )
-    if fault := str(path_faults(series.log_returns)):
-        raise ConfigError(f"{series.name}: {fault}; there is nothing to score")
-    count = days // length
+    length = max(min(days, window_days or DEFAULT_WINDOW_DAYS), MIN_DAYS)
+    count = max(days // length, 1)
     returns, volume = (
-        values[days - count * length :].reshape(count, length)
-        for values in (series.log_returns, series.volume)
+        _side_by_side(values, count, length) for values in (series.log_returns, series.volume)
     )
-    target = make_target(
-        real.log_returns, length, count, np.random.default_rng(seed), split=real.name
-    )
+    fault = _fault(series)
+    if fault:
+        returns = np.full_like(returns, np.nan)  # no window of it says anything
+    rng = np.random.default_rng(seed)
+    target = make_target(real.log_returns, length, count, rng, split=real.name)
     score = score_paths(returns, target)
+    if fault:
+        score = replace(score, verdict=fault)
     inside = covered(score.per_path, target)
     real_returns, real_volume = (
         spread_windows(values, length, REAL_WINDOWS) for values in (real.log_returns, real.volume)
@@ -204,22 +224,45 @@ def score_series(
         real=real,
         target=target,
         score=score,
+        windows=returns,
+        real_windows=real_returns,
         mcr=float(inside.all(axis=1).mean()),
         real_mcr=float(real_inside.all(axis=1).mean()),
         moments=_moment_rows(score, target, inside.mean(axis=0)),
-        facts=compare_facts(returns, real_returns, volume, real_volume),
-        notes=tuple(_notes(series, real, count, length)),
+        facts=compare_facts(returns, real_returns, rng, volume, real_volume),
+        notes=tuple(_notes(series, real, count, length, tried)),
+        tried=tried,
     )
+
+
+def _fault(series: Daily) -> str:
+    """Name what makes a whole series no market, empty for a sound one."""
+    if fault := str(path_faults(series.log_returns)):
+        return fault
+    return "no trade on any day" if series.simulated and not series.volume.any() else ""
+
+
+def _side_by_side(values: FloatArray, count: int, length: int) -> FloatArray:
+    """Cut the last days into windows [count, length]; too few days are a window of NaN."""
+    if len(values) < length:
+        return np.full((1, length), np.nan)
+    return np.asarray(values[len(values) - count * length :].reshape(count, length))
 
 
 def _moment_rows(score: Score, target: Target, coverage: FloatArray) -> tuple[FactRow, ...]:
     known = score.per_path[np.isfinite(score.per_path).all(axis=1)]
-    simulated = known.mean(axis=0) if len(known) else np.full(len(MOMENT_NAMES), np.nan)
+    nothing = np.full((1, len(MOMENT_NAMES)), np.nan)
+    simulated = (known if len(known) else nothing).mean(axis=0)
+    simulated_low, simulated_high = np.quantile(
+        known if len(known) else nothing, [0.025, 0.975], axis=0
+    )
     errors = (simulated - target.m_star) / target.moment_sd * math.sqrt(len(known))
     return tuple(
         FactRow(
             name=name,
             simulated=float(simulated[i]),
+            simulated_low=float(simulated_low[i]),
+            simulated_high=float(simulated_high[i]),
             real=float(target.m_star[i]),
             low=float(target.moment_low[i]),
             high=float(target.moment_high[i]),
@@ -232,9 +275,13 @@ def _moment_rows(score: Score, target: Target, coverage: FloatArray) -> tuple[Fa
     )
 
 
-def _notes(series: Daily, real: Daily, count: int, length: int) -> Sequence[str]:
+def _notes(series: Daily, real: Daily, count: int, length: int, tried: int) -> Sequence[str]:
     notes = []
-    if over := len(series.log_returns) - count * length:
+    if tried > 1:
+        notes.append(
+            f"the best of {tried:,} tried: luck is in the score unless these days chose nothing"
+        )
+    if (over := len(series.log_returns) - count * length) > 0:
         notes.append(f"{series.name}: its first {over} days are over and left out")
     same = np.array_equal(series.log_returns, real.log_returns)
     if same:

@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evolve.lineage import Candidate
-from evolve.search import CrossSearch
+from evolve.optimizer import Optimizer
 
 MEANINGS = {
     "evolved": "evolved market",
@@ -34,8 +34,10 @@ MEANINGS = {
     "gbm": "random walk",
     "gbm-history": "conditional walk",
     "garch_t": "GARCH-t",
+    "gjr_garch_t": "GJR-GARCH-t",
     "garch_t-history": "conditional GARCH-t",
     "fw": "Franke-Westerhoff",
+    "fw_published": "published F.-W.",
     "bootstrap_train": "real training days",
     "bootstrap_target": "real held-out days",
 }
@@ -123,7 +125,7 @@ class ProgressScreen:
         self._move()
 
     def on_generation(
-        self, generation: int, candidates: Sequence[Candidate], search: CrossSearch
+        self, generation: int, candidates: Sequence[Candidate], search: Optimizer
     ) -> None:
         """Close a generation; without a terminal, print its line."""
         now, size = self._clock(), self._size(generation)
@@ -206,7 +208,8 @@ def print_scoreboard(rows: Sequence[Row], console: Console | None = None) -> Non
     Parameters
     ----------
     rows : sequence of mapping
-        Rows of ``scoreboard.json``; a null or NaN score counts as infinite.
+        Rows of ``scoreboard.json``; a null or NaN score counts as infinite. A row is rejected if
+        its score is above 1 and its p-value, corrected for the rows beside it, 5 % or less.
     console : Console, optional
         Where to write; standard output by default.
     """
@@ -235,6 +238,9 @@ def print_scoreboard(rows: Sequence[Row], console: Console | None = None) -> Non
         for row in members:
             table.add_row(*_cells(row), style="bold" if row["name"] == "evolved" else "")
         console.print(table)
+        for row in members:
+            if row.get("verdict", "ok") != "ok":
+                console.print(f"{row['name']}: {row['verdict']}", style="red", highlight=False)
         console.print()
 
 
@@ -282,17 +288,32 @@ def format_score(row: Row) -> str:
     score, low, high = (as_score(row[key]) for key in ("score", "ci_low", "ci_high"))
     if not math.isfinite(score):
         return "inf"
-    form = ".2f" if score < 10 else ".1f" if score < 100 else ".0f" if score < 10_000 else ".1e"
+    form = score_form(score)
     return f"{score:{form}} [{low:{form}}, {high:{form}}]"
 
 
+def score_form(score: float) -> str:
+    """Return the format of a score and its interval: three or four digits."""
+    return ".2f" if score < 10 else ".1f" if score < 100 else ".0f" if score < 10_000 else ".1e"
+
+
 def _cells(row: Row) -> tuple[str | Text, ...]:
-    accepted = as_score(row["score"]) <= 1.0
-    verdict = Text("not rejected", "green") if accepted else Text("rejected", "yellow")
+    verdict = Text(*conclude(row))
     mcr, seeds = row.get("mcr"), row.get("seeds")
     share = "-" if mcr is None or math.isnan(mcr) else f"{mcr:.2f}"
     known = "-" if seeds is None else str(seeds)
-    return row["name"], format_score(row), share, known, verdict, describe(row["name"])
+    meaning, tried = describe(row["name"]), row.get("tried", 1)
+    if tried > 1:
+        meaning += f", best of {tried:,}"
+    return row["name"], format_score(row), share, known, verdict, meaning
+
+
+def conclude(row: Row) -> tuple[str, str]:
+    """Say whether a row is rejected at 5 %, given how many rows the table has, and its colour."""
+    if as_score(row["score"]) <= 1.0:
+        return "not rejected", "green"
+    p_holm = row.get("p_holm")
+    return ("rejected", "yellow") if p_holm is None or p_holm <= 0.05 else ("undecided", "cyan")
 
 
 def _clock_face(seconds: float) -> str:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import yaml
 
 from agents.crowd import history_ticks, tabulate_choices
 from evolve import checkpoint
 from evolve.bases import Bases
+from evolve.budget import Budget
 from evolve.bundle import Bundle, Reference, write_bundle
 from evolve.durable import replace_bytes
 from evolve.errors import RunError
@@ -25,15 +29,19 @@ from evolve.lineage import Candidate, Lineage
 from evolve.loop import (
     CHECKPOINT_FOLDER,
     LINEAGE_FILE,
+    TIMINGS_FILE,
     Observer,
     evolve,
     generation_seed,
+    read_stop,
 )
-from evolve.search import CrossSearch
+from evolve.optimizer import Optimizer, candidate_id
 from evolve.stage import play_market
-from evolve.tracking import MlflowObserver
+from evolve.timings import Timings
+from evolve.tracking import MlflowTracker, View
 from experiments.config import ExperimentConfig, load_config
 from experiments.lineage_view import draw_candidate
+from experiments.optimizers import make_search, needed_measures
 from experiments.report import ReportData, save_report
 from experiments.scoreboard import Verdict, judge_champion, rank_finalists
 from experiments.workshop import Workshop, build_workshop
@@ -45,16 +53,19 @@ CHAMPION_FILE = "champion.json"
 SCOREBOARD_FILE = "scoreboard.json"
 REPORT_FILE = "report.png"
 BUNDLE_FOLDER = "bundle"
+SEARCH_FILE = "search.yaml"
+ARCHIVE_FILE = "archive.csv"
 REFERENCE_SEED = 1
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished sweep leaves: the run folder, the champion's id, its scoreboard."""
+    """What a finished sweep leaves: its folder, its champion, the scoreboard, why it ended."""
 
     run_folder: Path
     champion: str
     verdict: Verdict
+    stopped: str
     tracking_uri: str
     tracking_trouble: str | None
 
@@ -85,26 +96,10 @@ def open_run(run_folder: Path) -> ExperimentConfig:
     return load_config(run_folder / CONFIG_FILE)
 
 
-def make_search(workshop: Workshop) -> CrossSearch:
-    """Set up the proposals as the config says."""
-    search, genome = workshop.config.search, workshop.market_genome
-    return CrossSearch(
-        genome.genome(),
-        genome.slow_segments(),
-        ("society",),
-        search.slow_count,
-        search.fast_count,
-        search.sigma_slow,
-        search.sigma_fast,
-        workshop.search_seed(),
-        slow_every=search.slow_every,
-    )
-
-
 def run_sweep(
     config: ExperimentConfig,
     run_folder: Path,
-    screen: Callable[[CrossSearch, MarketEvaluator], Observer],
+    screen: Callable[[Optimizer, MarketEvaluator], Observer],
     say: Callable[[str], None],
 ) -> Outcome:
     """Run or resume a sweep to its end.
@@ -121,6 +116,14 @@ def run_sweep(
         Prints a line of news.
     """
     workshop = build_workshop(config)
+    market_genome, measures = workshop.market_genome, needed_measures(config.search)
+    search = make_search(
+        config.search,
+        market_genome.genome(),
+        market_genome.slow_segments(),
+        workshop.search_seed(),
+        config.name,
+    )
     _freeze_splits(workshop, run_folder)
     say(
         f"{workshop.series.name}: {len(workshop.series)} days; "
@@ -134,38 +137,63 @@ def run_sweep(
         workshop.market_genome,
         bases,
         workshop.workers,
+        measures,
+        config.search.rungs,
     )
-    search = make_search(workshop)
-    tracker = MlflowObserver(
-        run_folder,
-        tracking_uri=config.mlflow_uri,
-        run_name=config.name,
-        params={"base": config.minds.base, "seed": config.seed, "series": config.series},
-        figure=lambda candidate: draw_candidate(candidate, evaluator.target),
+    tracker = MlflowTracker(
+        tracking_view(config, run_folder), partial(draw_candidate, target=evaluator.target)
     )
     try:
         candidates = evolve(
             run_folder,
-            workshop.market_genome.genome(),
+            market_genome.genome(),
             search,
             evaluator,
             config.search.generations,
             config.seed,
-            (screen(search, evaluator), tracker),
+            (screen(search, evaluator),),
+            make_budget(config, run_folder),
         )
+        stopped = read_stop(run_folder) or ""
+        say(f"the search has ended: {stopped}")
         last, found = _last_mean(workshop, evaluator, run_folder)
-        tracker.on_generation(last.generation, [last], found)
+        _record_search(found, run_folder, say)
         candidates.append(last)
         champion = _champion(workshop, bases, candidates, run_folder, say)
         say(f"champion {champion.id}; reading the held-out windows, once")
-        verdict = judge_champion(workshop, bases, champion, run_folder)
+        verdict = judge_champion(workshop, bases, champion, run_folder, len(candidates))
         rows = json.dumps([_finite(row) for row in verdict.rows], indent=2) + "\n"
         replace_bytes(run_folder / SCOREBOARD_FILE, rows.encode())
         save_report(_report(workshop, verdict, candidates), run_folder / REPORT_FILE)
         export_bundle(workshop, bases, champion, verdict.rows, run_folder / BUNDLE_FOLDER)
     finally:
         trouble = tracker.close()
-    return Outcome(run_folder, champion.id, verdict, tracker.tracking_uri, trouble)
+    uri = tracker.view.tracking_uri
+    return Outcome(run_folder, champion.id, verdict, stopped, uri, trouble)
+
+
+def make_budget(config: ExperimentConfig, run_folder: Path) -> Budget:
+    """Set up what the search may use, less what earlier sessions of the run have used."""
+    search, market = config.search, config.market
+    return Budget(
+        Timings(run_folder / TIMINGS_FILE),
+        search.max_minutes,
+        search.max_decisions,
+        market.agents * market.days,
+        market.paths,
+    )
+
+
+def tracking_view(config: ExperimentConfig, run_folder: Path) -> View:
+    """Say where a run's MLflow view lies, and which settings stand on its first page."""
+    params = {
+        "base": config.minds.base,
+        "seed": config.seed,
+        "series": config.series,
+        "market": asdict(config.market),
+        "search": asdict(config.search),
+    }
+    return View.of(run_folder, config.mlflow_uri, run_name=config.name, params=params)
 
 
 def _freeze_splits(workshop: Workshop, run_folder: Path) -> None:
@@ -179,17 +207,16 @@ def _freeze_splits(workshop: Workshop, run_folder: Path) -> None:
 
 def _last_mean(
     workshop: Workshop, evaluator: MarketEvaluator, run_folder: Path
-) -> tuple[Candidate, CrossSearch]:
-    """Score the search's final mean, a generation of its own: the least lucky of all proposals."""
+) -> tuple[Candidate, Optimizer]:
+    """Score what the search ends at, a generation of its own: the least lucky of all proposals."""
     state = checkpoint.load(run_folder / CHECKPOINT_FOLDER)
     generation = state["generation"]
-    genome = workshop.market_genome.genome()
-    values = genome.to_values(state["search"].mean_vector())
+    values = state["search"].best_guess()
     seed = generation_seed(workshop.config.seed, generation)
     [[found]] = evaluator.evaluate(generation, [[values]], seed, lambda done, total: None)
     failed = not np.isfinite(found.score)
     candidate = Candidate(
-        id=f"g{generation:03d}-s00-f00",
+        id=candidate_id(generation, 0),
         generation=generation,
         parents=state["parents"],
         genome=values,
@@ -205,6 +232,26 @@ def _last_mean(
     return candidate, state["search"]
 
 
+def read_champion(run_folder: Path) -> str | None:
+    """Return the id of a run's champion; None before there is one."""
+    try:
+        return str(json.loads((run_folder / CHAMPION_FILE).read_text())["champion"])
+    except FileNotFoundError:
+        return None
+
+
+def _record_search(search: Optimizer, run_folder: Path, say: Callable[[str], None]) -> None:
+    """Write down how the search ended, and what it found beside one best candidate."""
+    record = {"notes": search.notes, "stop": search.stop(), "readings": search.readings}
+    replace_bytes(run_folder / SEARCH_FILE, yaml.safe_dump(record, sort_keys=False).encode())
+    for line in search.notes:
+        say(line)
+    if found := search.archive():
+        table = pd.DataFrame(found).to_csv(index=False, lineterminator="\n")
+        replace_bytes(run_folder / ARCHIVE_FILE, table.encode())
+        say(f"{len(found)} candidates in {run_folder / ARCHIVE_FILE}")
+
+
 def _champion(
     workshop: Workshop,
     bases: Bases,
@@ -212,9 +259,8 @@ def _champion(
     run_folder: Path,
     say: Callable[[str], None],
 ) -> Candidate:
-    file = run_folder / CHAMPION_FILE
-    if file.exists():
-        chosen = json.loads(file.read_text())["champion"]
+    chosen = read_champion(run_folder)
+    if chosen is not None:
         return next(c for c in candidates if c.id == chosen)
     alive = [c for c in candidates if c.score is not None]
     if not alive:
@@ -232,12 +278,13 @@ def _champion(
     )
     record = {
         "champion": ranking[0].candidate.id,
+        "stopped": read_stop(run_folder),
         "finalists": [
             _finite({"id": f.candidate.id, "validation": f.validation, "train": f.train})
             for f in ranking
         ],
     }
-    replace_bytes(file, (json.dumps(record, indent=2) + "\n").encode())
+    replace_bytes(run_folder / CHAMPION_FILE, (json.dumps(record, indent=2) + "\n").encode())
     return ranking[0].candidate
 
 

@@ -22,7 +22,7 @@ GBM_TRAILING_DAYS = 250
 GARCH_TRAILING_DAYS = 750
 GARCH_BURN_IN_DAYS = 500
 LARGEST_PERSISTENCE = 0.999
-"""Cap on alpha + beta: at 1 the GARCH variance to simulate around does not exist."""
+"""Cap on alpha + gamma / 2 + beta: at 1 the GARCH variance to simulate around does not exist."""
 
 _PERCENT = 100.0  # arch's optimizer wants a variance near one
 
@@ -110,13 +110,39 @@ def garch_t(train_returns: npt.ArrayLike, n: int, T: int, rng: np.random.Generat
     ----------
     Bollerslev (1987), Review of Economics and Statistics 69(3), 542-547, doi:10.2307/1925546.
     """
-    fit = _fit_garch_t(train_returns)
-    model = ConstantMean(volatility=GARCH(), distribution=StudentsT(seed=rng))
-    parameters = fit.parameters(fit.variance)
-    paths = [
-        model.simulate(parameters, T, burn=GARCH_BURN_IN_DAYS)["data"].to_numpy() for _ in range(n)
-    ]
-    return np.asarray(np.stack(paths) / _PERCENT)
+    return _simulate(train_returns, 0, n, T, rng)
+
+
+def gjr_garch_t(
+    train_returns: npt.ArrayLike, n: int, T: int, rng: np.random.Generator
+) -> FloatArray:
+    """GJR-GARCH(1,1,1) with Student-t shocks: as `garch_t`, but losses may weigh more than gains.
+
+    Parameters
+    ----------
+    train_returns : array_like, shape [days]
+        Daily log returns to fit.
+    n, T : int
+        Number of paths and days per path.
+    rng : numpy.random.Generator
+        Source of the shocks.
+
+    Returns
+    -------
+    float64 array, shape [n, T]
+        Paths from the stationary law, after a burn-in of 500 days or more.
+
+    Raises
+    ------
+    FitnessError
+        If the training returns are degenerate or the fit does not converge.
+
+    References
+    ----------
+    Glosten, Jagannathan and Runkle (1993), Journal of Finance 48(5), 1779-1801,
+    doi:10.1111/j.1540-6261.1993.tb05128.x.
+    """
+    return _simulate(train_returns, 1, n, T, rng)
 
 
 def garch_t_history(
@@ -156,7 +182,7 @@ def garch_t_history(
     ----------
     Engle and Mezrich (1996), GARCH for groups, Risk 9(8), 36-40 (variance targeting).
     """
-    fit = _fit_garch_t(train_returns)
+    fit = _fit_garch_t(train_returns, 0)
     paths = np.empty((len(histories), T))
     for i, history in enumerate(histories):
         recent = _usable(history, f"history {i}")[-GARCH_TRAILING_DAYS:] * _PERCENT
@@ -216,35 +242,48 @@ def block_bootstrap(
 
 @dataclass(frozen=True)
 class _GarchT:
-    """Fitted GARCH(1,1)-t, in percent: mean, shock and variance loadings, freedom, variance."""
+    """Fitted (GJR-)GARCH(1,1)-t, in percent: mean, loadings, freedom, unconditional variance."""
 
     mu: float
-    alpha: float
-    beta: float
+    loadings: tuple[float, ...]  # alpha, gamma if there is one, beta
+    persistence: float
     nu: float
     variance: float
 
     def parameters(self, variance: float) -> FloatArray:
         """Arch's parameter vector, with omega such that `variance` is the unconditional one."""
-        omega = variance * (1.0 - self.alpha - self.beta)
-        return np.array([self.mu, omega, self.alpha, self.beta, self.nu])
+        omega = variance * (1.0 - self.persistence)
+        return np.array([self.mu, omega, *self.loadings, self.nu])
 
 
-def _fit_garch_t(train_returns: npt.ArrayLike) -> _GarchT:
+def _simulate(
+    train_returns: npt.ArrayLike, asymmetric: int, n: int, T: int, rng: np.random.Generator
+) -> FloatArray:
+    fit = _fit_garch_t(train_returns, asymmetric)
+    model = ConstantMean(volatility=GARCH(o=asymmetric), distribution=StudentsT(seed=rng))
+    parameters = fit.parameters(fit.variance)
+    paths = [
+        model.simulate(parameters, T, burn=GARCH_BURN_IN_DAYS)["data"].to_numpy() for _ in range(n)
+    ]
+    return np.asarray(np.stack(paths) / _PERCENT)
+
+
+def _fit_garch_t(train_returns: npt.ArrayLike, asymmetric: int) -> _GarchT:
     returns = _usable(train_returns, "training returns") * _PERCENT
-    model = ConstantMean(returns, volatility=GARCH(), distribution=StudentsT(), rescale=False)
+    volatility = GARCH(o=asymmetric)
+    model = ConstantMean(returns, volatility=volatility, distribution=StudentsT(), rescale=False)
     result = model.fit(disp="off", show_warning=False)
     if result.convergence_flag != 0:
         raise FitnessError(
-            f"GARCH(1,1)-t did not converge on {len(returns)} training returns "
+            f"{volatility.name}(1,1)-t did not converge on {len(returns)} training returns "
             f"(optimizer flag {result.convergence_flag}): use a longer training split"
         )
-    mu, omega, alpha, beta, nu = (float(value) for value in result.params)
-    persistence = alpha + beta
+    mu, omega, *loadings, nu = (float(value) for value in result.params)
+    persistence = loadings[0] + loadings[-1] + (0.5 * loadings[1] if asymmetric else 0.0)
     if persistence > LARGEST_PERSISTENCE:
-        shrink = LARGEST_PERSISTENCE / persistence
-        return _GarchT(mu, alpha * shrink, beta * shrink, nu, float(returns.var()))
-    return _GarchT(mu, alpha, beta, nu, omega / (1.0 - persistence))
+        shrunk = (loading * LARGEST_PERSISTENCE / persistence for loading in loadings)
+        return _GarchT(mu, tuple(shrunk), LARGEST_PERSISTENCE, nu, float(returns.var()))
+    return _GarchT(mu, tuple(loadings), persistence, nu, omega / (1.0 - persistence))
 
 
 def _usable(returns: npt.ArrayLike, what: str) -> FloatArray:

@@ -16,6 +16,9 @@ from fitness.moments import moments
 FREE = ("phi", "chi", "alpha_0", "alpha_n", "alpha_p", "sigma_f", "sigma_c")
 """As in the paper: mu and beta only scale the others."""
 
+GENERATIONS, POPULATION = 80, 16
+"""Of the quickstart's sweep: 1,280 configurations tried."""
+
 FIRST_STEP = 0.5
 FARTHEST = 3.0
 """Bound on every coordinate: a factor of exp(3), about 20, or 3 on the scale of alpha_0."""
@@ -27,8 +30,8 @@ WORST_RATIO = 1e12
 def calibrate_franke_westerhoff(
     target: Target,
     seed: np.random.SeedSequence,
-    generations: int = 80,
-    population: int = 16,
+    generations: int = GENERATIONS,
+    population: int = POPULATION,
     paths: int = 64,
 ) -> FrankeWesterhoff:
     """Search the parameters whose paths score best against a real split, by CMA-ES.

@@ -1,17 +1,15 @@
 """How far a set of simulated paths is from the real market, in units of the market's own noise.
 
-Knows the method of simulated moments with a weight matrix from the real data's block bootstrap.
+Knows the method of simulated moments against a target, with the chances of being that far.
 Deliberately does not know how paths were simulated, nor which of two candidates should win.
 
 References
 ----------
 Franke and Westerhoff (2012), Structural stochastic volatility in asset pricing dynamics:
 estimation and model contest, J. Econ. Dyn. Control 36, 1193-1211,
-doi:10.1016/j.jedc.2011.10.004. Kuensch (1989), Annals of Statistics 17, 1217-1241,
-doi:10.1214/aos/1176347265.
+doi:10.1016/j.jedc.2011.10.004.
 """
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,58 +18,18 @@ from scipy.stats import bootstrap
 from scipy.stats import f as f_distribution
 
 from fitness.errors import FitnessError
-from fitness.moments import MIN_DAYS, MOMENT_NAMES, FloatArray, moments, path_faults
+from fitness.moments import MOMENT_NAMES, FloatArray, moments, path_faults
+from fitness.target import Target, distance_j, make_target
 
-MIN_RESAMPLES = 100
-"""Fewer resamples pin down neither the 7 x 7 covariance nor a 95 % quantile."""
-
-LARGEST_CONDITION = 1e10
-"""Condition number of a singular covariance; that of daily index returns is a few thousand."""
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """What a score is measured against: the real split's moments and their sampling noise.
-
-    Parameters
-    ----------
-    split : str
-        Name of the split, as in ``train``.
-    window_days : int
-        Length of a path in daily returns.
-    paths : int
-        Number of paths averaged in one score.
-    m_star : float64 array, shape [7]
-        Mean moment vector of the real windows, in the order of `MOMENT_NAMES`.
-    weight : float64 array, shape [7, 7]
-        Inverse covariance of the mean moment vector of `paths` real windows.
-    j95 : float
-        95 % quantile of J over the real resamples.
-    j_real : float64 array, shape [resamples]
-        J of the real resamples, ascending.
-    history_windows : int
-        Windows that the split holds side by side: what m_star and weight are estimated from.
-    sigma_real : float
-        Standard deviation of the split's daily log returns.
-    moment_low, moment_high, moment_sd : float64 array, shape [7]
-        2.5 % and 97.5 % quantiles and standard deviation of single real windows' moments.
-    content_hash : str
-        SHA-256 of all the above, in hexadecimal.
-    """
-
-    split: str
-    window_days: int
-    paths: int
-    m_star: FloatArray
-    weight: FloatArray
-    j95: float
-    j_real: FloatArray
-    history_windows: int
-    sigma_real: float
-    moment_low: FloatArray
-    moment_high: FloatArray
-    moment_sd: FloatArray
-    content_hash: str
+__all__ = [
+    "Score",
+    "SplitScore",
+    "Target",
+    "covered",
+    "make_target",
+    "score_groups",
+    "score_paths",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,11 +73,15 @@ class SplitScore:
 
     Parameters
     ----------
+    j : float
+        Mean of J over the groups; infinite if any group is.
     ratio : float
         Mean of J/J95 over the groups; infinite if any group is.
     ci_low, ci_high : float
         95 % percentile bootstrap interval of that mean, over groups: it holds the noise of the
         simulation's seeds, not that of the real split.
+    p_value : float
+        Share of real resamples whose J is at or above the groups' mean.
     mcr : float
         Joint moment coverage ratio in [0, 1]: share of single paths whose every moment lies
         between the target's `moment_low` and `moment_high`. Real windows themselves stay under
@@ -136,120 +98,17 @@ class SplitScore:
         ``ok``, or the first degenerate group, as in ``group 3, path 2: constant price``.
     """
 
+    j: float
     ratio: float
     ci_low: float
     ci_high: float
+    p_value: float
     mcr: float
     coverage: FloatArray
     ratios: FloatArray
     moments: FloatArray
     per_path: FloatArray
     verdict: str
-
-
-def make_target(
-    log_returns: npt.ArrayLike,
-    window_days: int,
-    paths: int,
-    rng: np.random.Generator,
-    resamples: int = 2000,
-    split: str = "train",
-) -> Target:
-    """Measure a real split's moments and their noise with a moving-block bootstrap.
-
-    A resample is the mean moment vector of `paths` windows drawn with replacement from all
-    overlapping windows of `window_days` returns: the very statistic that a score computes from
-    simulated paths. The block is the whole window because gluing shorter blocks into one would
-    cut the memory of absolute returns at every joint: with blocks of b days the
-    autocorrelation at lag k shrinks by about k/b, and the "real" market would look
-    less clustered than it is.
-
-    Parameters
-    ----------
-    log_returns : array_like, shape [T]
-        Daily log returns of the split.
-    window_days : int
-        Length of a window, 30 or more.
-    paths : int
-        Windows per resample, the number of simulated paths in a score.
-    rng : numpy.random.Generator
-        Source of the resampling.
-    resamples : int
-        Bootstrap resamples, 100 or more.
-    split : str
-        Name kept in the target and in messages.
-
-    Returns
-    -------
-    Target
-        J95 holds the noise of drawing windows from this one history, not that of the history
-        itself, so a short split is a strict judge: paths of a GARCH(1,1)-t, scored against a
-        history of the same process with 250-day windows and 4 paths, have a median ratio of 0.6
-        for 10,000 days, 1.0 for 3,018 and 3.6 for 1,155. Compare on a split; read no absolute
-        verdict from a short one: `Score.p_two_sample` is the fair judge (measured in
-        docs/decisions/030-score-command.md).
-
-    Raises
-    ------
-    FitnessError
-        If an argument is out of range, the split is shorter than two windows, a real window has
-        no moments, or the moments' covariance is singular.
-    """
-    returns = np.asarray(log_returns, dtype=np.float64)
-    if returns.ndim != 1 or len(returns) < 2 * window_days:
-        raise FitnessError(
-            f"split {split!r}: log returns of shape {returns.shape}, expected [T] with T of at "
-            f"least two windows of {window_days} days: lengthen the split or shorten the window"
-        )
-    if window_days < MIN_DAYS or paths < 1 or resamples < MIN_RESAMPLES:
-        raise FitnessError(
-            f"split {split!r}: window_days={window_days}, paths={paths}, resamples={resamples}; "
-            f"expected at least {MIN_DAYS}, 1 and {MIN_RESAMPLES}"
-        )
-    windows = np.lib.stride_tricks.sliding_window_view(returns, window_days)
-    faulty = np.flatnonzero(path_faults(windows) != "")
-    if faulty.size:
-        first = int(faulty[0])
-        raise FitnessError(
-            f"split {split!r}: the {window_days} days from day {first}: "
-            f"{path_faults(windows[first])}: clean the series or lengthen the window"
-        )
-    sigma_real = float(returns.std())
-    window_moments = moments(windows, sigma_real)
-    drawn = rng.integers(len(windows), size=(resamples, paths))
-    means = window_moments[drawn].mean(axis=1)
-    covariance = np.cov(means, rowvar=False)
-    if np.linalg.cond(covariance) > LARGEST_CONDITION:
-        raise FitnessError(
-            f"split {split!r}: the {len(MOMENT_NAMES)} moments do not vary independently over its "
-            "windows, so their covariance has no inverse: use a longer split"
-        )
-    m_star = means.mean(axis=0)
-    weight = np.linalg.inv(covariance)
-    low, high = np.quantile(window_moments, [0.025, 0.975], axis=0)
-    j_real = np.sort(_j(means, m_star, weight))
-    arrays = {
-        "m_star": m_star,
-        "weight": weight,
-        "j_real": j_real,
-        "moment_low": low,
-        "moment_high": high,
-        "moment_sd": window_moments.std(axis=0),
-    }
-    j95 = float(np.quantile(j_real, 0.95))
-    content = hashlib.sha256(repr((split, window_days, paths, j95, sigma_real)).encode())
-    for array in arrays.values():
-        content.update(np.ascontiguousarray(array).tobytes())
-    return Target(
-        split=split,
-        window_days=window_days,
-        paths=paths,
-        j95=j95,
-        history_windows=len(returns) // window_days,
-        sigma_real=sigma_real,
-        content_hash=content.hexdigest(),
-        **arrays,
-    )
 
 
 def score_paths(log_returns: npt.ArrayLike, target: Target) -> Score:
@@ -283,7 +142,7 @@ def score_paths(log_returns: npt.ArrayLike, target: Target) -> Score:
     per_path = moments(returns, target.sigma_real)
     mean = per_path.mean(axis=0)
     verdict = "; ".join(f"path {i}: {fault}" for i, fault in enumerate(faults) if fault) or "ok"
-    j = float(_j(mean, target.m_star, target.weight)) if verdict == "ok" else float("inf")
+    j = float(distance_j(mean, target.m_star, target.weight)) if verdict == "ok" else float("inf")
     return Score(
         j=j,
         ratio=j / target.j95,
@@ -332,6 +191,7 @@ def score_groups(
         )
     scores = [score_paths(group, target) for group in returns]
     ratios = np.array([score.ratio for score in scores])
+    j = float(np.mean([score.j for score in scores]))
     per_path = np.concatenate([score.per_path for score in scores])
     within = covered(per_path, target)
     failed = [f"group {i}, {s.verdict}" for i, s in enumerate(scores) if s.verdict != "ok"]
@@ -342,9 +202,11 @@ def score_groups(
         ).confidence_interval
         ci_low, ci_high = float(interval.low), float(interval.high)
     return SplitScore(
+        j=j,
         ratio=float(ratios.mean()),
         ci_low=ci_low,
         ci_high=ci_high,
+        p_value=float(np.mean(target.j_real >= j)),
         mcr=float(within.all(axis=1).mean()),
         coverage=within.mean(axis=0),
         ratios=ratios,
@@ -392,9 +254,3 @@ def _two_sample_p(j: float, target: Target) -> float:
     t_squared = j / (1.0 + target.paths / target.history_windows)
     rest = freedom - count + 1
     return float(f_distribution.sf(t_squared * rest / (freedom * count), count, rest))
-
-
-def _j(vectors: FloatArray, m_star: FloatArray, weight: FloatArray) -> FloatArray:
-    """J of moment vectors [..., 7] -> [...] (Franke and Westerhoff 2012, section 3)."""
-    gap = vectors - m_star
-    return np.asarray(np.einsum("...i,ij,...j->...", gap, weight, gap))

@@ -4,6 +4,7 @@ Knows how to compute every reported fact on two sets of paths and hold one again
 Deliberately does not know how paths came about, nor an overall verdict: no fact here is a score.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import wasserstein_distance
 
-from fitness import facts
+from fitness import facts, garch_filter, moments, signature
 from fitness.errors import FitnessError
 from fitness.moments import FloatArray, on_sound_paths, standardise
+from fitness.remembered import remember
+from fitness.signature import price_signature, signature_mmd
 
 _FROM_RETURNS: dict[str, Callable[[npt.ArrayLike], FloatArray]] = {
     "mean_abs_acf": facts.mean_abs_acf,
@@ -35,8 +38,14 @@ FACT_NAMES: tuple[str, ...] = (
     "coarse_fine_asymmetry",
     "quantile_distance",
     "max_drawdown",
+    "signature_mmd",
 )
-"""Cont's eleven in his order, three of them for the slow decay, then two of this project's."""
+"""Cont's eleven in his order, three of them for the slow decay, then three of this project's."""
+
+OF_SETS = ("signature_mmd",)
+"""Facts of all paths together, held against as many real windows instead of against one."""
+
+_OF_PATHS = tuple(name for name in FACT_NAMES if name not in OF_SETS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +58,11 @@ class FactRow:
         One of `FACT_NAMES`.
     simulated, real : float
         Mean over the paths and over the real windows on which the fact is defined; NaN if none.
+    simulated_low, simulated_high : float
+        2.5 % and 97.5 % quantiles over those paths.
     low, high : float
-        2.5 % and 97.5 % quantiles over those real windows.
+        2.5 % and 97.5 % quantiles over those real windows. Of a fact of sets, one number for all
+        paths: 0 and the 95 % quantile over sets of real windows.
     standard_errors : float
         ``simulated - real`` over the real windows' standard deviation divided by the square root
         of `defined`: beyond 2 or 3 is more than the chance of which windows were drawn.
@@ -63,6 +75,8 @@ class FactRow:
 
     name: str
     simulated: float
+    simulated_low: float
+    simulated_high: float
     real: float
     low: float
     high: float
@@ -75,15 +89,20 @@ class FactRow:
 def compare_facts(
     simulated_returns: npt.ArrayLike,
     real_returns: npt.ArrayLike,
+    rng: np.random.Generator,
     simulated_volume: npt.ArrayLike | None = None,
     real_volume: npt.ArrayLike | None = None,
 ) -> tuple[FactRow, ...]:
     """Compute every fact on simulated paths and on real windows of the same length.
 
+    What the real windows show is kept on disk.
+
     Parameters
     ----------
     simulated_returns, real_returns : array_like, shapes [S, T] and [R, T]
         Daily log returns.
+    rng : numpy.random.Generator
+        Draws the sets of real windows that facts of sets are held against.
     simulated_volume, real_volume : array_like, shapes [S, T] and [R, T], optional
         Units traded on the same days; without them the fact on volume is not defined.
 
@@ -103,10 +122,24 @@ def compare_facts(
             f"simulated returns of shape {simulated.shape} beside real ones of {real.shape}, "
             "expected [paths, days] and [windows, days] with as many days"
         )
-    quantiles = _quantiles(real)
-    of_simulated = _all_facts(simulated, simulated_volume, quantiles)
-    of_real = _all_facts(real, real_volume, quantiles)
-    return tuple(_row(name, of_simulated[:, i], of_real[:, i]) for i, name in enumerate(FACT_NAMES))
+    code = (sys.modules[__name__], facts, garch_filter, moments, signature)
+    traded = None if real_volume is None else np.asarray(real_volume, dtype=np.float64)
+
+    def compute() -> dict[str, FloatArray]:
+        quantiles = _quantiles(real)
+        return {
+            "quantiles": quantiles,
+            "facts": _all_facts(real, traded, quantiles),
+            "signatures": price_signature(real),
+        }
+
+    known = remember("facts", (real, traded), code, compute)
+    of_simulated = _all_facts(simulated, simulated_volume, known["quantiles"])
+    mmd = signature_mmd(price_signature(simulated), known["signatures"], rng)
+    rows = [
+        _row(name, of_simulated[:, i], known["facts"][:, i]) for i, name in enumerate(_OF_PATHS)
+    ]
+    return (*rows, _set_row("signature_mmd", mmd.value, mmd.real, rows[0].defined, len(simulated)))
 
 
 def spread_windows(values: npt.ArrayLike, window_days: int, count: int) -> FloatArray:
@@ -190,7 +223,7 @@ def max_drawdown(log_returns: npt.ArrayLike) -> FloatArray:
 def _all_facts(
     returns: FloatArray, volume: npt.ArrayLike | None, quantiles: FloatArray
 ) -> FloatArray:
-    """Every fact of paths [N, T], as [N, len(FACT_NAMES)]."""
+    """Every fact of single paths [N, T], as [N, len(_OF_PATHS)]."""
     traded = np.full(returns.shape, np.nan) if volume is None else volume
     columns = {name: fact(returns) for name, fact in _FROM_RETURNS.items()} | {
         "volume_volatility": facts.volume_volatility(returns, traded),
@@ -198,7 +231,7 @@ def _all_facts(
         "quantile_distance": quantile_distance(returns, quantiles),
         "max_drawdown": max_drawdown(returns),
     }
-    return np.stack([columns[name] for name in FACT_NAMES], axis=-1)
+    return np.stack([columns[name] for name in _OF_PATHS], axis=-1)
 
 
 def _quantiles(real: FloatArray) -> FloatArray:
@@ -212,14 +245,50 @@ def _quantiles(real: FloatArray) -> FloatArray:
 
 
 def _row(name: str, simulated: FloatArray, real: FloatArray) -> FactRow:
-    nan = float("nan")
     paths, drawn = len(simulated), real[np.isfinite(real)]
     known = simulated[np.isfinite(simulated)]
-    value = float(known.mean()) if len(known) else nan
-    if not len(drawn):
-        return FactRow(name, value, nan, nan, nan, nan, nan, len(known), paths)
-    low, high = (float(edge) for edge in np.quantile(drawn, [0.025, 0.975]))
-    centre, spread = float(drawn.mean()), float(drawn.std())
-    inside = int(((low <= known) & (known <= high)).sum())
-    gap = (value - centre) / spread * len(known) ** 0.5 if spread > 0 else nan
-    return FactRow(name, value, centre, low, high, gap, inside / paths, len(known), paths)
+    value, simulated_low, simulated_high = _middle(known)
+    centre, low, high = _middle(drawn)
+    spread = float(drawn.std()) if len(drawn) else 0.0
+    gap = (value - centre) / spread * len(known) ** 0.5 if spread > 0 else float("nan")
+    inside = int(((low <= known) & (known <= high)).sum()) / paths if len(drawn) else float("nan")
+    return FactRow(
+        name=name,
+        simulated=value,
+        simulated_low=simulated_low,
+        simulated_high=simulated_high,
+        real=centre,
+        low=low,
+        high=high,
+        standard_errors=gap,
+        coverage=inside,
+        defined=len(known),
+        paths=paths,
+    )
+
+
+def _set_row(name: str, value: float, real: FloatArray, defined: int, paths: int) -> FactRow:
+    """Row of a distance between sets: the smaller the better, and one number for all paths."""
+    high, spread = float(np.quantile(real, 0.95)), float(real.std())
+    gap = (value - float(real.mean())) / spread if spread > 0 else float("nan")
+    return FactRow(
+        name=name,
+        simulated=value,
+        simulated_low=value,
+        simulated_high=value,
+        real=float(real.mean()),
+        low=0.0,
+        high=high,
+        standard_errors=gap,
+        coverage=float(value <= high and defined == paths),
+        defined=defined,
+        paths=paths,
+    )
+
+
+def _middle(values: FloatArray) -> tuple[float, float, float]:
+    """Mean, 2.5 % and 97.5 % quantile, NaN of nothing."""
+    if not len(values):
+        return float("nan"), float("nan"), float("nan")
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(values.mean()), float(low), float(high)

@@ -15,12 +15,12 @@ Quantitative Finance 1(2), 223-236, doi:10.1080/713665670; facts are numbered as
 
 import numpy as np
 import numpy.typing as npt
-from arch.univariate import GARCH, ZeroMean
 from scipy.optimize import minimize_scalar
 from scipy.stats import kurtosis, skew, spearmanr
 from statsmodels.tsa.stattools import ccf
 
 from fitness.errors import FitnessError
+from fitness.garch_filter import garch_residuals
 from fitness.moments import SMALLEST_STD, FloatArray, acf, on_sound_paths, standardise
 
 NEAR_LAGS = range(1, 11)
@@ -188,17 +188,10 @@ def conditional_kurtosis(log_returns: npt.ArrayLike) -> FloatArray:
     Bollerslev (1986), Journal of Econometrics 31(3), 307-327, doi:10.1016/0304-4076(86)90063-1.
     """
 
-    def of_residuals(z: FloatArray) -> float:
-        model = ZeroMean(z, volatility=GARCH(), rescale=False)
-        fit = model.fit(disp="off", show_warning=False)
-        if fit.convergence_flag != 0:
-            return float("nan")
-        return float(_kurtosis(np.asarray(fit.std_resid)))
-
     def each(returns: FloatArray) -> FloatArray:
         if returns.shape[-1] < LEAST_GARCH_DAYS:
             return np.full(len(returns), np.nan)
-        return np.array([of_residuals(z) for z in standardise(returns)])
+        return _kurtosis(np.stack([garch_residuals(z) for z in standardise(returns)]))
 
     return on_sound_paths(each, log_returns)
 

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from statsmodels.stats.multitest import multipletests
 from statsmodels.tsa.arima.model import ARIMA
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 from statsmodels.tsa.stattools import diebold_mariano_test
 
+from fitness.comparisons import holm
 from fitness.errors import FitnessError
 from fitness.moments import LARGEST_LOG_RETURN, MIN_DAYS, FloatArray, path_faults
 
@@ -192,7 +192,7 @@ def compare_forecasts(
         raise FitnessError("every return to forecast is zero: no forecaster can be compared")
     losses = {name: _losses(name, forecast, actual) for name, forecast in forecasts.items()}
     tests = [_diebold_mariano(each, naive) for each in losses.values()]
-    adjusted = _holm(np.array([p_value for _, p_value in tests]))
+    adjusted = holm(np.array([p_value for _, p_value in tests]))
     nan = float("nan")
     return (
         ForecastRow(NAIVE, float(naive.mean()), 1.0, nan, nan, nan, naive, "naive"),
@@ -267,14 +267,6 @@ def _diebold_mariano(losses: FloatArray, naive: FloatArray) -> tuple[float, floa
         np.zeros_like(naive), losses, naive, criterion=lambda _, loss: loss, lags=0, harvey_adj=True
     )
     return float(result.statistic), float(result.pvalue)
-
-
-def _holm(p_values: FloatArray) -> FloatArray:
-    """Holm's adjusted p-values of those tests that there are, NaN for the others."""
-    adjusted, tested = np.full(p_values.shape, np.nan), np.isfinite(p_values)
-    if tested.any():
-        adjusted[tested] = multipletests(p_values[tested], method="holm")[1]
-    return adjusted
 
 
 def _row(

@@ -1,12 +1,12 @@
-"""Four pictures in which the real market always stands beside the simulated one.
+"""Five pictures in which the real market always stands beside the simulated one.
 
-Knows how to draw arrays that others computed: paths, autocorrelations, tails and moments.
+Knows how to draw arrays that others computed: paths, autocorrelations, tails, moments, facts.
 Deliberately does not know how they came about, where a figure is saved, or which result is good.
 
 Rows with NaN, the degenerate paths, are left out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import matplotlib.pyplot as plt
@@ -17,6 +17,7 @@ from scipy.stats import norm
 
 from fitness.distance import Target
 from fitness.errors import FitnessError
+from fitness.fact_table import FactRow
 from fitness.moments import MOMENT_NAMES, FloatArray
 
 INK = "#262626"
@@ -28,6 +29,8 @@ COLOURS = (SIMULATED, "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK
 BAND = (5.0, 95.0)
 SHOWN_PATHS = 8
 WIDEST_SD = 6.0
+BEYOND = 0.75
+"""How far beyond the real interval the scale of facts goes, in its own widths."""
 
 MOMENT_LABELS = {
     "ac1": "return autocorrelation\nlag 1",
@@ -202,6 +205,72 @@ def plot_moments(
     ax.grid(axis="y", visible=False)
     ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, frameon=False, fontsize="small")
     return ax
+
+
+def plot_fact_rows(
+    rows: Sequence[FactRow], labels: Mapping[str, str], ax: Axes | None = None
+) -> Axes:
+    """Draw facts on one scale: that of the real windows' own 95 % interval.
+
+    Parameters
+    ----------
+    rows : sequence of FactRow
+        From `fitness.fact_table.compare_facts`; a fact that is not defined leaves its row empty.
+    labels : mapping of str to str
+        What to call each fact.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Every grey bar is the middle 95 % of real windows with their mean, every blue one that of
+        the simulated paths, whose mean is the dot. Numbers at the right: simulated mean, real
+        mean and interval. What lies beyond the scale is drawn at the edge as a triangle.
+    """
+    ax = _axes(ax)
+    ax.barh([0.0], [0.0], color="0.88", label="95 % of real windows, and their mean")
+    ax.plot([], [], "o-", color=SIMULATED, label="simulated mean, and 95 % of paths")
+    for y, row in enumerate(rows):
+        width = row.high - row.low
+        if width > 0:
+            ax.barh(y, 1.0, left=0.0, height=0.62, color="0.88")
+            at_mean = (row.real - row.low) / width
+            ax.plot([at_mean, at_mean], [y - 0.31, y + 0.31], color=INK, linewidth=1.4)
+        if width > 0 and row.defined:
+            mean, *edges = (
+                (value - row.low) / width
+                for value in (row.simulated, row.simulated_low, row.simulated_high)
+            )
+            ax.hlines(y, *np.clip(edges, -BEYOND, 1.0 + BEYOND), color=SIMULATED, linewidth=2.2)
+            side = "<" if mean < -BEYOND else ">" if mean > 1.0 + BEYOND else "o"
+            at = float(np.clip(mean, -BEYOND, 1.0 + BEYOND))
+            ax.plot(at, y, side, color=SIMULATED, markersize=6.5, clip_on=False)
+        band = f"{_short(row.real)}  [{_short(row.low)}, {_short(row.high)}]"
+        if not width > 0:
+            band = "" if row.defined else "not defined"
+        _beside(ax, y, _short(row.simulated), band)
+    _beside(ax, -0.85, "simulated", "real [95 %]")
+    ax.set(xlim=(-BEYOND - 0.08, 1.08 + BEYOND), ylim=(len(rows) - 0.4, -0.6))
+    ax.set_xticks([0.0, 1.0], labels=["2.5 %", "97.5 %"])
+    ax.set_xlabel("quantiles of the real windows")
+    ax.set_yticks(range(len(rows)), labels=[labels[row.name].strip() for row in rows])
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    _finish(ax, None)
+    ax.grid(axis="y", visible=False)
+    return ax
+
+
+def _beside(ax: Axes, y: float, simulated: str, real: str) -> None:
+    """Write a row's numbers at the right of the axes."""
+    for x, text, colour in ((1.01, simulated, SIMULATED), (1.14, real, INK)):
+        place = ax.get_yaxis_transform()
+        ax.text(x, y, text, transform=place, va="center", color=colour, fontsize="small")
+
+
+def _short(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.2f}" if abs(value) < 100 else f"{value:.3g}"
 
 
 def _axes(ax: Axes | None) -> Axes:

@@ -275,7 +275,8 @@ class DayOutcome:
     day : int
         The day's number.
     reference_ticks : NDArray[np.int64]
-        The closes before, shape [A].
+        The day's reference prices: of equities the closes before, of futures the settlements,
+        shape [A].
     close_ticks : NDArray[np.int64]
         Prices of the last trades; the closes before where nothing traded, shape [A].
     settle_ticks : NDArray[np.int64]

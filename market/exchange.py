@@ -6,7 +6,7 @@ Does not know: why anybody trades, and how a tape is judged.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,43 +26,9 @@ from market.floor import Floor
 from market.instruments import Instrument
 from market.ledger import Ledger
 from market.listing import Batch, Listing
-from market.order_events import Kind, OrderEvents, SelfTrade, TimeInForce
+from market.order_events import Kind, OrderEvents, TimeInForce
 from market.seams import Applied, Journal, Schedule
-
-
-@dataclass(frozen=True)
-class SessionRules:
-    """The turns of a day and what holds in them.
-
-    Attributes
-    ----------
-    turns : tuple of {"call", "continuous", "impact"}
-        How each turn's orders meet: cleared at one price, matched as they come in a random order
-        of arrival, or filled by a dealer at a price that net demand moves. In all of them, what
-        rested before takes part. ``("call", "continuous", "continuous", "call")`` is a day with
-        an opening and a closing auction.
-    self_trade : SelfTrade
-        What happens when an agent's order meets one of its own in continuous trading.
-    impact_per_lot : float
-        Log price per lot of net demand, in turns of kind "impact".
-    depth_levels : int
-        Prices a side that crowds see of a book.
-
-    Raises
-    ------
-    MarketError
-        If there is no turn, or one of an unknown kind.
-    """
-
-    turns: tuple[Clearing, ...] = ("call",)
-    self_trade: SelfTrade = SelfTrade.CANCEL_RESTING
-    impact_per_lot: float = 0.0
-    depth_levels: int = 10
-
-    def __post_init__(self) -> None:
-        known = ("call", "continuous", "impact")
-        if not self.turns or any(turn not in known for turn in self.turns):
-            raise MarketError(f"turns are {self.turns}, expected at least one of {known}")
+from market.session import SessionRules
 
 
 class Exchange:
@@ -79,7 +45,9 @@ class Exchange:
     cash_cents, position : NDArray[np.int64]
         Endowments of all agents, shapes [n] and [n, A], as in :class:`~market.ledger.Ledger`.
     rng : numpy.random.Generator
-        Draws the order of arrival in each turn, and nothing else.
+        Draws the order of arrival in each turn, and nothing else. Of several crowds each has a
+        stream of its own: one that sends nothing leaves the others' arrival as it is, so that
+        runs with and without it can be paired.
     rules : SessionRules, optional
         The turns of a day; one call auction if left out.
     schedule : Schedule, optional
@@ -140,7 +108,7 @@ class Exchange:
             np.array([listing.reference_ticks for listing in self.listings]),
             dealer=bool(dealers),
         )
-        self._rng = rng
+        self._arrival = [rng] if len(crowds) == 1 else rng.spawn(len(crowds))
         self._schedule = schedule
         self._journal = journal
         self._messages: list[Message] = []
@@ -269,7 +237,7 @@ class Exchange:
         floor.observe(self.day, self.turn, clearing, *shown)
         submitted = floor.orders()
         orders = floor.together(submitted)
-        sequence = self._rng.permutation(len(orders))
+        sequence = self._draw_arrival(submitted)
         events, asset_of = self._events(orders, sequence)
         refused = self.ledger.screen(
             events,
@@ -402,6 +370,13 @@ class Exchange:
         if self.rules.turns == ("call",) and not any(len(book.resting) for book in books):
             return [None] * len(books)
         return [book.depth(self.rules.depth_levels) for book in books]
+
+    def _draw_arrival(self, submitted: Sequence[Orders]) -> NDArray[np.int64]:
+        """Return the rows of all crowds' orders by arrival."""
+        if len(submitted) == 1:
+            return self._arrival[0].permutation(len(submitted[0]))
+        times = [rng.random(len(own)) for rng, own in zip(self._arrival, submitted, strict=True)]
+        return np.argsort(np.concatenate(times), kind="stable")
 
     def _events(
         self, orders: Orders, sequence: NDArray[np.int64]

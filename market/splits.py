@@ -20,6 +20,9 @@ from market.price_series import PriceSeries
 
 SplitName = Literal["train", "validation", "heldout"]
 
+LEAST_EMBARGO_DAYS = 100
+"""Trading days between two stretches of an experiment, at least."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -71,7 +74,7 @@ class SplitDates:
     train: tuple[str, str]
     validation: tuple[str, str]
     heldout: tuple[str, str]
-    embargo_days: int = 100
+    embargo_days: int = LEAST_EMBARGO_DAYS
     series_sha256: str | None = None
 
     def cut(self, series: PriceSeries, window_days: int = 250) -> Splits:
@@ -139,7 +142,7 @@ def make_splits(
     train: tuple[str, str],
     validation: tuple[str, str],
     heldout: tuple[str, str],
-    embargo_days: int = 100,
+    embargo_days: int = LEAST_EMBARGO_DAYS,
     window_days: int = 250,
 ) -> Splits:
     """Cut a series into three stretches with an embargo between neighbours.
@@ -153,7 +156,7 @@ def make_splits(
     embargo_days : int
         Least number of trading days that lie between two neighbours and belong to neither, so
         that volatility's memory carries nothing across (the embargo of López de Prado, 2018,
-        Advances in Financial Machine Learning, section 7.4.2).
+        Advances in Financial Machine Learning, section 7.4.2). Configs keep `LEAST_EMBARGO_DAYS`.
     window_days : int
         Length in trading days of the windows to be drawn.
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from market.accounts import Accounts
 from market.errors import MarketError
+from market.recorded_tape import MANIFEST_FILE, read_tape
 
 FRAME_COLUMNS = (
     "day",
@@ -155,7 +156,9 @@ class Tape:
 
 
 def is_tape(path: Path) -> bool:
-    """Say whether a path is a tape's folder or the ``prices.parquet`` of one."""
+    """Say whether a path is a tape's folder, of either kind, or the ``prices.parquet`` of one."""
+    if (path / MANIFEST_FILE).is_file():
+        return True
     file = path / PRICES_FILE if path.is_dir() else path
     if file.suffix != ".parquet" or not file.is_file():
         return False
@@ -171,7 +174,8 @@ def read_closes(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     Parameters
     ----------
     path : pathlib.Path
-        The tape's folder or its ``prices.parquet``, as `is_tape` knows them.
+        The tape's folder or its ``prices.parquet``, as `is_tape` knows them. Of a recorded tape
+        of several assets, the first.
 
     Returns
     -------
@@ -185,6 +189,11 @@ def read_closes(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     MarketError
         If a column is missing or a close is not over 0.
     """
+    if (path / MANIFEST_FILE).is_file():
+        tape = read_tape(path)
+        prices = tape.frame("prices").query("asset == 0")
+        initial = tape.manifest.instruments[0]["initial_close_ticks"]
+        return np.append(initial, prices["close_ticks"]), prices["volume"].to_numpy()
     file = path / PRICES_FILE if path.is_dir() else path
     table = pq.read_table(file)
     missing = [name for name in ("close_ticks", "volume") if name not in table.column_names]

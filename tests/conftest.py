@@ -12,6 +12,14 @@ import pytest
 STYLES = ("momentum", "value", "contrarian")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Keep remembered arrays of the tests, and of the commands that they start, to themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVOBOURSE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def smol():
     """SmolLM2-135M-Instruct in fp32 and its tokenizer; to be copied before any change."""

@@ -20,8 +20,7 @@ class VolumeParticipant(Crowd):
     On each of its days it asks for ``rate / (1 - rate)`` times what others traded the day before,
     so that its part of the whole is the rate if others trade as much again; a remainder is not
     made up for. It draws no random number and, at a rate of 0, sends nothing: two runs with the
-    same seeds differ by its orders alone, but for the order of arrival, which an exchange draws
-    for all orders together.
+    same seeds differ by its orders alone, and by what others make of them.
 
     Parameters
     ----------

@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -233,3 +235,105 @@ def test_a_history_knows_no_scale(sp500):
 
 def test_a_history_of_pennies_stays_above_zero():
     assert history_ticks(np.array([1e-9, 1.0])).tolist() == [1, START_PRICE_TICKS]
+
+
+# Beside others, in several turns
+
+
+def mixed_exchange(crowd, makers_lots=200):
+    """Personas, a market maker and noise traders, in the second of two assets."""
+    from market.crowds.market_maker import MakerRule, MarketMakers
+    from market.crowds.noise_trader import NoiseFlow, NoiseTraders
+    from market.exchange import Exchange
+    from market.instruments import Instrument
+    from market.session import SessionRules
+
+    accounts = crowd.accounts()
+    rule = MakerRule(risk_aversion=1e-5, arrival_decay=0.05, lots=makers_lots, most_lots=4000)
+    others = [
+        MarketMakers(rule, np.array([10_000]), asset=1),
+        NoiseTraders(
+            NoiseFlow(market_orders=5.0, window_ticks=60), 10, np.random.default_rng(8), asset=1
+        ),
+    ]
+    rows = sum(other.n_agents for other in others)
+    cash = np.concatenate([accounts.cash_cents, np.full(rows, 10**10)])
+    shares = np.concatenate([accounts.shares, np.full(rows, 10_000)])
+    return Exchange(
+        [Instrument("other"), Instrument("ours", fee_bps=5)],
+        [np.array([START_PRICE_TICKS]), crowd.history],
+        [crowd, *others],
+        cash,
+        np.stack([np.zeros_like(shares), shares], axis=1),
+        np.random.default_rng(5),
+        SessionRules(("call", "continuous", "continuous", "call")),
+    )
+
+
+@pytest.fixture
+def persona_crowd(population, teachers, offsets, sp500):
+    def build(asset=1):
+        society = population(CAST)
+        [choices] = tabulate_choices([society], teachers)
+        rng = np.random.default_rng(1)
+        crowd = PersonaCrowd(society, choices, offsets, 80, rng, asset=asset)
+        crowd.history = history_ticks(sp500.close[:1000])
+        return crowd
+
+    return build
+
+
+def test_personas_decide_once_a_day_beside_a_market_maker_and_noise(persona_crowd):
+    crowd = persona_crowd()
+    exchange = mixed_exchange(crowd)
+    sent, recorded, traded = [], [], set()
+    ask = crowd.orders
+
+    def orders():
+        given = ask()
+        sent.append(len(given))
+        recorded.append(crowd.decisions())
+        return given
+
+    crowd.orders = orders
+    for _ in range(25):
+        exchange.play_day()
+        fills = exchange.listings[1].fills_today()
+        who = np.array(["personas", "maker", "noise"])
+        for agents in zip(fills.buyer, fills.seller, strict=True):
+            rows = np.searchsorted([80, 81], agents, side="right")
+            traded.add(frozenset(who[rows].tolist()))
+        assert exchange.listings[0].bar().volume == 0
+    by_turn = np.array(sent).reshape(25, 4)
+    assert (by_turn[:, 0] > 0).all()
+    assert (by_turn[:, 1:] == 0).all()
+    for pair in combinations(["personas", "maker", "noise"], 2):
+        assert frozenset(pair) in traded
+    names = ["agent", "persona", "view", "tendency"]
+    for turn, columns in enumerate(recorded):
+        assert list(columns) == names
+        assert {len(column) for column in columns.values()} == {0 if turn % 4 else 80}
+        assert {column.dtype for column in columns.values()} == {np.dtype(np.int64)}
+    assert exchange.ledger.position[:, 1].sum() == crowd.accounts().shares.sum() + 11 * 10_000
+
+
+def test_the_days_turns_do_not_change_what_personas_draw(persona_crowd, teachers):
+    """Where nothing depends on the price, one turn a day and four send the same orders."""
+    from market.crowd import AssetView, MarketView
+
+    def days(turns):
+        crowd, sent = persona_crowd(asset=0), []
+        for day in range(5):
+            for turn in range(turns):
+                asset = AssetView(crowd.history, crowd.history * 0, 0, 0, 10_000, 1, 20_000, 10_000)
+                cash = np.zeros(80, np.int64)
+                crowd.observe(MarketView(day, turn, "call", (asset,), cash, cash[:, None]))
+                given = crowd.orders()
+                if turn == 0:
+                    assert given.plain
+                    sent.append(given)
+        return sent
+
+    for one, other in zip(days(1), days(4), strict=True):
+        np.testing.assert_array_equal(one.price_ticks, other.price_ticks)
+        np.testing.assert_array_equal(one.agent, other.agent)

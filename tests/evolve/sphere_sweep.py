@@ -1,6 +1,7 @@
 """A sweep that needs no market: how far gene values are from a hidden optimum.
 
-Knows: a small genome, its evaluator, and how to run them as ``python sphere_sweep.py FOLDER N``.
+Knows: a small genome, its evaluator; runs as ``python sphere_sweep.py FOLDER N [tracked]``, or
+with every optimizer but the cross as ``python sphere_sweep.py FOLDER N each``.
 Does not know: anything of pytest.
 """
 
@@ -13,9 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from evolve.genome import Gene, Genome, Segment
+from evolve.cma_search import CmaSearch
+from evolve.gene import ChoiceGene, Gene, IntegerGene
+from evolve.genome import Genome, Segment
 from evolve.loop import Evaluation, evolve
+from evolve.optuna_search import OptunaSearch
+from evolve.quality_diversity import Measure, QualityDiversitySearch
 from evolve.search import CrossSearch
+from evolve.tracking import MlflowTracker, View
 
 SEED = 7
 
@@ -28,6 +34,55 @@ def make_genome() -> Genome:
             Segment("society", tuple(Gene(f"p{i}", 0.0, 1.0, 0.5) for i in range(4))),
         )
     )
+
+
+def make_mixed_genome() -> Genome:
+    return Genome(
+        (
+            Segment("recipe", tuple(Gene(f"w{i}", -1.0, 2.0, 0.0) for i in range(3))),
+            Segment(
+                "minds",
+                (
+                    IntegerGene("memory", 1, 200, 10, "log"),
+                    ChoiceGene("base", ("small", "middle", "large"), "small"),
+                    IntegerGene("switch", 0, 1, 0),
+                    Gene("pinned", 1.0, 1.0, 1.0),
+                ),
+            ),
+        )
+    )
+
+
+def _cma(genome: Genome, **kwargs):
+    steps = {segment.name: 0.5 for segment in genome.segments}
+    return CmaSearch(genome, 8, steps, np.random.SeedSequence(SEED), **kwargs)
+
+
+def _optuna(genome: Genome, sampler: str, objectives=("score",), **kwargs):
+    return OptunaSearch(genome, 6, sampler, np.random.SeedSequence(SEED), objectives, **kwargs)
+
+
+def _archive(genome: Genome, kind: str):
+    steps = {segment.name: 0.5 for segment in genome.segments}
+    measures = (Measure("first", -3, 3, 6), Measure("second", -3, 3, 6))
+    return QualityDiversitySearch(genome, kind, 8, measures, steps, np.random.SeedSequence(SEED))
+
+
+OPTIMIZERS = {
+    "cma": lambda: _cma(make_genome()),
+    "cma-diagonal": lambda: _cma(make_genome(), diagonal_above=3),
+    "cma-noise": lambda: _cma(make_genome(), max_evaluations=3),
+    "cma-mixed": lambda: _cma(make_mixed_genome()),
+    "cma-mixed-noise": lambda: _cma(make_mixed_genome(), max_evaluations=3),
+    "tpe": lambda: _optuna(make_mixed_genome(), "tpe"),
+    "random": lambda: _optuna(make_mixed_genome(), "random"),
+    "optuna-cma": lambda: _optuna(make_genome(), "cma"),
+    "qmc": lambda: _optuna(make_mixed_genome(), "qmc"),
+    "nsga2": lambda: _optuna(make_mixed_genome(), "nsga2", ("score", "first")),
+    "map_elites": lambda: _archive(make_mixed_genome(), "map_elites"),
+    "cma_mae": lambda: _archive(make_genome(), "cma_mae"),
+}
+"""Makers of every search but the cross, by name."""
 
 
 def make_search(genome: Genome, slow: int = 4, fast: int = 5, seed: int = SEED, **kwargs):
@@ -60,11 +115,12 @@ class SphereEvaluator:
                 vector = self.genome.to_vector(values)
                 score = float(np.sum((vector - 0.8) ** 2) * math.exp(self.noise * rng.normal()))
                 done += 1
+                near = {"distance": score, "first": vector[0], "second": vector[1]}
                 failed = self.fail_every and done % self.fail_every == 0
                 rows[-1].append(
                     Evaluation(
                         score=math.inf if failed else score,
-                        parts={} if failed else {"distance": score, "tail index (hill)": math.nan},
+                        parts={} if failed else {**near, "tail index (hill)": math.nan},
                         recipe={"base": "toy", "weights": list(values["recipe"].values())},
                         seeds=(int(seed.generate_state(1)[0]),),
                         failure="toy failure" if failed else None,
@@ -80,5 +136,19 @@ def run(folder: Path, generations: int, sleep_s: float = 0.0, fail_every: int = 
     return evolve(folder, genome, make_search(genome), evaluator, generations, SEED, **kwargs)
 
 
+def run_each(folder: Path, generations: int, sleep_s: float = 0.0, **kwargs):
+    for name, make in OPTIMIZERS.items():
+        search = make()
+        evaluator = SphereEvaluator(search.genome, sleep_s, fail_every=6, noise=0.3)
+        evolve(folder / name, search.genome, search, evaluator, generations, SEED, **kwargs)
+
+
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), int(sys.argv[2]), sleep_s=0.002)
+    if sys.argv[3:] == ["each"]:
+        run_each(Path(sys.argv[1]), int(sys.argv[2]), sleep_s=0.001)
+        sys.exit()
+    tracked = sys.argv[3:] == ["tracked"]
+    tracker = MlflowTracker(View.of(Path(sys.argv[1]))) if tracked else None
+    run(Path(sys.argv[1]), int(sys.argv[2]), sleep_s=0.05 if tracked else 0.002)
+    if tracker is not None:
+        sys.exit(tracker.close())

@@ -29,7 +29,7 @@ def test_missing_torn_and_foreign_states_are_refused(tmp_path):
             checkpoint.load(tmp_path)
     for foreign in ({"version": 99, "state": {}}, [1], {}):
         path.write_bytes(pickle.dumps(foreign))
-        with pytest.raises(RunError, match="this toolkit reads 1"):
+        with pytest.raises(RunError, match="this toolkit reads 2"):
             checkpoint.load(tmp_path)
 
 

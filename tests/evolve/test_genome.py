@@ -4,8 +4,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from evolve.errors import GenomeError
-from evolve.genome import Gene, Genome, Segment
+from evolve.gene import ChoiceGene, Gene, IntegerGene
+from evolve.genome import Genome, Segment
 
+NAMES = ("small", "yes", "null", "1e3", "a: b", "été")
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)
 
 
@@ -26,6 +28,74 @@ def genomes(draw):
             for i in range(draw(st.integers(1, 3)))
         )
     )
+
+
+@st.composite
+def mixed_genes(draw, name):
+    kind = draw(st.sampled_from(["real", "whole", "choice"]))
+    if kind == "real":
+        return draw(genes(name))
+    if kind == "choice":
+        options = draw(st.lists(st.sampled_from(NAMES), min_size=1, unique=True))
+        return ChoiceGene(name, tuple(options), draw(st.sampled_from(options)))
+    scale = draw(st.sampled_from(["linear", "log"]))
+    low = draw(st.integers(1 if scale == "log" else -1000, 1000))
+    high = low + draw(st.integers(0, 2000))
+    return IntegerGene(name, low, high, draw(st.integers(low, high)), scale)
+
+
+@st.composite
+def mixed_genomes(draw):
+    sizes = draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
+    return Genome(
+        tuple(
+            Segment(f"s{i}", tuple(draw(mixed_genes(f"g{j}")) for j in range(size)))
+            for i, size in enumerate(sizes)
+        )
+    )
+
+
+@given(mixed_genomes(), st.integers(0, 2**32))
+def test_mixed_values_to_vector_yaml_and_back(genome, seed):
+    assert len(genome.names()) == genome.size == len(genome.start_vector())
+    for vector in (genome.start_vector(), genome.draw_vector(np.random.default_rng(seed))):
+        values = genome.to_values(vector)
+        back = genome.to_values(genome.to_vector(values))
+        assert genome.from_yaml(genome.to_yaml(values)) == values
+        for segment in genome.segments:
+            for gene in segment.genes:
+                value, again = values[segment.name][gene.name], back[segment.name][gene.name]
+                if isinstance(gene, Gene):
+                    tolerance = 1e-10 * (gene.high - gene.low) + 1e-12
+                    assert again == pytest.approx(value, rel=1e-9, abs=tolerance)
+                else:
+                    assert again == value
+                    assert type(again) is (int if isinstance(gene, IntegerGene) else str)
+
+
+@given(st.integers(-5, 5), st.floats(-30, 30), st.floats(-30, 30))
+def test_whole_numbers_are_monotone(low, a, b):
+    gene = IntegerGene("n", low, low + 6, low)
+    genome = Genome((Segment("s", (gene,)),))
+    small, large = (genome.to_values(np.array([x]))["s"]["n"] for x in sorted((a, b)))
+    assert low <= small <= large <= low + 6
+
+
+def test_the_outermost_whole_numbers_have_as_much_room_as_the_others():
+    low = -2
+    genome = Genome((Segment("s", (IntegerGene("n", low, low + 6, low),)),))
+    draws = [genome.draw_vector(np.random.default_rng(i)) for i in range(700)]
+    counts = np.bincount([genome.to_values(x)["s"]["n"] - low for x in draws], minlength=7)
+    assert counts.min() > 70
+
+
+def test_a_choice_is_the_largest_of_its_coordinates():
+    genome = Genome((Segment("s", (ChoiceGene("c", ("x", "y", "z"), "y"), Gene("g", 0, 1, 0.5))),))
+    assert genome.names() == ("s.c=x", "s.c=y", "s.c=z", "s.g")
+    assert genome.is_mixed
+    assert genome.slice_of("s") == slice(0, 4)
+    assert genome.to_values(genome.start_vector())["s"]["c"] == "y"
+    assert genome.to_values(np.array([0.1, -3.0, 0.2, 0.0]))["s"] == {"c": "z", "g": 0.5}
 
 
 @given(genomes(), st.data())
@@ -105,12 +175,18 @@ def test_names_and_slices(sphere):
         ({"s": {"alpha": 2.0, "beta": 0.5}}, r"'s.alpha' is 2.0; it must lie in \[0.0, 1.0\]"),
         ({"s": {"alpha": "1e-3", "beta": 0.5}}, "write a number such as"),
         ({"s": {"alpha": True, "beta": 0.5}}, "write a number such as"),
+        ({"s": {"alpha": 0.5, "beta": 0.5, "n": 2.0, "c": "x"}}, "'s.n' is 2.0; write a whole"),
+        ({"s": {"alpha": 0.5, "beta": 0.5, "n": 9, "c": "x"}}, r"must lie in \[1, 8\]"),
+        ({"s": {"alpha": 0.5, "beta": 0.5, "n": 2, "c": "w"}}, "'w'; use one of x, y"),
         ({"s": [1, 2]}, "expected genes by name, got list"),
         (None, "expected segments by name, got NoneType"),
     ],
 )
 def test_bad_values_are_refused_with_a_hint(values, message):
-    genome = Genome((Segment("s", (Gene("alpha", 0.0, 1.0, 0.5), Gene("beta", 0.0, 1.0, 0.5))),))
+    genes = [Gene("alpha", 0.0, 1.0, 0.5), Gene("beta", 0.0, 1.0, 0.5)]
+    if values and "n" in values.get("s", ()):
+        genes += [IntegerGene("n", 1, 8, 2), ChoiceGene("c", ("x", "y"), "x")]
+    genome = Genome((Segment("s", tuple(genes)),))
     with pytest.raises(GenomeError, match=message):
         genome.to_vector(values)
 
@@ -124,6 +200,13 @@ def test_bad_values_are_refused_with_a_hint(values, message):
         lambda: Gene("g", 0.0, 1.0, 0.5, "cubic"),
         lambda: Gene("g", 0.0, np.inf, 0.5),
         lambda: Gene("", 0.0, 1.0, 0.5),
+        lambda: IntegerGene("g", 0, 4, 5),
+        lambda: IntegerGene("g", 0, 4, 1.0),
+        lambda: IntegerGene("g", 0, 4, 1, "log"),
+        lambda: ChoiceGene("g", (), "x"),
+        lambda: ChoiceGene("g", ("x", "x"), "x"),
+        lambda: ChoiceGene("g", ("x", "y"), "z"),
+        lambda: ChoiceGene("", ("x", "y"), "x"),
         lambda: Segment("a.b", (Gene("g", 0.0, 1.0, 0.5),)),
         lambda: Segment("a", ()),
         lambda: Segment("a", (Gene("g", 0.0, 1.0, 0.5),) * 2),

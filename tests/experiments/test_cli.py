@@ -64,7 +64,10 @@ def test_a_sweep_leaves_every_file_and_names_the_next_commands(
     for name in ("simulator.yaml", "personas.yaml", "recipe.yaml", "hashes.json", "README.md"):
         assert (run / "bundle" / name).stat().st_size > 0
     rows = json.loads((run / "scoreboard.json").read_text())
-    keys = "name asset split score ci_low ci_high mcr seeds windows days decisions seconds"
+    keys = (
+        "name asset split score ci_low ci_high p_value p_holm mcr verdict tried seeds windows days "
+        "decisions seconds"
+    )
     assert all(set(row) == set(keys.split()) for row in rows)
     names = {row["name"] for row in rows if row["split"] == "heldout"}
     expected = "evolved unevolved random_tendencies rule_based gbm garch_t fw bootstrap_train"
@@ -133,6 +136,33 @@ def test_a_bundle_reproduces_its_tape_in_a_fresh_process(finished: tuple[Path, s
     shown = evobourse("lineage", "run", cwd=folder)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert (folder / "run" / "lineage.png").stat().st_size > 0
+    assert "all 3 generations are done" in shown.stdout
+    assert "all 3 generations are done" in (folder / "run" / "lineage.html").read_text()
+    compared = evobourse("compare", "run", "run", cwd=folder)
+    assert compared.returncode == 0, compared.stdout + compared.stderr
+    assert "all settings are the same" in compared.stdout
+    tracked = evobourse("track", "run", "--json", cwd=folder)
+    assert json.loads(tracked.stdout)["new"] == 0  # the sweep has logged all
+
+
+@pytest.mark.slow
+def test_a_bundle_is_questioned_without_its_held_out_days(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    ledger = (folder / "run" / "heldout_readings.jsonl").read_bytes()
+    done = evobourse("robust", "run/bundle", "--groups", "2", "--json", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(done.stdout)
+    assert json.loads((folder / "run" / "robustness.json").read_text()) == rows
+    assert {row["split"] for row in rows} == {"train", "validation"}
+    assert (folder / "run" / "heldout_readings.jsonl").read_bytes() == ledger
+    board = json.loads((folder / "run" / "scoreboard.json").read_text())
+    for row in rows[:2]:  # two groups, as the sweep's own rows
+        same = next(r for r in board if (r["name"], r["split"]) == ("evolved", row["split"]))
+        assert row["name"] == "evolved"
+        assert row["score"] == pytest.approx(same["score"], rel=1e-12)
+    shown = evobourse("behaviour", "run/bundle", "--seeds", "1", "--agents", "40", cwd=folder)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "news-reader" in shown.stdout
 
 
 def test_a_changed_bundle_is_refused(finished: tuple[Path, str], tmp_path: Path) -> None:
@@ -154,10 +184,12 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     refuses(evolve("series=prices.csv"), "prices.csv")
     header = "date,open,high,low,close,volume\n"
     rows = [f"2020-01-{d:02d},1,2,1,1.5,10\n" for d in range(1, 9)]
-    (tmp_path / "short.csv").write_text(header.replace(",close", "") + "".join(rows))
+    without = header.replace(",close", "") + "".join(row.replace("1.5,", "") for row in rows)
+    (tmp_path / "short.csv").write_text(without)
     refuses(evolve("series=short.csv"), "close")
     (tmp_path / "nan.csv").write_text(header + rows[0] + "2020-01-02,1,2,1,,10\n")
     refuses(evolve("series=nan.csv"), "2020-01-02")
+    refuses(evolve("search.max_decisions=5"), "first generation takes")
     refuses(evobourse("resume", "nothing", cwd=tmp_path), "no run there")
     refuses(evobourse("simulate", "nothing", cwd=tmp_path), "nothing")
 
@@ -189,6 +221,19 @@ def test_an_adapter_of_the_wrong_shape_is_named(tmp_path: Path) -> None:
     refuses(done, f"adapter '{name}'.*maps 100 to 576")
 
 
+@pytest.mark.slow
+def test_a_dry_run_prices_a_sweep_and_starts_nothing(tmp_path: Path) -> None:
+    done = evobourse(
+        "evolve", str(QUICKSTART), *OVERRIDES, "--dry-run", "--json", cwd=tmp_path
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    cost = json.loads(done.stdout)
+    assert cost["parts"]["search"]["candidates"] == 3 + 6 + 3 + 1
+    assert cost["total"]["decisions"] == cost["total"]["markets"] * 60 * 40
+    assert cost["total"]["seconds"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_one_line_and_loses_nothing(finished: tuple[Path, str]) -> None:
     folder, _ = finished
@@ -206,7 +251,8 @@ def test_a_full_disk_is_one_line_and_loses_nothing(finished: tuple[Path, str]) -
 
 def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
     listed = evobourse("--help", cwd=tmp_path).stdout
-    for command in ("evolve", "resume", "lineage", "simulate", "score", "train-styles"):
+    commands = "evolve resume lineage track compare simulate behaviour robust score train-styles"
+    for command in commands.split():
         assert command in listed
         shown = evobourse(command, "--help", cwd=tmp_path).stdout
         assert f"evobourse {command}" in re.sub(r"\s+", " ", shown)
@@ -216,3 +262,21 @@ def refuses(done: subprocess.CompletedProcess[str], message: str) -> None:
     assert done.returncode == 2, done.stdout + done.stderr
     assert re.search(message, done.stderr), done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+@pytest.mark.slow
+def test_another_optimizer_is_one_setting_away(tmp_path: Path) -> None:
+    changed = ("optimizer=map_elites", "population=4", "generations=2", "rungs=[1]")
+    parts = [part for value in changed for part in ("--set", f"search.{value}")]
+    done = evobourse("evolve", str(QUICKSTART), "--run", "run", *OVERRIDES, *parts, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = tmp_path / "run"
+    header, *elites = (run / "archive.csv").read_text().splitlines()
+    assert header == "candidate,volatility_cell,diversity_cell,score,volatility,diversity"
+    ids = [json.loads(line)["id"] for line in (run / "lineage.jsonl").read_text().splitlines()]
+    assert len(ids) == 2 * 4 + 1
+    assert elites
+    assert {elite.partition(",")[0] for elite in elites} <= set(ids)
+    assert f"{len(elites)} candidates in run/archive.csv" in done.stdout
+    assert "readings:" in (run / "search.yaml").read_text()
+    assert (run / "bundle" / "hashes.json").is_file()

@@ -26,6 +26,7 @@ def test_the_resolved_config_reads_back_as_itself(tmp_path: Path) -> None:
         ("search.generations=0", "at least 1"),
         ("market.agents=true", "market.agents is True, expected int"),
         ("splits.train=[1999-01-04]", "expected 2"),
+        ("splits.embargo_days=99", "splits.embargo_days is 99, expected at least 100"),
         ("stock_splits=ignore", "stock_splits is 'ignore', expected refuse or adjust or accept"),
         ("splits.series_sha256=7", "splits.series_sha256 is 7, expected str"),
         ("personas=[]", "personas is empty"),

@@ -1,4 +1,7 @@
+import base64
 import io
+import json
+import re
 
 import numpy as np
 import pytest
@@ -6,6 +9,7 @@ from rich.console import Console
 
 from evolve.errors import EvolveError
 from evolve.lineage import Candidate
+from experiments.lineage_page import render_page
 from experiments.lineage_view import ancestry, draw_lineage, summarise
 from experiments.report import figure_bytes
 
@@ -97,3 +101,53 @@ def test_every_candidate_is_drawn_and_heavy_parents_more_opaque(lineage):
 @pytest.mark.parametrize("kept", [slice(0, 0), slice(2, 3), slice(0, 2)])
 def test_little_is_drawn_without_a_warning(lineage, kept):
     assert figure_bytes(draw_lineage(lineage[kept], None))
+
+
+def page_data(candidates, champion=None, stopped=None):
+    page = render_page(candidates, champion, "run", stopped)
+    assert not re.search(r"(src|href)=", page)  # needs nothing else
+    [text] = re.findall(r'<script id="data"[^>]*>(.*?)</script>', page, re.DOTALL)
+    return json.loads(text)
+
+
+def test_the_page_holds_every_candidate_parent_and_gene(lineage):
+    data = page_data(lineage, "d0", "all 4 generations are done")
+    assert data["ids"] == [c.id for c in lineage]
+    assert data["ids"][data["champion"]] == "d0"
+    assert data["scores"] == [c.score for c in lineage]
+    assert data["failures"] == {"2": "path 2: constant price", "3": "out of memory"}
+    assert "has ended: all 4 generations are done" in data["lead"]
+    for i, candidate in enumerate(lineage):
+        parents = [(data["ids"][p], w) for p, w in data["parents"][data["parentsOf"][i]]]
+        assert parents == list(candidate.parents)
+    steps = np.frombuffer(base64.b64decode(data["values"]), "<u2").reshape(len(lineage), -1)
+    low, high = np.array(data["low"]), np.array(data["high"])
+    values = low + steps / 65535 * (high - low)
+    column = data["genes"].index("society.temperature")
+    expected = [c.genome["society"]["temperature"] for c in lineage]
+    np.testing.assert_allclose(values[:, column], expected, atol=1e-4)
+
+
+def test_a_failure_cannot_end_the_page_and_choices_have_names(lineage):
+    bad = make("a3", 0, None, failure="</script><b>", kind="bold")
+    good = make("a4", 0, 9.0, kind="shy")
+    data = page_data([bad, good])
+    assert data["failures"] == {"0": "</script><b>"}
+    assert data["choices"] == [["bold", "shy"]]
+    assert "not ended" in data["lead"]
+
+
+def test_a_page_of_ten_thousand_is_small_and_of_none_refused():
+    genes = {f"gene{i}": 0.1 * i for i in range(100)}
+    many = [
+        make(f"g{i // 20:03d}-s00-f{i % 20:02d}", i // 20, 1.0 + i, **genes) for i in range(10_000)
+    ]
+    assert len(render_page(many, None, "run", None)) < 5_000_000
+    with pytest.raises(EvolveError, match="no candidate has a score"):
+        render_page(many[:0], None, "run", None)
+
+
+def test_genes_are_drawn_along_the_ancestry(lineage):
+    figure = draw_lineage(lineage, "d0")
+    labels = [label.get_text() for label in figure.axes[1].get_yticklabels()]
+    assert labels == ["society.activity  0.5 -> 0.9", "society.temperature  1 -> 1.5"]

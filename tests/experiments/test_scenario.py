@@ -15,6 +15,7 @@ from market.errors import MarketError
 from market.recorded_tape import verify_tape
 from market.replay_log import replay_log
 from market.rules import MarketRules
+from market.tape import is_tape, read_closes
 
 EVENTS = """
 events:
@@ -45,6 +46,10 @@ def test_alone_in_one_call_a_population_makes_the_fast_markets_prices(bundle, ch
     prices = tape.frame("prices")
     np.testing.assert_array_equal(prices["close_ticks"], fast.close_ticks)
     np.testing.assert_array_equal(prices["volume"], fast.volume)
+    assert is_tape(tmp_path / "tape")
+    closes, volume = read_closes(tmp_path / "tape")
+    np.testing.assert_array_equal(closes, [bundle.history[-1], *fast.close_ticks])
+    np.testing.assert_array_equal(volume, fast.volume)
 
 
 def test_everything_at_once_is_recorded_replays_and_repeats(bundle, choices, tmp_path):

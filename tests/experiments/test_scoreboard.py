@@ -7,7 +7,7 @@ import pytest
 import experiments
 from experiments import scoreboard
 from experiments.config import load_config
-from experiments.scoreboard import Judge
+from experiments.scoreboard import Judge, corrected
 from experiments.workshop import build_workshop
 from fitness.calibration import calibrate_franke_westerhoff
 
@@ -35,3 +35,28 @@ def test_the_franke_westerhoff_row_is_scored_like_the_others_and_the_seed_decide
 def test_franke_westerhoff_is_calibrated_on_training_years_whatever_split_is_judged(judge):
     train = Judge(judge.workshop, judge.workshop.splits.train, groups=2)
     assert judge._fitted() == train._fitted()
+
+
+def test_a_row_is_corrected_for_the_rows_beside_it_alone():
+    p_values = {"heldout": (0.01, 0.02, 0.5), "train": (0.04,)}
+    rows = [
+        {"asset": "sp500", "split": split, "p_value": p}
+        for split, values in p_values.items()
+        for p in values
+    ]
+    assert [row["p_holm"] for row in corrected(rows)] == pytest.approx([0.03, 0.04, 0.5, 0.04])
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"), [(0.0, "constant price"), (np.nan, "non-finite return")]
+)
+def test_a_row_with_one_dead_path_has_an_infinite_score_and_says_why(judge, value, fault):
+    returns = judge.real()
+    assert np.isfinite(judge.row("real", returns, 0, 0.0)["score"])
+    returns[5] = value
+    row = judge.row("mine", returns, 0, 0.0, tried=7)
+    assert (row["score"], row["ci_low"], row["ci_high"]) == (np.inf, np.inf, np.inf)
+    assert row["p_value"] == 0.0
+    assert row["verdict"] == f"group 1, path 1: {fault}"
+    assert row["tried"] == 7
+    assert row["mcr"] <= 7 / 8

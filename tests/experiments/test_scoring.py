@@ -19,6 +19,8 @@ from typer.main import get_command
 
 from experiments.cli import app
 from experiments.errors import ConfigError
+from experiments.report import figure_bytes
+from experiments.score_picture import draw_score
 from experiments.score_view import print_score
 from experiments.scoring import Daily, SeriesScore, read_daily, score_series
 from fitness.distance import make_target
@@ -222,7 +224,7 @@ def test_a_dead_window_costs_the_score_and_is_named(real: Daily) -> None:
     assert result.as_json()["ratio"] is None
     assert all(row.defined == 3 and row.coverage <= 0.75 for row in result.moments)
     text = printed(result)
-    assert "no score: path 2: constant price" in text
+    assert "J/J95  inf  degenerate: path 2: constant price" in text
     assert "all numbers are of the 3 sound windows of 4" in text
     assert "leverage, r to later r²: defined" not in text
     json.dumps(result.as_json(), allow_nan=False)
@@ -240,15 +242,57 @@ def test_zero_volume_is_allowed_and_said(real: Daily) -> None:
     assert none.facts[FACT_NAMES.index("volume_volatility")].defined == 0
 
 
+def with_gap(days: int) -> np.ndarray:
+    r = normal(days)
+    r[days // 2] = np.nan
+    return r
+
+
+NO_MARKET = {
+    "constant price": (np.zeros(600), np.ones(600)),
+    "price hardly ever moves": (np.eye(600)[200] / 100, np.ones(600)),
+    "non-finite return": (with_gap(600), np.ones(600)),
+    "20 days, fewer than 30": (normal(20), np.ones(20)),
+    "no trade on any day": (normal(600), np.zeros(600)),
+    "0 days, fewer than 30": (normal(0), np.ones(0)),
+}
+
+
+@pytest.mark.parametrize("verdict", NO_MARKET)
+def test_a_series_without_a_market_in_it_scores_infinity_and_is_named(
+    verdict: str, real: Daily
+) -> None:
+    result = score_series(Daily("bad", "", *NO_MARKET[verdict], simulated=True), real)
+    assert result.conclusion == "degenerate"
+    assert result.score.verdict == verdict
+    assert (result.score.j, result.score.ratio, result.score.p_value) == (np.inf, np.inf, 0.0)
+    assert result.mcr == 0.0
+    assert all(row.defined == 0 for row in result.moments + result.facts)
+    assert all(not row.coverage > 0.0 for row in result.moments + result.facts)
+    text = printed(result)
+    assert f"J/J95  inf  degenerate: {verdict}" in text
+    assert "nan" not in text
+    data = json.loads(json.dumps(result.as_json(), allow_nan=False))
+    assert (data["ratio"], data["verdict"]) == (None, verdict)
+    assert figure_bytes(draw_score(result)).startswith(b"\x89PNG")
+
+
+def test_volume_that_nobody_counted_is_no_fault_of_a_real_series(real: Daily) -> None:
+    assert score_series(Daily("walk", "", normal(600), np.zeros(600)), real).score.verdict == "ok"
+
+
+def test_the_number_tried_stands_beside_the_score(real: Daily) -> None:
+    result = score_series(Daily("best", "", normal(90), np.ones(90)), real, tried=1280)
+    assert "best of 1,280 tried" in printed(result)
+    assert result.as_json()["tried"] == 1280
+
+
 def test_what_cannot_be_scored_is_refused(tmp_path: Path, real: Daily) -> None:
     def refused(log_returns: np.ndarray, message: str, window_days: int | None = None) -> None:
         daily = Daily("bad", "", log_returns, np.zeros(len(log_returns)))
         with pytest.raises((ConfigError, FitnessError), match=message):
             score_series(daily, real, window_days)
 
-    refused(np.zeros(300), "bad: constant price")
-    refused(np.concatenate((np.zeros(200), [0.01], np.zeros(99))), "price hardly ever moves")
-    refused(normal(20), "20 daily returns, expected at least 30: give more days$")
     refused(normal(100), "100 daily returns, expected at least 250", 250)
     refused(normal(300), "--window-days 20: expected 30 or more", 20)
     refused(normal(6000), "two windows of 3000 days", 3000)
@@ -280,8 +324,10 @@ def test_the_screen_fits_80_columns_and_names_every_moment_and_fact(
 def test_the_command_prints_a_score_json_or_one_line_of_refusal(tmp_path: Path) -> None:
     write_closes(tmp_path / "walk.csv", normal(1000))
     years = ("--split", "1999-01-04:2010-12-31", "--window-days", "90")
-    shown = evobourse("score", "walk.csv", *years, cwd=tmp_path)
+    shown = evobourse("score", "walk.csv", *years, "--picture", "page.png", cwd=tmp_path)
     assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
+    assert "drawn    page.png" in shown.stdout
     assert "11 windows of 90 days" in shown.stdout
     again = shown.stdout.strip().splitlines()[-1].partition("evobourse ")[2].split()
     data = json.loads(evobourse(*again, cwd=tmp_path).stdout)

@@ -124,6 +124,24 @@ def test_scoreboard_sorts_within_splits_and_survives_infinity():
     print_scoreboard([], console)
 
 
+def test_a_row_says_how_many_it_is_the_best_of_and_why_it_has_no_score():
+    console = Console80()
+    rows = [
+        row("evolved", 1.4, p_holm=0.04, tried=1313, verdict="ok"),
+        row("gbm", 1.2, p_holm=0.06, tried=1, verdict="ok"),
+        row("unevolved", math.inf, p_holm=0.0, verdict="group 3, path 2: constant price"),
+    ]
+    print_scoreboard(rows, console)
+    lines = console.text.splitlines()
+    assert all(len(line) <= WIDTH for line in lines)
+    [evolved] = [line for line in lines if line.startswith("evolved")]
+    [walk] = [line for line in lines if line.startswith("gbm")]
+    assert "rejected" in evolved
+    assert "undecided" in walk
+    assert "best of 1,313" in console.text.replace("\n", "")
+    assert "unevolved: group 3, path 2: constant price" in lines
+
+
 def test_scores_are_read_and_written():
     assert as_score(None) == as_score(math.nan) == math.inf
     assert format_score(row("gbm", 0.5)) == "0.50 [0.40, 0.60]"

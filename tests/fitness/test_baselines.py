@@ -2,13 +2,22 @@ import numpy as np
 import pytest
 from arch import arch_model
 
-from fitness.baselines import block_bootstrap, garch_t, garch_t_history, gbm, gbm_history
+from fitness.baselines import (
+    block_bootstrap,
+    garch_t,
+    garch_t_history,
+    gbm,
+    gbm_history,
+    gjr_garch_t,
+)
 from fitness.errors import FitnessError
+from fitness.facts import leverage
 
 BASELINES = {
     "gbm": lambda r, rng: gbm(r, 3, 100, rng),
     "gbm_history": lambda r, rng: gbm_history([r[:300], r[:900], r], 100, rng),
     "garch_t": lambda r, rng: garch_t(r, 3, 100, rng),
+    "gjr_garch_t": lambda r, rng: gjr_garch_t(r, 3, 100, rng),
     "garch_t_history": lambda r, rng: garch_t_history(r, [r[:300], r[:300], r], 100, rng),
     "block_bootstrap": lambda r, rng: block_bootstrap(r, 3, 100, rng),
 }
@@ -64,6 +73,25 @@ def test_garch_t_simulates_what_it_was_fitted_on(garch_sample, rng):
     assert fit.params["alpha[1]"] == pytest.approx(0.08, abs=0.02)
     assert fit.params["beta[1]"] == pytest.approx(0.87, abs=0.04)
     assert fit.params["nu"] == pytest.approx(6, abs=1.2)
+
+
+def test_gjr_garch_t_recovers_a_market_in_which_losses_weigh_more(rng):
+    """A known GJR-GARCH(1,1,1)-t: omega 0.05, alpha 0.02, gamma 0.14, beta 0.86, nu 6."""
+    shocks = np.random.default_rng(4).standard_t(6, size=8000) * np.sqrt(4 / 6)
+    variance, returns = 1.0, np.empty(8000)
+    for day, shock in enumerate(shocks):
+        returns[day] = np.sqrt(variance) * shock
+        weight = 0.02 + 0.14 * (shock < 0)
+        variance = 0.05 + weight * returns[day] ** 2 + 0.86 * variance
+    again = gjr_garch_t(returns / 100, 4, 8000, rng)
+    fit = arch_model(100 * again.ravel(), o=1, dist="t", rescale=False).fit(disp="off")
+    assert again.std() == pytest.approx(0.01, rel=0.1)
+    known = {"alpha[1]": 0.02, "gamma[1]": 0.14, "beta[1]": 0.86, "nu": 6.0}
+    for name, value in known.items():
+        # twice four standard errors: the sample and the fit on its simulation both err
+        error = fit.std_err[name] * np.sqrt(1 + 4)
+        assert fit.params[name] == pytest.approx(value, abs=4 * error), name
+    assert leverage(again).mean() < -0.02
 
 
 def test_garch_t_history_starts_from_today_and_reverts_to_its_own_variance(garch_sample, rng):

@@ -25,6 +25,11 @@ def test_j_is_the_quadratic_form_of_the_mean_moments(target, train_returns):
     assert score.verdict == "ok"
 
 
+def test_the_mean_j_of_the_real_resamples_is_the_number_of_moments(target):
+    resamples = len(target.j_real)
+    assert target.j_real.mean() == pytest.approx(7 * (resamples - 1) / resamples)
+
+
 def test_five_percent_of_real_resamples_lie_above_j95(target, train_returns, rng):
     fresh = _groups(block_bootstrap(train_returns, 4 * 3000, 250, rng))
     rejected = np.mean([score_paths(group, target).ratio > 1 for group in fresh])

@@ -32,9 +32,9 @@ def by_name(rows):
     return {row.name: row for row in rows}
 
 
-def test_rows_hold_the_means_and_the_band_of_the_real_windows(real, volume, train_returns):
+def test_rows_hold_the_means_and_the_band_of_the_real_windows(real, volume, train_returns, rng):
     simulated, traded = train_returns[:1000].reshape(4, 250), volume[:4]
-    rows = by_name(compare_facts(simulated, real, traded, volume))
+    rows = by_name(compare_facts(simulated, real, rng, traded, volume))
     row, each, windows = rows["leverage"], leverage(simulated), leverage(real)
     assert row.simulated == pytest.approx(each.mean())
     assert row.real == pytest.approx(windows.mean())
@@ -43,19 +43,24 @@ def test_rows_hold_the_means_and_the_band_of_the_real_windows(real, volume, trai
     gap = each.mean() - windows.mean()
     assert row.standard_errors == pytest.approx(gap / (windows.std() / np.sqrt(4)))
     assert (row.defined, row.paths) == (4, 4)
+    middle = np.quantile(each, [0.025, 0.975])
+    assert (row.simulated_low, row.simulated_high) == pytest.approx(tuple(middle))
     assert rows["volume_volatility"].real == pytest.approx(volume_volatility(real, volume).mean())
     assert rows["excess_kurtosis"].real == pytest.approx(excess_kurtosis(real).mean())
 
 
-def test_real_windows_lie_within_their_own_band(real, volume):
-    rows = by_name(compare_facts(real, real, volume, volume))
-    for name in set(FACT_NAMES) - {"acf_abs_month", "acf_abs_quarter", "decay_exponent"}:
+def test_real_windows_lie_within_their_own_band(real, volume, rng):
+    rows = by_name(compare_facts(real, real, rng, volume, volume))
+    itself = rows["signature_mmd"]
+    assert (itself.simulated, itself.coverage) == (pytest.approx(0.0, abs=1e-7), 1.0)
+    undefined_on_some = {"acf_abs_month", "acf_abs_quarter", "decay_exponent"}
+    for name in set(FACT_NAMES) - undefined_on_some - {"signature_mmd"}:
         assert rows[name].coverage == pytest.approx(0.95, abs=0.03), name
         assert rows[name].standard_errors == pytest.approx(0.0, abs=1e-9), name
 
 
 def test_a_random_walk_has_its_facts_absent(real, volume, train_returns, rng):
-    rows = by_name(compare_facts(gbm(train_returns, 60, 250, rng), real, None, volume))
+    rows = by_name(compare_facts(gbm(train_returns, 60, 250, rng), real, rng, None, volume))
     absent = {
         "excess_kurtosis": 0.0,
         "skewness": 0.0,
@@ -77,14 +82,15 @@ def test_a_random_walk_has_its_facts_absent(real, volume, train_returns, rng):
 def test_a_fact_without_data_is_named_and_never_inside(real, train_returns, rng):
     paths = gbm(train_returns, 4, 250, rng)
     paths[1] = 0.0
-    rows = by_name(compare_facts(paths, real))
+    rows = by_name(compare_facts(paths, real, rng))
     assert rows["leverage"].defined == 3
     assert rows["leverage"].coverage <= 3 / 4
     assert np.isnan(rows["volume_volatility"].real)
     assert np.isnan(rows["volume_volatility"].coverage)
     assert rows["acf_abs_month"].defined == 0
-    dead = by_name(compare_facts(np.zeros((2, 250)), real))
-    assert dead["leverage"].coverage == 0.0
+    assert rows["signature_mmd"].coverage == 0.0
+    dead = by_name(compare_facts(np.zeros((2, 250)), real, rng))
+    assert dead["leverage"].coverage == dead["signature_mmd"].coverage == 0.0
     assert np.isnan(dead["leverage"].simulated)
     assert np.isnan(dead["leverage"].standard_errors)
 
@@ -115,6 +121,17 @@ def test_the_drawdown_counts_from_the_highest_price_before():
     assert np.isnan(max_drawdown(np.zeros(60)))
 
 
+def test_the_drawdown_recovers_brownian_motions(rng):
+    days = 4000
+    walks = 1e-5 * rng.standard_normal((400, days))  # so small that a share is a log price
+    found = max_drawdown(walks) / (1e-5 * np.sqrt(days))
+    # Magdon-Ismail, Atiya, Pratap and Abu-Mostafa (2004), J. Appl. Probab. 41(1), 147-161
+    error = found.std() / np.sqrt(len(found))
+    unseen_between_days = 2 * 0.5826 / np.sqrt(days)  # Broadie, Glasserman and Kou (1997)
+    known = np.sqrt(np.pi / 2) - unseen_between_days
+    assert found.mean() == pytest.approx(known, abs=4 * error + 0.01)
+
+
 def test_windows_are_spread_over_the_whole_series():
     windows = spread_windows(np.arange(100), 30, 8)
     assert windows[:, 0].tolist() == [0, 10, 20, 30, 40, 50, 60, 70]
@@ -124,8 +141,8 @@ def test_windows_are_spread_over_the_whole_series():
         spread_windows(np.arange(29), 30, 2)
 
 
-def test_paths_and_windows_of_different_length_are_refused(real):
+def test_paths_and_windows_of_different_length_are_refused(real, rng):
     with pytest.raises(FitnessError, match="as many days"):
-        compare_facts(np.zeros((2, 100)), real)
+        compare_facts(np.zeros((2, 100)), real, rng)
     with pytest.raises(FitnessError, match="no real window"):
-        compare_facts(real, np.zeros_like(real))
+        compare_facts(real, np.zeros_like(real), rng)

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.signal import lfilter
+from scipy.special import betaln
 from statsmodels.tsa.stattools import acf as statsmodels_acf
 
 from fitness.baselines import garch_t
@@ -45,6 +46,46 @@ def test_hill_of_student_t_is_near_its_freedom_and_far_below_gaussian(rng):
     gaussian = hill(0.01 * rng.standard_normal((20, 50_000))).mean()
     assert 2.6 < student < 3.2  # biased down by the second-order term of the tail
     assert gaussian > 5.0
+
+
+def recovers(values, truth, bias=0.0):
+    """Say whether a mean over paths is within four of its standard errors of a known answer."""
+    standard_error = values.std(ddof=1) / np.sqrt(len(values))
+    return abs(values.mean() - truth) < 4 * standard_error + bias
+
+
+def test_hill_has_the_standard_error_of_a_pareto_tail(rng):
+    r = 1e-3 * rng.choice([-1.0, 1.0], size=(400, 4000)) * (1.0 + rng.pareto(3.0, size=(400, 4000)))
+    known = 3.0 / np.sqrt(0.05 * 4000)
+    assert hill(r).std() == pytest.approx(known, rel=0.15)
+    assert recovers(hill(r), 3.0, bias=3.0 / (0.05 * 4000))
+
+
+@pytest.mark.parametrize("freedom", [5, 8, 30])
+def test_mean_abs_recovers_student_t(freedom, rng):
+    r = 0.01 * rng.standard_t(freedom, size=(200, 5000))
+    log_mean = np.log(2 * np.sqrt(freedom) / (freedom - 1)) - betaln(freedom / 2, 0.5)
+    known = np.exp(log_mean) / np.sqrt(freedom / (freedom - 2))
+    assert recovers(mean_abs(r), known, bias=1e-3)
+
+
+def test_memory_recovers_a_log_volatility_autoregression(rng):
+    phi, spread = 0.95, 0.5
+    shocks = rng.standard_normal((40, 20_500)) * spread * np.sqrt(1 - phi**2)
+    log_volatility = lfilter([1.0], [1.0, -phi], shocks)[:, 500:]
+    r = 0.01 * np.exp(log_volatility) * rng.standard_normal(log_volatility.shape)
+    # Taylor (1986), Modelling Financial Time Series, section 3.5
+    lags = np.arange(1, 12)
+    known = np.expm1(spread**2 * phi**lags) / (np.pi / 2 * np.exp(spread**2) - 1)
+    assert recovers(acf_abs_short(r), known[:2].mean(), bias=0.003)
+    medium = (known[3:6].mean() + known[8:11].mean()) / 2
+    assert recovers(acf_abs_medium(r), medium, bias=0.003)
+
+
+def test_log_volatility_has_the_standard_error_of_a_gaussian(rng):
+    found = log_volatility(0.02 * rng.standard_normal((2000, 500)), 0.01)
+    assert recovers(found, np.log(2.0), bias=1 / 500)
+    assert found.std() == pytest.approx(1 / np.sqrt(2 * 500), rel=0.1)
 
 
 def test_gaussian_noise_has_no_memory_and_the_known_mean_abs(rng):

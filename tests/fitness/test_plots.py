@@ -4,8 +4,16 @@ import pytest
 
 from fitness.baselines import gbm
 from fitness.errors import FitnessError
+from fitness.fact_table import FACT_NAMES, compare_facts
 from fitness.moments import acf_abs, moments, standardise
-from fitness.plots import plot_acf_abs, plot_moments, plot_price_paths, plot_return_tails
+from fitness.plots import (
+    BEYOND,
+    plot_acf_abs,
+    plot_fact_rows,
+    plot_moments,
+    plot_price_paths,
+    plot_return_tails,
+)
 
 
 @pytest.fixture
@@ -51,6 +59,27 @@ def test_moments_are_in_real_sd_and_a_far_one_stands_at_the_edge(target, real, s
     np.testing.assert_allclose(lines["real"].get_xdata(), 0.0, atol=1e-12)
     assert any(line.get_marker() == "<" and len(line.get_xdata()) == 1 for line in ax.lines)
     assert "dead: no sound path" in lines
+
+
+def test_facts_stand_beside_the_band_of_the_real_windows(real, simulated, rng):
+    rows = compare_facts(simulated, real, rng)
+    ax = plot_fact_rows(rows, {name: name for name in FACT_NAMES})
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(FACT_NAMES)
+    dots = {
+        round(float(line.get_ydata()[0])): line
+        for line in ax.lines
+        if line.get_marker() in "o<>" and len(line.get_ydata()) == 1
+    }
+    for y, row in enumerate(rows):
+        if not row.high > row.low or not row.defined:
+            assert y not in dots, row.name
+            continue
+        place = (row.simulated - row.low) / (row.high - row.low)
+        assert dots[y].get_xdata()[0] == pytest.approx(np.clip(place, -BEYOND, 1 + BEYOND))
+        assert (dots[y].get_marker() == "o") == (-BEYOND <= place <= 1 + BEYOND)
+    texts = [text.get_text() for text in ax.texts]
+    assert f"{rows[1].simulated:.2f}" in texts
+    assert "not defined" in texts
 
 
 def test_a_given_axes_is_drawn_on_and_saved_without_a_warning(target, real, simulated, tmp_path):

@@ -3,9 +3,10 @@
 import numpy as np
 
 from market.crowd import Crowd, Message, Orders
-from market.exchange import Exchange, SessionRules
+from market.exchange import Exchange
 from market.instruments import Instrument
 from market.order_events import Kind, TimeInForce
+from market.session import SessionRules
 
 INSTRUMENTS = (
     Instrument("next day", fee_bps=7, sell_tax_bps=10, sell_next_day=True, price_limit=0.1),

@@ -14,8 +14,9 @@ from market.errors import MarketError
 from market.event_schedule import EventSchedule, load_schedule
 from market.event_values import Agents
 from market.events import KINDS, ChangeTerms, Halt, News, Rumour, SettleAt, Windfall
-from market.exchange import Exchange, SessionRules
+from market.exchange import Exchange
 from market.instruments import Instrument
+from market.session import SessionRules
 
 DOCS = Path(__file__).parents[2] / "docs" / "events.md"
 

@@ -21,9 +21,10 @@ from market.events import (
     SettleAt,
     Windfall,
 )
-from market.exchange import Exchange, SessionRules
+from market.exchange import Exchange
 from market.instruments import Instrument
 from market.order_events import Kind, Reason, TimeInForce
+from market.session import SessionRules
 
 GTC = TimeInForce.GOOD_TILL_CANCELLED
 STOCK = Instrument("stock", tick_cents=3, lot_units=10, fee_bps=11, sell_tax_bps=7)

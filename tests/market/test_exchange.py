@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from market.crowd import Crowd, Orders
 from market.errors import MarketError
-from market.exchange import Exchange, SessionRules
+from market.exchange import Exchange
 from market.instruments import Instrument
 from market.order_events import Reason
+from market.session import SessionRules
 from tests.market.anything import INSTRUMENTS, TURNS, make_anything
 
 
@@ -320,3 +321,24 @@ def test_terms_that_cannot_change_and_endowments_that_do_not_fit_are_refused():
         futures(Scripted(1), [10, 10])
     with pytest.raises(MarketError, match="no asset 'x'"):
         exchange.asset("x")
+
+
+def test_a_crowd_that_sends_nothing_leaves_the_others_arrival_as_it_was():
+    def fates(*late):
+        day = [(agent, side, 1000, 1) for agent in range(12) for side in (1, -1)]
+        crowd, guest = Scripted(12, *[day] * 6), Scripted(1, [], [], *late)
+        exchange = Exchange(
+            [Instrument("stock")],
+            [np.array([1000])],
+            [crowd, guest],
+            np.full(13, 10**6),
+            np.full((13, 1), 10),
+            np.random.default_rng(5),
+            SessionRules(("continuous",)),
+        )
+        exchange.run(6)
+        return [turn.reason.tolist() for turn in crowd.turns]
+
+    # An order beside the market on the third day trades with nobody, and changes no day.
+    assert fates() == fates([(0, 1, 801, 1)])
+    assert len({tuple(fate) for fate in fates()}) > 1

@@ -1,0 +1,89 @@
+"""How long a sweep's generations took: a line each beside the lineage, which knows no time.
+
+Knows: seconds, when a generation ended, what the search said of its state; reading them back.
+Does not know: candidates. Only a time budget and readers depend on it: its loss is no harm.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One generation's line.
+
+    Attributes
+    ----------
+    generation, candidates : int
+    seconds : float
+        From asking for it to its checkpoint.
+    ended_ms : int
+        Milliseconds since 1970.
+    readings : dict of str to float
+        What the search said of its state, such as step sizes.
+    """
+
+    generation: int
+    candidates: int
+    seconds: float
+    ended_ms: int
+    readings: dict[str, float]
+
+
+class Timings:
+    """A sweep's timings in a JSON-lines file, written without waiting for the disk.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it need not exist yet.
+    clock : callable
+        Returns seconds, never running backwards.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self.path = Path(path)
+        self._clock = clock
+        self._began = clock()
+
+    def start(self) -> None:
+        """Begin to count a generation's seconds."""
+        self._began = self._clock()
+
+    def note(self, generation: int, candidates: int, readings: Mapping[str, float]) -> bool:
+        """Append a generation's line; say whether that was possible (the disk may be full)."""
+        line = {
+            "generation": generation,
+            "candidates": candidates,
+            "seconds": round(self._clock() - self._began, 3),
+            "ended_ms": int(time.time() * 1000),
+            "readings": dict(readings),
+        }
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError:
+            return False
+        return True
+
+    def read(self) -> list[Timing]:
+        """Read all lines that are whole, in the order of writing."""
+        return list(self._scan())
+
+    def _scan(self) -> Iterator[Timing]:
+        if not self.path.is_file():
+            return
+        try:
+            lines = self.path.read_text().splitlines()
+        except (OSError, UnicodeDecodeError):
+            return
+        for line in lines:
+            try:
+                yield Timing(**json.loads(line))
+            except (ValueError, TypeError):  # torn by a kill or a full disk
+                continue

@@ -1,0 +1,263 @@
+"""What a sweep will cost, before it starts: counted from its config, timed by a small probe.
+
+Knows how many markets and questions each part of a sweep takes, and measures what one takes here.
+Deliberately runs no search, writes no file, and leaves out what costs no models or markets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from agents.observation import possible_views
+from agents.persona import Population
+from agents.styles import STYLES
+from evolve.evaluation import path_seeds
+from evolve.lineage import Candidate
+from evolve.loop import generation_seed
+from evolve.optimizer import Optimizer
+from evolve.stage import play
+from experiments.config import ExperimentConfig
+from experiments.optimizers import make_search
+from experiments.workshop import Workshop, build_workshop
+
+PROBE_CANDIDATES = 3
+MLFLOW_FACTOR = 6.0
+"""Bytes in MLflow's database for one in the lineage (measured, docs/decisions/044)."""
+
+MEAN_IS_BEST = 3
+"""CMA-ES selects half of its proposals: of so many, one, which becomes the mean."""
+
+_BASELINE_CASTS = 3  # unevolved, random tendencies, rule-based
+_SHIPPED_BYTES = 2_000_000  # report, pictures, tape and tables of a bundle
+
+
+@dataclass(frozen=True)
+class Work:
+    """A part of a sweep.
+
+    Attributes
+    ----------
+    candidates, markets : int
+    casts : int
+        Populations whose minds are asked for the first time, each after a merge; at most, since
+        answers are remembered.
+    """
+
+    candidates: int = 0
+    markets: int = 0
+    casts: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        """Add up."""
+        return Work(
+            self.candidates + other.candidates,
+            self.markets + other.markets,
+            self.casts + other.casts,
+        )
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What the probe measured, in seconds: of one cast's questions with its merge, one market."""
+
+    cast_s: float
+    market_s: float
+    load_s: float
+    line_bytes: int
+
+    def seconds(self, work: Work) -> float:
+        """Price a part of a sweep."""
+        return work.casts * self.cast_s + work.markets * self.market_s
+
+
+def plan_search(config: ExperimentConfig, search: Optimizer) -> list[Work]:
+    """Count each generation's work, that of what the search ends at last.
+
+    In the cross, a slow turn asks the minds of each slow proposal; then the mean has moved, and
+    is asked anew in the next generation that keeps it, unless it is the best proposal itself. In
+    the other searches every candidate has minds of its own. Races may stop some of them early.
+    """
+    paths, every = config.market.paths, config.search.slow_every
+    cross = config.search.optimizer == "cross"
+    plan, mean_is_known = [], False
+    for generation in range(config.search.generations + 1):
+        if generation == config.search.generations:
+            rows, candidates, slow = 1, 1, False
+        else:
+            candidates = search.planned_candidates(generation)
+            slow = config.search.slow_count > 1 and (generation + 1) % every == 0
+            rows = config.search.slow_count if slow else 1
+        casts = candidates if not cross else rows if slow or not mean_is_known else 0
+        plan.append(Work(candidates, candidates * paths, casts))
+        mean_is_known = not slow or config.search.slow_count <= MEAN_IS_BEST
+    return plan
+
+
+def plan_judging(config: ExperimentConfig) -> tuple[Work, Work]:
+    """Count the work of choosing the champion and of the scoreboard with its bundle."""
+    search, paths = config.search, config.market.paths
+    choosing = Work(0, search.champions * 2 * search.validation_groups * paths, search.champions)
+    rows = 3 + _BASELINE_CASTS  # the champion on three splits
+    return choosing, Work(0, rows * search.heldout_groups * paths + 1, 2)
+
+
+def measure_pace(
+    workshop: Workshop, say: Callable[[str], None], clock: Callable[[], float] = time.perf_counter
+) -> Pace:
+    """Load the models, merge once, ask two minds everything, and play a few candidates' markets."""
+    config, genome = workshop.config, workshop.market_genome
+    began = clock()
+    say(f"loading {config.minds.base} to time it")
+    bases = workshop.open_bases()
+    load_s = clock() - began
+
+    values = genome.genome().to_values(genome.genome().start_vector())
+    population, recipe = genome.population(values), genome.recipe(values)
+    say(f"timing one merge, two minds' questions and {PROBE_CANDIDATES} candidates' markets")
+    began = clock()
+    minds = bases.serve(recipe)
+    merged_s = clock() - began
+    views = possible_views(population.society.attention)
+    asked_s = []
+    for persona in (population.personas * 2)[:2]:
+        began = clock()
+        minds.answer(persona.mind, views)
+        asked_s.append(clock() - began)
+    # The layers below the adapters run once for all minds of a base, within the first one's time.
+    cast_s = merged_s + asked_s[0] + (len(population.personas) - 1) * asked_s[-1]
+
+    seeds = path_seeds(generation_seed(config.seed, 0), config.market.paths)
+    histories = {seed: workshop.stage.history(workshop.splits.train, seed) for seed in seeds}
+
+    def play_some(populations: list[Population]) -> float:
+        began = clock()
+        parts = [(p, histories[s], s) for p in populations for s in seeds]
+        play(workshop.stage.world, parts, minds, workshop.workers)
+        return (clock() - began) / len(parts)
+
+    play_some([population])  # compiles, starts the workers, and asks the other minds
+    market_s = play_some([genome.population(values) for _ in range(PROBE_CANDIDATES)])
+    written = recipe.to_dict() if recipe else None
+    line = Candidate("g000-s00-f00", 0, (), values, written, seeds, 1.0, {}, None).to_json()
+    return Pace(cast_s, market_s, load_s, len(line))
+
+
+def estimate(config: ExperimentConfig, say: Callable[[str], None]) -> dict[str, Any]:
+    """Count and time a sweep.
+
+    Returns
+    -------
+    dict
+        Plain JSON: ``parts`` by name and ``total``, each with candidates, markets,
+        simulated_days, decisions, forward_passes (at most) and seconds; ``disk_bytes``;
+        ``generations`` that will run and ``ends``, the reason in words; ``probe``.
+    """
+    workshop = build_workshop(config)
+    market_genome = workshop.market_genome
+    slow, seed = market_genome.slow_segments(), workshop.search_seed()
+    search = make_search(config.search, market_genome.genome(), slow, seed)
+    pace = measure_pace(workshop, say)
+    plan, ends = _within_budget(config, plan_search(config, search), pace)
+    choosing, judging = plan_judging(config)
+    if set(workshop.market_genome.styles) - set(STYLES):  # no rule-based row, see the scoreboard
+        fewer = config.search.heldout_groups * config.market.paths
+        judging += Work(0, -fewer, 0)
+    parts = {"search": sum(plan, Work()), "choosing": choosing, "judging": judging}
+    views = len(possible_views(config.minds.attention)) * len(config.personas)
+    market = config.market
+
+    def tell(work: Work) -> dict[str, float]:
+        days = work.markets * market.days
+        return {
+            "candidates": work.candidates,
+            "markets": work.markets,
+            "simulated_days": days,
+            "decisions": days * market.agents,
+            "forward_passes": work.casts * views,
+            "seconds": round(pace.seconds(work), 1),
+        }
+
+    total = sum(parts.values(), Work())
+    told = {name: tell(work) for name, work in parts.items()}
+    copied = sum(_bytes(folder) for folder in (*workshop.adapters, *workshop.sources))
+    disk = total.candidates * pace.line_bytes * (1 + MLFLOW_FACTOR) + copied + _SHIPPED_BYTES
+    whole = tell(total) | {"seconds": round(pace.seconds(total) + pace.load_s, 1)}
+    return {
+        "parts": told,
+        "total": whole,
+        "disk_bytes": round(disk),
+        "generations": len(plan) - 1,
+        "ends": ends,
+        "workers": workshop.workers,
+        "probe": asdict(pace),
+    }
+
+
+def print_estimate(cost: dict[str, Any], console: Console) -> None:
+    """Print what `estimate` found, in 80 columns."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1))
+    headings = ("", "candidates", "markets", "days", "decisions", "forward passes", "time")
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, part in {**cost["parts"], "total": cost["total"]}.items():
+        table.add_row(
+            name,
+            f"{part['candidates']:,}" if part["candidates"] else "-",
+            f"{part['markets']:,}",
+            f"{part['simulated_days']:,}",
+            f"{part['decisions']:,}",
+            f"{part['forward_passes']:,}",
+            _duration(part["seconds"]),
+            style="bold" if name == "total" else "",
+        )
+    console.print(table)
+    probe = cost["probe"]
+    lines = (
+        f"generations: {cost['generations']}; the search ends: {cost['ends']}",
+        "forward passes are at most so many: answers are remembered, one a mind and view",
+        f"time is of this machine: {probe['load_s']:.1f} s of loading are in the total; "
+        f"{PROBE_CANDIDATES} candidates were played with {cost['workers']} workers at "
+        f"{1000 * probe['market_s']:.0f} ms a market, two minds asked everything at "
+        f"{probe['cast_s']:.1f} s a population and merge; fitting the baselines is left out",
+        f"disk: about {cost['disk_bytes'] / 1e6:,.0f} MB with MLflow and the bundle",
+    )
+    for line in lines:
+        console.print(line, highlight=False)
+
+
+def _within_budget(
+    config: ExperimentConfig, plan: list[Work], pace: Pace
+) -> tuple[list[Work], str]:
+    """Cut a plan where a budget will end it; keep the final mean."""
+    search, market = config.search, config.market
+    decisions, seconds = 0, 0.0
+    for generation, work in enumerate(plan[:-1]):
+        decisions += work.markets * market.days * market.agents
+        seconds += pace.seconds(work)
+        by = None
+        if search.max_decisions is not None and decisions > search.max_decisions:
+            by = "by the decision budget"
+        elif search.max_minutes is not None and seconds > 60 * search.max_minutes:
+            by = "by the time budget, about"
+        if by is not None:
+            kept = plan[:generation]
+            return [*kept, plan[-1]], f"{by} after {generation} of {search.generations}"
+    return plan, f"after all {search.generations}, or before when nothing more can be learned"
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
