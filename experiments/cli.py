@@ -183,6 +183,9 @@ def robust(
     adapters: Annotated[
         Path | None, typer.Option(help="Another set of adapters of the same names.")
     ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Another base model of the same shapes: name or folder.")
+    ] = None,
     groups: Annotated[
         int | None, typer.Option(help="Groups of paths; default as the scoreboard.", min=2)
     ] = None,
@@ -202,7 +205,12 @@ def robust(
 
     folder = bundle.resolve().parent
     settings = load_config(config or folder / "config.yaml")
-    from experiments.robustness import judge_variants, list_variants, open_other_adapters
+    from experiments.robustness import (
+        judge_variants,
+        list_variants,
+        open_other_adapters,
+        open_other_base,
+    )
     from experiments.robustness_view import print_robustness
     from experiments.simulation import open_bundle
 
@@ -210,8 +218,9 @@ def robust(
     console.print(f"loading {bundle}")
     opened, bases = open_bundle(bundle)
     others = open_other_adapters(opened, adapters) if adapters else None
+    elsewhere = open_other_base(opened, base) if base else None
     standings = []
-    variants = list_variants(opened, bases, others)
+    variants = list_variants(opened, bases, others, elsewhere)
     wanted = groups or settings.search.heldout_groups
     for standing in judge_variants(settings, opened, variants, wanted):
         standings.append(standing)
