@@ -175,6 +175,48 @@ def behaviour(
 
 
 @app.command()
+def response(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    rates: Annotated[
+        str, typer.Option(help="Parts of the volume that the buyer wants.")
+    ] = "0.02,0.05,0.1,0.2",
+    pairs: Annotated[int, typer.Option(help="Markets, one a seed.", min=1)] = 8,
+    days: Annotated[int, typer.Option(help="Days of each market.", min=1)] = 60,
+    agents: Annotated[int, typer.Option(help="Agents in each market.", min=10)] = 400,
+    seed: Annotated[int, typer.Option(help="Of the first market.", min=0)] = 1,
+    scenario: Annotated[
+        Path | None, typer.Option(help="YAML of an exchange: turns, other traders, events.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Picture; default response.png of its run.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how a bundle's market answers a buyer: impact, Kyle's lambda, linearity.
+
+    Example: evobourse response runs/quickstart/bundle --pairs 8 --days 60
+    """
+    from evolve.durable import replace_bytes
+    from experiments.report import figure_bytes
+    from experiments.response import draw_response, measure_bundle, print_response
+    from experiments.scenario import Scenario, load_scenario
+
+    console = _console(quiet=as_json)
+    place = load_scenario(scenario) if scenario else Scenario()
+    console.print(f"loading {bundle}")
+    size = (pairs, agents, days, seed)
+    report = measure_bundle(bundle, place, rates, *size, lambda: console.print(".", end=""))
+    file = out or bundle.resolve().parent / "response.png"
+    replace_bytes(file, figure_bytes(draw_response(report)))
+    if as_json:
+        typer.echo(json.dumps({**report.as_json(), "out": str(file)}))
+        return
+    console.print(f"\n{pairs} pairs of markets of {agents} agents over {days} days")
+    print_response(report, console)
+    _next(console, [("picture", str(file))])
+
+
+@app.command()
 def robust(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
     config: Annotated[
