@@ -261,6 +261,8 @@ def robust(
     opened, bases = open_bundle(bundle)
     others = open_other_adapters(opened, adapters) if adapters else None
     elsewhere = open_other_base(opened, base) if base else None
+    if elsewhere is not None:
+        console.print(f"{base}: {elsewhere.change}")
     standings = []
     variants = list_variants(opened, bases, others, elsewhere)
     wanted = groups or settings.search.heldout_groups
