@@ -28,7 +28,7 @@ from fitness.responsiveness import KyleFit, Responsiveness, fit_kyle, measure_re
 from market.crowds.pov import VolumeParticipant
 
 WEALTH_LOTS = 1_000
-"""Lots, and their worth in cash, that the buyer has for each agent: ten times the mean agent's."""
+"""Lots that the buyer has for each agent, and as much in cash, so that it does not run dry."""
 
 
 @dataclass(frozen=True, eq=False)
