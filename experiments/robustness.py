@@ -26,6 +26,8 @@ from experiments.workshop import Workshop, build_workshop
 from fitness.distance import SplitScore
 from fitness.moments import MOMENT_NAMES
 from market.splits import Split
+from merge.errors import AdapterError, ModelError, RecipeError
+from merge.recipe import Recipe
 
 ORIGINAL = "evolved"
 LEAST_AGENTS = 10
@@ -60,6 +62,29 @@ class Variant:
     minds: Callable[[], Minds]
     halved: bool = False
     fresh: bool = False
+
+
+@dataclass(frozen=True)
+class OtherBase:
+    """Another base model under a bundle's adapters.
+
+    Attributes
+    ----------
+    bases
+        Its models, opened.
+    recipe
+        The bundle's, or None where its sources do not fit this base.
+    change
+        What that changes, in a few words.
+    """
+
+    bases: MergedBases
+    recipe: Recipe | None
+    change: str
+
+    def minds(self) -> Minds:
+        """Open what answers for the population on this base."""
+        return self.bases.serve(self.recipe)
 
 
 @dataclass(frozen=True)
@@ -135,7 +160,10 @@ class Standing:
 
 
 def list_variants(
-    bundle: Bundle, bases: MergedBases, others: MergedBases | None = None
+    bundle: Bundle,
+    bases: MergedBases,
+    others: MergedBases | None = None,
+    elsewhere: OtherBase | None = None,
 ) -> tuple[Variant, ...]:
     """List the original and its changes.
 
@@ -147,6 +175,8 @@ def list_variants(
         Its models, opened.
     others
         The same base with another set of adapters of the same names, if there is one.
+    elsewhere
+        Another base with the same adapters, if there is one.
     """
     who = bundle.population
     styles = tuple(folder.name for folder in bundle.adapters)
@@ -170,6 +200,8 @@ def list_variants(
         variants.append(
             Variant("evolved-other_adapters", change, who, lambda: others.serve(recipe))
         )
+    if elsewhere is not None:
+        variants.append(Variant("evolved-other_base", elsewhere.change, who, elsewhere.minds))
     variants.append(Variant("random_tendencies", "dice for minds", who, RandomMinds))
     if set(styles) <= set(STYLES):
         change = "teachers' rules for minds"
@@ -246,6 +278,42 @@ def open_other_adapters(bundle: Bundle, folder: Path) -> MergedBases:
     if bases.base_hash != bundle.base_hash:
         raise RunError(f"base {bundle.base!r} has other weights than at the export")
     return bases
+
+
+def open_other_base(bundle: Bundle, base: str) -> OtherBase:
+    """Open another base with the bundle's adapters, and with its recipe where the sources fit.
+
+    Parameters
+    ----------
+    bundle
+        The population.
+    base
+        See `merge.sources.resolve_model`.
+
+    Raises
+    ------
+    ConfigError
+        The adapters do not fit the base's shapes, or its weights are those of the bundle's own.
+    merge.errors.ModelError
+        The base cannot be loaded.
+    """
+    recipe, change = bundle.recipe, "another base model"
+    try:
+        try:
+            bases = open_bases(base, bundle.adapters, bundle.sources, bundle.blocks)
+            bases.serve(recipe)
+        except (AdapterError, ModelError, RecipeError):
+            if recipe is None:
+                raise
+            recipe, change = None, "another base model, unmerged: the sources do not fit it"
+            bases = open_bases(base, bundle.adapters, (), bundle.blocks)
+    except AdapterError as error:
+        raise ConfigError(
+            f"--base {base}: {error}; name a base of the shapes of {bundle.base!r}"
+        ) from error
+    if bases.base_hash == bundle.base_hash:
+        raise ConfigError(f"--base {base}: has the weights of the bundle's own base; name another")
+    return OtherBase(bases, recipe, change)
 
 
 def survivors(standings: Iterable[Standing]) -> dict[str, dict[Fate, list[str]]]:

@@ -6,7 +6,7 @@ Deliberately knows nothing of models: the personas come with their choices made.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -111,6 +111,7 @@ def run_scenario(
     seed: int,
     out: Path,
     on_day: Callable[[int], None] | None = None,
+    further: Sequence[tuple[Crowd, int]] = (),
 ) -> RecordedTape:
     """Let a bundle's population trade in a scenario, and record the tape as it runs.
 
@@ -126,6 +127,9 @@ def run_scenario(
         Folder for the tape; it must not hold one of another run.
     on_day
         Called with each day simulated.
+    further
+        Crowds beside the scenario's, and the shares of each of their agents, who has as much in
+        cash.
 
     Raises
     ------
@@ -153,6 +157,7 @@ def run_scenario(
         weights = of_forecasters.exponential(size=(beside.forecasters, 3))
         rule = ForecastRule(lots=max(1, lots // 20))
         seats.append((Forecasters(weights, float(close), rule, of_forecasters), lots))
+    seats += further
     others = np.repeat([held for _, held in seats], [crowd.n_agents for crowd, _ in seats])
     others = others.astype(np.int64)
     shares = np.concatenate([endowed.shares, others])

@@ -21,11 +21,13 @@ from experiments.robustness import (
     judge_variants,
     list_variants,
     open_other_adapters,
+    open_other_base,
     survivors,
 )
 from experiments.robustness_view import print_robustness
 from experiments.scoreboard import Judge, play_row
 from experiments.workshop import build_workshop
+from merge.errors import ModelError
 
 QUICKSTART = Path(experiments.__file__).with_name("quickstart.yaml")
 SMALL = ["market.agents=60", "market.days=80", "market.paths=3", "workers=1", "minds.attention=1"]
@@ -221,3 +223,104 @@ def test_the_report_fits_the_terminal_and_counts_every_change(standings):
 def test_other_adapters_must_have_the_same_names(bundle, tmp_path):
     with pytest.raises(ConfigError, match="holds no adapter 'breakout'"):
         open_other_adapters(bundle, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    """Write random Llamas as model folders, with a tokenizer of the prompt's words, and LoRAs."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    root = tmp_path_factory.mktemp("shelf")
+    letters = Tokenizer(
+        models.WordLevel({"?": 0, **{f" {c}": n for n, c in enumerate("ABCDE", 1)}}, "?")
+    )
+    letters.pre_tokenizer = pre_tokenizers.Split(Regex(" [A-E]|."), "isolated")
+
+    def llama(seed, width=64, layers=2):
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(
+            LlamaConfig(
+                hidden_size=width,
+                intermediate_size=2 * width,
+                num_hidden_layers=layers,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                vocab_size=8,
+            )
+        )
+
+    def model(name, *settings):
+        llama(*settings).save_pretrained(root / name)
+        PreTrainedTokenizerFast(tokenizer_object=letters).save_pretrained(root / name)
+        return str(root / name)
+
+    def lora(name, seed, **shape):
+        wanted = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+        get_peft_model(llama(seed, **shape), wanted).save_pretrained(root / name)
+        return root / name
+
+    return model, lora
+
+
+@pytest.fixture(scope="module")
+def small(shelf, bundle):
+    """A bundle on a random Llama of two layers, with one adapter and one source."""
+    from evolve.bases import open_bases
+    from merge.recipe import Recipe
+
+    model, lora = shelf
+    base, adapter, source = model("own", 1), lora("adapter", 2), lora("source", 3)
+    recipe = Recipe("task_arithmetic", base, ("source",), ((0.5,),))
+    own = open_bases(base, [adapter], [source])
+    parts = {"adapters": (adapter,), "sources": (source,), "recipe": recipe, "blocks": 1}
+    return replace(bundle, base=base, base_hash=own.base_hash, **parts), own
+
+
+def ask(minds):
+    return minds.answer(np.float32([[0.7]]), np.arange(6))
+
+
+def test_another_base_answers_otherwise_and_its_own_recipe_is_carried_out_on_it(small, shelf):
+    from evolve.bases import open_bases
+
+    opened, own = small
+    folder = shelf[0]("other", 5)
+    other = open_other_base(opened, folder)
+    assert other.recipe == opened.recipe
+    rows = list_variants(opened, own, elsewhere=other)
+    [variant] = [v for v in rows if v.name == "evolved-other_base"]
+    assert variant.population is opened.population
+    assert variant.change == "another base model"
+    direct = open_bases(folder, opened.adapters, opened.sources)
+    found = ask(variant.minds())
+    np.testing.assert_array_equal(found, ask(direct.serve(opened.recipe)))
+    assert not np.array_equal(found, ask(direct.serve(None)))
+    assert not np.array_equal(found, ask(own.serve(opened.recipe)))
+
+
+def test_the_recipe_is_left_out_where_its_sources_do_not_fit_the_other_base(small, shelf):
+    opened, _ = small
+    wide = replace(opened, sources=(shelf[1]("wide", 3, width=128),))
+    found = open_other_base(wide, shelf[0]("third", 6))
+    assert found.recipe is None
+    assert "the sources do not fit" in found.change
+    np.testing.assert_array_equal(ask(found.minds()), ask(found.bases.serve(None)))
+
+
+def test_a_base_of_other_shapes_the_own_one_and_none_are_refused_in_one_line(small, shelf):
+    opened, _ = small
+    model = shelf[0]
+    for folder, complaint in (
+        (model("wide_base", 1, 128), "layer 0 self_attn.q_proj maps 64 to 64, the base maps 128"),
+        (model("shallow", 1, 64, 1), "the base has no linear layer 1 self_attn.q_proj"),
+        (opened.base, "has the weights of the bundle's own base; name another"),
+    ):
+        with pytest.raises(ConfigError, match=complaint) as caught:
+            open_other_base(opened, folder)
+        assert str(caught.value).startswith(f"--base {folder}: ")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ModelError, match="no such folder"):
+        open_other_base(opened, "nowhere")

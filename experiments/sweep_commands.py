@@ -1,0 +1,258 @@
+"""Commands about sweeps and their runs: what is typed and what is printed.
+
+Knows options and messages. Deliberately leaves all work to the other modules and imports them
+only when their command runs.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from experiments.terminal import (
+    Config,
+    Json,
+    Run,
+    Set,
+    make_console,
+    mlflow_lines,
+    print_next_steps,
+)
+
+
+def evolve(
+    config: Config,
+    overrides: Set = [],  # noqa: B006 - typer's way
+    run: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what it will cost, and start nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a sweep to its scoreboard, report and bundle.
+
+    Example: evobourse evolve experiments/quickstart.yaml --set search.generations=6
+
+    Within limits: --set search.max_minutes=30 --set search.max_decisions=1000000000
+    """
+    from experiments.config import load_config
+
+    settings = load_config(config, overrides)
+    if dry_run:
+        _price(
+            settings, [str(config), *(part for o in overrides for part in ("--set", o))], as_json
+        )
+        return
+    from experiments.sweep import start_run
+
+    folder = run or Path("runs") / settings.name
+    start_run(settings, folder)
+    _sweep(settings, folder, as_json)
+
+
+def resume(run: Run, as_json: Json = False) -> None:
+    """Go on with an interrupted sweep; the result is the same bytes as without the break.
+
+    Example: evobourse resume runs/quickstart
+    """
+    from experiments.sweep import open_run
+
+    _sweep(open_run(run), run, as_json)
+
+
+def lineage(run: Run, as_json: Json = False) -> None:
+    """Show a run's generations and where its champion comes from, gene by gene; draw both.
+
+    Example: evobourse lineage runs/quickstart
+    """
+    from evolve.durable import replace_bytes
+    from evolve.lineage import Lineage
+    from evolve.loop import LINEAGE_FILE, read_stop
+    from experiments.lineage_page import render_page
+    from experiments.lineage_view import draw_lineage, summarise
+    from experiments.report import figure_bytes
+    from experiments.sweep import open_run, read_champion
+
+    config = open_run(run)
+    candidates = Lineage(run / LINEAGE_FILE).read()
+    champion, stopped = read_champion(run), read_stop(run)
+    if as_json:
+        typer.echo(json.dumps([json.loads(c.to_json()) for c in candidates]))
+        return
+    console = make_console()
+    console.print(summarise(candidates, champion))
+    if stopped:
+        console.print(f"\nThe search has ended: {stopped}", highlight=False)
+    drawn = []
+    if candidates:
+        drawn.append(("drawn", str(run / "lineage.png")))
+        replace_bytes(run / "lineage.png", figure_bytes(draw_lineage(candidates, champion)))
+    if any(candidate.score is not None for candidate in candidates):
+        page = render_page(candidates, champion, config.name, stopped)
+        drawn.append(("page", str(run / "lineage.html")))
+        replace_bytes(run / "lineage.html", page.encode())
+    from evolve.tracking import default_tracking_uri
+
+    uri = config.mlflow_uri or default_tracking_uri(run)
+    print_next_steps(console, [*drawn, *mlflow_lines(uri)])
+
+
+def track(run: Run, as_json: Json = False) -> None:
+    """Bring a run's MLflow view up to date from its lineage, after a server or a sweep has died.
+
+    Example: evobourse track runs/quickstart
+    """
+    from evolve.tracking import log_run
+    from experiments.sweep import open_run, tracking_view
+
+    view = tracking_view(open_run(run), run)
+    new = log_run(view)
+    if as_json:
+        typer.echo(json.dumps({"new": new, "tracking_uri": view.tracking_uri}))
+        return
+    console = make_console()
+    console.print(f"{new:,} candidates were not there before")
+    print_next_steps(console, mlflow_lines(view.tracking_uri))
+
+
+def compare(
+    run: Run,
+    other: Annotated[Path, typer.Argument(help="Another run's folder.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Picture; default compare-OTHER.png in the first run.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Hold two runs side by side: settings, scores over decisions, scoreboards, genes.
+
+    Example: evobourse compare runs/quickstart runs/no-masks
+    """
+    from evolve.durable import replace_bytes
+    from experiments.comparison import compare as line_up
+    from experiments.comparison import draw_comparison, print_comparison, read_sweep
+    from experiments.report import figure_bytes
+
+    runs = read_sweep(run), read_sweep(other)
+    if as_json:
+        typer.echo(json.dumps(line_up(*runs), allow_nan=False))
+        return
+    console = make_console()
+    print_comparison(line_up(*runs), console)
+    picture = out or run / f"compare-{other.resolve().name}.png"
+    replace_bytes(picture, figure_bytes(draw_comparison(*runs)))
+    print_next_steps(console, [("drawn", str(picture)), ("tree", f"evobourse lineage {other}")])
+
+
+def train_styles(
+    config: Config,
+    out: Annotated[Path, typer.Option(help="Folder of the adapter folders.")] = Path("adapters"),
+    sources: Annotated[
+        bool, typer.Option("--sources", help="Train style-tuned sources for recipes instead.")
+    ] = False,
+    only: Annotated[list[str], typer.Option(help="Train this one; repeatable.")] = [],  # noqa: B006
+    steps: Annotated[int | None, typer.Option(help="Optimisation steps each.", min=1)] = None,
+    overrides: Set = [],  # noqa: B006
+) -> None:
+    """Train the style adapters and print their agreement with their teachers on held-out windows.
+
+    Example: evobourse train-styles experiments/quickstart.yaml --out adapters
+    """
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from experiments.config import load_config
+
+    settings, console = load_config(config, overrides), make_console()
+    from experiments.style_training import measure_agreement
+    from experiments.style_training import train_styles as train
+
+    with Progress(console=console) as bar:
+        tasks: dict[str, Any] = {}
+
+        def on_step(name: str, step: int, total: int, loss: float) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total)
+            bar.update(tasks[name], completed=step, description=f"{name} loss {loss:.3f}")
+
+        train(settings, out, "sources" if sources else "styles", tuple(only), steps, on_step)
+    if not sources:
+        table = Table("style", "with adapter", "bare base", "on unseen views")
+        for row in measure_agreement(settings, out):
+            unseen = "-" if row.unseen != row.unseen else f"{row.unseen:.1%}"
+            table.add_row(row.style, f"{row.trained:.1%}", f"{row.bare:.1%}", unseen)
+        console.print("exact five-way agreement with the teacher, held-out windows, INT8 base")
+        console.print(table)
+    key = "minds.sources" if sources else "minds.adapters"
+    print_next_steps(
+        console, [("trained", str(out)), ("use", f"evobourse evolve {config} --set {key}={out}")]
+    )
+
+
+def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
+    """Print the cost of a sweep that is not started."""
+    from experiments.cost import estimate, print_estimate
+
+    console = make_console(quiet=as_json)
+    cost = estimate(settings, console.print)
+    if as_json:
+        typer.echo(json.dumps(cost))
+        return
+    print_estimate(cost, console)
+    print_next_steps(console, [("start", shlex.join(["evobourse", "evolve", *arguments]))])
+
+
+def _sweep(settings: Any, folder: Path, as_json: bool) -> None:
+    from experiments.screen import ProgressScreen, print_scoreboard
+    from experiments.sweep import BUNDLE_FOLDER, REPORT_FILE, SCOREBOARD_FILE, run_sweep
+
+    console = make_console(quiet=as_json)
+    screens: list[ProgressScreen] = []
+
+    def screen(search: Any, evaluator: Any) -> ProgressScreen:
+        total = settings.search.generations
+        planned = [search.planned_candidates(g) for g in range(total)]
+        screens.append(ProgressScreen(total, lambda: evaluator.decisions, planned, console))
+        return screens[0].__enter__()
+
+    def say(line: str) -> None:
+        if screens:
+            screens[0].close()
+        console.print(line, highlight=False)
+
+    try:
+        outcome = run_sweep(settings, folder, screen, say)
+    except KeyboardInterrupt:
+        say(f"interrupted; nothing is lost: evobourse resume {folder}")
+        raise typer.Exit(130) from None
+    finally:
+        if screens:
+            screens[0].close()
+    if as_json:
+        typer.echo((folder / SCOREBOARD_FILE).read_text())
+        return
+    print_scoreboard(outcome.verdict.rows, console)
+    for name in ("unevolved", "random_tendencies"):
+        mean, low, high = outcome.verdict.better[name]
+        console.print(
+            f"log score of the champion minus {name}, same seeds: {mean:+.2f} "
+            f"[{low:+.2f}, {high:+.2f}]; below 0 the champion is better",
+            highlight=False,
+        )
+    console.print(f"The search has ended: {outcome.stopped}", highlight=False)
+    if outcome.tracking_trouble:
+        console.print(outcome.tracking_trouble)
+    bundle = folder / BUNDLE_FOLDER
+    print_next_steps(
+        console,
+        [
+            ("scoreboard", str(folder / SCOREBOARD_FILE)),
+            ("report", str(folder / REPORT_FILE)),
+            ("bundle", str(bundle)),
+            *mlflow_lines(outcome.tracking_uri),
+            ("simulate", f"evobourse simulate {bundle} --agents 1000 --days 250 --seed 1"),
+        ],
+    )

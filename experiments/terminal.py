@@ -1,0 +1,60 @@
+"""What commands have in common: option types, the console, the lines that a command ends with.
+
+Knows how things are said on a terminal. Deliberately knows nothing of what is said.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Config = Annotated[Path, typer.Argument(help="Experiment config, a YAML file.")]
+Run = Annotated[Path, typer.Argument(help="A run's folder, such as runs/quickstart.")]
+Set = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a config value.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON alone.")]
+
+
+def print_next_steps(console: Any, lines: list[tuple[str, str]]) -> None:
+    """Print the paths of what was made and the next command worth typing."""
+    from experiments.screen import print_next
+
+    print_next(lines, console)
+
+
+def mlflow_lines(uri: str) -> list[tuple[str, str]]:
+    """Say how to open a lineage; MLflow hides runs behind another page unless told otherwise."""
+    if not uri.startswith("sqlite:///"):
+        return [("lineage", uri)]
+    prefix = f"sqlite:///{Path.cwd()}/"
+    short = "sqlite:///" + uri.removeprefix(prefix) if uri.startswith(prefix) else uri
+    return [
+        ("lineage", f"mlflow ui --backend-store-uri {short}"),
+        ("at", "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"),
+    ]
+
+
+def make_console(quiet: bool = False) -> Any:
+    """Return the terminal, silent where a command prints JSON alone."""
+    from rich.console import Console
+
+    return Console(stderr=quiet, quiet=quiet)
+
+
+def day_bar(console: Any, days: int) -> Any:
+    """Show a bar of simulated days; return what is called with each day."""
+    from rich.progress import Progress
+
+    bar = Progress(console=console, transient=True)
+    task = bar.add_task("simulating", total=days)
+    bar.start()
+
+    def on_day(day: int) -> None:
+        bar.update(task, completed=day + 1)
+        if day + 1 >= days:
+            bar.stop()
+
+    return on_day
