@@ -16,7 +16,7 @@ from market.crowd import DayOutcome, Message
 from market.exchange import Exchange
 from market.listing import Bar
 from market.order_events import EVENT_DTYPES
-from market.recording import TapeSink
+from market.seams import TapeSink
 
 FATE = ("number", "filled", "status", "reason")
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -33,59 +33,6 @@ from market.tape_schema import SCHEMAS
 
 PART_BYTES = 2**26
 PART_DAYS = 100
-
-
-class TapeSink(Protocol):
-    """What a market tells of itself as it runs; the columns are those of ``docs/tape.md``."""
-
-    @property
-    def day(self) -> int:
-        """The day that is open: the only one that rows may be of."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 hex digest of all days ended, the same whatever their batches and files."""
-        ...
-
-    def record(
-        self, table: str, columns: Mapping[str, ArrayLike] | None = None, /, **more: ArrayLike
-    ) -> None:
-        """Take a batch of rows of the open day, by columns; a single value fills a column.
-
-        Parameters
-        ----------
-        table : str
-            A name in :data:`~market.tape_schema.SCHEMAS`.
-        columns : Mapping[str, array_like], optional
-            Columns of the batch, each of shape [n] or []; copied.
-        **more : array_like
-            Further columns.
-
-        Raises
-        ------
-        MarketError
-            If there is no such table, the columns are not its own, or a value does not fit.
-        """
-        ...
-
-    def end_day(self, day: int) -> None:
-        """End the open day and open the next one.
-
-        Raises
-        ------
-        MarketError
-            If another day is open.
-        """
-        ...
-
-    def flush(self) -> None:
-        """Make the days ended safe."""
-        ...
-
-    def close(self) -> None:
-        """Make the days ended safe and stop."""
-        ...
 
 
 class MemoryRecorder:
@@ -122,11 +69,11 @@ class MemoryRecorder:
     def record(
         self, table: str, columns: Mapping[str, ArrayLike] | None = None, /, **more: ArrayLike
     ) -> None:
-        """Take a batch, see `TapeSink`."""
+        """Take a batch, see :class:`~market.seams.TapeSink`."""
         self._open.append(table, {**(columns or {}), **more})
 
     def end_day(self, day: int) -> None:
-        """End the open day, see `TapeSink`."""
+        """End the open day, see :class:`~market.seams.TapeSink`."""
         self._open.end_day(day)
 
     def flush(self) -> None:
@@ -240,7 +187,7 @@ class Recorder:
     def record(
         self, table: str, columns: Mapping[str, ArrayLike] | None = None, /, **more: ArrayLike
     ) -> None:
-        """Take a batch, see `TapeSink`; its arrays are copied.
+        """Take a batch, see :class:`~market.seams.TapeSink`; its arrays are copied.
 
         Raises
         ------
@@ -259,7 +206,7 @@ class Recorder:
                 self._open.spilled()
 
     def end_day(self, day: int) -> None:
-        """End the open day, see `TapeSink`.
+        """End the open day, see :class:`~market.seams.TapeSink`.
 
         Raises
         ------
