@@ -6,6 +6,7 @@ Does not know: how any one search proposes, or how a candidate is evaluated.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -95,7 +96,7 @@ class Optimizer(Protocol):
         ...
 
 
-class FlatOptimizer:
+class FlatOptimizer(ABC):
     """What searches have in common whose candidates stand in one row, each for itself.
 
     Parameters
@@ -156,8 +157,8 @@ class FlatOptimizer:
         """Nothing is kept."""
         return []
 
-    def _learn(self, scores: Vector, parts: list[Mapping[str, float]]) -> Vector | None:
-        raise NotImplementedError
+    @abstractmethod
+    def _learn(self, scores: Vector, parts: list[Mapping[str, float]]) -> Vector | None: ...
 
 
 def check_scores(scores: NDArray[np.float64], shape: tuple[int, int]) -> Vector:

@@ -7,6 +7,8 @@ in London: Shanghai's close of the same day is all that comes from outside.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,9 +60,9 @@ class Daily(Crowd):
         )
         return Orders(here, np.sign(lots[here]), limit_ticks.astype(np.int64), np.abs(lots[here]))
 
+    @abstractmethod
     def wishes(self, view: MarketView) -> tuple[FloatArray, Lots]:
         """Return limit prices and lots, negative to sell, shape [n] each."""
-        raise NotImplementedError
 
     def affordable(self, view: MarketView, leverage: float) -> Lots:
         """Return the lots whose value is so many times an agent's cash, shape [n]."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fitness.errors import FitnessError
 from fitness.moments import FloatArray
-from market.accounts import fee_cents
+from market.cents import part_up
 from market.rules import MarketRules
 from market.tape import Tape
 
@@ -86,7 +86,7 @@ def rebuild_portfolios(tape: Tape, rules: MarketRules) -> Portfolios:
     price_cents = closes * rules.tick_cents
     value = quantity * price_cents[day + 1]
     shape = (len(tape), len(tape.accounts))
-    fee = np.array([fee_cents(v, rules.fee_bps) for v in value.tolist()], np.int64)
+    fee = np.array([part_up(v, rules.fee_bps) for v in value.tolist()], np.int64)
     if fee.sum() != tape.accounts.fees_cents:
         raise FitnessError(
             f"the fills cost {fee.sum()} cents of fees at {rules.fee_bps} basis points, the tape "

@@ -11,6 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+# Numba's cache watches this file alone: after a change to it, delete __pycache__.
+from market.cents import part_up
 from market.crowd import Orders
 from market.errors import MarketError
 from market.rules import MarketRules
@@ -161,13 +163,6 @@ class Accounts:
 
 
 @njit(cache=True)
-def fee_cents(value_cents: int, fee_bps: int) -> int:
-    """Return ``value_cents * fee_bps / 10,000`` rounded up to a cent, without overflow."""
-    whole, rest = divmod(value_cents, 10_000)
-    return whole * fee_bps + (rest * fee_bps + 9_999) // 10_000
-
-
-@njit(cache=True)
 def _screen(
     agent: NDArray[np.int64],
     side: NDArray[np.int8],
@@ -195,7 +190,7 @@ def _screen(
                 reason[order] = _NO_CASH
                 continue
             value_cents = quantity[order] * price_cents
-            cost_cents = value_cents + fee_cents(value_cents, fee_bps)
+            cost_cents = value_cents + part_up(value_cents, fee_bps)
             if cost_cents > free_cash[owner]:
                 reason[order] = _NO_CASH
             else:
@@ -221,7 +216,7 @@ def _settle(
     for order in range(agent.size):
         if filled[order] > 0:
             value_cents = filled[order] * price_cents
-            fee = fee_cents(value_cents, fee_bps)
+            fee = part_up(value_cents, fee_bps)
             cash_cents[agent[order]] -= side[order] * value_cents + fee
             shares[agent[order]] += side[order] * filled[order]
             pool_cents += fee

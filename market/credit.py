@@ -11,6 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 # Numba's cache watches this file alone: after a change to one of these, delete __pycache__.
+from market.cents import part, part_up
 from market.order_events import Kind, Reason
 
 # What one asset costs and requires.
@@ -35,20 +36,6 @@ Cents: TypeAlias = NDArray[np.int64]
 Lots: TypeAlias = NDArray[np.int64]
 Terms: TypeAlias = NDArray[np.void]
 Term: TypeAlias = Any
-
-
-@njit(cache=True)
-def part(value_cents: int, rate_bps: int) -> int:
-    """Return ``value_cents * rate_bps / 10,000``, fractions of a cent dropped."""
-    whole, rest = divmod(value_cents, 10_000)
-    return whole * rate_bps + rest * rate_bps // 10_000
-
-
-@njit(cache=True)
-def part_up(value_cents: int, rate_bps: int) -> int:
-    """Return ``value_cents * rate_bps / 10,000`` rounded up to a cent."""
-    whole, rest = divmod(value_cents, 10_000)
-    return whole * rate_bps + (rest * rate_bps + 9_999) // 10_000
 
 
 @njit(cache=True)

@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 
 from market.errors import MarketError
-from market.event_values import Agents, Checked, Rows, kind_of
+from market.event_values import AT_SETTLEMENT, Agents, Checked, Rows, kind_of
 from market.events import KINDS, CancelTrades, ChangeTerms, Event, Windfall
 from market.seams import Applied
 
@@ -116,7 +116,7 @@ class EventSchedule:
 
     def before_settlement(self, exchange: Exchange) -> None:
         """Apply what is due at the day's settlement."""
-        self._apply(Event(day=exchange.day).moment, exchange)
+        self._apply((exchange.day, AT_SETTLEMENT), exchange)
 
     def to_yaml(self) -> str:
         """Write all events so that `load_schedule` reads the same ones."""

@@ -6,6 +6,7 @@ Does not know: when it is its turn, or what else happens.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Event(Checked):
+class Event(Checked, ABC):
     """Something that happens on a day, from 0; see the classes that derive from it."""
 
     day: int
@@ -29,9 +30,9 @@ class Event(Checked):
         """Day and turn at which it happens."""
         return self.day, getattr(self, "turn", AT_SETTLEMENT)
 
+    @abstractmethod
     def apply(self, exchange: Exchange, rows: Rows | None) -> dict[str, Any]:
         """Let it happen to an exchange, to these agents; return what happened, for the record."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,15 @@
 """Screening by hand-made cases, fees against exact arithmetic."""
 
 from fractions import Fraction
-from math import ceil
+from math import ceil, floor
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.accounts import Accounts, RejectReason, fee_cents
+from market.accounts import Accounts, RejectReason
+from market.cents import part, part_up
 from market.crowd import Orders
 from market.errors import MarketError
 from market.rules import MarketRules
@@ -28,7 +29,9 @@ def reasons(accounts, orders, rules, sequence=None):
 @settings(deadline=None)
 @given(st.integers(0, 2**62), st.integers(0, 10_000))
 def test_fee_is_the_exact_share_rounded_up(value_cents, fee_bps):
-    assert fee_cents(value_cents, fee_bps) == ceil(Fraction(value_cents * fee_bps, 10_000))
+    exact = Fraction(value_cents * fee_bps, 10_000)
+    assert part_up(value_cents, fee_bps) == ceil(exact)
+    assert part(value_cents, fee_bps) == floor(exact)
 
 
 def test_every_reason():
