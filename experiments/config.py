@@ -199,12 +199,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
         The file is missing or no YAML mapping, a key is unknown (the nearest valid one is
         named), a value has the wrong type or is out of range.
     """
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a config") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: no valid YAML ({' '.join(str(error).split())})") from error
+    raw = read_yaml(path, "a config")
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: holds {type(raw).__name__}, expected a mapping of settings")
     for override in overrides:
@@ -212,6 +207,22 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
     config = read_section(ExperimentConfig, raw, str(path))
     _check(config, str(path))
     return config
+
+
+def read_yaml(path: Path, what: str) -> Any:
+    """Return what a YAML file holds.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read (name ``what`` it should be) or is no YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name {what}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: no valid YAML ({' '.join(str(error).split())})") from error
 
 
 def _override(raw: dict[str, Any], override: str) -> None:

@@ -11,13 +11,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from agents.crowd import PersonaCrowd
 from evolve.bundle import Bundle
-from experiments.config import read_section
-from experiments.errors import ConfigError
+from experiments.config import read_section, read_yaml
 from market.crowd import Clearing, Crowd
 from market.crowds.chiarella_iori import Forecasters, ForecastRule
 from market.crowds.market_maker import MakerRule, MarketMakers
@@ -90,13 +88,7 @@ def load_scenario(path: Path) -> Scenario:
     ConfigError
         The file is missing or no YAML mapping, a key is unknown or a value has the wrong type.
     """
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a scenario") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: no valid YAML ({' '.join(str(error).split())})") from error
-    scenario: Scenario = read_section(Scenario, raw, str(path))
+    scenario: Scenario = read_section(Scenario, read_yaml(path, "a scenario"), str(path))
     if scenario.events is None:
         return scenario
     return replace(scenario, events=str(path.parent / scenario.events))
