@@ -221,16 +221,21 @@ class PromptTrie:
         self, chunk: _Chunk, keys: Sequence[_Key], first: int
     ) -> tuple[Prefix | None, list[int] | None]:
         """Return what groups of rows share, shared piece and opening in one, and whose is which."""
+        depths = range(1, min(len(keys[0][1]), 3))
+        if not depths:
+            return None, None
         groups: dict[tuple[_Key, ...], int] = {}
         prefix_of = []
         for name, path in keys:
-            pieces = range(1, min(len(path), 3))
-            group = tuple(self._ancestor(chunk, name, path[:depth]) for depth in pieces)
+            group = tuple(self._ancestor(chunk, name, path[:depth]) for depth in depths)
             prefix_of.append(groups.setdefault(group, len(groups)))
-        if () in groups:
-            return None, None
-        pasts = [torch.cat([chunk.nodes[k].past for k in group], dim=4) for group in groups]
-        return _unpack(torch.cat(pasts, dim=2), first), prefix_of
+        pieces = []
+        for column in zip(*groups, strict=True):
+            same = len(set(column)) == 1
+            pasts = [chunk.nodes[key].past for key in (column[:1] if same else column)]
+            piece = torch.cat(pasts, dim=2)
+            pieces.append(piece.expand(-1, -1, len(groups), -1, -1, -1))
+        return _unpack(torch.cat(pieces, dim=4), first), prefix_of
 
     def _near(self, chunk: _Chunk, keys: Sequence[_Key], first: int) -> Prefix | None:
         """Return what stands between opening and piece, a row of it for each key."""
