@@ -1,0 +1,94 @@
+"""How many rows at once: as many as free memory holds, half as many when it was too little.
+
+Knows free bytes on a device and what running out of them raises. Deliberately knows nothing of
+what a row is: answers are the same bits in every batch, so that none depends on a size chosen here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+MEMORY_SHARE = 0.25
+MOST_TOKENS = {"cpu": 1024, "cuda": 8192}
+_MEMINFO = Path("/proc/meminfo")
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the bytes that can still be had on a device (of several processes, by each)."""
+    if device.type == "cuda":
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + cached
+    if _MEMINFO.exists():
+        lines = dict(line.split(":") for line in _MEMINFO.read_text().splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+class BatchSize:
+    """Batches as large as free memory and a limit of tokens allow.
+
+    Parameters
+    ----------
+    device
+        Where they are computed.
+
+    Attributes
+    ----------
+    most_tokens
+        The limit: more bring no more speed. Lower from where memory ran out.
+    """
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self.most_tokens = MOST_TOKENS.get(device.type, MOST_TOKENS["cuda"])
+
+    def rows(self, tokens: int, row_bytes: int) -> int:
+        """Return how many rows of a size take at most `MEMORY_SHARE` of free memory; at least 1."""
+        fitting = int(free_bytes(self.device) * MEMORY_SHARE) // row_bytes
+        return max(1, min(self.most_tokens // tokens, fitting))
+
+    def in_parts(
+        self, rows: Sequence[Item], tokens: int, work: Callable[[Sequence[Item]], Result]
+    ) -> Iterator[Result]:
+        """Work on rows of a number of tokens, all at once or in parts as small as it takes.
+
+        Raises
+        ------
+        MemoryError, RuntimeError
+            Memory does not suffice for one row, or ``work`` fails otherwise.
+        """
+        at, most = 0, len(rows)
+        while at < len(rows):
+            part = rows[at : at + most]
+            try:
+                result = work(part)
+            except (MemoryError, RuntimeError) as error:
+                if not ran_out(error) or len(part) == 1:
+                    raise
+                result = None
+            # Outside of the handler, whose traceback holds the tensors of the attempt.
+            if result is None:
+                most = len(part) // 2
+                self.most_tokens = min(self.most_tokens, most * tokens)
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                continue
+            at += len(part)
+            yield result
+
+
+def ran_out(error: BaseException) -> bool:
+    """Tell whether an error says that memory ran out, on a GPU or in torch's CPU allocator."""
+    said = str(error)
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError)
+        and ("can't allocate memory" in said or "not enough memory" in said)
+    )
