@@ -25,7 +25,7 @@ from tenacity import (
     wait_exponential,
 )
 
-from agents.errors import AgentError
+from agents.errors import CapReached, EndpointError
 
 LONGEST_PAUSE_SECONDS = 60.0
 
@@ -81,14 +81,6 @@ class Question:
         """An upper bound of what the request costs: no token is shorter than a byte."""
         sizes = (len(p.encode()) + 1 if isinstance(p, str) else len(p) for p in self.prompts)
         return sum(size + 1 for size in sizes)
-
-
-class EndpointError(AgentError):
-    """A server refuses, fails for good, or answers something that is no answer."""
-
-
-class CapReached(EndpointError):
-    """The next request might pass the spending cap."""
 
 
 class _PassingTrouble(Exception):

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.answer_memo import AnswerMemo, AnswerTable, answer_key
-from agents.completions import Budget, CompletionClient, EndpointError, EndpointLimits, Question
+from agents.completions import Budget, CompletionClient, EndpointLimits, Question
+from agents.errors import EndpointError
 from agents.observation import OPTIONS, render_rules, render_view
 from agents.voices import Voice, name_served, put_in_words
 

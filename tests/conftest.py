@@ -67,6 +67,24 @@ def style_folders():
 
 
 @pytest.fixture(scope="session")
+def folded_base(smol, tmp_path_factory):
+    """Write the base with a source folded in as a model folder of its own; return its name."""
+    import torch
+
+    import agents
+    from merge.export import export_model
+    from merge.recipe import load_source
+    from merge.sources import DEFAULT_BASE
+
+    source = Path(agents.__file__).parent / "sources" / "value-investor"
+    folder = tmp_path_factory.mktemp("models") / "value"
+    state = load_source(source.name, source, smol[0].state_dict())
+    written, names = "models: value-investor\n", [source.name]
+    export_model(folder, state, DEFAULT_BASE, written, names, dtype=torch.bfloat16)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
 def make_engine(smol, int8_model):
     """Open an engine with a model of its own on PEFT folders."""
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from agents.answer_memo import AnswerMemo
-from agents.completions import CapReached, EndpointError, EndpointLimits, read_echoed, read_listed
+from agents.completions import EndpointLimits, read_echoed, read_listed
 from agents.crowd import tabulate_choices
 from agents.endpoint import EndpointMinds, parse_endpoint
+from agents.errors import CapReached, EndpointError
 from agents.observation import OPTIONS, VIEWS, render_rules, render_view
 from agents.voices import put_in_words
 from evolve.bases import EndpointBases, open_bases
