@@ -47,11 +47,14 @@ class Member:
         What it takes when loaded; None until it has been, 0 for a server's.
     base_hash
         Its content hash; None to accept whatever the first load brings.
+    depth
+        Its number of layers; None until it has been loaded.
     """
 
     open: Callable[[], Bases]
     nbytes: int | None = None
     base_hash: str | None = None
+    depth: int | None = None
     queue: dict[bytes, tuple[NDArray[np.float32], list[NDArray[np.int64]]]] = field(
         default_factory=dict
     )
@@ -108,7 +111,8 @@ class Council:
     @property
     def depth(self) -> int:
         """Count the main base's layers, 0 where nobody says."""
-        return self._open(self._main).depth
+        known = self.members[self._main].depth
+        return self._open(self._main).depth if known is None else known
 
     @property
     def nbytes(self) -> int:
@@ -211,7 +215,8 @@ class Council:
                 raise AgentError(
                     f"base {name!r}: has other weights than it had before; use those, or begin anew"
                 )
-            member.base_hash, member.nbytes = opened.base_hash, opened.nbytes
+            member.base_hash, member.depth = opened.base_hash, opened.depth
+            member.nbytes = opened.nbytes
             if self.memory_bytes is not None and member.nbytes > self.memory_bytes:
                 raise AgentError(
                     f"base {name!r}: takes {member.nbytes:,} bytes, and minds.memory_bytes is "

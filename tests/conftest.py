@@ -4,6 +4,7 @@ Nothing here imports torch before a test asks for a model.
 """
 
 import copy
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,18 @@ def style_folders():
 
     root = Path(agents.__file__).parent / "adapters"
     return {name: root / name for name in STYLES}
+
+
+@pytest.fixture(scope="session")
+def server(smol):
+    """Start a completions server on loopback around the model; `reset` it before each test."""
+    place = Path(__file__).with_name("agents") / "completion_server.py"
+    spec = importlib.util.spec_from_file_location("completion_server", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    running = module.CompletionServer(*smol)
+    yield running
+    running.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,4 @@
-import importlib.util
 import sqlite3
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,17 +18,6 @@ from merge.recipe import Recipe
 STYLES = ("momentum", "value", "contrarian")
 MOST = 2000  # tokens listed, so that all five options are among them
 QUICK = EndpointLimits(concurrency=4, timeout_seconds=30.0, attempts=5)
-
-
-@pytest.fixture(scope="module")
-def server(smol):
-    place = Path(__file__).with_name("completion_server.py")
-    spec = importlib.util.spec_from_file_location("completion_server", place)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    running = module.CompletionServer(*smol)
-    yield running
-    running.close()
 
 
 @pytest.fixture(autouse=True)
