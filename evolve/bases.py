@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from agents.answer_memo import AnswerMemo
 from agents.completions import Budget, EndpointLimits
 from agents.endpoint import EndpointMinds, is_endpoint, parse_endpoint
+from agents.errors import AgentError
 from agents.minds import MindEngine, hash_weights
 from agents.stand_ins import Minds
 from evolve.council import Council, Member
@@ -188,17 +189,15 @@ def open_bases(
     """
     limits = limits or EndpointLimits()
     budget = Budget(limits.max_requests, limits.max_tokens)
+    kept = AnswerMemo(memo) if memo else None
 
     def open_one(base: str, adapters: Sequence[Path], sources: Sequence[Path] = ()) -> Bases:
         if is_endpoint(base):
-            answers = AnswerMemo(memo or cache_folder() / "answers.sqlite")
+            answers = AnswerMemo(cache_folder() / "answers.sqlite") if kept is None else kept
             styles = [folder.name for folder in adapters]
-            return EndpointBases(
-                EndpointMinds(parse_endpoint(base), styles, limits, answers, budget)
-            )
-        return open_model(
-            base, adapters, sources, blocks, device, AnswerMemo(memo) if memo else None
-        )
+            minds = EndpointMinds(parse_endpoint(base), styles, limits, answers, budget)
+            return EndpointBases(minds)
+        return open_model(base, adapters, sources, blocks, device, kept)
 
     if not others and memory_bytes is None:
         return open_one(base, adapters, sources)
@@ -209,6 +208,8 @@ def open_bases(
         except (AdapterError, ModelError) as error:
             raise type(error)(f"a persona's base {name!r}: {error}") from error
 
+    if others and base in others:
+        raise AgentError(f"base {base!r}: is the main one and a persona's own; name another")
     members = {base: Member(partial(open_one, base, adapters, sources))}
     for name, other in (others or {}).items():
         opens = partial(open_other, name, other.adapters)

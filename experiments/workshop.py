@@ -137,7 +137,9 @@ def build_workshop(config: ExperimentConfig) -> Workshop:
             )
     market_genome = MarketGenome(
         tuple(
-            PersonaStart(p.name, p.profile, p.style, p.base if p.base != minds.base else None)
+            PersonaStart(
+                p.name, p.profile, p.style, p.base if p.base in config.other_bases else None
+            )
             for p in config.personas
         ),
         styles,

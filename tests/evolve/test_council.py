@@ -243,5 +243,7 @@ def test_stand_ins_answer_for_every_persona(people):
 def test_a_base_that_cannot_be_opened_is_named(style_folders):
     styles = tuple(style_folders.values())
     bases = open_bases(DEFAULT_BASE, styles, (), others={"./nowhere": PersonaBase(styles)})
+    with pytest.raises(AgentError, match="is the main one and a persona's own; name another"):
+        open_bases("./here", styles, (), others={"./here": PersonaBase(styles)})
     with pytest.raises(ModelError, match=r"a persona's base './nowhere': .*no such folder"):
         bases.serve(None).seat("./nowhere").answer(np.zeros((1, 3), np.float32), np.arange(2))
