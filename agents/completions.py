@@ -25,7 +25,7 @@ from tenacity import (
     wait_exponential,
 )
 
-from agents.errors import AgentError
+from agents.errors import CapReached, EndpointError
 
 LONGEST_PAUSE_SECONDS = 60.0
 
@@ -44,8 +44,9 @@ class EndpointLimits:
         Times that a request is sent before its trouble counts as lasting; the pauses between
         double from half a second, or are as long as the server asks for.
     max_requests, max_tokens
-        The spending cap of this process: requests sent, attempts included, and tokens of prompts
-        and replies as the server counts them. Null for none.
+        The spending cap of this process, of all servers together: prompts sent (five a question
+        where they are echoed), attempts included, and tokens of prompts and replies as the server
+        counts them. Null for none.
     """
 
     concurrency: int = 8
@@ -57,25 +58,29 @@ class EndpointLimits:
 
 @dataclass(frozen=True)
 class Question:
-    """One request: the served model's name, the prompt as text or token ids, its size at most."""
+    """One request: the served model's name, the prompt as text or token ids, its size at most.
+
+    With ``endings``, one token each in the prompt's own form, the prompt is sent with every one of
+    them, and its log probability is asked for instead of the likeliest next tokens'.
+    """
 
     model: str
     prompt: str | tuple[int, ...]
+    endings: tuple[str | int, ...] = ()
+
+    @property
+    def prompts(self) -> list[str | tuple[int, ...]]:
+        """All that is sent to be read."""
+        prompt = self.prompt
+        if isinstance(prompt, str):
+            return [f"{prompt}{ending}" for ending in self.endings or ("",)]
+        return [(*prompt, int(ending)) for ending in self.endings] or [prompt]
 
     @property
     def tokens_at_most(self) -> int:
         """An upper bound of what the request costs: no token is shorter than a byte."""
-        prompt = self.prompt
-        size = len(prompt.encode()) + 1 if isinstance(prompt, str) else len(prompt)
-        return size + 1
-
-
-class EndpointError(AgentError):
-    """A server refuses, fails for good, or answers something that is no answer."""
-
-
-class CapReached(EndpointError):
-    """The next request might pass the spending cap."""
+        sizes = (len(p.encode()) + 1 if isinstance(p, str) else len(p) for p in self.prompts)
+        return sum(size + 1 for size in sizes)
 
 
 class _PassingTrouble(Exception):
@@ -100,7 +105,7 @@ class Budget:
         self._reserved = 0
         self._changed = threading.Condition()
 
-    def reserve(self, tokens: int) -> None:
+    def reserve(self, tokens: int, prompts: int = 1) -> None:
         """Set a request's most possible cost aside; wait while others' may turn out to be less.
 
         Raises
@@ -112,7 +117,7 @@ class Budget:
             while self._reserved and self.tokens + self._reserved + tokens > self.max_tokens:
                 self._changed.wait()
             for name, after, most in (
-                ("requests", self.requests + 1, self.max_requests),
+                ("requests", self.requests + prompts, self.max_requests),
                 ("tokens", self.tokens + tokens, self.max_tokens),
             ):
                 if after > most:
@@ -121,7 +126,7 @@ class Budget:
                         f"{self.tokens} tokens are spent, and the next request might pass it; "
                         "raise it and run the command again: what was answered is remembered"
                     )
-            self.requests += 1
+            self.requests += prompts
             self._reserved += tokens
 
     def settle(self, reserved: int, used: int) -> None:
@@ -145,11 +150,20 @@ class CompletionClient:
         See `EndpointLimits`.
     key
         Bearer token, or None.
+    budget
+        The cap shared with other clients, or None for one of its own.
     """
 
-    def __init__(self, url: str, top: int, limits: EndpointLimits, key: str | None = None):
+    def __init__(
+        self,
+        url: str,
+        top: int,
+        limits: EndpointLimits,
+        key: str | None = None,
+        budget: Budget | None = None,
+    ):
         self.url, self.top, self.limits = url, top, limits
-        self.budget = Budget(limits.max_requests, limits.max_tokens)
+        self.budget = budget or Budget(limits.max_requests, limits.max_tokens)
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._stopping = threading.Event()
 
@@ -216,17 +230,20 @@ class CompletionClient:
 
     def _send(self, http: httpx.Client, question: Question) -> dict[str | int, float]:
         """Send a request once and book its cost: its most, where the server did not say."""
+        prompts, endings = question.prompts, question.endings
         body = {
             "model": question.model,
-            "prompt": question.prompt,
+            "prompt": prompts if endings else question.prompt,
             "max_tokens": 1,
             "temperature": 0,
-            "logprobs": self.top,
+            "logprobs": 1 if endings else self.top,
         }
+        if endings:
+            body["echo"] = True
         if not isinstance(question.prompt, str):
             body["return_tokens_as_token_ids"] = True  # vLLM; others ignore it
         reserved = used = question.tokens_at_most
-        self.budget.reserve(reserved)
+        self.budget.reserve(reserved, len(prompts))
         try:
             try:
                 reply = http.post(f"{self.url}/completions", json=body)
@@ -243,10 +260,11 @@ class CompletionClient:
             try:
                 content = reply.json()
                 used = int(content.get("usage", {}).get("total_tokens", reserved))
-                return read_listed(content)
+                return read_echoed(content, endings) if endings else read_listed(content)
             except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+                of = "each option at an echoed prompt's end" if endings else "the next token"
                 raise _PassingTrouble(
-                    f"replies without logprobs of the next token ({reply.text[:80]!r})"
+                    f"replies without logprobs of {of} ({reply.text[:80]!r})"
                 ) from error
         finally:
             self.budget.settle(reserved, used)
@@ -284,6 +302,29 @@ def read_listed(reply: Mapping[str, Any]) -> dict[str | int, float]:
     if not listed or not all(value < 1e-3 for value in listed.values()):
         raise ValueError("no log probabilities")
     return {name: value for name, value in listed.items() if value > -math.inf}
+
+
+def read_echoed(reply: Mapping[str, Any], endings: Sequence[str | int]) -> dict[str | int, float]:
+    """Read the log probability of each ending from the echoes of a prompt that ends in it.
+
+    The last token of an echo is the one generated, the last but one the ending. An echo whose
+    ending was read as another token, or glued to what stands before it, is refused.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError, IndexError
+        The reply has another shape, or holds no number where one should be.
+    """
+    choices = sorted(reply["choices"], key=lambda choice: int(choice["index"]))
+    found: dict[str | int, float] = {}
+    for ending, choice in zip(endings, choices, strict=True):
+        token, value = (choice["logprobs"][key][-2] for key in ("tokens", "token_logprobs"))
+        if token != f"token_id:{ending}" and token.strip(" \u2581") != str(ending).strip():
+            raise ValueError(f"ends in {token!r}")
+        found[ending] = float(value)
+    if not all(-math.inf < value < 1e-3 for value in found.values()):
+        raise ValueError("no log probabilities")
+    return found
 
 
 _backoff = wait_exponential(multiplier=0.5, max=LONGEST_PAUSE_SECONDS)

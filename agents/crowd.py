@@ -24,7 +24,7 @@ from agents.observation import (
 )
 from agents.order_generator import ORDER_FRACTION, OffsetClusters
 from agents.persona import Population
-from agents.stand_ins import Minds
+from agents.stand_ins import Minds, minds_of
 from market.accounts import Accounts
 from market.crowd import Crowd, DayOutcome, MarketView, Message, Orders
 
@@ -244,7 +244,7 @@ def tabulate_choices(populations: Sequence[Population], minds: Minds) -> list[ND
     populations
         Who asks.
     minds
-        What answers.
+        What answers; an `evolve.council.Council` where personas name bases of their own.
 
     Returns
     -------
@@ -255,14 +255,15 @@ def tabulate_choices(populations: Sequence[Population], minds: Minds) -> list[ND
     possible = [possible_views(population.society.attention) for population in populations]
     for population, views in zip(populations, possible, strict=True):
         for persona in population.personas:
-            minds.ask(persona.mind, views)
+            minds_of(minds, persona).ask(persona.mind, views)
     return [_cumulate(*asked, minds) for asked in zip(populations, possible, strict=True)]
 
 
 def _cumulate(
     population: Population, views: NDArray[np.int64], minds: Minds
 ) -> NDArray[np.float64]:
-    answers = np.array([minds.answer(p.mind, views) for p in population.personas], np.float64)
+    given = [minds_of(minds, p).answer(p.mind, views) for p in population.personas]
+    answers = np.array(given, np.float64)
     mean = answers.mean(axis=1, keepdims=True)
     unbiased = answers - (mean - mean[:, :, ::-1]) / 2
     temperature = np.array([persona.temperature for persona in population.personas])

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.answer_memo import AnswerMemo, AnswerTable, answer_key
-from agents.completions import CompletionClient, EndpointError, EndpointLimits, Question
+from agents.completions import Budget, CompletionClient, EndpointLimits, Question
+from agents.errors import EndpointError
 from agents.observation import OPTIONS, render_rules, render_view
 from agents.voices import Voice, name_served, put_in_words
 
@@ -45,6 +46,9 @@ class Endpoint:
     tokenizer
         Folder or hub id whose tokenizer makes the prompt's token ids; empty to send text. Needed
         where a vocabulary's ``" A"`` is listed as ``"A"`` (SentencePiece: Llama 2, Mistral).
+    echo
+        Each option's own log probability is read from the echo of a prompt that ends in it, five
+        prompts a question, instead of from the listed tokens (vLLM, SGLang; not llama.cpp).
     """
 
     url: str
@@ -52,6 +56,7 @@ class Endpoint:
     top: int = 20
     loras: bool = False
     tokenizer: str = ""
+    echo: bool = False
 
 
 def is_endpoint(base: str) -> bool:
@@ -68,18 +73,19 @@ def parse_endpoint(base: str) -> Endpoint:
         It has no model after a ``#``, or a setting that is unknown or no number.
     """
     parts = urlsplit(base)
-    form = "expected http://HOST:PORT/v1[?top=20&loras=1&tokenizer=NAME]#MODEL"
-    settings = dict(parse_qsl(parts.query))
-    if not parts.fragment or not parts.netloc or settings.keys() - {"top", "loras", "tokenizer"}:
+    form = "expected http://HOST:PORT/v1[?top=20&loras=1&tokenizer=NAME&echo=1]#MODEL"
+    settings = {"top": "20", "loras": "0", "tokenizer": "", "echo": "0"}
+    given = dict(parse_qsl(parts.query))
+    if not parts.fragment or not parts.netloc or given.keys() - settings.keys():
         raise EndpointError(f"base {base!r}: {form}")
-    top, loras = settings.get("top", "20"), settings.get("loras", "0")
-    if not top.isdigit() or int(top) < len(OPTIONS) or loras not in ("0", "1"):
+    top, loras, tokenizer, echo = (settings | given).values()
+    if not top.isdigit() or int(top) < len(OPTIONS) or not {loras, echo} <= {"0", "1"}:
         raise EndpointError(
-            f"base {base!r}: top is {top} (at least {len(OPTIONS)}), loras {loras} (0 or 1); {form}"
+            f"base {base!r}: top is {top} (at least {len(OPTIONS)}), loras {loras} and echo {echo} "
+            f"(0 or 1); {form}"
         )
     url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-    tokenizer = settings.get("tokenizer", "")
-    return Endpoint(url, parts.fragment, int(top), loras == "1", tokenizer)
+    return Endpoint(url, parts.fragment, int(top), loras == "1", tokenizer, echo == "1")
 
 
 @dataclass
@@ -105,7 +111,8 @@ class EndpointMinds:
     served LoRA. An option's logit is its listed log probability: the model's logit less one
     constant a question, which no choice depends on. An option that is not among the listed tokens
     gets the smallest listed value, which its own cannot exceed; `EndpointCounters.floored`
-    counts them. A reply that lists no option at all is refused: floors alone are no answer.
+    counts them. A reply that lists no option at all is refused: floors alone are no answer. Where
+    the endpoint echoes, every option's own log probability is read and none is floored.
 
     Parameters
     ----------
@@ -117,6 +124,8 @@ class EndpointMinds:
         How hard the server may be driven.
     memo
         Answers kept on disk: each is kept as it arrives, so that nothing paid for is lost.
+    budget
+        The spending cap shared with other servers' minds, or None for one of its own.
 
     Raises
     ------
@@ -130,11 +139,12 @@ class EndpointMinds:
         styles: Sequence[str],
         limits: EndpointLimits,
         memo: AnswerMemo | None = None,
+        budget: Budget | None = None,
     ):
         self.endpoint, self.styles, self.limits, self.memo = endpoint, tuple(styles), limits, memo
         self.counters = EndpointCounters()
         key = os.environ.get(KEY_VARIABLE)
-        self.client = CompletionClient(endpoint.url, endpoint.top, limits, key)
+        self.client = CompletionClient(endpoint.url, endpoint.top, limits, key, budget)
         self._say = name_served if endpoint.loras else put_in_words
         self._queues: dict[Voice, _Queue] = {}
         self._names: list[str | int] = list(OPTIONS)
@@ -145,7 +155,10 @@ class EndpointMinds:
     @property
     def base_hash(self) -> str:
         """Name all that answers depend on but the mind and the view."""
-        return f"endpoint {asdict(self.endpoint)}"
+        named = asdict(self.endpoint)
+        if not self.endpoint.echo:  # what was answered before there were echoes stays known
+            del named["echo"]
+        return f"endpoint {named}"
 
     def ask(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> None:
         """Queue questions of one mind, to be answered together with everyone else's."""
@@ -214,7 +227,8 @@ class EndpointMinds:
 
     def _question(self, voice: Voice, view: int) -> Question:
         text = self._text(voice, view)
-        return Question(voice.model or self.endpoint.model, self._prompt(text))
+        endings = tuple(self._names) if self.endpoint.echo else ()
+        return Question(voice.model or self.endpoint.model, self._prompt(text), endings)
 
     def _key(self, voice: Voice, view: int) -> bytes:
         question = self._question(voice, view)

@@ -31,6 +31,8 @@ class Persona:
         Divides the option logits before the draw; above 0.
     share
         Expected part of the agents at the start, relative to the other personas' shares.
+    base
+        The model that its mind is on, as a config names it; None for the population's main one.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Persona:
     mixture: tuple[tuple[float, ...], ...]
     temperature: float
     share: float
+    base: str | None = None
 
     @property
     def mind(self) -> NDArray[np.float32]:

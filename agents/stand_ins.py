@@ -6,12 +6,13 @@ model anywhere but in the rows of the scoreboard that bear these names.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.observation import VIEWS
+from agents.persona import Persona
 from agents.styles import teach
 
 SHARPNESS = 6.0
@@ -25,6 +26,22 @@ class Minds(Protocol):
 
     def answer(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return option logits float32[n, 5]."""
+
+
+@runtime_checkable
+class Seated(Protocol):
+    """Minds on several bases, see `evolve.council.Council`."""
+
+    def seat(self, base: str | None) -> Minds:
+        """Return the minds of a base, None for the main one."""
+
+
+def minds_of(minds: Minds, persona: Persona) -> Minds:
+    """Return what answers for a persona: its own base's minds where there are several.
+
+    Minds on one base, and stand-ins, answer for every persona.
+    """
+    return minds.seat(persona.base) if isinstance(minds, Seated) else minds
 
 
 class RandomMinds:

@@ -6,18 +6,21 @@ a server whose weights nobody here can change. Deliberately knows nothing of pop
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from agents.answer_memo import AnswerMemo
-from agents.completions import EndpointLimits
+from agents.completions import Budget, EndpointLimits
 from agents.endpoint import EndpointMinds, is_endpoint, parse_endpoint
+from agents.errors import AgentError
 from agents.minds import MindEngine, hash_weights
 from agents.stand_ins import Minds
+from evolve.council import Council, Member
 from merge.adapters import AdapterBank, read_adapter
-from merge.errors import AdapterError, RecipeError
+from merge.errors import AdapterError, ModelError, RecipeError
 from merge.int8 import quantize_int8
 from merge.merge_cache import hash_folder
 from merge.recipe import Recipe, State, load_source, merge_recipe
@@ -41,6 +44,10 @@ class Bases(Protocol):
     def depth(self) -> int:
         """Count the base's layers, 0 where nobody says."""
 
+    @property
+    def nbytes(self) -> int:
+        """Count the bytes of all weights that are kept here."""
+
     def serve(self, recipe: Recipe | None) -> ServedMinds:
         """Make a recipe's base ready to answer."""
 
@@ -54,7 +61,7 @@ class MergedBases:
     engine
         The engine whose weights are exchanged.
     base
-        The base's float32 state dict.
+        The base's float32 state dict; empty where there are no sources to merge it with.
     base_hash
         Its content hash.
     sources
@@ -77,6 +84,12 @@ class MergedBases:
         """Count the base's layers."""
         return self.engine.decoder.depth
 
+    @property
+    def nbytes(self) -> int:
+        """Count the bytes of all weights that are kept here, shared ones once."""
+        storages = (tensor.untyped_storage() for tensor in self._tensors())
+        return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
     def serve(self, recipe: Recipe | None) -> MindEngine:
         """Merge, quantise and install a recipe's base; return the engine, ready to answer."""
         if recipe is None:
@@ -91,6 +104,15 @@ class MergedBases:
         self.engine.set_base({name: state[name] for name in self.base if name in self._moved}, key)
         return self.engine
 
+    def _tensors(self) -> Iterator[Any]:
+        bank = self.engine.bank
+        for state in (self.engine.decoder.model.state_dict(), self.base, *self.sources.values()):
+            yield from state.values()
+        for factors in (pair for adapter in bank.adapters for pair in adapter.factors.values()):
+            yield from factors
+        for site in bank.sites:
+            yield from (site.down, site.up)
+
 
 @dataclass(frozen=True)
 class EndpointBases:
@@ -98,6 +120,7 @@ class EndpointBases:
 
     minds: EndpointMinds
     depth: int = 0
+    nbytes: int = 0
 
     @property
     def base_hash(self) -> str:
@@ -118,6 +141,14 @@ class EndpointBases:
         return self.minds
 
 
+@dataclass(frozen=True)
+class PersonaBase:
+    """A base that personas name: its adapters, one a style, and its hash where it is known."""
+
+    adapters: tuple[Path, ...]
+    base_hash: str | None = None
+
+
 def open_bases(
     base: str,
     adapters: Sequence[Path],
@@ -127,8 +158,12 @@ def open_bases(
     memo: Path | None = None,
     limits: EndpointLimits | None = None,
     kv_budget_bytes: int | None = None,
+    others: Mapping[str, PersonaBase] | None = None,
+    memory_bytes: int | None = None,
 ) -> Bases:
     """Open a base: a server's, or a model with its adapters and the sources of its recipes.
+
+    With other bases beside it, or a budget, it is a council that loads each when it is asked.
 
     Parameters
     ----------
@@ -141,9 +176,13 @@ def open_bases(
         File of answers kept between runs. None keeps a model's in memory alone, and a server's,
         which may be paid for, in ``answers.sqlite`` in the cache folder.
     limits
-        How hard a server may be driven.
+        How hard a server may be driven; all servers share the spending cap.
     kv_budget_bytes
-        See `agents.minds.MindEngine`; nothing to a server.
+        See `agents.minds.MindEngine`, for each model; nothing to a server.
+    others
+        Bases that personas name.
+    memory_bytes
+        See `evolve.council.Council`.
 
     Raises
     ------
@@ -151,13 +190,36 @@ def open_bases(
         A model or adapter is missing, unreadable or of another shape; the base's URL or the memo
         cannot be used.
     """
-    if is_endpoint(base):
-        answers = AnswerMemo(memo or cache_folder() / "answers.sqlite")
-        styles = [folder.name for folder in adapters]
-        limits = limits or EndpointLimits()
-        return EndpointBases(EndpointMinds(parse_endpoint(base), styles, limits, answers))
-    answers_kept = AnswerMemo(memo) if memo else None
-    return open_model(base, adapters, sources, blocks, device, answers_kept, kv_budget_bytes)
+    limits = limits or EndpointLimits()
+    budget = Budget(limits.max_requests, limits.max_tokens)
+    kept = AnswerMemo(memo) if memo else None
+
+    def open_one(base: str, adapters: Sequence[Path], sources: Sequence[Path] = ()) -> Bases:
+        if is_endpoint(base):
+            answers = AnswerMemo(cache_folder() / "answers.sqlite") if kept is None else kept
+            styles = [folder.name for folder in adapters]
+            minds = EndpointMinds(parse_endpoint(base), styles, limits, answers, budget)
+            return EndpointBases(minds)
+        return open_model(base, adapters, sources, blocks, device, kept, kv_budget_bytes)
+
+    if not others and memory_bytes is None:
+        return open_one(base, adapters, sources)
+
+    def open_other(name: str, adapters: Sequence[Path]) -> Bases:
+        try:
+            return open_one(name, adapters)
+        except (AdapterError, ModelError) as error:
+            raise type(error)(f"a persona's base {name!r}: {error}") from error
+
+    if others and base in others:
+        raise AgentError(f"base {base!r}: is the main one and a persona's own; name another")
+    members = {base: Member(partial(open_one, base, adapters, sources))}
+    for name, other in (others or {}).items():
+        opens = partial(open_other, name, other.adapters)
+        members[name] = Member(opens, base_hash=other.base_hash)
+    for name, member in members.items():
+        member.nbytes = 0 if is_endpoint(name) else None
+    return Council(members, memory_bytes)
 
 
 def open_model(
@@ -197,14 +259,15 @@ def open_model(
     if not read:
         raise AdapterError("adapters: the folder holds no adapter; name one that does")
     model, tokenizer = load_model(base)
-    # Kept beside the INT8 copy: what recipes are merged from.
-    state: State = {key: tensor.detach().clone() for key, tensor in model.state_dict().items()}
+    state: State = model.state_dict()
+    if sources:  # kept beside the INT8 copy: what recipes are merged from
+        state = {key: tensor.detach().clone() for key, tensor in state.items()}
     loaded = {folder.name: load_source(folder.name, folder, state, tokenizer) for folder in sources}
     base_hash = hash_weights(state)
     bank = AdapterBank(quantize_int8(model).to(device), read, blocks)
     engine = MindEngine(model, tokenizer, bank, base_hash, memo, kv_budget_bytes)
     hashes = {folder.name: hash_folder(folder) for folder in sources}
-    return MergedBases(engine, state, base_hash, loaded, hashes)
+    return MergedBases(engine, state if sources else {}, base_hash, loaded, hashes)
 
 
 def adapter_folders(folder: Path) -> list[Path]:

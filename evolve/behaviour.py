@@ -77,7 +77,7 @@ def path_error(played: Played) -> float:
 def questions(played: Played) -> float:
     """Return the cost in forward passes of a cold market: distinct minds times possible views."""
     population = played.population
-    minds = {persona.mind.tobytes() for persona in population.personas}
+    minds = {(persona.base, persona.mind.tobytes()) for persona in population.personas}
     return float(len(minds) * len(possible_views(population.society.attention)))
 
 

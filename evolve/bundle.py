@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from agents.errors import AgentError
 from agents.order_generator import OffsetClusters
 from agents.persona import Persona, Population, Society
+from evolve.bases import Bases, PersonaBase, open_bases
 from evolve.errors import RunError
 from market.rules import MarketRules
 from merge.errors import MergeError
@@ -66,6 +67,10 @@ class Bundle:
         Price history in ticks that simulations start from, int64[H].
     reference
         See `Reference`.
+    persona_bases
+        Bases that personas name beside the main one, with hashes.
+    memory_bytes
+        Most that loaded bases take together, or None; see `evolve.council.Council`.
     """
 
     name: str
@@ -80,6 +85,24 @@ class Bundle:
     rules: MarketRules
     history: NDArray[np.int64]
     reference: Reference
+    persona_bases: Mapping[str, PersonaBase] = field(default_factory=dict)
+    memory_bytes: int | None = None
+
+    def open_bases(
+        self,
+        base: str | None = None,
+        adapters: Sequence[Path] | None = None,
+        sources: Sequence[Path] | None = None,
+    ) -> Bases:
+        """Open the bundle's bases, or the main one with something else in its place."""
+        return open_bases(
+            base or self.base,
+            self.adapters if adapters is None else adapters,
+            self.sources if sources is None else sources,
+            self.blocks,
+            others=self.persona_bases,
+            memory_bytes=self.memory_bytes,
+        )
 
 
 def write_bundle(
@@ -162,6 +185,14 @@ def load_bundle(folder: Path) -> Bundle:
             MarketRules(**config["rules"]),
             history,
             Reference(**config["reference"]),
+            {
+                name: PersonaBase(
+                    tuple(folder / other["folder"] / style for style in config["adapters"]),
+                    other["base_hash"],
+                )
+                for name, other in config.get("persona_bases", {}).items()
+            },
+            config.get("memory_bytes"),
         )
     except (KeyError, TypeError, AgentError, MergeError) as error:
         raise RunError(f"bundle {folder}: simulator.yaml is malformed ({error!r})") from error
@@ -171,7 +202,13 @@ def _write(
     folder: Path, bundle: Bundle, depth: int, scoreboard: Sequence[Mapping[str, Any]], card: str
 ) -> None:
     folder.mkdir()
-    for kind, sources in (("adapters", bundle.adapters), ("sources", bundle.sources)):
+    copied = {"adapters": bundle.adapters, "sources": bundle.sources}
+    council: dict[str, Any] = {}
+    for place, (name, other) in enumerate(bundle.persona_bases.items(), 1):
+        where = "adapters" if other.adapters == bundle.adapters else f"adapters-{place}"
+        copied[where] = other.adapters
+        council[name] = {"base_hash": other.base_hash, "folder": where}
+    for kind, sources in copied.items():
         for source in sources:
             shutil.copytree(source, folder / kind / source.name)
     config = {
@@ -188,10 +225,15 @@ def _write(
         "rules": asdict(bundle.rules),
         "reference": asdict(bundle.reference),
     }
+    if council:
+        config |= {"persona_bases": council, "memory_bytes": bundle.memory_bytes}
     personas = [
         {**asdict(p), "mixture": [list(row) for row in p.mixture]}
         for p in bundle.population.personas
     ]
+    for persona in personas:
+        if persona["base"] is None:
+            del persona["base"]
     _dump(folder / "simulator.yaml", config)
     _dump(folder / "personas.yaml", personas)
     if bundle.recipe:

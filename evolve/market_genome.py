@@ -47,11 +47,14 @@ class PersonaStart:
         As in `agents.persona.Persona`.
     style
         Adapter that it starts from, or None for the bare base.
+    base
+        As in `agents.persona.Persona`.
     """
 
     name: str
     profile: str
     style: str | None
+    base: str | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ class MarketGenome:
                 ),
                 society[f"temperature_{p.name}"],
                 society[f"share_{p.name}"],
+                p.base,
             )
             for p in self.personas
         )

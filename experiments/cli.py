@@ -55,7 +55,7 @@ def _shadowed() -> str | None:
 
 
 def main() -> None:
-    """Run the command line; bad input gives one line on stderr and exit code 2."""
+    """Run the command line; bad input gives one line on stderr and exit code 2, a spent cap 1."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads must not spin
@@ -63,7 +63,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     if problem := _shadowed():
         _fail(problem)
-    from agents.errors import AgentError
+    from agents.errors import AgentError, CapReached
     from evolve.errors import EvolveError
     from experiments.errors import ConfigError
     from fitness.errors import FitnessError
@@ -72,6 +72,8 @@ def main() -> None:
 
     try:
         app()
+    except CapReached as error:
+        _fail(str(error), 1)
     except (AgentError, ConfigError, EvolveError, FitnessError, MarketError, MergeError) as error:
         _fail(str(error))
     except OSError as error:
@@ -79,9 +81,9 @@ def main() -> None:
         _fail(f"{where}{error.strerror or error}; make room or fix the path, then run it again")
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, code: int = 2) -> None:
     print(f"evobourse: {' '.join(message.split())}", file=sys.stderr)
-    raise SystemExit(2)
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

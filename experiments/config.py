@@ -41,11 +41,22 @@ class SplitConfig(SplitDates):
 
 @dataclass(frozen=True)
 class PersonaConfig:
-    """A persona's name, its profile for readers, and the style it starts from (null: none)."""
+    """A persona.
+
+    Attributes
+    ----------
+    name, profile
+        What it is called, and what readers should know of it.
+    style
+        The adapter that it starts from; null for none.
+    base
+        A base of its own, in the form of ``minds.base``, which is never merged; null for that one.
+    """
 
     name: str
     profile: str = ""
     style: str | None = None
+    base: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,11 @@ class MindConfig:
     memo
         SQLite file of answers, kept between runs and shared by processes; null keeps a model's
         answers in memory, and a server's in the cache folder.
+    adapters_of
+        Folder of PEFT LoRA folders for a base that personas name, with every style of `adapters`;
+        for those not listed, `adapters` itself.
+    memory_bytes
+        Most bytes that loaded bases take together, see `evolve.council.Council`; null for no limit.
     endpoint
         How hard a server may be driven, see `agents.completions.EndpointLimits`.
     kv_budget_bytes
@@ -87,6 +103,8 @@ class MindConfig:
     attention: int = 3
     device: str = "cpu"
     memo: str | None = None
+    adapters_of: dict[str, str] = field(default_factory=dict)
+    memory_bytes: int | None = None
     endpoint: EndpointLimits = field(default_factory=EndpointLimits)
     kv_budget_bytes: int | None = None
 
@@ -188,6 +206,12 @@ class ExperimentConfig:
     search: SearchConfig = field(default_factory=SearchConfig)
     workers: int = 0
     mlflow_uri: str | None = None
+
+    @property
+    def other_bases(self) -> tuple[str, ...]:
+        """Name the bases that personas name beside the main one, once each."""
+        named = dict.fromkeys(p.base for p in self.personas if p.base)
+        return tuple(base for base in named if base != self.minds.base)
 
     def to_yaml(self) -> str:
         """Write every value, defaults included."""
@@ -331,6 +355,7 @@ _AT_LEAST = {
     "minds.recipe_blocks": 0,
     "minds.attention": 1,
     "minds.kv_budget_bytes": 0,
+    "minds.memory_bytes": 1,
     "minds.endpoint.concurrency": 1,
     "minds.endpoint.attempts": 1,
     "seed": 0,
@@ -352,6 +377,14 @@ def _check(config: ExperimentConfig, where: str) -> None:
                 f"{where}: minds.recipe_blocks is {config.minds.recipe_blocks}, and a server's "
                 "weights cannot be merged; set minds.recipe_blocks: 0"
             )
+    for base in filter(is_endpoint, config.other_bases):
+        parse_endpoint(base)
+    if strange := config.minds.adapters_of.keys() - set(config.other_bases):
+        named = ", ".join(map(repr, config.other_bases)) or "none"
+        raise ConfigError(
+            f"{where}: minds.adapters_of has {min(strange)!r}, and no persona names that base "
+            f"beside minds.base; personas name {named}"
+        )
     stages = [0, *config.search.rungs, config.market.paths]
     if any(a >= b for a, b in pairwise(stages)):
         raise ConfigError(

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from agents.observation import possible_views
 from agents.persona import Population
+from agents.stand_ins import minds_of
 from agents.styles import STYLES
 from evolve.evaluation import path_seeds
 from evolve.lineage import Candidate
@@ -129,7 +130,7 @@ def measure_pace(
     asked_s = []
     for persona in (population.personas * 2)[:2]:
         began = clock()
-        minds.answer(persona.mind, views)
+        minds_of(minds, persona).answer(persona.mind, views)
         asked_s.append(clock() - began)
     # The layers below the adapters run once for all minds of a base, within the first one's time.
     cast_s = merged_s + asked_s[0] + (len(population.personas) - 1) * asked_s[-1]

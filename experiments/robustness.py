@@ -16,7 +16,7 @@ import numpy as np
 from agents.persona import Persona, Population
 from agents.stand_ins import Minds, RandomMinds, TeacherMinds
 from agents.styles import STYLES
-from evolve.bases import MergedBases, adapter_folders, open_bases
+from evolve.bases import Bases, adapter_folders
 from evolve.bundle import Bundle
 from evolve.errors import RunError
 from experiments.config import ExperimentConfig
@@ -78,7 +78,7 @@ class OtherBase:
         What that changes, in a few words.
     """
 
-    bases: MergedBases
+    bases: Bases
     recipe: Recipe | None
     change: str
 
@@ -161,8 +161,8 @@ class Standing:
 
 def list_variants(
     bundle: Bundle,
-    bases: MergedBases,
-    others: MergedBases | None = None,
+    bases: Bases,
+    others: Bases | None = None,
     elsewhere: OtherBase | None = None,
 ) -> tuple[Variant, ...]:
     """List the original and its changes.
@@ -256,7 +256,7 @@ def judge_variants(
             )
 
 
-def open_other_adapters(bundle: Bundle, folder: Path) -> MergedBases:
+def open_other_adapters(bundle: Bundle, folder: Path) -> Bases:
     """Open the bundle's base with adapters of the same names from another folder.
 
     Raises
@@ -274,7 +274,7 @@ def open_other_adapters(bundle: Bundle, folder: Path) -> MergedBases:
             f"{', '.join(names)}"
         )
     folders = [found[name] for name in names]
-    bases = open_bases(bundle.base, folders, bundle.sources, bundle.blocks)
+    bases = bundle.open_bases(adapters=folders)
     if bases.base_hash != bundle.base_hash:
         raise RunError(f"base {bundle.base!r} has other weights than at the export")
     return bases
@@ -300,13 +300,13 @@ def open_other_base(bundle: Bundle, base: str) -> OtherBase:
     recipe, change = bundle.recipe, "another base model"
     try:
         try:
-            bases = open_bases(base, bundle.adapters, bundle.sources, bundle.blocks)
+            bases = bundle.open_bases(base)
             bases.serve(recipe)
         except (AdapterError, ModelError, RecipeError):
             if recipe is None:
                 raise
             recipe, change = None, "another base model, unmerged: the sources do not fit it"
-            bases = open_bases(base, bundle.adapters, (), bundle.blocks)
+            bases = bundle.open_bases(base, sources=())
     except AdapterError as error:
         raise ConfigError(
             f"--base {base}: {error}; name a base of the shapes of {bundle.base!r}"

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from agents.crowd import tabulate_choices
-from evolve.bases import Bases, open_bases
+from evolve.bases import Bases
 from evolve.bundle import Bundle, load_bundle
 from evolve.durable import replace_bytes
 from evolve.errors import RunError
@@ -32,7 +32,7 @@ def open_bundle(folder: Path) -> tuple[Bundle, Bases]:
         The bundle is malformed, or its base is not the one that it was exported with.
     """
     bundle = load_bundle(folder)
-    bases = open_bases(bundle.base, bundle.adapters, bundle.sources, bundle.blocks)
+    bases = bundle.open_bases()
     if bases.base_hash != bundle.base_hash:
         raise RunError(
             f"bundle {folder}: base {bundle.base!r} has other weights than at the export; "

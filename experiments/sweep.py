@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from evolve.optimizer import Optimizer, candidate_id
 from evolve.stage import play_market
 from evolve.timings import Timings
 from evolve.tracking import MlflowTracker, View
-from experiments.config import ExperimentConfig, load_config
+from experiments.config import ExperimentConfig, MindConfig, load_config
 from experiments.lineage_view import draw_candidate
 from experiments.optimizers import make_search, needed_measures
 from experiments.report import ReportData, save_report
@@ -71,16 +71,17 @@ class Outcome:
 
 
 def start_run(config: ExperimentConfig, run_folder: Path) -> None:
-    """Create a run folder that holds its config.
+    """Create a run folder that holds its config, or give its run other limits.
 
     Raises
     ------
     RunError
-        The folder holds another run, or cannot be written.
+        The folder holds a run whose config differs in more than what decides no result (workers,
+        memo, budget of memory, how hard a server may be driven), or cannot be written.
     """
     file = run_folder / CONFIG_FILE
     begun = (run_folder / CHECKPOINT_FOLDER).exists()
-    if begun and file.exists() and file.read_text() != config.to_yaml():
+    if begun and file.exists() and _deciding(open_run(run_folder)) != _deciding(config):
         raise RunError(
             f"{run_folder} holds a run with another config; resume it with "
             f"'evobourse resume {run_folder}', or name another folder with --run"
@@ -89,11 +90,20 @@ def start_run(config: ExperimentConfig, run_folder: Path) -> None:
     replace_bytes(file, config.to_yaml().encode())
 
 
-def open_run(run_folder: Path) -> ExperimentConfig:
-    """Read the config of a run folder."""
+def _deciding(config: ExperimentConfig) -> ExperimentConfig:
+    """Set what decides no result to its default."""
+    free = MindConfig()
+    minds = replace(
+        config.minds, memo=free.memo, memory_bytes=free.memory_bytes, endpoint=free.endpoint
+    )
+    return replace(config, minds=minds, workers=0)
+
+
+def open_run(run_folder: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Read the config of a run folder, with ``key=value`` overrides."""
     if not (run_folder / CONFIG_FILE).is_file():
         raise RunError(f"{run_folder}: no run there (no {CONFIG_FILE}); name a run's folder")
-    return load_config(run_folder / CONFIG_FILE)
+    return load_config(run_folder / CONFIG_FILE, overrides)
 
 
 def run_sweep(
@@ -127,7 +137,8 @@ def run_sweep(
     _freeze_splits(workshop, run_folder)
     say(
         f"{workshop.series.name}: {len(workshop.series)} days; "
-        f"opening {config.minds.base} with {len(workshop.adapters)} styles"
+        f"opening {' and '.join((config.minds.base, *config.other_bases))} "
+        f"with {len(workshop.adapters)} styles"
     )
     bases = workshop.open_bases()
     evaluator = MarketEvaluator(
@@ -316,6 +327,11 @@ def export_bundle(
         workshop.stage.world.rules,
         history,
         Reference(agents, days, REFERENCE_SEED, tape.digest()),
+        {
+            name: replace(other, base_hash=bases.hash_of(name))
+            for name, other in workshop.persona_bases.items()
+        },
+        config.minds.memory_bytes,
     )
     shown = [_finite(row) for row in rows]
     write_bundle(folder, bundle, bases.depth, shown, _card(config, champion, rows))
@@ -326,7 +342,8 @@ def _card(config: ExperimentConfig, champion: Candidate, rows: Sequence[dict[str
     lines = [
         f"# {config.name}: an evolved population",
         "",
-        f"Champion `{champion.id}` of a sweep against {config.series}, base `{config.minds.base}`.",
+        f"Champion `{champion.id}` of a sweep against {config.series}, base "
+        f"{' and '.join(f'`{base}`' for base in (config.minds.base, *config.other_bases))}.",
         "Trades with `evobourse simulate`. Not a forecast and no advice: the population was bred",
         "so that its market moves like a real one.",
         "",

@@ -54,14 +54,23 @@ def evolve(
     _sweep(settings, folder, as_json)
 
 
-def resume(run: Run, as_json: Json = False) -> None:
+def resume(
+    run: Run,
+    overrides: Set = [],  # noqa: B006 - typer's way
+    as_json: Json = False,
+) -> None:
     """Go on with an interrupted sweep; the result is the same bytes as without the break.
 
     Example: evobourse resume runs/quickstart
-    """
-    from experiments.sweep import open_run
 
-    _sweep(open_run(run), run, as_json)
+    With a higher spending cap: --set minds.endpoint.max_requests=20000
+    """
+    from experiments.sweep import open_run, start_run
+
+    settings = open_run(run, overrides)
+    if overrides:
+        start_run(settings, run)
+    _sweep(settings, run, as_json)
 
 
 def lineage(run: Run, as_json: Json = False) -> None:

@@ -5,7 +5,7 @@ Knows the wiring of the packages. Deliberately holds no loop and prints nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import agents
+from agents.endpoint import is_endpoint
 from agents.order_generator import fit_offsets
-from evolve.bases import Bases, adapter_folders, open_bases
+from evolve.bases import Bases, PersonaBase, adapter_folders, open_bases
 from evolve.market_genome import MarketGenome, PersonaStart
 from evolve.stage import Stage, World
 from experiments.config import ExperimentConfig
@@ -24,6 +25,7 @@ from fitness.distance import Target, make_target
 from market.rules import MarketRules
 from market.series import PriceSeries, load_series
 from market.splits import Split, Splits
+from merge.sources import resolve_model
 
 _TARGETS_KEY, _SEARCH_KEY, _CALIBRATION_KEY = 11, 12, 13
 SHIPPED = Path(agents.__file__).parent
@@ -45,6 +47,8 @@ class Workshop:
         What evolution may change.
     adapters, sources
         Folders of style adapters and of recipe sources.
+    persona_bases
+        Bases that personas name beside the main one.
     """
 
     config: ExperimentConfig
@@ -54,6 +58,7 @@ class Workshop:
     market_genome: MarketGenome
     adapters: tuple[Path, ...]
     sources: tuple[Path, ...]
+    persona_bases: Mapping[str, PersonaBase]
 
     @property
     def workers(self) -> int:
@@ -73,6 +78,8 @@ class Workshop:
             memo,
             minds.endpoint,
             minds.kv_budget_bytes,
+            self.persona_bases,
+            minds.memory_bytes,
         )
 
     def split_returns(self, split: Split) -> NDArray[np.float64]:
@@ -103,7 +110,9 @@ def build_workshop(config: ExperimentConfig) -> Workshop:
     Raises
     ------
     SeriesError, ConfigError
-        Bad data, or a persona whose style no adapter has.
+        Bad data, or a persona whose style no adapter has, or whose base lacks one.
+    merge.errors.ModelError
+        A persona's base is neither a folder with a model nor a hub id.
     """
     series = load_series(config.series, stock_splits=config.stock_splits)
     market = config.market
@@ -128,7 +137,12 @@ def build_workshop(config: ExperimentConfig) -> Workshop:
                 f"adapters are {', '.join(styles)}"
             )
     market_genome = MarketGenome(
-        tuple(PersonaStart(p.name, p.profile, p.style) for p in config.personas),
+        tuple(
+            PersonaStart(
+                p.name, p.profile, p.style, p.base if p.base in config.other_bases else None
+            )
+            for p in config.personas
+        ),
         styles,
         minds.blocks,
         minds.base,
@@ -136,7 +150,32 @@ def build_workshop(config: ExperimentConfig) -> Workshop:
         minds.recipe_blocks,
         minds.attention,
     )
-    return Workshop(config, series, splits, stage, market_genome, tuple(adapters), tuple(sources))
+    return Workshop(
+        config,
+        series,
+        splits,
+        stage,
+        market_genome,
+        tuple(adapters),
+        tuple(sources),
+        {base: _persona_base(config, base, adapters) for base in config.other_bases},
+    )
+
+
+def _persona_base(config: ExperimentConfig, base: str, adapters: Sequence[Path]) -> PersonaBase:
+    """Find a persona's base and an adapter of its own for every style."""
+    if not is_endpoint(base):
+        resolve_model(base)
+    own = config.minds.adapters_of.get(base)
+    if own is None:
+        return PersonaBase(tuple(adapters))
+    found = {path.name: path for path in _folders("minds.adapters_of", own, SHIPPED)}
+    if missing := [path.name for path in adapters if path.name not in found]:
+        raise ConfigError(
+            f"minds.adapters_of: {own}, of base {base!r}, holds no adapter {missing[0]!r}; every "
+            f"base needs the styles of minds.adapters: {', '.join(path.name for path in adapters)}"
+        )
+    return PersonaBase(tuple(found[path.name] for path in adapters))
 
 
 def _folders(key: str, given: str | None, shipped: Path) -> Sequence[Path]:

@@ -4,6 +4,7 @@ Nothing here imports torch before a test asks for a model.
 """
 
 import copy
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,36 @@ def style_folders():
 
     root = Path(agents.__file__).parent / "adapters"
     return {name: root / name for name in STYLES}
+
+
+@pytest.fixture(scope="session")
+def server(smol):
+    """Start a completions server on loopback around the model; `reset` it before each test."""
+    place = Path(__file__).with_name("agents") / "completion_server.py"
+    spec = importlib.util.spec_from_file_location("completion_server", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    running = module.CompletionServer(*smol)
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def folded_base(smol, tmp_path_factory):
+    """Write the base with a source folded in as a model folder of its own; return its name."""
+    import torch
+
+    import agents
+    from merge.export import export_model
+    from merge.recipe import load_source
+    from merge.sources import DEFAULT_BASE
+
+    source = Path(agents.__file__).parent / "sources" / "value-investor"
+    folder = tmp_path_factory.mktemp("models") / "value"
+    state = load_source(source.name, source, smol[0].state_dict())
+    written, names = "models: value-investor\n", [source.name]
+    export_model(folder, state, DEFAULT_BASE, written, names, dtype=torch.bfloat16)
+    return str(folder)
 
 
 @pytest.fixture(scope="session")

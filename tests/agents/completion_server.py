@@ -73,6 +73,8 @@ class CompletionServer:
         self.models[body["model"]] += 1
         self.prompts.append(body["prompt"])
         prompt = body["prompt"]
+        if body.get("echo"):
+            return JSONResponse(self._echoed(prompt, bool(body.get("return_tokens_as_token_ids"))))
         text = isinstance(prompt, str)
         ids = tuple(self.tokenizer(prompt).input_ids if text else prompt)
         self.tokens += len(ids) + 1
@@ -91,10 +93,32 @@ class CompletionServer:
             logprobs = {"top_logprobs": [{self.tokenizer.decode([n]): v for n, v in pairs}]}
         return JSONResponse({"choices": [{"logprobs": logprobs}], "usage": usage})
 
+    def _echoed(self, prompts, as_ids):
+        """Return what vLLM does: every prompt's own tokens and the one generated, from the last."""
+        choices, total = [], 0
+        for index, prompt in enumerate(prompts):
+            ids = self.tokenizer(prompt).input_ids if isinstance(prompt, str) else prompt
+            before, after = self._last_logprobs(tuple(ids))
+            whole = [*ids, int(after.argmax())]
+            # Nobody here reads what the tokens before the ending were worth.
+            values = [None] * (len(ids) - 1) + [float(before[ids[-1]]), float(after.max())]
+            tokens = [f"token_id:{n}" if as_ids else self.tokenizer.decode([n]) for n in whole]
+            if self.shape == "no echo":
+                tokens, values = tokens[-1:], values[-1:]
+            logprobs = {"tokens": tokens, "token_logprobs": values}
+            choices.append({"index": index, "logprobs": logprobs})
+            total += len(whole)
+        self.tokens += total
+        return {"choices": choices[::-1], "usage": {"total_tokens": total}}
+
     def logprobs(self, ids):
         """Return log probabilities of the next token, float32[vocabulary]."""
+        return self._last_logprobs(ids)[-1]
+
+    def _last_logprobs(self, ids):
+        """Return log probabilities of the prompt's last token and of the next: [2, vocabulary]."""
         if ids not in self._logprobs:
             with torch.inference_mode():
-                logits = self.model(torch.tensor([ids]), logits_to_keep=1).logits[0, -1]
-            self._logprobs[ids] = logits.log_softmax(0)
+                logits = self.model(torch.tensor([ids]), logits_to_keep=2).logits[0]
+            self._logprobs[ids] = logits.log_softmax(1)
         return self._logprobs[ids]

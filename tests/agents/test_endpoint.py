@@ -1,15 +1,14 @@
-import importlib.util
 import sqlite3
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from agents.answer_memo import AnswerMemo
-from agents.completions import CapReached, EndpointError, EndpointLimits, read_listed
+from agents.completions import EndpointLimits, read_echoed, read_listed
 from agents.crowd import tabulate_choices
 from agents.endpoint import EndpointMinds, parse_endpoint
+from agents.errors import CapReached, EndpointError
 from agents.observation import OPTIONS, VIEWS, render_rules, render_view
 from agents.voices import put_in_words
 from evolve.bases import EndpointBases, open_bases
@@ -19,17 +18,6 @@ from merge.recipe import Recipe
 STYLES = ("momentum", "value", "contrarian")
 MOST = 2000  # tokens listed, so that all five options are among them
 QUICK = EndpointLimits(concurrency=4, timeout_seconds=30.0, attempts=5)
-
-
-@pytest.fixture(scope="module")
-def server(smol):
-    place = Path(__file__).with_name("completion_server.py")
-    spec = importlib.util.spec_from_file_location("completion_server", place)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    running = module.CompletionServer(*smol)
-    yield running
-    running.close()
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +109,64 @@ def test_a_reply_that_lists_no_option_is_no_answer(ask, server, views, monkeypat
     monkeypatch.setattr(server, "logprobs", lambda ids: torch.linspace(-30, -1, 49152))
     with pytest.raises(EndpointError, match=r"none of the options  A,.* among the \d+ tokens"):
         ask().answer(BARE, views[:1])
+
+
+@pytest.fixture(scope="module")
+def exact_logprobs(smol, views):
+    """The options' own log-softmax in the model's fp32 forward over each whole prompt."""
+    model, tokenizer = smol
+    options = [tokenizer(option, add_special_tokens=False).input_ids[0] for option in OPTIONS]
+    prompts = [tokenizer(render_rules() + render_view(v)).input_ids for v in views[:2].tolist()]
+    with torch.inference_mode():
+        rows = [model(torch.tensor([ids])).logits[0, -1].log_softmax(0)[options] for ids in prompts]
+    return torch.stack(rows).numpy()
+
+
+@pytest.mark.parametrize("query", ["?echo=1", "?echo=1&tokenizer=smollm2-135m-instruct"])
+def test_echoes_are_the_models_own_log_softmax_of_all_five_options(
+    query, ask, server, views, exact_logprobs
+):
+    minds = ask(query, EndpointLimits(concurrency=2, max_requests=10))
+    np.testing.assert_allclose(minds.answer(BARE, views[:2]), exact_logprobs, atol=1e-3)
+    assert (minds.counters.computed, minds.counters.floored) == (2, 0)
+    assert (server.requests, minds.client.budget.requests) == (2, 10)
+    assert minds.client.budget.tokens == server.tokens
+    with pytest.raises(CapReached, match="max_requests is 10: 10 requests"):
+        minds.answer(BARE, views[:3])
+
+
+def test_a_question_is_echoed_whole_or_not_at_all(ask, server, views):
+    with pytest.raises(CapReached, match="max_requests is 9: 5 requests"):
+        ask("?echo=1", EndpointLimits(concurrency=1, max_requests=9)).answer(BARE, views[:2])
+    assert server.requests == 1
+    again = ask("?echo=1")
+    again.answer(BARE, views[:2])
+    assert (again.counters.recalled, again.counters.computed) == (1, 1)
+
+
+def test_a_server_that_does_not_echo_is_refused(ask, server, views):
+    server.shape = "no echo"
+    with pytest.raises(EndpointError, match="without logprobs of each option at an echoed prompt"):
+        ask("?echo=1", EndpointLimits(attempts=2)).answer(BARE, views[:1])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "values"),
+    [(["->A", "x"], [-1.0, 0]), (["x"], [-1.0]), ([" A", "x"], [None, -1.0]),
+     ([" A", "x"], [0.7, 0]), ([" A", "x"], [float("nan"), 0])],
+)  # fmt: skip
+def test_an_echo_that_does_not_end_in_the_option_is_refused(tokens, values):
+    def reply(tokens, values):
+        logprobs = {"tokens": tokens, "token_logprobs": values}
+        return {"choices": [{"index": 0, "logprobs": logprobs}]}
+
+    for good in (" A", "A", "\u2581A"):
+        assert read_echoed(reply([good, "x"], [-1.0, 0]), [" A"]) == {" A": -1.0}
+    assert read_echoed(reply(["token_id:7", "x"], [-1.0, 0]), [7]) == {7: -1.0}
+    with pytest.raises((ValueError, TypeError, IndexError)):
+        read_echoed(reply(tokens, values), [" A"])
+    with pytest.raises(ValueError, match="argument"):
+        read_echoed(reply([" A", "x"], [-1.0, 0]), [" A", " B"])
 
 
 class Tabled:
@@ -236,8 +282,9 @@ def test_a_server_that_is_not_there_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     "base",
-    ["http://h:1/v1", "http://h/v1?tops=3#m", "http://h/v1?top=4#m", "http://h/v1?loras=yes#m"],
-)
+    ["http://h:1/v1", "http://h/v1?tops=3#m", "http://h/v1?top=4#m", "http://h/v1?loras=yes#m",
+     "http://h/v1?echo=2#m"],
+)  # fmt: skip
 def test_a_base_that_names_no_model_or_an_unknown_setting_is_refused(base):
     with pytest.raises(EndpointError, match=r"expected http://HOST:PORT/v1.*#MODEL"):
         parse_endpoint(base)
@@ -271,8 +318,11 @@ def test_a_base_is_opened_by_its_url_and_takes_no_recipe(
 
 
 def test_other_servers_models_and_settings_share_no_answers(ask, server, views, tmp_path):
-    for query in ("", "?top=1000", "?loras=1&top=2000"):
+    for query in ("", "?top=1000", "?loras=1&top=2000", "?echo=1"):
         ask(query).answer(BARE, views[:2])
     with sqlite3.connect(tmp_path / "answers.sqlite") as file:
-        assert file.execute("SELECT count(*) FROM answers").fetchall() == [(6,)]
-    assert server.requests == 6
+        assert file.execute("SELECT count(*) FROM answers").fetchall() == [(8,)]
+    assert server.requests == 8
+    old = "{'url': 'http://h/v1', 'model': 'm', 'top': 20, 'loras': False, 'tokenizer': ''}"
+    before_echoes = EndpointMinds(parse_endpoint("http://h/v1#m"), STYLES, QUICK)
+    assert before_echoes.base_hash == f"endpoint {old}"

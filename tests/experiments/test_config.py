@@ -33,6 +33,9 @@ def test_the_resolved_config_reads_back_as_itself(tmp_path: Path) -> None:
         ("personas=[{style: value}]", "name is missing"),
         ("minds=3", "expected a section"),
         ("seed", "expected key=value"),
+        ("minds.memory_bytes=0", "minds.memory_bytes is 0, expected at least 1"),
+        ("minds.adapters_of={./mine: ./styles}", "has './mine', and no persona names that base"),
+        ("personas=[{name: a, base: 3}]", "personas[0].base is 3, expected str"),
     ],
 )
 def test_bad_values_name_the_key_and_what_to_do(override: str, message: str) -> None:
