@@ -16,7 +16,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +57,10 @@ class SweepStore:
     Parameters
     ----------
     tracking_uri : str
-        Such as ``sqlite:////runs/one/mlflow.db`` or ``http://server:5000``. Artifacts
-        of a SQLite store lie in ``mlflow-artifacts`` beside the file.
+        Such as ``sqlite:////runs/one/mlflow.db``, ``postgresql://host/name`` or
+        ``http://server:5000``.
+    artifact_location : str or None
+        Where the experiment keeps its files if it is new; None if the store knows.
     experiment, run_name : str
         Names of the experiment and of the parent run.
     first : Candidate
@@ -78,6 +79,7 @@ class SweepStore:
     def __init__(
         self,
         tracking_uri: str,
+        artifact_location: str | None,
         experiment: str,
         run_name: str,
         first: Candidate,
@@ -89,7 +91,7 @@ class SweepStore:
         self.artifact_errors: list[str] = []
         found = self._client.get_experiment_by_name(experiment)
         self._experiment = found or self._client.get_experiment(
-            self._client.create_experiment(experiment, _artifact_location(tracking_uri))
+            self._client.create_experiment(experiment, artifact_location)
         )
         self._experiment_id = self._experiment.experiment_id
         self._fresh = False
@@ -325,13 +327,6 @@ def _connect(tracking_uri: str) -> Any:
     for chatty in ("mlflow", "alembic"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     return MlflowClient(tracking_uri)
-
-
-def _artifact_location(tracking_uri: str) -> str | None:
-    if not tracking_uri.startswith("sqlite:///"):
-        return None  # the server knows
-    database = Path(tracking_uri.removeprefix("sqlite:///")).resolve()
-    return (database.parent / "mlflow-artifacts").as_uri()
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from evolve.errors import EvolveError
+from evolve.errors import EvolveError, hide_password
 from evolve.gene import AnyGene, ChoiceGene, IntegerGene
 from evolve.genome import Genome, Values
 from evolve.optimizer import FAILED_FACTOR, FlatOptimizer, Vector, candidate_id
@@ -232,5 +232,4 @@ def _distribution(gene: AnyGene) -> Any:
 
 
 def _brief(storage: str, error: Exception) -> str:
-    address = storage.rpartition("@")[2]  # never a password
-    return f"{address}: {type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    return f"{hide_password(storage)}: {type(error).__name__}: {' '.join(str(error).split())[:160]}"
