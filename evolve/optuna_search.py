@@ -114,8 +114,9 @@ class OptunaSearch(FlatOptimizer):
         proposal: list[Values] = []
         for trial in self._trials:
             values: Values = {segment.name: {} for segment in self.genome.segments}
+            drawn = trial.params  # a deep copy, made at every look
             for key, (segment_name, gene_name) in self._names.items():
-                values[segment_name][gene_name] = trial.params[key]
+                values[segment_name][gene_name] = drawn[key]
             proposal.append(values)
         return proposal
 

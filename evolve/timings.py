@@ -76,11 +76,12 @@ class Timings:
 
     def read(self) -> list[Timing]:
         """Read all lines that are whole, in the order of writing; what was read stays read."""
-        with suppress(OSError), self.path.open("rb") as file:
-            file.seek(self._offset)
-            whole, newline, _ = file.read().rpartition(b"\n")
-            self._offset += len(whole) + len(newline)
-            self._seen += _parse(whole.splitlines())
+        if self.path.is_file():  # a device may have no end
+            with suppress(OSError), self.path.open("rb") as file:
+                file.seek(self._offset)
+                whole, newline, _ = file.read().rpartition(b"\n")
+                self._offset += len(whole) + len(newline)
+                self._seen += _parse(whole.splitlines())
         return list(self._seen)
 
 

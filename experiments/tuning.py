@@ -281,15 +281,16 @@ def _gene(text: str, name: str, values: str, now: Any) -> AnyGene:
     if log not in ("", "log"):
         raise ConfigError(f"--vary {text!r}: scale is {log!r}; write log, or leave it out")
     scale: Any = log or "linear"
-    for number, gene in ((int, IntegerGene), (float, Gene)):
-        try:
-            least, most = number(low), number(high)
-        except ValueError:
-            continue
-        middle = math.sqrt(least * most) if log and least > 0 else (least + most) / 2
-        inside = isinstance(now, int | float) and least <= now <= most
-        return gene(name, least, most, number(now if inside else middle), scale)  # type: ignore
-    raise ConfigError(f"--vary {text!r}: {values!r} is no range; write LOW:HIGH or A|B|C")
+    try:
+        least, most = float(low), float(high)
+    except ValueError as error:
+        why = f"--vary {text!r}: {values!r} is no range; write LOW:HIGH or A|B|C"
+        raise ConfigError(why) from error
+    middle = math.sqrt(least * most) if log and least > 0 else (least + most) / 2
+    start = now if isinstance(now, int | float) and least <= now <= most else middle
+    if low.isdecimal() and high.isdecimal():
+        return IntegerGene(name, int(low), int(high), round(start), scale)
+    return Gene(name, least, most, float(start), scale)
 
 
 def _current(config: ExperimentConfig, key: str) -> Any:

@@ -1,6 +1,5 @@
 """Sweeps over settings: whole searches as trials, with the teachers' rules as minds."""
 
-import json
 import subprocess
 import sys
 import time
@@ -15,7 +14,6 @@ from agents.stand_ins import TeacherMinds
 from evolve.errors import EvolveError, GenomeError, RunError
 from evolve.lineage import Lineage
 from evolve.loop import LINEAGE_FILE
-from evolve.optuna_search import OptunaSearch
 from experiments.config import load_config
 from experiments.errors import ConfigError
 from experiments.lineage_view import front
@@ -32,15 +30,17 @@ TINY = (
     "market.days=60",
     "market.paths=2",
     "minds.recipe_blocks=0",
-    "search.generations=2",
+    "search.generations=1",
     "search.slow_every=2",
     "search.slow_count=2",
+    "search.fast_count=3",
+    "search.population=4",
     "search.champions=2",
     "search.validation_groups=2",
     "workers=1",
 )
 VARY = ("market.agents=20:60:log", "search.sigma_fast=0.1:0.9", "search.optimizer=cross|random")
-TUNING = Tuning(VARY, trials=6, population=3, objectives=("score", "decisions"))
+TUNING = Tuning(VARY, trials=4, population=2, objectives=("score", "decisions"))
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -74,7 +74,7 @@ def tuned(tmp_path_factory):
 
 def test_a_trial_is_the_search_that_its_settings_make(tuned):
     folder, trials = tuned
-    assert len(trials) == 6
+    assert len(trials) == 4
     assert {t.genome["search"]["optimizer"] for t in trials} == {"cross", "random"}
     start = trials[0].genome
     assert start["market"]["agents"] == round(np.sqrt(20 * 60))  # 400 is out of range
@@ -131,9 +131,7 @@ def test_a_killed_tuning_goes_on_to_the_same_bytes(tuned, tmp_path):
         time.sleep(0.005)
     process.kill()
     process.wait()
-    assert (folder / LINEAGE_FILE).read_bytes() in (whole, whole[: len(whole)])[
-        :0
-    ] or whole.startswith((folder / LINEAGE_FILE).read_bytes())
+    assert whole.startswith((folder / LINEAGE_FILE).read_bytes())
     assert (folder / LINEAGE_FILE).stat().st_size < len(whole)
     trials = tune(folder, storage=storage)
     assert (folder / LINEAGE_FILE).read_bytes() == whole
