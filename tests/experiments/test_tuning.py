@@ -17,8 +17,10 @@ from evolve.loop import LINEAGE_FILE
 from experiments.config import load_config
 from experiments.errors import ConfigError
 from experiments.lineage_view import front
+from experiments.sweep_commands import lineage
 from experiments.tuning import (
     TRIALS_FOLDER,
+    TrialEvaluator,
     Tuning,
     read_objectives,
     run_tuning,
@@ -96,7 +98,7 @@ def test_a_trial_is_the_search_that_its_settings_make(tuned):
         assert not (run / "scoreboard.json").exists()  # no held-out reading
 
 
-def test_the_front_is_what_optuna_finds_and_the_lineage_lists(tuned):
+def test_the_front_is_what_optuna_finds_and_the_lineage_lists(tuned, capsys):
     folder, trials = tuned
     config = load_config(folder / "config.yaml")
     assert read_objectives(folder, config) == ("score", "decisions")
@@ -109,14 +111,8 @@ def test_the_front_is_what_optuna_finds_and_the_lineage_lists(tuned):
             )
         )
     assert mine == {t.user_attrs["id"] for t in study.best_trials}
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.cli", "lineage", str(folder)],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=QUICKSTART.parents[1],
-    )
-    listed = done.stdout.partition("not beaten in all of them")[2]
+    lineage(folder)
+    listed = capsys.readouterr().out.partition("not beaten in all of them")[2]
     assert {t.id for t in trials if t.id in listed} == mine
 
 
@@ -144,16 +140,18 @@ def test_a_killed_tuning_goes_on_to_the_same_bytes(tuned, tmp_path):
 
 
 def test_settings_that_no_search_can_have_fail_their_trial_alone(tmp_path):
-    tuning = Tuning(
-        ("search.optimizer=random|cma_mae", "market.agents=20:30"),
-        trials=6,
-        population=6,
-        sampler="random",
+    fixed = (*TINY, "market.agents=20", "search.population=3")
+    evaluator = TrialEvaluator(QUICKSTART, fixed, tmp_path, StandIns)
+    settings = [[{"search": {"optimizer": name}}] for name in ("cma_mae", "random")]
+    heard = []
+    [[bad], [good]] = evaluator.evaluate(
+        0, settings, np.random.SeedSequence(0), lambda *done: heard.append(done)
     )
-    trials = tune(tmp_path, tuning, ["search.population=3"])
-    reasons = {t.genome["search"]["optimizer"]: t.failure for t in trials}
-    assert reasons["random"] is None
-    assert "cma_mae needs a multiple of 2" in reasons["cma_mae"]
+    assert heard == [(1, 2), (2, 2)]
+    assert good.failure is None
+    assert np.isfinite(good.score)
+    assert np.isinf(bad.score)
+    assert "cma_mae needs a multiple of 2" in bad.failure
 
 
 def test_ranges_that_make_no_sense_are_refused(tmp_path):
