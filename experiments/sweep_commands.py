@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -118,7 +118,8 @@ def tune(
         list[str], typer.Option(help="score, decisions, validation, train or a moment; repeatable.")
     ] = ["score"],  # noqa: B006
     sampler: Annotated[
-        str | None, typer.Option(help="tpe, random, cma, qmc or nsga2; by the objectives.")
+        Literal["tpe", "random", "cma", "qmc", "nsga2"] | None,
+        typer.Option(help="Of Optuna; default tpe, nsga2 for several objectives."),
     ] = None,
     storage: Annotated[
         str | None, typer.Option(help="Database of the trials, as in sqlite:///trials.db.")
@@ -132,20 +133,20 @@ def tune(
     --vary "search.optimizer=cross|cma" --objective score --objective decisions --trials 12
     """
     from experiments.config import load_config
-    from experiments.lineage_view import front
+    from experiments.lineage_view import front, front_table
     from experiments.screen import TrialScreen
     from experiments.tuning import Tuning, run_tuning
 
     folder = run or Path("runs") / f"{load_config(config, overrides).name}-tuning"
-    given: Any = sampler  # refused by the search, in words
-    tuning = Tuning(tuple(vary), trials, population, tuple(objective), given, storage)
+    tuning = Tuning(tuple(vary), trials, population, tuple(objective), sampler, storage)
     console = make_console(quiet=as_json)
     news = TrialScreen(console, tuning.objectives)
     found, trouble = run_tuning(tuning, config, overrides, folder, (news,))
-    best = front(found, tuning.objectives)
     if as_json:
+        best = front(found, tuning.objectives)
         typer.echo(json.dumps([json.loads(c.to_json()) for c in best]))
         return
+    console.print(front_table(found, tuning.objectives))
     if trouble:
         console.print(trouble)
     print_next_steps(
