@@ -43,6 +43,8 @@ class Budget:
     clock: Callable[[], float] = time.monotonic
     _before_s: float = field(init=False)
     _began_s: float = field(init=False)
+    _counted: int = field(init=False, default=0)
+    _paths_played: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self._before_s = sum(timing.seconds for timing in self.timings.read())
@@ -61,7 +63,9 @@ class Budget:
     def _decisions_spent(self, planned: int, candidates: Sequence[Candidate]) -> str | None:
         if self.max_decisions is None:
             return None
-        taken = self.decisions_a_path * sum(len(candidate.seeds) for candidate in candidates)
+        self._paths_played += sum(len(c.seeds) for c in candidates[self._counted :])
+        self._counted = len(candidates)
+        taken = self.decisions_a_path * self._paths_played
         coming = self.decisions_a_path * self.paths * planned
         if taken + coming <= self.max_decisions:
             return None

@@ -1,8 +1,11 @@
 """The exceptions of the evolve package.
 
-Knows: that a genome was wrong, that a run folder was, or that something else of evolution's was.
+Knows: that a genome was wrong, that a run folder was, or that something else of evolution's was;
+how an address is shown.
 Does not know: how a caller reports or recovers from it; no message here is ever logged.
 """
+
+import re
 
 
 class EvolveError(Exception):
@@ -15,3 +18,8 @@ class GenomeError(EvolveError):
 
 class RunError(EvolveError):
     """A run folder that cannot be read, written or resumed."""
+
+
+def hide_password(address: str) -> str:
+    """Return the address of a database or a server as it may be shown."""
+    return re.sub(r"(?<=//)([^/@:]*):[^@]*@", r"\1:***@", address)

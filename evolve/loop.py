@@ -141,6 +141,7 @@ def evolve(
     lineage = Lineage(run_folder / LINEAGE_FILE)
     search, generation, parents = _resume_or_start(run_folder, lineage, genome, search, seed)
     candidates = lineage.read()
+    best = _best(candidates, None)
     timings = Timings(run_folder / TIMINGS_FILE)
     (run_folder / STOPPED_FILE).unlink(missing_ok=True)
 
@@ -149,7 +150,7 @@ def evolve(
         proposal = search.ask()
         genomes = search.genomes(proposal)
 
-        report = _progress(observers, generation, candidates)
+        report = _progress(observers, generation, best)
         evaluations = evaluator.evaluate(
             generation, genomes, generation_seed(seed, generation), report
         )
@@ -167,6 +168,7 @@ def evolve(
 
         parents = _next_parents(parents, born, weights)
         candidates += born
+        best = _best(born, best)
         generation += 1
         checkpoint.save(
             run_folder / CHECKPOINT_FOLDER,
@@ -301,11 +303,15 @@ def _check(
         )
 
 
-def _progress(
-    observers: Sequence[Observer], generation: int, candidates: Sequence[Candidate]
-) -> Callable[[int, int], None]:
-    best = min((c.score for c in candidates if c.score is not None), default=None)
+def _best(candidates: Sequence[Candidate], before: float | None) -> float | None:
+    """Return the best score of candidates and of those before them; None where all failed."""
+    scores = [c.score for c in candidates if c.score is not None]
+    return min(scores if before is None else [before, *scores], default=None)
 
+
+def _progress(
+    observers: Sequence[Observer], generation: int, best: float | None
+) -> Callable[[int, int], None]:
     def report(done: int, total: int) -> None:
         for observer in observers:
             observer.on_progress(generation, done, total, best)

@@ -15,14 +15,14 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from functools import cache
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from evolve.lineage import Candidate
-from evolve.mlflow_runs import PARAMS_A_BATCH, FinishedRun, write_runs
+from evolve.mlflow_runs import PARAMS_A_BATCH, FinishedRun, write_point, write_runs
 from evolve.timings import Timing
 
 if TYPE_CHECKING:
@@ -57,8 +57,10 @@ class SweepStore:
     Parameters
     ----------
     tracking_uri : str
-        Such as ``sqlite:////runs/one/mlflow.db`` or ``http://server:5000``. Artifacts
-        of a SQLite store lie in ``mlflow-artifacts`` beside the file.
+        Such as ``sqlite:////runs/one/mlflow.db``, ``postgresql://host/name`` or
+        ``http://server:5000``.
+    artifact_location : str or None
+        Where the experiment keeps its files if it is new; None if the store knows.
     experiment, run_name : str
         Names of the experiment and of the parent run.
     first : Candidate
@@ -77,6 +79,7 @@ class SweepStore:
     def __init__(
         self,
         tracking_uri: str,
+        artifact_location: str | None,
         experiment: str,
         run_name: str,
         first: Candidate,
@@ -87,11 +90,10 @@ class SweepStore:
         self._figure = figure
         self.artifact_errors: list[str] = []
         found = self._client.get_experiment_by_name(experiment)
-        self._experiment_id = (
-            found.experiment_id
-            if found is not None
-            else self._client.create_experiment(experiment, _artifact_location(tracking_uri))
+        self._experiment = found or self._client.get_experiment(
+            self._client.create_experiment(experiment, artifact_location)
         )
+        self._experiment_id = self._experiment.experiment_id
         self._fresh = False
         self._best_id = ""
         self._parent_id = self._find_or_create_parent(run_name, digest_of(first), params)
@@ -129,7 +131,7 @@ class SweepStore:
         if missing:
             span = (ended_ms - took_ms, ended_ms)
             runs = [self._as_run(digests[digest], digest, *span) for digest in missing]
-            written = write_runs(self._client, self._experiment_id, runs)
+            written = write_runs(self._client, self._experiment, runs)
             ids |= dict(zip(missing, written, strict=True))
         summary, best = self._summarise(candidates)
         self._log_recipes(candidates)
@@ -140,7 +142,8 @@ class SweepStore:
             summary["best_so_far"] = self._best
         if timing is not None:
             summary |= {"seconds": timing.seconds, **timing.readings}
-        self._log_metrics(self._parent_id, summary, generation, ended_ms)
+        summary = {_name(name): float(number) for name, number in summary.items()}
+        write_point(self._client, self._parent_id, summary, generation, ended_ms)
         self._complete.add(generation)
         self._candidates += len(candidates)
         return len(missing)
@@ -197,7 +200,11 @@ class SweepStore:
             candidate.id,
             "FINISHED" if candidate.failure is None else "FAILED",
             tags,
-            {_name(name): str(value) for name, value in _flatten(candidate.genome)},
+            {
+                _gene_name(segment, gene): str(value)
+                for segment, genes in candidate.genome.items()
+                for gene, value in genes.items()
+            },
             metrics,
             candidate.generation,
             started_ms,
@@ -305,14 +312,6 @@ class SweepStore:
         for start in range(0, len(flat), PARAMS_A_BATCH):
             self._client.log_batch(run_id, params=flat[start : start + PARAMS_A_BATCH])
 
-    def _log_metrics(
-        self, run_id: str, metrics: Mapping[str, float], step: int, ended_ms: int
-    ) -> None:
-        from mlflow.entities import Metric
-
-        points = [Metric(_name(name), float(m), ended_ms, step) for name, m in metrics.items()]
-        self._client.log_batch(run_id, metrics=points)
-
 
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -330,13 +329,6 @@ def _connect(tracking_uri: str) -> Any:
     return MlflowClient(tracking_uri)
 
 
-def _artifact_location(tracking_uri: str) -> str | None:
-    if not tracking_uri.startswith("sqlite:///"):
-        return None  # the server knows
-    database = Path(tracking_uri.removeprefix("sqlite:///")).resolve()
-    return (database.parent / "mlflow-artifacts").as_uri()
-
-
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         if isinstance(value, Mapping):
@@ -345,6 +337,12 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{key}", value
 
 
+@cache
+def _gene_name(segment: str, gene: str) -> str:
+    return _name(f"{segment}.{gene}")
+
+
+@cache
 def _name(name: str) -> str:
     """Replace what MLflow refuses in names."""
     return re.sub(r"[^\w./ -]", "_", name)

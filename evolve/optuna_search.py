@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from evolve.errors import EvolveError
+from evolve.errors import EvolveError, hide_password
 from evolve.gene import AnyGene, ChoiceGene, IntegerGene
 from evolve.genome import Genome, Values
 from evolve.optimizer import FAILED_FACTOR, FlatOptimizer, Vector, candidate_id
@@ -114,8 +114,9 @@ class OptunaSearch(FlatOptimizer):
         proposal: list[Values] = []
         for trial in self._trials:
             values: Values = {segment.name: {} for segment in self.genome.segments}
+            drawn = trial.params  # a deep copy, made at every look
             for key, (segment_name, gene_name) in self._names.items():
-                values[segment_name][gene_name] = trial.params[key]
+                values[segment_name][gene_name] = drawn[key]
             proposal.append(values)
         return proposal
 
@@ -232,5 +233,4 @@ def _distribution(gene: AnyGene) -> Any:
 
 
 def _brief(storage: str, error: Exception) -> str:
-    address = storage.rpartition("@")[2]  # never a password
-    return f"{address}: {type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    return f"{hide_password(storage)}: {type(error).__name__}: {' '.join(str(error).split())[:160]}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,8 @@ class Timings:
         self.path = Path(path)
         self._clock = clock
         self._began = clock()
+        self._seen: list[Timing] = []
+        self._offset = 0
 
     def start(self) -> None:
         """Begin to count a generation's seconds."""
@@ -72,18 +75,19 @@ class Timings:
         return True
 
     def read(self) -> list[Timing]:
-        """Read all lines that are whole, in the order of writing."""
-        return list(self._scan())
+        """Read all lines that are whole, in the order of writing; what was read stays read."""
+        if self.path.is_file():  # a device may have no end
+            with suppress(OSError), self.path.open("rb") as file:
+                file.seek(self._offset)
+                whole, newline, _ = file.read().rpartition(b"\n")
+                self._offset += len(whole) + len(newline)
+                self._seen += _parse(whole.splitlines())
+        return list(self._seen)
 
-    def _scan(self) -> Iterator[Timing]:
-        if not self.path.is_file():
-            return
+
+def _parse(lines: list[bytes]) -> Iterator[Timing]:
+    for line in lines:
         try:
-            lines = self.path.read_text().splitlines()
-        except (OSError, UnicodeDecodeError):
-            return
-        for line in lines:
-            try:
-                yield Timing(**json.loads(line))
-            except (ValueError, TypeError):  # torn by a kill or a full disk
-                continue
+            yield Timing(**json.loads(line))
+        except (ValueError, TypeError):  # torn by a kill or a full disk
+            continue

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from evolve.errors import EvolveError
+from evolve.errors import EvolveError, hide_password
 from evolve.lineage import Candidate, Lineage
 from evolve.loop import LINEAGE_FILE, TIMINGS_FILE, read_stop
 from evolve.mlflow_store import FigureMaker, SweepStore
@@ -49,6 +49,23 @@ class View:
     experiment: str
     run_name: str
     params: dict[str, Any]
+
+    @property
+    def shown_uri(self) -> str:
+        """The store's address without a password."""
+        return hide_password(self.tracking_uri)
+
+    @property
+    def artifact_location(self) -> str | None:
+        """Where a new experiment keeps its files; a server knows of its own accord.
+
+        Those of SQLite lie beside the file, those of any other database beside the runs' folders.
+        """
+        if self.tracking_uri.startswith(("http://", "https://")):
+            return None
+        sqlite, prefix, database = self.tracking_uri.rpartition("sqlite:///")
+        beside = Path(database).resolve() if prefix and not sqlite else Path(self.run_folder)
+        return (beside.parent / "mlflow-artifacts").as_uri()
 
     @classmethod
     def of(
@@ -124,7 +141,7 @@ class MlflowTracker:
         str or None
             One line about what could not be logged, or None when all was.
         """
-        where = f"MLflow at {self.view.tracking_uri}"
+        where = f"MLflow at {self.view.shown_uri}"
         safe = (
             f"they are safe in {Path(self.view.run_folder) / LINEAGE_FILE}, and "
             f"'evobourse track {self.view.run_folder}' catches up"
@@ -177,7 +194,7 @@ def log_run(view: View, figure: FigureMaker | None = None) -> int:
         raise
     except Exception as error:  # MLflow raises its own, requests' and SQLAlchemy's
         raise EvolveError(
-            f"MLflow at {view.tracking_uri}: {_in_a_line(error)}; "
+            f"MLflow at {view.shown_uri}: {_in_a_line(error)}; "
             f"'evobourse track {view.run_folder}' can be run again"
         ) from error
     return follower.new
@@ -228,7 +245,7 @@ class _Follower:
         if self._store is None:
             first = candidate if not self._offset else next(self.lineage.scan())[0]
             view = self._view
-            where = (view.tracking_uri, view.experiment, view.run_name)
+            where = (view.tracking_uri, view.artifact_location, view.experiment, view.run_name)
             self._store = SweepStore(*where, first, view.params, self._figure)
         return self._store
 

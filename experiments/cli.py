@@ -30,6 +30,7 @@ app = typer.Typer(
 
 app.command()(sweep_commands.evolve)
 app.command()(sweep_commands.resume)
+app.command()(sweep_commands.tune)
 app.command()(sweep_commands.lineage)
 app.command()(sweep_commands.track)
 app.command()(sweep_commands.compare)

@@ -121,6 +121,41 @@ def best_candidate(candidates: Sequence[Candidate], champion_id: str | None) -> 
     return champion
 
 
+def front(candidates: Sequence[Candidate], objectives: Sequence[str]) -> list[Candidate]:
+    """Return those that no other beats: none is at least as good in all objectives, better in one.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+    objectives : sequence of str
+        "score" or names of parts; less is better. Who failed or lacks one is left out.
+    """
+    rows = [
+        (c, [c.score if name == "score" else c.parts.get(name, np.nan) for name in objectives])
+        for c in candidates
+        if c.score is not None
+    ]
+    alive = [(c, np.array(row, dtype=float)) for c, row in rows if np.isfinite(row).all()]
+    points = np.array([row for _, row in alive]).reshape(len(alive), len(objectives))
+    return [
+        c
+        for c, row in alive
+        if not np.any((points <= row).all(axis=1) & (points < row).any(axis=1))
+    ]
+
+
+def front_table(candidates: Sequence[Candidate], objectives: Sequence[str]) -> Table:
+    """List the front, the best in the first objective first."""
+    rows = [
+        ([c.score if name == "score" else c.parts[name] for name in objectives], c.id)
+        for c in front(candidates, objectives)
+    ]
+    table = _table(*objectives, "not beaten in all of them")
+    for values, id_ in sorted(rows):
+        table.add_row(*(f"{value:,.6g}" for value in values), id_)
+    return table
+
+
 def gene_table(
     candidates: Sequence[Candidate],
 ) -> tuple[list[str], list[list[str] | None], NDArray[np.float64]]:

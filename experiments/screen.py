@@ -48,6 +48,36 @@ PROGRAMS = ("evobourse ", "mlflow ")
 Row = Mapping[str, Any]
 
 
+class TrialScreen:
+    """Prints each trial of a sweep over settings; an `evolve.loop.Observer`.
+
+    Parameters
+    ----------
+    console : Console
+    objectives : sequence of str
+        What is printed of each: "score", or names of parts.
+    """
+
+    def __init__(self, console: Console, objectives: Sequence[str]) -> None:
+        self._console, self._objectives = console, objectives
+
+    def on_progress(self, generation: int, done: int, total: int, best: float | None) -> None:
+        """Say how many trials of a generation are done."""
+        line = f"generation {generation + 1} | trial {done}/{total}"
+        self._console.print(line, highlight=False)
+
+    def on_generation(
+        self, generation: int, candidates: Sequence[Candidate], search: Optimizer
+    ) -> None:
+        """Say what its trials came to."""
+        for c in candidates:
+            known = {**c.parts, "score": c.score}
+            said = "  ".join(f"{name} {known[name]:,.6g}" for name in self._objectives if c.score)
+            values = (f"{s}.{g}={v}" for s, genes in c.genome.items() for g, v in genes.items())
+            line = f"  {c.id}  {c.failure or said}  {' '.join(values)}"
+            self._console.print(line, highlight=False, soft_wrap=True)
+
+
 class ProgressScreen:
     """Shows a sweep's progress; an `evolve.loop.Observer` and a context manager.
 

@@ -23,7 +23,7 @@ from evolve.bases import Bases
 from evolve.budget import Budget
 from evolve.bundle import Bundle, Reference, write_bundle
 from evolve.durable import replace_bytes
-from evolve.errors import RunError
+from evolve.errors import RunError, hide_password
 from evolve.evaluation import MarketEvaluator
 from evolve.lineage import Candidate, Lineage
 from evolve.loop import (
@@ -126,7 +126,7 @@ def run_sweep(
         Prints a line of news.
     """
     workshop = build_workshop(config)
-    market_genome, measures = workshop.market_genome, needed_measures(config.search)
+    market_genome = workshop.market_genome
     search = make_search(
         config.search,
         market_genome.genome(),
@@ -141,16 +141,7 @@ def run_sweep(
         f"with {len(workshop.adapters)} styles"
     )
     bases = workshop.open_bases()
-    evaluator = MarketEvaluator(
-        workshop.stage,
-        workshop.splits.train,
-        workshop.target(workshop.splits.train),
-        workshop.market_genome,
-        bases,
-        workshop.workers,
-        measures,
-        config.search.rungs,
-    )
+    evaluator = make_evaluator(workshop, bases)
     tracker = MlflowTracker(
         tracking_view(config, run_folder), partial(draw_candidate, target=evaluator.target)
     )
@@ -167,7 +158,7 @@ def run_sweep(
         )
         stopped = read_stop(run_folder) or ""
         say(f"the search has ended: {stopped}")
-        last, found = _last_mean(workshop, evaluator, run_folder)
+        last, found = score_last_mean(workshop, evaluator, run_folder)
         _record_search(found, run_folder, say)
         candidates.append(last)
         champion = _champion(workshop, bases, candidates, run_folder, say)
@@ -181,6 +172,21 @@ def run_sweep(
         trouble = tracker.close()
     uri = tracker.view.tracking_uri
     return Outcome(run_folder, champion.id, verdict, stopped, uri, trouble)
+
+
+def make_evaluator(workshop: Workshop, bases: Bases) -> MarketEvaluator:
+    """Set up the scoring of candidates on training windows."""
+    search = workshop.config.search
+    return MarketEvaluator(
+        workshop.stage,
+        workshop.splits.train,
+        workshop.target(workshop.splits.train),
+        workshop.market_genome,
+        bases,
+        workshop.workers,
+        needed_measures(search),
+        search.rungs,
+    )
 
 
 def make_budget(config: ExperimentConfig, run_folder: Path) -> Budget:
@@ -197,12 +203,15 @@ def make_budget(config: ExperimentConfig, run_folder: Path) -> Budget:
 
 def tracking_view(config: ExperimentConfig, run_folder: Path) -> View:
     """Say where a run's MLflow view lies, and which settings stand on its first page."""
+    search = asdict(config.search)
+    if config.search.storage is not None:
+        search["storage"] = hide_password(config.search.storage)
     params = {
         "base": config.minds.base,
         "seed": config.seed,
         "series": config.series,
         "market": asdict(config.market),
-        "search": asdict(config.search),
+        "search": search,
     }
     return View.of(run_folder, config.mlflow_uri, run_name=config.name, params=params)
 
@@ -216,7 +225,7 @@ def _freeze_splits(workshop: Workshop, run_folder: Path) -> None:
         replace_bytes(file, splits.freeze(workshop.series).to_yaml().encode())
 
 
-def _last_mean(
+def score_last_mean(
     workshop: Workshop, evaluator: MarketEvaluator, run_folder: Path
 ) -> tuple[Candidate, Optimizer]:
     """Score what the search ends at, a generation of its own: the least lucky of all proposals."""
@@ -263,6 +272,24 @@ def _record_search(search: Optimizer, run_folder: Path, say: Callable[[str], Non
         say(f"{len(found)} candidates in {run_folder / ARCHIVE_FILE}")
 
 
+def pick_finalists(
+    candidates: Sequence[Candidate], count: int, run_folder: Path
+) -> list[Candidate]:
+    """Return those with the best scores, and the last that did not fail: where the search ended.
+
+    Raises
+    ------
+    RunError
+        Every candidate failed.
+    """
+    alive = [c for c in candidates if c.score is not None]
+    if not alive:
+        reason = candidates[-1].failure
+        raise RunError(f"{run_folder}: every candidate failed, the last one with: {reason}")
+    wanted = sorted(alive, key=lambda c: (c.score, c.id))[: count - 1]
+    return wanted + [c for c in alive[-1:] if c not in wanted]
+
+
 def _champion(
     workshop: Workshop,
     bases: Bases,
@@ -273,13 +300,7 @@ def _champion(
     chosen = read_champion(run_folder)
     if chosen is not None:
         return next(c for c in candidates if c.id == chosen)
-    alive = [c for c in candidates if c.score is not None]
-    if not alive:
-        reason = candidates[-1].failure
-        raise RunError(f"{run_folder}: every candidate failed, the last one with: {reason}")
-    by_score = sorted(alive, key=lambda c: (c.score, c.id))
-    wanted = by_score[: workshop.config.search.champions - 1]
-    finalists = wanted + [c for c in alive[-1:] if c not in wanted]
+    finalists = pick_finalists(candidates, workshop.config.search.champions, run_folder)
     say(f"choosing among {len(finalists)} finalists, on fresh seeds: validation, training windows")
     ranking = rank_finalists(
         workshop,

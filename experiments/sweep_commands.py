@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -82,9 +82,10 @@ def lineage(run: Run, as_json: Json = False) -> None:
     from evolve.lineage import Lineage
     from evolve.loop import LINEAGE_FILE, read_stop
     from experiments.lineage_page import render_page
-    from experiments.lineage_view import draw_lineage, summarise
+    from experiments.lineage_view import draw_lineage, front_table, summarise
     from experiments.report import figure_bytes
     from experiments.sweep import open_run, read_champion
+    from experiments.tuning import read_objectives
 
     config = open_run(run)
     candidates = Lineage(run / LINEAGE_FILE).read()
@@ -94,6 +95,9 @@ def lineage(run: Run, as_json: Json = False) -> None:
         return
     console = make_console()
     console.print(summarise(candidates, champion))
+    objectives = read_objectives(run, config)
+    if len(objectives) > 1:
+        console.print(front_table(candidates, objectives))
     if stopped:
         console.print(f"\nThe search has ended: {stopped}", highlight=False)
     drawn = []
@@ -108,6 +112,55 @@ def lineage(run: Run, as_json: Json = False) -> None:
 
     uri = config.mlflow_uri or default_tracking_uri(run)
     print_next_steps(console, [*drawn, *mlflow_lines(uri)])
+
+
+def tune(
+    config: Config,
+    vary: Annotated[
+        list[str],
+        typer.Option(metavar="KEY=RANGE", help="LOW:HIGH, LOW:HIGH:log or A|B|C; repeatable."),
+    ],
+    overrides: Set = [],  # noqa: B006
+    trials: Annotated[int, typer.Option(help="Searches in all.", min=1)] = 20,
+    population: Annotated[int, typer.Option(help="Searches in a generation.", min=1)] = 4,
+    objective: Annotated[
+        list[str], typer.Option(help="score, decisions, validation, train or a moment; repeatable.")
+    ] = ["score"],  # noqa: B006
+    sampler: Annotated[
+        Literal["tpe", "random", "cma", "qmc", "nsga2"] | None,
+        typer.Option(help="Of Optuna; default tpe, nsga2 for several objectives."),
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="Database of the trials, as in sqlite:///trials.db.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME-tuning.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Sweep over settings: each trial is a search of its own. The same command again resumes it.
+
+    Example: evobourse tune experiments/quickstart.yaml --vary search.sigma_fast=0.2:0.8
+    --vary "search.optimizer=cross|cma" --objective score --objective decisions --trials 12
+    """
+    from experiments.config import load_config
+    from experiments.lineage_view import front, front_table
+    from experiments.screen import TrialScreen
+    from experiments.tuning import Tuning, run_tuning
+
+    folder = run or Path("runs") / f"{load_config(config, overrides).name}-tuning"
+    tuning = Tuning(tuple(vary), trials, population, tuple(objective), sampler, storage)
+    console = make_console(quiet=as_json)
+    news = TrialScreen(console, tuning.objectives)
+    found, trouble = run_tuning(tuning, config, overrides, folder, (news,))
+    if as_json:
+        best = front(found, tuning.objectives)
+        typer.echo(json.dumps([json.loads(c.to_json()) for c in best]))
+        return
+    console.print(front_table(found, tuning.objectives))
+    if trouble:
+        console.print(trouble)
+    print_next_steps(
+        console, [("trials", str(folder / "trials")), ("lineage", f"evobourse lineage {folder}")]
+    )
 
 
 def track(run: Run, as_json: Json = False) -> None:

@@ -27,12 +27,14 @@ def print_next_steps(console: Any, lines: list[tuple[str, str]]) -> None:
 
 def mlflow_lines(uri: str) -> list[tuple[str, str]]:
     """Say how to open a lineage; MLflow hides runs behind another page unless told otherwise."""
-    if not uri.startswith("sqlite:///"):
-        return [("lineage", uri)]
+    from evolve.errors import hide_password
+
+    if uri.startswith(("http://", "https://")):
+        return [("lineage", hide_password(uri))]
     prefix = f"sqlite:///{Path.cwd()}/"
     short = "sqlite:///" + uri.removeprefix(prefix) if uri.startswith(prefix) else uri
     return [
-        ("lineage", f"mlflow ui --backend-store-uri {short}"),
+        ("lineage", f"mlflow ui --backend-store-uri {hide_password(short)}"),
         ("at", "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"),
     ]
 

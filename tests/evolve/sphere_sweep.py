@@ -1,7 +1,8 @@
 """A sweep that needs no market: how far gene values are from a hidden optimum.
 
-Knows: a small genome, its evaluator; runs as ``python sphere_sweep.py FOLDER N [tracked]``, or
-with every optimizer but the cross as ``python sphere_sweep.py FOLDER N each``.
+Knows: a small genome, its evaluator; runs as ``python sphere_sweep.py FOLDER N [tracked [URI]]``,
+with every optimizer but the cross as ``python sphere_sweep.py FOLDER N each``, or with Optuna's
+trials in a database as ``python sphere_sweep.py FOLDER N stored URL``.
 Does not know: anything of pytest.
 """
 
@@ -143,12 +144,23 @@ def run_each(folder: Path, generations: int, sleep_s: float = 0.0, **kwargs):
         evolve(folder / name, search.genome, search, evaluator, generations, SEED, **kwargs)
 
 
+def run_stored(folder: Path, generations: int, storage: str, sleep_s: float = 0.0, **kwargs):
+    search = _optuna(make_mixed_genome(), "tpe", storage=storage, study_name="stored")
+    evaluator = SphereEvaluator(search.genome, sleep_s, fail_every=4)
+    evolve(folder, search.genome, search, evaluator, generations, SEED, **kwargs)
+    return search
+
+
 if __name__ == "__main__":
-    if sys.argv[3:] == ["each"]:
-        run_each(Path(sys.argv[1]), int(sys.argv[2]), sleep_s=0.001)
+    folder, generations, *how = sys.argv[1:]
+    if how == ["each"]:
+        run_each(Path(folder), int(generations), sleep_s=0.001)
         sys.exit()
-    tracked = sys.argv[3:] == ["tracked"]
-    tracker = MlflowTracker(View.of(Path(sys.argv[1]))) if tracked else None
-    run(Path(sys.argv[1]), int(sys.argv[2]), sleep_s=0.05 if tracked else 0.002)
+    if how[:1] == ["stored"]:
+        run_stored(Path(folder), int(generations), how[1], sleep_s=0.01)
+        sys.exit()
+    tracked = how[:1] == ["tracked"]
+    tracker = MlflowTracker(View.of(Path(folder), *how[1:])) if tracked else None
+    run(Path(folder), int(generations), sleep_s=0.05 if tracked else 0.002)
     if tracker is not None:
         sys.exit(tracker.close())
