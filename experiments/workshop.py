@@ -134,6 +134,7 @@ def build_workshop(config: ExperimentConfig) -> Workshop:
         tuple(folder.name for folder in sources),
         minds.recipe_blocks,
         minds.attention,
+        config.society,
     )
     return Workshop(config, series, splits, stage, market_genome, tuple(adapters), tuple(sources))
 
