@@ -152,9 +152,8 @@ class PersonaCrowd(Crowd):
             society.momentary_mask,
         )
         if codes_of_peers is not None:
-            missed = uniform[2:].T < society.momentary_mask
-            attends = (self._sees == _CROWD) & ~missed
-            self._views += np.where(attends.any(axis=1), codes_of_peers, 0)
+            shown = (uniform[2:] >= society.momentary_mask).T & (self._sees == _CROWD)
+            self._views += np.where(shown.any(axis=1), codes_of_peers, 0)
         reconsider(
             self._persona,
             self._share,
