@@ -35,6 +35,8 @@ class SocialLife:
 
     Attributes
     ----------
+    circles, profiles
+        Who can be linked with whom, and what each has lately traded.
     mood
         float64[n], from -1 (selling) to 1 (buying).
     likes
@@ -50,19 +52,19 @@ class SocialLife:
         self.likes = np.zeros(n_agents)
         self.feed: Feed | None = None
         self._rng = rng
-        self._circles = Circles(n_agents, social.acquaintances, rng)
-        self._profiles = TradingProfiles(n_agents, assets * KEYS_PER_ASSET, social.decay)
+        self.circles = Circles(n_agents, social.acquaintances, rng)
+        self.profiles = TradingProfiles(n_agents, assets * KEYS_PER_ASSET, social.decay)
         self._rumours = Rumours(
             n_agents, social.telling, social.half_life_days, social.receptivity, rng
         )
-        self._similarity = np.zeros(len(self._circles.first))
+        self._similarity = np.zeros(len(self.circles.first))
         self._told: list[tuple[str, NDArray[np.int64]]] = []
         self._kept = float(np.exp(-social.decay))
 
     @property
     def links(self) -> Links:
         """The links of this morning."""
-        return self._circles.links(self._similarity, self.social.link_threshold)
+        return self.circles.links(self._similarity, self.social.link_threshold)
 
     def leaders(self, count: int) -> NDArray[np.int64]:
         """Return the opinion leaders: the most liked, of these the most read, most first."""
@@ -81,9 +83,9 @@ class SocialLife:
         social, n = self.social, self.n_agents
         posted = self._rng.random(n) < social.posting
         likes_it = self._rng.random((n, social.reads)) < social.liking
-        self._similarity = self._circles.similarities(self._profiles.weights)
+        self._similarity = self.circles.similarities(self.profiles.weights)
         self.feed = read_feeds(
-            self._circles,
+            self.circles,
             self._similarity,
             social.link_threshold,
             posted,
@@ -121,7 +123,7 @@ class SocialLife:
         contagion = self.social.contagion
         drawn_to = (1.0 - contagion) * own + contagion * peers
         self.mood = self._kept * self.mood + (1.0 - self._kept) * drawn_to
-        self._profiles.end_day(agent, key, intensity)
+        self.profiles.end_day(agent, key, intensity)
 
     def tables(self) -> dict[str, dict[str, NDArray]]:
         """Return the morning's rows of a tape's tables links, readings and tellings."""
