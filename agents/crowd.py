@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agents.daily import decide, encode_seen, hear, mean_by_persona, price_orders, reconsider
 from agents.observation import (
     FIELD_NAMES,
+    FIELDS,
     HISTORY_DAYS,
     VIEWS,
     possible_views,
@@ -225,10 +226,8 @@ class PersonaCrowd(Crowd):
         self._held = self._position.copy()
         peers = self.life.morning(view.day)
         self._heard = self._heard + self.life.hearsay(view.day)
-        values = np.zeros((self.n_agents, len(FIELD_NAMES)))
-        values[:, _CROWD] = np.nan_to_num(peers)
-        levels = np.where(np.isnan(peers), -1, to_levels(values)[:, _CROWD])
-        return private_codes(_CROWD, levels)
+        levels = np.searchsorted(FIELDS[_CROWD].edges, peers, side="right")
+        return private_codes(_CROWD, np.where(np.isnan(peers), -1, levels))
 
     def _listen(self, messages: Sequence[Message], day: int) -> None:
         """Add up how good what each agent is told is, until the next morning's decision."""

@@ -77,7 +77,7 @@ def draw_rumour(
     plot_tree(free[0], plan, tree)
     for axes, pairs, title in (
         (market, free, "What it changes in a free market"),
-        (pinned, alone, "What it changes where prices, moods and camps cannot tell"),
+        (pinned, alone, "What it changes where nothing else can tell"),
     ):
         plot_change(pairs, plan, True, "the reached who saw news", TOLD, axes)
         plot_change(pairs, plan, False, "the never reached", QUIET, axes)
@@ -135,7 +135,7 @@ def plot_tree(pair: Pair, plan: Plan, ax: Axes) -> Axes:
         ax.plot(x[ends], y[ends], color="#94a3b8", lw=0.4, zorder=1)
     ax.scatter(x, y, c=ring - 1, cmap="autumn", s=7, zorder=2, linewidths=0)
     unheard = int((heard == NEVER).sum())
-    ax.set(title=f"Who told whom in one market: a ring a day, {unheard} never hear it")
+    ax.set(title=f"Who told whom in one market, a ring a day; {unheard} never hear")
     ax.set_aspect("equal")
     ax.set_axis_off()
     return ax

@@ -94,8 +94,11 @@ def _choose(
     for reader in range(n):
         count = 0
         for at in range(starts[reader], starts[reader + 1]):
-            other, close = neighbour[at], similarity[pair[at]]
-            if close <= threshold or not posted[other]:
+            other = neighbour[at]
+            if not posted[other]:
+                continue
+            close = similarity[pair[at]]
+            if close <= threshold:
                 continue
             place = count
             while place > 0:

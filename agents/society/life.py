@@ -37,6 +37,8 @@ class SocialLife:
     ----------
     circles, profiles
         Who can be linked with whom, and what each has lately traded.
+    rumours
+        Those that are about.
     mood
         float64[n], from -1 (selling) to 1 (buying).
     likes
@@ -54,10 +56,11 @@ class SocialLife:
         self._rng = rng
         self.circles = Circles(n_agents, social.acquaintances, rng)
         self.profiles = TradingProfiles(n_agents, assets * KEYS_PER_ASSET, social.decay)
-        self._rumours = Rumours(
+        self.rumours = Rumours(
             n_agents, social.telling, social.half_life_days, social.receptivity, rng
         )
         self._similarity = np.zeros(len(self.circles.first))
+        self._peers = np.full(n_agents, np.nan)
         self._told: list[tuple[str, NDArray[np.int64]]] = []
         self._kept = float(np.exp(-social.decay))
 
@@ -76,7 +79,7 @@ class SocialLife:
 
     def hear(self, message: Message, day: int) -> None:
         """Let agents hear a rumour from outside; they may pass it on from the evening on."""
-        self._rumours.plant(message, day)
+        self.rumours.plant(message, day)
 
     def morning(self, day: int) -> NDArray[np.float64]:
         """Read last evening's posts; return each agent's peers' mood, NaN if it read nothing."""
@@ -94,12 +97,13 @@ class SocialLife:
             likes_it,
         )
         self.likes = self._kept * self.likes + self.feed.likes_given
-        self._told = self._rumours.spread(day, self.feed.author)
-        return self.feed.peers_mood
+        self._told = self.rumours.spread(day, self.feed.author)
+        self._peers = self.feed.peers_mood
+        return self._peers
 
     def hearsay(self, day: int) -> NDArray[np.float64]:
         """Return the tone of the rumours that each agent believes today: float64[n]."""
-        return self._rumours.tone(day)
+        return self.rumours.tone(day)
 
     def evening(
         self,
@@ -118,8 +122,7 @@ class SocialLife:
             The day's trades, see `agents.society.links.TradingProfiles`.
         """
         own = tendency / 2.0
-        peers = own if self.feed is None else self.feed.peers_mood
-        peers = np.where(np.isnan(peers), own, peers)
+        peers = np.where(np.isnan(self._peers), own, self._peers)
         contagion = self.social.contagion
         drawn_to = (1.0 - contagion) * own + contagion * peers
         self.mood = self._kept * self.mood + (1.0 - self._kept) * drawn_to
