@@ -214,6 +214,7 @@ def _compare(
     heard_day = np.full(plan.agents, NEVER)
     heard_day[rows] = plan.day
     tellings = told["tellings"]
+    soonest = plan.day + least_days(told["links"], plan, rows)
     heard_day[tellings["agent"]] = tellings["day"]
     news = FIELD_NAMES.index("news")
     saw = [decode_view(x["decisions"]["view"].to_numpy())[:, news] >= 0 for x in (told, without)]
@@ -224,7 +225,7 @@ def _compare(
         (saw[0] & saw[1]).reshape(shape),
         np.log(closes[0] / closes[1]),
         _count_off_links(told),
-        int((heard_day < plan.day + least_days(told["links"], plan, rows)).sum()),
+        int(((heard_day < soonest) & (heard_day != NEVER)).sum()),
         tellings,
     )
 
