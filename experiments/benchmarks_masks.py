@@ -163,7 +163,7 @@ def _score_cells(standing: Standing) -> list[str]:
 PAGE = """# Masks: is a market better or worse with asymmetry?
 
 Written by `make bench-masks` (`python -m experiments.benchmarks_masks`); do not edit. Run {run},
-real minds. A *lasting* mask hides a field from an agent for good, a *momentary* one for a day; every
+real minds. A *lasting* mask hides a field from an agent for good, a *momentary* one for a day; each
 field has the rate of its row, the other kind is off. At all rates an agent attends to at most
 {attention} of the fields that it could see, drawn once: even without masks agents see different
 things.

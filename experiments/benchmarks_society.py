@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     bundle, bases = open_bundle(asked.bundle)
     [choices] = tabulate_choices([bundle.population], bases.serve(bundle.recipe))
+    del bases  # gigabytes
     plan = replace(Plan(), agents=asked.agents)
     with Progress(transient=True) as bar:
         task = bar.add_task("markets", total=asked.seeds * (len(DECAYS) + 5))

@@ -135,6 +135,18 @@ def test_a_scenario_may_have_a_society(bundle, choices, tmp_path):
         load_scenario(file)
 
 
+def test_the_shipped_society_is_one(bundle, choices, tmp_path):
+    scenario = load_scenario(Path("experiments/friends.yaml"))
+    tape = run_scenario(scenario, bundle, choices, 100, 30, 1, tmp_path / "tape")
+    heard = tape.frame("messages")
+    assert heard["kind"].tolist() == ["rumour"]
+    told = tape.frame("tellings")
+    assert set(told["text"]) == {heard["text"][0]}
+    assert told["day"].min() > 20
+    assert told["agent"].is_unique
+    assert not set(told["agent"]) & set(heard["agent"])
+
+
 def test_with_a_society_evolution_sets_threshold_and_decay(tmp_path):
     config = load_config(Path("experiments/quickstart.yaml"), ["society.decay=0.8"])
     assert config.society == Social(decay=0.8)
