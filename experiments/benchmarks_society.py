@@ -290,9 +290,10 @@ def _shape(links: Links, pairs: int) -> list[float]:
 
 PAGE = """# What society does, measured
 
-Written by `make bench-society` (`{command}`); do not edit. The quickstart's population, {agents:,}
-agents, {seeds} seeds; means with 95 % intervals over seeds (Student's t), a mean alone where all
-seeds agree. What the parts are is in docs/society.md.
+Written by `make bench-society` (`{command}`);
+do not edit. The quickstart's population, {agents:,} agents, {seeds} seeds; means with 95 %
+intervals over seeds (Student's t), a mean alone where all seeds agree. What the parts are is in
+docs/society.md.
 
 ## What links a population
 
@@ -301,8 +302,8 @@ pairs, then among acquaintances alone (50 each). The markets run with the usual 
 
 {links}
 
-The most liked hundredth of the agents hold {likes} % of the likes; likes and number of links have
-a rank correlation of {rank}.
+The most liked hundredth of the agents hold {likes} % of the likes; likes and number of
+links have a rank correlation of {rank}.
 
 Part of all pairs that is linked, %, by decay (rate per day) and threshold:
 
@@ -310,9 +311,10 @@ Part of all pairs that is linked, %, by decay (rate per day) and threshold:
 
 ## What a rumour does
 
-A false rumour (tone {plan.tone:g}) is planted on day {plan.day} at {plan.planted} agents; the same
-markets run without it, all draws alike. *Change* is tendency (-2 to 2) with the rumour less
-without. *Never reached* are those who have not heard it on the last day, {plan.days}.
+A false rumour (tone {plan.tone:g}) is planted on day {plan.day} at {plan.planted} agents; the
+same markets run without it, all draws alike. *Day* counts from there; *change* is tendency (-2 to
+2) with the rumour less without; *never reached* are those who have not heard it by the end of day
+{plan.days}; *price* is the close with the rumour over that without.
 
 ![reach, who told whom, and the change of tendencies]({picture})
 

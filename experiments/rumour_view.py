@@ -72,7 +72,8 @@ def draw_rumour(
     market.sharey(pinned)
     plot_reach(free, plan, "planted at the most liked", TOLD, reach)
     plot_reach(by_others, plan, "planted at others", QUIET, reach)
-    reach.set(ylabel="agents who have heard it", ylim=(0, None), title="How far it gets")
+    reach.set(xlabel="days since it was planted", ylabel="agents who have heard it")
+    reach.set(ylim=(0, None), title="How far it gets")
     reach.legend(frameon=False, loc="lower right")
     plot_tree(free[0], plan, tree)
     for axes, pairs, title in (
