@@ -74,4 +74,4 @@ class Social:
         for name, (lowest, highest) in _RANGES.items():
             value = getattr(self, name)
             if not lowest <= value <= highest:
-                raise AgentError(f"social.{name}: is {value}, expected {lowest:g} to {highest:g}")
+                raise AgentError(f"society: {name} is {value}, expected {lowest:g} to {highest:g}")

@@ -13,6 +13,16 @@ from agents.society.settings import Social
 from agents.stand_ins import TeacherMinds
 from evolve.bundle import Bundle
 from evolve.market_genome import MarketGenome, PersonaStart
+from experiments.benchmarks_society import (
+    LEADERS,
+    THRESHOLDS,
+    check_table,
+    cost_table,
+    decay_table,
+    link_table,
+    measure_cost,
+    measure_links,
+)
 from experiments.config import load_config
 from experiments.errors import ConfigError
 from experiments.rumour import NEVER, Plan, least_days, most_liked, run_alone, run_free
@@ -115,6 +125,31 @@ def test_the_table_and_the_picture_show_them(pairs):
     assert len(figure.axes) == 4
     assert show([1.0, 2.0, 3.0], 1) == "2.0 [-0.5, 4.5]"
     assert show([np.nan]) == "-"
+
+
+def test_links_are_fewer_over_higher_thresholds_and_costs_are_ratios(bundle, choices):
+    seeds = [measure_links(bundle, choices, 0.5, 60, seed) for seed in (1, 2)]
+    for seed in seeds:
+        for kind, pairs in (("everybody", 59), ("acquaintances", 50)):
+            rows = np.array([seed[kind, threshold] for threshold in THRESHOLDS])
+            assert (np.diff(rows[:, :3], axis=0) <= 0).all()
+            assert (np.diff(rows[:, 3]) >= 0).all()
+            np.testing.assert_allclose(rows[:, 1], rows[:, 0] * pairs, rtol=0.25)
+        assert 0 < seed["leaders", LEADERS][0] < 1
+    text = link_table({0.5: seeds})
+    assert len(text.splitlines()) == 2 + len(THRESHOLDS)
+    assert decay_table({0.5: seeds, 1.0: seeds}).splitlines()[3].startswith("| 1.0 |")
+    figures = measure_cost(bundle, choices, (30, 60))
+    assert [row["ratio"] for row in figures][1] == 1.0
+    assert all(row["value"] > 0 for row in figures[::2])
+    assert len(cost_table(figures).splitlines()) == 6
+
+
+def test_what_must_be_nil_is_counted(pairs):
+    kinds = {"leaders": [pairs.leaders], "others": [pairs.others], "alone": [pairs.alone]}
+    rows = check_table(kinds, PLAN).splitlines()[2:]
+    assert [row.split("|")[-2].strip() != "0" for row in rows] == [True, True, False]
+    assert all(row.split("|")[4].strip().startswith("0 of ") for row in rows)
 
 
 # Settings

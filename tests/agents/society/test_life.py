@@ -173,5 +173,5 @@ def test_one_seed_lives_one_life():
     ],
 )
 def test_a_setting_out_of_range_is_refused(setting, value, range_):
-    with pytest.raises(AgentError, match=rf"social.{setting}: is {value}, expected {range_}"):
+    with pytest.raises(AgentError, match=rf"society: {setting} is {value}, expected {range_}"):
         Social(**{setting: value})
