@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agents.daily import decide, encode_seen, hear, mean_by_persona, price_orders, reconsider
 from agents.observation import (
     FIELD_NAMES,
+    FIELDS,
     HISTORY_DAYS,
     VIEWS,
     possible_views,
@@ -24,6 +25,8 @@ from agents.observation import (
 )
 from agents.order_generator import ORDER_FRACTION, OffsetClusters
 from agents.persona import Population
+from agents.society.life import SocialLife
+from agents.society.links import trade_keys
 from agents.stand_ins import Minds, minds_of
 from market.accounts import Accounts
 from market.crowd import Crowd, DayOutcome, MarketView, Message, Orders
@@ -32,6 +35,7 @@ START_PRICE_TICKS = 10_000
 LONG_RUN_DAYS = 750
 PERFORMANCE_MEMORY = 0.95
 _NEWS = FIELD_NAMES.index("news")
+_CROWD = FIELD_NAMES.index("crowd")
 
 
 def history_ticks(closes: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -62,6 +66,12 @@ class PersonaCrowd(Crowd):
     A day is one decision: agents see and order in its first turn, and their orders hold for the
     day. In the other turns they send nothing, so that nothing is drawn. Of messages they hear the
     tone, on top of the day's ordinary news, in the next first turn.
+
+    With social settings (`agents.persona.Society.social`) the crowd field shows an agent the
+    mean mood in the posts that it read, nothing if it read none, instead of what all did; and
+    rumours are passed on and fade (`agents.society.life`). Their trades make the links: each
+    agent's net lots of the day over its ordinary order, by side and by how far the limit price
+    was from the reference. All else is drawn as without.
 
     Volatility that scales offsets: ``(1 - w) * long run + w * recent``, the long run over the
     `LONG_RUN_DAYS` before the simulation, the recent exponentially weighted over history and
@@ -102,6 +112,8 @@ class PersonaCrowd(Crowd):
         possible = possible_views(society.attention)
         self._row_of = np.full(VIEWS, -1)
         self._row_of[possible] = np.arange(len(possible))
+        social = society.social
+        self.life = None if social is None else SocialLife(n_agents, social, *rng.spawn(1))
 
     def accounts(self) -> Accounts:
         """Endow the agents: wealth times 100 shares, and as much in cash at the start price."""
@@ -111,7 +123,7 @@ class PersonaCrowd(Crowd):
     def observe(self, view: MarketView) -> None:
         """See the market, each agent through its masks, and reconsider one's persona."""
         self._first_turn = view.turn == 0
-        self._listen(view.messages)
+        self._listen(view.messages, view.day)
         if not self._first_turn:
             return
         asset = view.assets[self._asset]
@@ -124,19 +136,25 @@ class PersonaCrowd(Crowd):
         society, rng, n = self.population.society, self._rng, self.n_agents
         uniform = rng.random((2 + self._sees.shape[1], n))
         normal = rng.standard_normal(1 + n)
+        codes_of_peers = self._meet(view)
         noise = np.hypot(1.0, society.news_noise)
         misread = society.news_noise * normal[1:] + self._heard
         self._heard = 0.0
         levels = hear(normal[0], misread, noise * self._news_threshold())
-        public = to_levels(np.array([*price_values(log_path), crowd, 0.0]))
+        codes = public_codes(to_levels(np.array([*price_values(log_path), crowd, 0.0])))
+        if codes_of_peers is not None:
+            codes[_CROWD] = 0
         self._views = encode_seen(
-            public_codes(public),
+            codes,
             _NEWS,
             private_codes(_NEWS, levels),
             self._sees,
             uniform[2:].T,
             society.momentary_mask,
         )
+        if codes_of_peers is not None:
+            shown = (uniform[2:] >= society.momentary_mask).T & (self._sees == _CROWD)
+            self._views += np.where(shown.any(axis=1), codes_of_peers, 0)
         reconsider(
             self._persona,
             self._share,
@@ -161,6 +179,7 @@ class PersonaCrowd(Crowd):
         columns = price_orders(
             lean, self._tendency, size, uniform[2], society.activity, unit, self._reference
         )
+        self._sent = columns[0], np.abs(lean[columns[0]])
         # The fast daily market knows no assets: for the first, the column is left out.
         asset = np.full(len(columns[0]), self._asset) if self._asset else None
         return Orders(*columns, asset=asset)
@@ -172,24 +191,50 @@ class PersonaCrowd(Crowd):
         mean = mean_by_persona(self._persona, self._tendency, len(self._share))
         self._success *= PERFORMANCE_MEMORY
         self._success += (1.0 - PERFORMANCE_MEMORY) * scaled * mean
+        if self.life is not None:
+            sender, urgency = self._sent
+            lots = (self._position - self._held)[sender]
+            usual = np.maximum(100 * ORDER_FRACTION * self.wealth[sender], 1.0)
+            keys = trade_keys(0, np.sign(lots), urgency)
+            self.life.evening(self._tendency, sender, keys, np.abs(lots) / usual)
 
-    def decisions(self) -> dict[str, NDArray[np.int64]]:
+    def decisions(self) -> dict[str, NDArray[np.generic]]:
         """Return the day's agent, persona, view and tendency (-2..2), int64[n] each.
 
-        Empty in a turn without orders.
+        With social settings the mood of the evening before as well, float64[n]. Empty in a turn
+        without orders.
         """
         deciding = slice(self.n_agents if self._first_turn else 0)
+        mood = {} if self.life is None else {"mood": self.life.mood[deciding]}
         return {
             "agent": np.arange(self.n_agents)[deciding],
             "persona": self._persona[deciding].copy(),
             "view": self._views[deciding],
             "tendency": self._tendency[deciding],
+            **mood,
         }
 
-    def _listen(self, messages: Sequence[Message]) -> None:
+    def interactions(self) -> dict[str, dict[str, NDArray[np.generic]]]:
+        """Return the morning's links, what was read and what was told; in its turn alone."""
+        return {} if self.life is None or not self._first_turn else self.life.tables()
+
+    def _meet(self, view: MarketView) -> NDArray[np.int64] | None:
+        """Read the others' posts and rumours; return what peers' moods add to a view."""
+        if self.life is None:
+            return None
+        self._position = view.position[:, self._asset]  # live: at the close it tells the trades
+        self._held = self._position.copy()
+        peers = self.life.morning(view.day)
+        self._heard = self._heard + self.life.hearsay(view.day)
+        levels = np.searchsorted(FIELDS[_CROWD].edges, peers, side="right")
+        return private_codes(_CROWD, np.where(np.isnan(peers), -1, levels))
+
+    def _listen(self, messages: Sequence[Message], day: int) -> None:
         """Add up how good what each agent is told is, until the next morning's decision."""
         for message in messages:
-            if message.tone:
+            if self.life is not None and message.kind == "rumour":
+                self.life.hear(message, day)
+            elif message.tone:
                 told = np.zeros(self.n_agents)
                 told[slice(None) if message.agents is None else message.agents] = message.tone
                 self._heard = self._heard + told

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from agents.errors import AgentError
 from agents.observation import FIELD_NAMES
+from agents.society.settings import Social
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ class Society:
         Pull of a persona's present share on those who reconsider.
     performance
         Pull of a persona's recent success on those who reconsider.
+    social
+        Links, posts, rumours and moods among the agents; None for strangers.
     """
 
     mask: dict[str, float]
@@ -104,6 +107,7 @@ class Society:
     switching: float = 0.02
     conformity: float = 1.0
     performance: float = 0.5
+    social: Social | None = None
 
     def __post_init__(self) -> None:
         if set(self.mask) != set(FIELD_NAMES):

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from agents.errors import AgentError
 from agents.order_generator import OffsetClusters
 from agents.persona import Persona, Population, Society
+from agents.society.settings import Social
 from evolve.bases import Bases, PersonaBase, open_bases
 from evolve.errors import RunError
 from market.rules import MarketRules
@@ -179,7 +180,7 @@ def load_bundle(folder: Path) -> Bundle:
                 tuple(
                     Persona(**{**p, "mixture": tuple(map(tuple, p["mixture"]))}) for p in personas
                 ),
-                Society(**config["society"]),
+                _read_society(config["society"]),
             ),
             OffsetClusters(**{key: tuple(value) for key, value in config["offsets"].items()}),
             MarketRules(**config["rules"]),
@@ -198,6 +199,11 @@ def load_bundle(folder: Path) -> Bundle:
         raise RunError(f"bundle {folder}: simulator.yaml is malformed ({error!r})") from error
 
 
+def _read_society(values: Mapping[str, Any]) -> Society:
+    social = values.get("social")
+    return Society(**{**values, "social": None if social is None else Social(**social)})
+
+
 def _write(
     folder: Path, bundle: Bundle, depth: int, scoreboard: Sequence[Mapping[str, Any]], card: str
 ) -> None:
@@ -211,6 +217,9 @@ def _write(
     for kind, sources in copied.items():
         for source in sources:
             shutil.copytree(source, folder / kind / source.name)
+    society = asdict(bundle.population.society)
+    if society["social"] is None:
+        del society["social"]  # a bundle of strangers says nothing of it
     config = {
         "schema": SCHEMA,
         "name": bundle.name,
@@ -220,7 +229,7 @@ def _write(
         "recipe": bundle.recipe.to_dict() if bundle.recipe else None,
         "adapters": [source.name for source in bundle.adapters],
         "sources": [source.name for source in bundle.sources],
-        "society": asdict(bundle.population.society),
+        "society": society,
         "offsets": {key: list(value) for key, value in asdict(bundle.offsets).items()},
         "rules": asdict(bundle.rules),
         "reference": asdict(bundle.reference),

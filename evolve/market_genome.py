@@ -7,10 +7,11 @@ neither how they are searched nor how they are scored.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agents.observation import FIELD_NAMES
 from agents.persona import Persona, Population, Society
+from agents.society.settings import Social
 from evolve.gene import Gene
 from evolve.genome import Genome, Segment, Values
 from merge.recipe import Recipe
@@ -75,6 +76,9 @@ class MarketGenome:
         Blocks of layers with a weight of their own per source.
     attention
         Most fields that an agent can see.
+    social
+        Links, posts, rumours and moods among the agents, whose threshold and decay evolution
+        then sets as well; None for strangers.
     """
 
     personas: tuple[PersonaStart, ...]
@@ -84,6 +88,7 @@ class MarketGenome:
     sources: tuple[str, ...]
     recipe_blocks: int
     attention: int
+    social: Social | None = None
 
     def genome(self) -> Genome:
         """List all genes with bounds and starts."""
@@ -98,6 +103,7 @@ class MarketGenome:
             *(Gene(f"temperature_{p.name}", 0.3, 2.5, 1.0, "log") for p in self.personas),
             *(Gene(f"mask_{field}", 0.02, 0.9, 0.3) for field in FIELD_NAMES),
             *_SOCIETY,
+            *self._link_genes(),
         ]
         recipe = [
             Gene(_source(block, source), 0.0, 0.6, 0.05)
@@ -141,7 +147,19 @@ class MarketGenome:
         )
         common: Mapping[str, float] = {gene.name: society[gene.name] for gene in _SOCIETY}
         mask = {field: society[f"mask_{field}"] for field in FIELD_NAMES}
-        return Population(personas, Society(mask, attention=self.attention, **common))
+        links = {gene.name: society[gene.name] for gene in self._link_genes()}
+        social = self.social and replace(self.social, **links)
+        return Population(
+            personas, Society(mask, attention=self.attention, social=social, **common)
+        )
+
+    def _link_genes(self) -> tuple[Gene, ...]:
+        if self.social is None:
+            return ()
+        return (
+            Gene("link_threshold", 0.05, 0.6, self.social.link_threshold),
+            Gene("decay", 0.1, 2.0, self.social.decay, "log"),
+        )
 
 
 def _mind(persona: str, style: str, block: int) -> str:

@@ -17,6 +17,7 @@ import yaml
 
 from agents.completions import EndpointLimits
 from agents.endpoint import is_endpoint, parse_endpoint
+from agents.society.settings import Social
 from evolve.optuna_search import Sampler
 from evolve.quality_diversity import Measure
 from experiments.errors import ConfigError
@@ -192,7 +193,8 @@ class ExperimentConfig:
 
     ``series`` is a name or a file and ``stock_splits`` what is done about unadjusted splits in it,
     see `market.series.load_series`. ``workers`` processes run the markets of a generation, 0 for
-    one a core; no result depends on it.
+    one a core; no result depends on it. With a ``society`` agents read each other's posts, and
+    evolution sets its link threshold and decay, beginning at those given.
     """
 
     name: str = "experiment"
@@ -202,6 +204,7 @@ class ExperimentConfig:
     splits: SplitConfig = field(default_factory=SplitConfig)
     minds: MindConfig = field(default_factory=MindConfig)
     personas: tuple[PersonaConfig, ...] = ()
+    society: Social | None = None
     market: MarketConfig = field(default_factory=MarketConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     workers: int = 0

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.crowd import PersonaCrowd
+from agents.society.settings import Social
 from evolve.bundle import Bundle
 from experiments.config import read_section, read_yaml
 from market.crowd import Clearing, Crowd
@@ -72,12 +73,16 @@ class Scenario:
     events
         File of events, see ``docs/events.md``, from the scenario's own folder; the asset is
         called ``stock`` there.
+    society
+        Links, posts, rumours and moods among the personas' agents, see `agents.society`; as in
+        the bundle if left out.
     """
 
     turns: tuple[Clearing, ...] = ("call",)
     stock: Terms = field(default_factory=Terms)
     beside: Beside = field(default_factory=Beside)
     events: str | None = None
+    society: Social | None = None
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -132,7 +137,11 @@ def run_scenario(
         np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(key,)))
         for key in (1, 2, 3, 4, 5)
     )
-    personas = PersonaCrowd(bundle.population, choices, bundle.offsets, agents, of_personas)
+    population = bundle.population
+    if scenario.society is not None:
+        common = replace(population.society, social=scenario.society)
+        population = replace(population, society=common)
+    personas = PersonaCrowd(population, choices, bundle.offsets, agents, of_personas)
     endowed, close = personas.accounts(), int(bundle.history[-1])
     lots = int(np.median(endowed.shares))
     seats: list[tuple[Crowd, int]] = []  # crowds beside the personas, and shares of each agent

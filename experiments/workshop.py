@@ -149,6 +149,7 @@ def build_workshop(config: ExperimentConfig) -> Workshop:
         tuple(folder.name for folder in sources),
         minds.recipe_blocks,
         minds.attention,
+        config.society,
     )
     return Workshop(
         config,

@@ -299,7 +299,7 @@ class Crowd(Protocol):
     """Agents of one market, asked together, in the order below: turn by turn, then at the close.
 
     A market has one crowd or several. A class that derives from this one may leave out what it
-    does not care for: `matched`, `decisions`, `settled`.
+    does not care for: `matched`, `decisions`, `interactions`, `settled`.
     """
 
     n_agents: int
@@ -323,6 +323,14 @@ class Crowd(Protocol):
         Names and types are the crowd's own and the same every turn, except ``day`` and
         ``turn``, which the market adds. May be empty. Asked only by a market that records in
         full.
+        """
+        return {}
+
+    def interactions(self) -> Mapping[str, Mapping[str, NDArray[Any]]]:
+        """Return what passed between the crowd's agents before the orders last given.
+
+        Rows of the tape's tables ``links``, ``readings`` and ``tellings``, without ``day``;
+        agents are rows of the crowd. Asked only by a market that records in full.
         """
         return {}
 

@@ -47,7 +47,8 @@ class TapeJournal:
     depth_every : int
         Days between two records of the books before each turn; 0 for none.
     decisions : bool
-        Whether to ask the crowds for their decisions. Crowds that answer use the same columns.
+        Whether to ask the crowds for their decisions and interactions. Crowds that answer use
+        the same columns.
     """
 
     def __init__(
@@ -78,6 +79,9 @@ class TapeJournal:
                     if "agent" in columns:
                         columns["agent"] = np.asarray(columns["agent"]) + first
                     self._sink.record("decisions", {**when, **columns})
+                for table, rows_of in crowd.interactions().items():
+                    ends = {name: rows_of[name] + first for name in ("agent", "other")}
+                    self._sink.record(table, {"day": exchange.day, **rows_of, **ends})
         if self._depth_every and exchange.day % self._depth_every == 0:
             for asset, levels in enumerate(depth):
                 if levels is not None:

@@ -103,6 +103,34 @@ _TABLES: dict[str, tuple[str, list[tuple[str, str, str, str]]]] = {
             ("source", "string", "", "where it came from"),
         ],
     ),
+    "links": (
+        "One row a pair of linked agents, in the morning: the interaction graph.",
+        [
+            _DAY,
+            _AGENT,
+            ("other", "int64", "", "the other agent, a higher row"),
+            ("similarity", "float64", "", "of their trading profiles, 0 to 1"),
+        ],
+    ),
+    "readings": (
+        "One row a post and reader, in the morning.",
+        [
+            _DAY,
+            ("agent", "int64", "", "who read it"),
+            ("other", "int64", "", "who wrote it"),
+            ("tone", "float64", "", "its mood, -1 (selling) to 1 (buying)"),
+            ("liked", "bool", "", "whether the reader liked it"),
+        ],
+    ),
+    "tellings": (
+        "One row a rumour that one agent had from another, in the morning.",
+        [
+            _DAY,
+            ("agent", "int64", "", "who heard it"),
+            ("other", "int64", "", "from whom"),
+            ("text", "string", "", "what was said, as in messages"),
+        ],
+    ),
     "accounts": (
         "One row an agent, after settlement; perhaps not of every day.",
         [

@@ -1,0 +1,1 @@
+"""What investors are to each other: links, posts, likes, rumours, moods."""

@@ -1,0 +1,117 @@
+"""What agents read of each other in a morning, and what they like of it.
+
+Knows posts, who reads which, likes and their fading. Deliberately knows nothing of markets, nor
+of why a mood is what it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from agents.society.links import Circles
+
+
+@dataclass(frozen=True, eq=False)
+class Feed:
+    """What was read in a morning.
+
+    Attributes
+    ----------
+    author
+        int64[n, R]: whose posts each agent read, the most liked first; -1 for none.
+    weight
+        float64[n, R]: the reader's similarity to each author, 0 for none.
+    tone
+        float64[n]: what each agent wrote if it posted, from -1 (sell) to 1 (buy).
+    liked
+        bool[n, R].
+    """
+
+    author: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    tone: NDArray[np.float64]
+    liked: NDArray[np.bool_]
+
+    @property
+    def peers_mood(self) -> NDArray[np.float64]:
+        """Mean tone of the posts that each agent read, by similarity; NaN for none: float64[n]."""
+        total = self.weight.sum(axis=1)
+        said = (self.weight * self.tone[self.author]).sum(axis=1)
+        return np.asarray(np.divide(said, total, out=np.full(len(total), np.nan), where=total > 0))
+
+    @property
+    def likes_given(self) -> NDArray[np.int64]:
+        """How many liked each agent's post: int64[n]."""
+        return np.bincount(self.author[self.liked], minlength=len(self.tone))
+
+
+def read_feeds(
+    circles: Circles,
+    similarity: NDArray[np.float64],
+    threshold: float,
+    posted: NDArray[np.bool_],
+    tone: NDArray[np.float64],
+    likes: NDArray[np.float64],
+    likes_it: NDArray[np.bool_],
+) -> Feed:
+    """Let every agent read the most liked authors among its links who posted.
+
+    Parameters
+    ----------
+    circles, similarity, threshold
+        See `agents.society.links`; similarities of today.
+    posted, tone
+        bool[n] and float64[n]: who posted, and what.
+    likes
+        float64[n], visibility of each author; of two with as many, the more similar is read.
+    likes_it
+        bool[n, R]: whether a reader likes the post in each place, should it agree with it: should
+        the reader's own tone have the same sign.
+    """
+    spots = (circles.starts, circles.neighbour, circles.pair)
+    author, weight = _choose(*spots, similarity, threshold, posted, likes, likes_it.shape[1])
+    agrees = tone[:, None] * tone[author] > 0
+    return Feed(author, weight, tone, likes_it & agrees & (author >= 0))
+
+
+@njit(cache=True)
+def _choose(
+    starts: NDArray[np.int64],
+    neighbour: NDArray[np.int32],
+    pair: NDArray[np.int32],
+    similarity: NDArray[np.float64],
+    threshold: float,
+    posted: NDArray[np.bool_],
+    likes: NDArray[np.float64],
+    reads: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    n = starts.size - 1
+    author, weight = np.full((n, reads), -1), np.zeros((n, reads))
+    for reader in range(n):
+        count = 0
+        for at in range(starts[reader], starts[reader + 1]):
+            other = neighbour[at]
+            if not posted[other]:
+                continue
+            close = similarity[pair[at]]
+            if close <= threshold:
+                continue
+            place = count
+            while place > 0:
+                before = author[reader, place - 1]
+                if likes[before] > likes[other]:
+                    break
+                if likes[before] == likes[other] and weight[reader, place - 1] >= close:
+                    break
+                place -= 1
+            if place == reads:
+                continue
+            count = min(count + 1, reads)
+            for k in range(count - 1, place, -1):
+                author[reader, k], weight[reader, k] = author[reader, k - 1], weight[reader, k - 1]
+            author[reader, place], weight[reader, place] = other, close
+    return author, weight
