@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from agents.answer_memo import AnswerMemo, AnswerTable, answer_key
 from agents.observation import INVOCATION, OPTIONS, render_rules, render_view
 from merge.adapters import AdapterBank
-from merge.decoder import Decoder, Prefix
+from merge.decoder import Decoder, Parts, Prefix
 from merge.errors import AdapterError, ModelError
 from merge.int8 import GROUP, load_weights
 
@@ -95,10 +95,16 @@ class MindEngine:
         self._queue: dict[bytes, tuple[NDArray[np.float32], list[NDArray[np.int64]]]] = {}
         self._install(base_hash)
 
-    def set_base(self, weights: Mapping[str, torch.Tensor], base_hash: str) -> None:
-        """Exchange the base's weights (a merge's result); answers of other bases stay memoised."""
+    def set_base(
+        self, weights: Mapping[str, torch.Tensor], base_hash: str, parts: Parts | None = None
+    ) -> None:
+        """Exchange the base's weights (a merge's result), and its layers for a stack's.
+
+        Answers of other bases stay memoised.
+        """
         if base_hash != self.base_hash:
             load_weights(self.decoder.model, weights)
+            self.decoder = Decoder(self.decoder.model, parts)
             self._install(base_hash)
 
     def ask(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> None:
@@ -161,7 +167,7 @@ class MindEngine:
             "base": self.base_hash,
             "adapters": [adapter.content_hash for adapter in self.bank.adapters],
             "mind": [list(mind.shape), mind.tobytes().hex()],
-            "split": [len(self._start + self._rules), len(self.invocation), self.bank.first_layer],
+            "split": [len(self._start + self._rules), len(self.invocation), self.decoder.first_adapted],
             "options": list(self.options),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
@@ -176,13 +182,13 @@ class MindEngine:
         for at in range(0, len(missing), BATCH_ROWS):
             part = missing[at : at + BATCH_ROWS]
             hidden = self.decoder.embed([self._tokens(view) for view in part])
-            hidden, _ = self.decoder.run(hidden, 0, self.bank.first_layer, self._trunk_prefix)
+            hidden, _ = self.decoder.run(hidden, 0, self.decoder.first_adapted, self._trunk_prefix)
             self._trunk.update(zip(part, hidden, strict=True))
             self.counters.trunk_rows += len(part)
 
     def _compute(self, mind: NDArray[np.float32], views: list[int]) -> None:
         """Answer views of equal length for one mind, whose opening all rows share."""
-        first, depth = self.bank.first_layer, self.decoder.depth
+        first, depth = self.decoder.first_adapted, self.decoder.depth
         hidden = torch.stack([self._trunk[view] for view in views])
         opening = self._opening(mind)
         with self.bank.mixed(torch.from_numpy(mind[None]).to(hidden.device)):
@@ -201,7 +207,7 @@ class MindEngine:
         """
         key = mind.tobytes()
         if key not in self._openings:
-            first, depth = self.bank.first_layer, self.decoder.depth
+            first, depth = self.decoder.first_adapted, self.decoder.depth
             device, rules = self._rules_hidden.device, self._rules_upper
             if not self.activated:
                 ordinary = [a.invocation_tokens is None for a in self.bank.adapters]
@@ -219,7 +225,7 @@ class MindEngine:
         self.base_hash = base_hash
         self._trunk: dict[int, torch.Tensor] = {}
         self._openings: dict[bytes, Prefix] = {}
-        first, depth = self.bank.first_layer, self.decoder.depth
+        first, depth = self.decoder.first_adapted, self.decoder.depth
         rules = self.decoder.embed([self._start + self._rules])
         self._rules_hidden, lower = self.decoder.run(rules, 0, first)
         _, self._rules_upper = self.decoder.run(self._rules_hidden, first, depth)

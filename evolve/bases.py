@@ -6,7 +6,7 @@ a server whose weights nobody here can change. Deliberately knows nothing of pop
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,11 +17,13 @@ from agents.endpoint import EndpointMinds, is_endpoint, parse_endpoint
 from agents.minds import MindEngine, hash_weights
 from agents.stand_ins import Minds
 from merge.adapters import AdapterBank, read_adapter
-from merge.errors import AdapterError, RecipeError
+from merge.errors import RecipeError
 from merge.int8 import quantize_int8
 from merge.merge_cache import hash_folder
 from merge.recipe import Recipe, State, load_source, merge_recipe
+from merge.shared_layers import SourceParts, stack_parts
 from merge.sources import cache_folder, load_model
+from merge.stack_recipe import AnyRecipe, StackRecipe
 
 
 class ServedMinds(Minds, Protocol):
@@ -41,7 +43,7 @@ class Bases(Protocol):
     def depth(self) -> int:
         """Count the base's layers, 0 where nobody says."""
 
-    def serve(self, recipe: Recipe | None) -> ServedMinds:
+    def serve(self, recipe: AnyRecipe | None) -> ServedMinds:
         """Make a recipe's base ready to answer."""
 
 
@@ -71,25 +73,66 @@ class MergedBases:
 
     def __post_init__(self) -> None:
         self._moved: set[str] = set()  # what any recipe so far took from the base
+        self._held = self.engine.base_hash  # whose weights the base's modules hold
+        self._parts: dict[str, SourceParts] = {}
 
     @property
     def depth(self) -> int:
         """Count the base's layers."""
-        return self.engine.decoder.depth
+        return self.engine.decoder.model.config.num_hidden_layers
 
-    def serve(self, recipe: Recipe | None) -> MindEngine:
-        """Merge, quantise and install a recipe's base; return the engine, ready to answer."""
-        if recipe is None:
-            key, state = self.base_hash, self.base
-        else:
-            used = [self.source_hashes.get(name, self.base_hash) for name in recipe.sources]
-            key = f"{self.base_hash} {used} {recipe.to_dict()}"
-            if key == self.engine.base_hash:
-                return self.engine
-            state = merge_recipe(recipe, self.base, self.sources)
-        self._moved |= {name for name, tensor in state.items() if tensor is not self.base[name]}
-        self.engine.set_base({name: state[name] for name in self.base if name in self._moved}, key)
+    def serve(self, recipe: AnyRecipe | None) -> MindEngine:
+        """Make and install a recipe's base; return the engine, ready to answer.
+
+        A merge's weights replace the base's. A stack runs on the layers of the base and of its
+        sources as they are, each quantised once.
+
+        Raises
+        ------
+        RecipeError
+            The recipe names what is not there, or what does not fit.
+        """
+        key = self._key(recipe)
+        if key == self.engine.base_hash:
+            return self.engine
+        held, state, parts = self.base_hash, self.base, None
+        if isinstance(recipe, StackRecipe):
+            parts = stack_parts(recipe.stack, self._sources(recipe))
+        elif recipe is not None:
+            held, state = key, merge_recipe(recipe, self.base, self.sources)
+        weights: State = {}
+        if held != self._held:
+            changed = {name for name, tensor in state.items() if tensor is not self.base[name]}
+            self._moved |= changed
+            weights = {name: state[name] for name in self.base if name in self._moved}
+        self.engine.set_base(weights, key, parts)
+        self._held = held
         return self.engine
+
+    def _key(self, recipe: AnyRecipe | None) -> str:
+        if recipe is None:
+            return self.base_hash
+        used = [self.source_hashes.get(name, self.base_hash) for name in recipe.sources]
+        return f"{self.base_hash} {used} {recipe.to_dict()}"
+
+    def _sources(self, recipe: StackRecipe) -> dict[str, SourceParts]:
+        """Open what a stack may take layers from; merges are carried out once."""
+        found = {recipe.base: self._open("", recipe.base, lambda: self.base)}
+        for name, state in self.sources.items():
+            found[name] = self._open(f"source {name}", name, lambda state=state: state)
+        for name, merge in recipe.merges.items():
+            found[name] = self._open(
+                self._key(merge),
+                name,
+                lambda merge=merge: merge_recipe(merge, self.base, self.sources),
+            )
+        return found
+
+    def _open(self, key: str, name: str, make: Callable[[], State]) -> SourceParts:
+        if key not in self._parts:
+            model = self.engine.decoder.model
+            self._parts[key] = SourceParts(name, model, self.base, make())
+        return self._parts[key]
 
 
 @dataclass(frozen=True)
@@ -104,7 +147,7 @@ class EndpointBases:
         """Name the server, the model and all that its answers depend on."""
         return self.minds.base_hash
 
-    def serve(self, recipe: Recipe | None) -> EndpointMinds:
+    def serve(self, recipe: AnyRecipe | None) -> EndpointMinds:
         """Return the minds.
 
         Raises
@@ -172,7 +215,7 @@ def open_model(
     base
         See `merge.sources.resolve_model`.
     adapters
-        PEFT LoRA folders, in the order of a mind's coefficients.
+        PEFT LoRA folders, in the order of a mind's coefficients; none: all minds are the base.
     sources
         Folders of source models; the folder's name is the source's.
     blocks
@@ -188,8 +231,6 @@ def open_model(
         A model or adapter is missing, unreadable or of another shape.
     """
     read = tuple(read_adapter(folder) for folder in adapters)
-    if not read:
-        raise AdapterError("adapters: the folder holds no adapter; name one that does")
     model, tokenizer = load_model(base)
     # Kept beside the INT8 copy: what recipes are merged from.
     state: State = {key: tensor.detach().clone() for key, tensor in model.state_dict().items()}

@@ -25,7 +25,7 @@ from agents.persona import Persona, Population, Society
 from evolve.errors import RunError
 from market.rules import MarketRules
 from merge.errors import MergeError
-from merge.recipe import Recipe
+from merge.stack_recipe import AnyRecipe, recipe_from_dict
 
 SCHEMA = "evobourse/simulator/v1"
 
@@ -53,7 +53,7 @@ class Bundle:
     blocks
         Layer blocks of the mixtures.
     recipe
-        The merge that makes the population's base, or None.
+        The merge or stack that makes the population's base, or None.
     adapters, sources
         Folders of style adapters, in the order of the coefficients, and of recipe sources.
     population
@@ -72,7 +72,7 @@ class Bundle:
     base: str
     base_hash: str
     blocks: int
-    recipe: Recipe | None
+    recipe: AnyRecipe | None
     adapters: tuple[Path, ...]
     sources: tuple[Path, ...]
     population: Population
@@ -149,7 +149,7 @@ def load_bundle(folder: Path) -> Bundle:
             config["base"],
             config["base_hash"],
             config["blocks"],
-            Recipe.from_dict(recipe) if recipe else None,
+            recipe_from_dict(recipe) if recipe else None,
             tuple(folder / "adapters" / name for name in config["adapters"]),
             tuple(folder / "sources" / name for name in config["sources"]),
             Population(

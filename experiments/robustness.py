@@ -27,7 +27,7 @@ from fitness.distance import SplitScore
 from fitness.moments import MOMENT_NAMES
 from market.splits import Split
 from merge.errors import AdapterError, ModelError, RecipeError
-from merge.recipe import Recipe
+from merge.stack_recipe import AnyRecipe
 
 ORIGINAL = "evolved"
 LEAST_AGENTS = 10
@@ -79,7 +79,7 @@ class OtherBase:
     """
 
     bases: MergedBases
-    recipe: Recipe | None
+    recipe: AnyRecipe | None
     change: str
 
     def minds(self) -> Minds:

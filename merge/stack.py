@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -101,11 +101,29 @@ class LayerStack:
                 f"stack.scaling: has shape {scaling.shape}, expected {(total, total)}"
             )
         path = [int(at) % total for at in np.flatnonzero(indicator > 0)]
-        scales = [1.0] * len(path)
-        for at, (before, layer) in enumerate(pairwise(path), 1):
-            if places[before] != (places[layer][0], places[layer][1] - 1):
-                scales[at] = float(scaling[before, layer])
-        return cls(tuple(places[layer] for layer in path), tuple(scales))
+        return cls.along(
+            [places[at] for at in path], lambda at: float(scaling[path[at - 1], path[at]])
+        )
+
+    @classmethod
+    def along(
+        cls, layers: Sequence[tuple[str, int]], scaling: Callable[[int], float]
+    ) -> LayerStack:
+        """Build the stack of a path, scaled where a step is another than in the layer's source.
+
+        Parameters
+        ----------
+        layers
+            Source name and layer number, from the bottom up.
+        scaling
+            Factor on the input of the layer at a place, asked for those alone that do not follow
+            the layer below them in their source.
+        """
+        scales = [1.0] * len(layers)
+        for at, (before, (name, number)) in enumerate(pairwise(layers), 1):
+            if before != (name, number - 1):
+                scales[at] = scaling(at)
+        return cls(tuple(layers), tuple(scales))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; `from_dict` undoes it."""
