@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from agents.answer_memo import AnswerMemo, AnswerTable, answer_key
 from agents.observation import INVOCATION, OPTIONS, render_rules, render_view
+from agents.persona import split_mind
 from merge.adapters import AdapterBank
 from merge.decoder import Decoder, Parts, Prefix
 from merge.errors import AdapterError, ModelError
@@ -42,7 +44,8 @@ class EngineCounters:
 class MindEngine:
     """Answers forced choices for any number of minds on one INT8 base.
 
-    A mind is a coefficient matrix float32[blocks, K] over the bank's K adapters. A question
+    A mind is a coefficient matrix float32[blocks, K] over the bank's K adapters, with cores
+    float32[blocks, K, 1 + r * r] (`agents.persona.split_mind`). A question
     is a mind and a view; its answer is five option logits, temperature-free. Answers are
     memoised by (base, mind, view); the memo is exact, since every kernel on this path gives a
     row the same bits in every batch.
@@ -167,7 +170,11 @@ class MindEngine:
             "base": self.base_hash,
             "adapters": [adapter.content_hash for adapter in self.bank.adapters],
             "mind": [list(mind.shape), mind.tobytes().hex()],
-            "split": [len(self._start + self._rules), len(self.invocation), self.decoder.first_adapted],
+            "split": [
+                len(self._start + self._rules),
+                len(self.invocation),
+                self.decoder.first_adapted,
+            ],
             "options": list(self.options),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
@@ -191,7 +198,7 @@ class MindEngine:
         first, depth = self.decoder.first_adapted, self.decoder.depth
         hidden = torch.stack([self._trunk[view] for view in views])
         opening = self._opening(mind)
-        with self.bank.mixed(torch.from_numpy(mind[None]).to(hidden.device)):
+        with self._mixed(mind):
             hidden, _ = self.decoder.run(hidden, first, depth, opening)
         logits = self.decoder.option_logits(hidden[:, -1], self.options).cpu().numpy()
         self._answers(mind.tobytes()).put(views, logits)
@@ -199,6 +206,15 @@ class MindEngine:
             self.memo.write(dict(zip(self._keys(mind, views), logits, strict=True)))
         self.counters.computed += len(views)
         self.counters.tokens += hidden.shape[0] * hidden.shape[1]
+
+    def _mixed(self, mind: NDArray[np.float32]) -> AbstractContextManager[None]:
+        """Let the adapters act as a mind mixes them."""
+        device = self.decoder.model.device
+        rows = [
+            None if part is None else torch.from_numpy(np.ascontiguousarray(part[None])).to(device)
+            for part in split_mind(mind)
+        ]
+        return self.bank.mixed(*rows)
 
     def _opening(self, mind: NDArray[np.float32]) -> Prefix:
         """Return the upper layers' keys and values of rules and invocation for a mind.
@@ -208,13 +224,13 @@ class MindEngine:
         key = mind.tobytes()
         if key not in self._openings:
             first, depth = self.decoder.first_adapted, self.decoder.depth
-            device, rules = self._rules_hidden.device, self._rules_upper
+            rules = self._rules_upper
             if not self.activated:
-                ordinary = [a.invocation_tokens is None for a in self.bank.adapters]
-                acting = np.where(ordinary, mind, np.float32(0))
-                with self.bank.mixed(torch.from_numpy(acting[None]).to(device)):
+                acting = mind.copy()
+                acting[:, [a.invocation_tokens is not None for a in self.bank.adapters]] = 0
+                with self._mixed(acting):
                     _, rules = self.decoder.run(self._rules_hidden, first, depth)
-            with self.bank.mixed(torch.from_numpy(mind[None]).to(device)):
+            with self._mixed(mind):
                 _, own = self.decoder.run(self._invocation_hidden, first, depth, rules)
             self._openings[key] = rules.followed_by(own)
             if len(self._openings) > OPENING_MINDS:

@@ -6,6 +6,7 @@ how they were found nor how they trade.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 
 from agents.errors import AgentError
 from agents.observation import FIELD_NAMES
+
+Core = tuple[tuple[float, ...], ...]
+"""What stands between an adapter's factors: r rows of r numbers, or nothing for the identity."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Persona:
         Divides the option logits before the draw; above 0.
     share
         Expected part of the agents at the start, relative to the other personas' shares.
+    cores
+        ``cores[block][adapter]``; empty where all are the identity.
     """
 
     name: str
@@ -38,11 +44,32 @@ class Persona:
     mixture: tuple[tuple[float, ...], ...]
     temperature: float
     share: float
+    cores: tuple[tuple[Core, ...], ...] = ()
 
     @property
     def mind(self) -> NDArray[np.float32]:
-        """The mixture as float32[blocks, K], the form that `agents.minds` answers for."""
-        return np.array(self.mixture, np.float32)
+        """The mixture in the form that `agents.minds` answers for.
+
+        float32[blocks, K]; with cores float32[blocks, K, 1 + r * r], each coefficient followed by
+        its core, see `split_mind`.
+        """
+        mixture = np.array(self.mixture, np.float32)
+        if not self.cores:
+            return mixture
+        rank = max(len(core) for row in self.cores for core in row)
+        cores = [[core or np.eye(rank) for core in row] for row in self.cores]
+        flat = np.array(cores, np.float32).reshape(*mixture.shape, rank * rank)
+        return np.concatenate([mixture[:, :, None], flat], axis=2)
+
+
+def split_mind(
+    mind: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Return a mind's coefficients float32[blocks, K], and its cores [blocks, K, r, r] if any."""
+    if mind.ndim == 2:
+        return mind, None
+    rank = math.isqrt(mind.shape[2] - 1)
+    return mind[:, :, 0], mind[:, :, 1:].reshape(*mind.shape[:2], rank, rank)
 
 
 @dataclass(frozen=True)
@@ -134,7 +161,9 @@ class Population:
         shapes = {tuple(len(row) for row in persona.mixture) for persona in self.personas}
         if len(shapes) != 1 or len(set(*shapes)) != 1:
             raise AgentError("personas: all mixtures must have the same blocks and adapters")
+        [shape] = shapes
         for persona in self.personas:
+            _check_cores(persona, shape)
             if not np.isfinite(persona.mind).all():
                 raise AgentError(
                     f"persona {persona.name!r}: mixture {persona.mixture} is not finite"
@@ -144,3 +173,15 @@ class Population:
                     f"persona {persona.name!r}: temperature {persona.temperature} and share "
                     f"{persona.share} must be above 0"
                 )
+
+
+def _check_cores(persona: Persona, shape: tuple[int, ...]) -> None:
+    if not persona.cores:
+        return
+    ranks = {len(core) for row in persona.cores for core in row if core}
+    square = all(len(line) == len(core) for row in persona.cores for core in row for line in core)
+    if tuple(map(len, persona.cores)) != shape or len(ranks) != 1 or not square:
+        raise AgentError(
+            f"persona {persona.name!r}: cores must be one list a block of one square matrix an "
+            "adapter, all of one rank (or empty, for the identity)"
+        )

@@ -6,7 +6,7 @@ a server whose weights nobody here can change. Deliberately knows nothing of pop
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +20,7 @@ from merge.adapters import AdapterBank, read_adapter
 from merge.errors import RecipeError
 from merge.int8 import quantize_int8
 from merge.merge_cache import hash_folder
-from merge.recipe import Recipe, State, load_source, merge_recipe
+from merge.recipe import State, load_source, merge_recipe
 from merge.shared_layers import SourceParts, stack_parts
 from merge.sources import cache_folder, load_model
 from merge.stack_recipe import AnyRecipe, StackRecipe
@@ -79,7 +79,7 @@ class MergedBases:
     @property
     def depth(self) -> int:
         """Count the base's layers."""
-        return self.engine.decoder.model.config.num_hidden_layers
+        return len(self.engine.decoder.model.model.layers)
 
     def serve(self, recipe: AnyRecipe | None) -> MindEngine:
         """Make and install a recipe's base; return the engine, ready to answer.
@@ -116,23 +116,23 @@ class MergedBases:
         return f"{self.base_hash} {used} {recipe.to_dict()}"
 
     def _sources(self, recipe: StackRecipe) -> dict[str, SourceParts]:
-        """Open what a stack may take layers from; merges are carried out once."""
-        found = {recipe.base: self._open("", recipe.base, lambda: self.base)}
-        for name, state in self.sources.items():
-            found[name] = self._open(f"source {name}", name, lambda state=state: state)
-        for name, merge in recipe.merges.items():
-            found[name] = self._open(
-                self._key(merge),
-                name,
-                lambda merge=merge: merge_recipe(merge, self.base, self.sources),
-            )
+        """Open what a stack takes layers from, each once; merges are carried out."""
+        found = {}
+        for name in dict.fromkeys(name for name, _ in recipe.stack.layers):
+            merge = recipe.merges.get(name)
+            key = self._key(merge) if merge else name
+            if key not in self._parts:
+                state = self.base if name == recipe.base else self.sources.get(name)
+                if merge:
+                    state = merge_recipe(merge, self.base, self.sources)
+                if state is None:
+                    raise RecipeError(
+                        f"stack.layers: {name!r} is unknown; known: {sorted(self.sources)}"
+                    )
+                model = self.engine.decoder.model
+                self._parts[key] = SourceParts(name, model, self.base, state)
+            found[name] = self._parts[key]
         return found
-
-    def _open(self, key: str, name: str, make: Callable[[], State]) -> SourceParts:
-        if key not in self._parts:
-            model = self.engine.decoder.model
-            self._parts[key] = SourceParts(name, model, self.base, make())
-        return self._parts[key]
 
 
 @dataclass(frozen=True)
@@ -245,3 +245,8 @@ def open_model(
 def adapter_folders(folder: Path) -> list[Path]:
     """List the PEFT folders inside a folder, by name; for adapters and for sources."""
     return sorted(path.parent for path in folder.glob("*/adapter_config.json"))
+
+
+def source_folders(folder: Path) -> list[Path]:
+    """List the sources of recipes inside a folder, by name: PEFT folders and full models."""
+    return sorted({*adapter_folders(folder), *(p.parent for p in folder.glob("*/config.json"))})

@@ -154,7 +154,7 @@ def load_bundle(folder: Path) -> Bundle:
             tuple(folder / "sources" / name for name in config["sources"]),
             Population(
                 tuple(
-                    Persona(**{**p, "mixture": tuple(map(tuple, p["mixture"]))}) for p in personas
+                    Persona(**{key: _frozen(value) for key, value in p.items()}) for p in personas
                 ),
                 Society(**config["society"]),
             ),
@@ -189,7 +189,7 @@ def _write(
         "reference": asdict(bundle.reference),
     }
     personas = [
-        {**asdict(p), "mixture": [list(row) for row in p.mixture]}
+        {key: value for key, value in _plain(asdict(p)).items() if key != "cores" or value}
         for p in bundle.population.personas
     ]
     _dump(folder / "simulator.yaml", config)
@@ -202,6 +202,16 @@ def _write(
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     hashes = {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
     (folder / "hashes.json").write_text(json.dumps(hashes, indent=2) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _dump(path: Path, value: Any) -> None:

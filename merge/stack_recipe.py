@@ -97,7 +97,9 @@ def recipe_from_dict(values: Mapping[str, Any]) -> AnyRecipe:
     return (StackRecipe if "layers" in values else Recipe).from_dict(values)
 
 
-def stack_states(recipe: StackRecipe, base: State, sources: Mapping[str, State]) -> dict[str, State]:
+def stack_states(
+    recipe: StackRecipe, base: State, sources: Mapping[str, State]
+) -> dict[str, State]:
     """List the state dicts that a stack's layers may come from, by name; merges are carried out."""
     merges = {n: merge_recipe(merge, base, sources) for n, merge in recipe.merges.items()}
     return {**sources, recipe.base: base, **merges}
