@@ -8,6 +8,7 @@ Deliberately knows nothing of how stacks are searched.
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+from merge.adapters import Adapter
 from merge.errors import RecipeError
 from merge.recipe import EMBEDDING, HEAD, State, depth_of, is_tied
 
@@ -239,6 +241,21 @@ def stack_model(
         if scale != 1:
             layer.register_forward_pre_hook(_InputScale(scale))
     return model.eval()
+
+
+def stack_adapter(stack: LayerStack, adapter: Adapter) -> Adapter:
+    """Write an adapter as it acts in a stack: once for every place that a layer of its stands at.
+
+    It fits the weights of `stack_state`, scales folded in.
+    """
+    factors = {}
+    for at, ((_, number), share) in enumerate(zip(stack.layers, stack._shares(), strict=True)):
+        for (layer, module), (down, up) in adapter.factors.items():
+            if layer == number:
+                scaled = share != 1 and module.rpartition(".")[2] in _WRITES
+                factors[at, module] = (down, up * share if scaled else up)
+    digest = hashlib.sha256(f"{stack.to_dict()} {adapter.content_hash}".encode()).hexdigest()
+    return Adapter(adapter.name, factors, adapter.invocation_tokens, digest)
 
 
 def stack_config(state: State, config: PretrainedConfig) -> PretrainedConfig:
