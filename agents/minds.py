@@ -107,7 +107,7 @@ class MindEngine:
         """
         if base_hash != self.base_hash:
             load_weights(self.decoder.model, weights)
-            self.decoder = Decoder(self.decoder.model, parts)
+            self.decoder.run_on(parts)
             self._install(base_hash)
 
     def ask(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> None:

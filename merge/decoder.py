@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -98,9 +97,6 @@ class Decoder:
     model
         A transformers model with ``model.embed_tokens``, ``model.layers``, ``model.norm``,
         ``model.rotary_emb`` and ``lm_head``.
-    parts
-        What runs in place of the model's own parts, of the same widths; the model then lends
-        config, positions and device.
 
     Raises
     ------
@@ -108,7 +104,7 @@ class Decoder:
         The model is of another shape.
     """
 
-    def __init__(self, model: PreTrainedModel, parts: Parts | None = None):
+    def __init__(self, model: PreTrainedModel):
         inner = getattr(model, "model", None)
         needed = ("embed_tokens", "layers", "norm", "rotary_emb")
         missing = [part for part in needed if not hasattr(inner, part)]
@@ -119,12 +115,20 @@ class Decoder:
                 f"(missing {', '.join(missing) or 'full attention'}); use Llama, Mistral or SmolLM"
             )
         self.model = model
-        self.parts = parts or Parts(
+        self._own = Parts(
             inner.embed_tokens, tuple(map(Slot, inner.layers)), inner.norm, model.lm_head
         )
+        self.run_on(None)
+
+    def run_on(self, parts: Parts | None) -> None:
+        """Run on parts of the model's widths, which still lends config and device; None: its own.
+
+        Whoever keeps keys and values of other parts must forget them.
+        """
+        self.parts = parts or self._own
         self.depth = len(self.parts.slots)
 
-    @cached_property
+    @property
     def first_adapted(self) -> int:
         """The lowest slot whose layer has adapters, or the depth: below it all minds are one."""
         return next(

@@ -51,7 +51,8 @@ class SourceParts:
     @cached_property
     def depth(self) -> int:
         """Count the source's layers."""
-        return depth_of(self.state)
+        whole = self.state is self._base
+        return len(self._model.model.layers) if whole else depth_of(self.state)
 
     @cached_property
     def tied(self) -> bool:
