@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from merge.errors import RecipeError
+from merge.mergekit_yaml import write_recipe
 from merge.recipe import Recipe, State, merge_recipe
 from merge.stack import LayerStack
 
@@ -74,19 +75,22 @@ class StackRecipe:
             {name: Recipe.from_dict(merge) for name, merge in merges.items()},
         )
 
-    def to_mergekit_yaml(self, depth: int) -> str:
+    def to_mergekit_yaml(self, depth: int, folders: Mapping[str, str] | None = None) -> str:
         """Write it for ``mergekit-yaml``; with merges for ``mergekit-multi``, the stack last.
 
         Parameters
         ----------
         depth
             Number of layers of the base.
+        folders
+            As in `merge.mergekit_yaml.write_recipe`.
         """
-        written = [
-            yaml.safe_dump({"name": name, **yaml.safe_load(merge.to_mergekit_yaml(depth))})
+        merges = [
+            {"name": name, **yaml.safe_load(write_recipe(merge, depth, folders))}
             for name, merge in self.merges.items()
         ]
-        return "---\n".join([*written, self.stack.to_mergekit_yaml()])
+        written = [yaml.safe_dump(merge, sort_keys=False) for merge in merges]
+        return "---\n".join([*written, self.stack.to_mergekit_yaml(folders)])
 
 
 AnyRecipe = Recipe | StackRecipe
