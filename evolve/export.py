@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agents.minds import hash_weights
 from agents.persona import split_mind
 from evolve.bundle import Bundle
 from evolve.errors import RunError
@@ -28,7 +29,8 @@ def export_base(bundle: Bundle, folder: Path) -> None:
     Raises
     ------
     RunError
-        The bundle has no recipe: its base is the model that it names.
+        The bundle has no recipe, so that its base is the model that it names, or that model has
+        other weights than at the bundle's export.
     merge.errors.MergeError
         A model cannot be read, or the folder is not empty.
     """
@@ -37,6 +39,8 @@ def export_base(bundle: Bundle, folder: Path) -> None:
         raise RunError(f"bundle {bundle.name!r} has no recipe; its base is {bundle.base!r} itself")
     model, tokenizer = load_model(bundle.base)
     base = model.state_dict()
+    if hash_weights(base) != bundle.base_hash:
+        raise RunError(f"bundle {bundle.name!r}: base {bundle.base!r} has other weights by now")
     sources = {path.name: load_source(path.name, path, base, tokenizer) for path in bundle.sources}
     if isinstance(recipe, Recipe):
         state, seed = merge_recipe(recipe, base, sources), recipe.seed

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import agents
-from agents.minds import MindEngine
+from agents.minds import MindEngine, hash_weights
 from agents.observation import decode_view
 from agents.order_generator import OffsetClusters
 from evolve.bases import MergedBases
@@ -66,12 +66,12 @@ def views(market_views):
 
 
 @pytest.fixture(scope="module")
-def bundle(population):
+def bundle(population, smol):
     who = population([(0.7, -0.4), (0.0, 0.9)], attention=1)
     return Bundle(
         "small",
         BASE,
-        "bare",
+        hash_weights(smol[0].state_dict()),
         1,
         REPEATING,
         tuple(SHIPPED / "adapters" / style for style in STYLES),
