@@ -39,8 +39,8 @@ class StackSpace:
     """The stacks that evolution may build over a base, as Akiba et al. (2024, section 3.2) do.
 
     The layers of all sources within a window stand in a row, and that row several times. An
-    indicator above 0 puts a layer into the stack. Below and above the window stand the base's own
-    layers, once. The start is the base itself.
+    indicator above 0 puts a layer into the stack. Below and above the window stand the layers of
+    the source that the search starts at, once. The start is that source itself.
 
     Attributes
     ----------
@@ -63,11 +63,14 @@ class StackSpace:
         not grow with the row (the paper's pi); ``none``: 1 everywhere.
     merges
         Sources that are merges themselves, by name.
+    home
+        Where the search starts: `BASE`, or the name of a source or merge as deep as the base.
 
     Raises
     ------
     GenomeError
-        The window does not lie within the base, there is no row, or a name is used twice.
+        The window does not lie within the base, there is no row, a name is used twice, or the
+        search starts at none of them.
     """
 
     base: str
@@ -78,6 +81,7 @@ class StackSpace:
     order: Order = "layers"
     scales: Scales = "network"
     merges: Mapping[str, Recipe] = field(default_factory=dict)
+    home: str = BASE
 
     def __post_init__(self) -> None:
         first, last = self.window
@@ -91,6 +95,8 @@ class StackSpace:
         names = [BASE, *self.sources, *self.merges]
         if len(set(names)) != len(names):
             raise GenomeError(f"stack: sources are called {names}; rename one")
+        if self.home not in names:
+            raise GenomeError(f"stack.home: is {self.home!r}, expected one of {', '.join(names)}")
 
     def genes(self) -> tuple[Gene, ...]:
         """List an indicator for each layer of each repeat, then what makes W."""
@@ -99,7 +105,7 @@ class StackSpace:
                 _indicator(repeat, *place),
                 -1.0,
                 1.0,
-                _IN if (repeat, place[0]) == (0, BASE) else -_IN,
+                _IN if (repeat, place[0]) == (0, self.home) else -_IN,
             )
             for repeat, place in product(range(self.repeats), self.row)
         ]
@@ -135,7 +141,7 @@ class StackSpace:
             [(self.base if name == BASE else name, number) for name, number in path],
             self._scaling(path, genes),
         )
-        used = {name for name, _ in chosen}
+        used = {name for name, _ in path}
         merges = {name: merge for name, merge in self.merges.items() if name in used}
         return StackRecipe(self.base, stack, merges)
 
@@ -149,11 +155,11 @@ class StackSpace:
 
     @property
     def _below(self) -> list[Place]:
-        return [(BASE, number) for number in range(self.window[0])]
+        return [(self.home, number) for number in range(self.window[0])]
 
     @property
     def _above(self) -> list[Place]:
-        return [(BASE, number) for number in range(self.window[1], self.depth)]
+        return [(self.home, number) for number in range(self.window[1], self.depth)]
 
     def _scaling(self, path: Sequence[Place], genes: Mapping[str, float]) -> Callable[[int], float]:
         if self.scales == "entries":

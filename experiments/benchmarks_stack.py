@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ import numpy as np
 
 from evolve.bases import Bases, MergedBases
 from evolve.evaluation import MarketEvaluator
+from evolve.genome import Genome
 from evolve.lineage import Candidate
 from evolve.loop import generation_seed
-from evolve.optimizer import candidate_id
+from evolve.stack_genes import BASE
 from experiments.config import ExperimentConfig, load_config
 from experiments.optimizers import make_search
 from experiments.scoreboard import Finalist, Judge, Returns, rank_finalists
@@ -28,6 +31,7 @@ from merge.stack import LayerStack
 from merge.stack_recipe import AnyRecipe, StackRecipe
 
 STACK = "stack"
+_STAGE_KEY = 51
 # The stack is the mind: no adapters, one mind for all, who differ in temperature and in what they
 # see. Each sees one sign at most: 23 questions a stack.
 SETTINGS = (
@@ -38,7 +42,7 @@ SETTINGS = (
     "minds.attention=1",
     "market.agents=200",
     "search.optimizer=cma",
-    "search.step_sizes={recipe: 0.8, society: 0.5}",
+    "search.step_sizes={recipe: 0.5, society: 0.5}",
     "search.champions=6",
     "search.validation_groups=2",
     "workers=1",
@@ -78,7 +82,8 @@ def main() -> None:
     """Print one JSON line a figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="sweeps of each arm")
-    parser.add_argument("--generations", type=int, default=10, help="of each sweep")
+    parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--generations", type=int, default=10, help="of each stage")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     options = parser.parse_args()
     config = load_config(
@@ -86,93 +91,117 @@ def main() -> None:
         [*SETTINGS, f"search.generations={options.generations}", *options.overrides],
     )
     bases = build_workshop(config).open_bases()
-    gaps: dict[str, list[Returns]] = {}
-    for seed in range(1, options.seeds + 1):
-        for name, gap in compare_arms(replace(config, seed=seed), bases).items():
-            gaps.setdefault(name, []).append(gap)
-    budget = f"{options.generations} generations of {config.search.population}"
-    for name, found in gaps.items():
-        low, high = interval(np.stack(found))
-        figure = (
-            f"held-out J/J95 of the evolved stack over that of {name}, {budget} each, "
-            f"{options.seeds} sweeps, 95 % interval {low:.2f} to {high:.2f}"
-        )
-        _print(figure, float(np.exp(np.mean(found))), name, 1.0)
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    gaps = np.stack([compare_arms(replace(config, seed=seed), bases) for seed in seeds])
+    _print_gap(f"{options.seeds} sweeps", gaps, config)
 
 
-def compare_arms(config: ExperimentConfig, bases: Any) -> dict[str, Returns]:
-    """Run all arms with a seed; log J/J95 of the stack less each source's, by held-out group.
+def compare_arms(config: ExperimentConfig, bases: Any) -> Returns:
+    """Run all arms with a seed; log J/J95 of the stack less the best source's, by held-out group.
 
-    A group of paths has the same seeds and windows in every arm. What is called the best single
-    source was chosen by training and validation windows, as every champion was.
+    First each source's society evolves. Then, from the best one's champion and with the same
+    budget, its society goes on in one arm and stack and society in the other. Champions, and which
+    source is the best, are chosen by training and validation windows; a group of held-out paths
+    has the same seeds and windows in every arm.
     """
     arms = list_arms(config, bases)
     champions = {arm.name: evolve_arm(arm) for arm in arms}
-    singles = [arm.name for arm in arms if arm.name != STACK]
-    best = min(singles, key=lambda name: champions[name].score)
-    logs = {arm.name: np.log(judge(arm, champions[arm.name])) for arm in arms}
+    best = min(arms, key=lambda arm: champions[arm.name].score)
+    stack = stack_arm(config, bases, best.name)
+    society = champions[best.name].candidate.genome["society"]
+    for arm in (best, stack):
+        champions[arm.name] = evolve_arm(arm, society)
+    logs = {a.name: np.log(judge(a, champions[a.name])) for a in (*arms, stack)}
     for name, champion in champions.items():
         recipe = champion.candidate.recipe
         depth = f", {len(recipe['layers'])} layers" if recipe else ""
-        marked = ", the best single source" if name == best else ""
+        marked = ", the best single source" if name == best.name else ""
         figure = (
             f"seed {config.seed}, {name}{marked}{depth}: held-out J/J95 (validation "
             f"{champion.validation:.2f}, training {champion.train:.2f}, both on fresh paths)"
         )
-        _print(figure, float(np.exp(logs[name].mean())), best, float(np.exp(logs[best].mean())))
-    named = {"the best single source": best} | {name: name for name in singles}
-    return {shown: logs[STACK] - logs[name] for shown, name in named.items()}
+        own, peer = (float(np.exp(logs[n].mean())) for n in (name, best.name))
+        _print(figure, own, best.name, peer)
+    gap: Returns = logs[STACK] - logs[best.name]
+    _print_gap(f"seed {config.seed}", gap[None], config)
+    return gap
 
 
 def list_arms(config: ExperimentConfig, bases: MergedBases) -> list[Arm]:
-    """List each source by itself, the base among them, and the stack of all."""
+    """List each source by itself, the base among them."""
     workshop = build_workshop(config)
     genome = workshop.market_genome
     alone = replace(workshop, market_genome=replace(genome, stack=None, sources=()))
     names = (genome.base, *genome.sources)
-    arms = [Arm(n, alone, WholeSource(bases, genome.base, n, bases.depth)) for n in names]
-    return [*arms, Arm(STACK, workshop, bases)]
+    return [Arm(n, alone, WholeSource(bases, genome.base, n, bases.depth)) for n in names]
 
 
-def evolve_arm(arm: Arm) -> Finalist:
-    """Search an arm's genome on training windows and choose its champion, validation included."""
+def stack_arm(config: ExperimentConfig, bases: MergedBases, home: str) -> Arm:
+    """Set up the stack of all sources, which starts at one of them."""
+    workshop = build_workshop(config)
+    genome = workshop.market_genome
+    if genome.stack is None:
+        raise ValueError("the benchmark needs minds.stack")
+    space = replace(genome.stack, home=BASE if home == genome.base else home)
+    return Arm(STACK, replace(workshop, market_genome=replace(genome, stack=space)), bases)
+
+
+def evolve_arm(arm: Arm, society: Mapping[str, float] | None = None) -> Finalist:
+    """Search an arm's genome on training windows and choose its champion, validation included.
+
+    With a society the search starts there, and the start is among the finalists.
+    """
     workshop, began = arm.workshop, time.perf_counter()
     config, train = workshop.config, workshop.splits.train
-    genome = workshop.market_genome.genome()
+    market_genome = workshop.market_genome
+    genome = started_at(market_genome.genome(), society or {})
     steps = {s.name: config.search.step_sizes[s.name] for s in genome.segments}
-    search_config = replace(config.search, step_sizes=steps)
-    slow = workshop.market_genome.slow_segments()
-    search = make_search(search_config, genome, slow, workshop.search_seed())
-    evaluator = MarketEvaluator(
-        workshop.stage, train, workshop.target(train), workshop.market_genome, arm.bases
+    stage = _STAGE_KEY + (society is not None)
+    search = make_search(
+        replace(config.search, step_sizes=steps),
+        genome,
+        market_genome.slow_segments(),
+        np.random.SeedSequence(config.seed, spawn_key=(stage,)),
     )
+    target = workshop.target(train)
+    evaluator = MarketEvaluator(workshop.stage, train, target, market_genome, arm.bases)
     candidates: list[Candidate] = []
 
-    def evaluate(generation: int, genomes: list[list[Any]]) -> list[list[Any]]:
-        seed = generation_seed(config.seed, generation)
+    def evaluate(genomes: list[list[Any]]) -> list[list[Any]]:
+        generation = len(candidates)
+        seed = generation_seed(config.seed, 1000 * stage + generation)
         found = evaluator.evaluate(generation, genomes, seed, _ignore)
-        for s, row in enumerate(found):
-            for f, e in enumerate(row):
-                score = e.score if np.isfinite(e.score) else None
-                values, name = genomes[s][f], candidate_id(generation, s * len(row) + f)
-                candidates.append(
-                    Candidate(
-                        name, generation, (), values, e.recipe, e.seeds, score, e.parts, e.failure
-                    )
-                )
+        pairs = zip(chain(*found), chain(*genomes), strict=True)
+        for n, (e, values) in enumerate(pairs, generation):
+            score = e.score if np.isfinite(e.score) else None
+            name = f"{arm.name} {n:04d}"
+            candidates.append(
+                Candidate(name, 0, (), values, e.recipe, e.seeds, score, e.parts, e.failure)
+            )
         return found
 
-    for generation in range(config.search.generations):
+    for _ in range(config.search.generations):
         proposal = search.ask()
-        found = evaluate(generation, search.genomes(proposal))
+        found = evaluate(search.genomes(proposal))
         scores = np.array([[e.score for e in row] for row in found])
         search.tell(proposal, scores, [[e.parts for e in row] for row in found])
-    evaluate(config.search.generations, [[search.best_guess()]])
-    alive = [c for c in candidates if c.score is not None]
-    finalists = sorted(alive[:-1], key=lambda c: c.score)[: config.search.champions - 1]
-    champion = rank_finalists(workshop, arm.bases, [*finalists, alive[-1]], _ignore)[0]
+    bred = sorted((c for c in candidates if c.score is not None), key=lambda c: c.score or 0.0)
+    evaluate([[search.best_guess(), genome.to_values(genome.start_vector())]])
+    chosen = [*bred[: config.search.champions - 2], *(c for c in candidates[-2:] if c.score)]
+    champion = rank_finalists(workshop, arm.bases, chosen, _ignore)[0]
     print(f"# seed {config.seed}, {arm.name}: {time.perf_counter() - began:.0f} s", flush=True)
     return champion
+
+
+def started_at(genome: Genome, society: Mapping[str, float]) -> Genome:
+    """Let the genes of the society start at other values."""
+    segments = [
+        replace(s, genes=tuple(replace(g, start=society.get(g.name, g.start)) for g in s.genes))
+        if s.name == "society"
+        else s
+        for s in genome.segments
+    ]
+    return Genome(tuple(segments))
 
 
 def judge(arm: Arm, champion: Finalist) -> Returns:
@@ -196,6 +225,17 @@ def interval(gaps: Returns, resamples: int = 10_000) -> tuple[float, float]:
 
 def _ignore(*_: object) -> None:
     """Show no progress."""
+
+
+def _print_gap(what: str, gaps: Returns, config: ExperimentConfig) -> None:
+    low, high = interval(gaps)
+    search = config.search
+    figure = (
+        f"{what}: held-out J/J95 of the evolved stack over that of the best single source, twice "
+        f"{search.generations} generations of {search.population} each, 95 % interval {low:.2f} "
+        f"to {high:.2f}"
+    )
+    _print(figure, float(np.exp(gaps.mean())), "the best single source", 1.0)
 
 
 def _print(figure: str, value: float, peer: str, against: float) -> None:

@@ -53,7 +53,9 @@ class StackConfig:
     """Which layer stacks evolution may build, see `evolve.stack_genes.StackSpace`.
 
     ``window`` null is the whole base. ``merged`` names a bundle or a run whose champion's merge of
-    the same sources is one more source: parameter space first, data-flow space after.
+    the same sources is one more source: parameter space first, data-flow space after. ``home`` is
+    where the search starts: ``base``, a source's name, or ``merged``; null for the merge if there
+    is one, else the base.
     """
 
     window: tuple[int, int] | None = None
@@ -61,6 +63,7 @@ class StackConfig:
     order: Literal["layers", "sources"] = "layers"
     scales: Literal["none", "network", "entries"] = "network"
     merged: str | None = None
+    home: str | None = None
 
 
 @dataclass(frozen=True)

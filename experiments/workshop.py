@@ -18,7 +18,7 @@ from agents.order_generator import fit_offsets
 from evolve.bases import Bases, adapter_folders, open_bases, source_folders
 from evolve.bundle import load_bundle
 from evolve.market_genome import MarketGenome, PersonaStart
-from evolve.stack_genes import StackSpace
+from evolve.stack_genes import BASE, StackSpace
 from evolve.stage import Stage, World
 from experiments.config import ExperimentConfig, MindConfig, StackConfig
 from experiments.errors import ConfigError
@@ -174,6 +174,7 @@ def _stack_space(minds: MindConfig, sources: Sequence[Path]) -> StackSpace:
         stack.order,
         stack.scales,
         {MERGED: _found_merge(stack.merged, minds.base, sources)} if stack.merged else {},
+        stack.home or (MERGED if stack.merged else BASE),
     )
 
 

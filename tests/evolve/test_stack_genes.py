@@ -21,15 +21,18 @@ MERGE = Recipe("task_arithmetic", "model", ("one", "two"), ((0.3, 0.4),))
 def spaces(draw):
     depth = draw(st.integers(1, 6))
     first = draw(st.integers(0, depth - 1))
+    sources = tuple(draw(st.lists(st.sampled_from(["one", "two"]), unique=True)))
+    merges = draw(st.sampled_from([{}, {"merged": MERGE}]))
     return StackSpace(
         "model",
         depth,
-        tuple(draw(st.lists(st.sampled_from(["one", "two"]), unique=True))),
+        sources,
         (first, draw(st.integers(first + 1, depth))),
         draw(st.integers(1, 3)),
         draw(st.sampled_from(["layers", "sources"])),
         draw(st.sampled_from(["none", "network", "entries"])),
-        draw(st.sampled_from([{}, {"merged": MERGE}])),
+        merges,
+        draw(st.sampled_from(["base", *sources, *merges])),
     )
 
 
@@ -38,10 +41,11 @@ def genome_of(space):
 
 
 @given(spaces())
-def test_a_stack_starts_at_the_base_itself(space):
+def test_a_stack_starts_at_the_base_or_a_source_itself(space):
+    home = "model" if space.home == "base" else space.home
     genome = genome_of(space)
     stack = space.recipe(genome.to_values(genome.start_vector())["recipe"]).stack
-    assert stack.layers == tuple(("model", number) for number in range(space.depth))
+    assert stack.layers == tuple((home, number) for number in range(space.depth))
     assert stack.scales == (1.0,) * space.depth
 
 
@@ -106,6 +110,7 @@ def test_two_genes_exchange_a_layer_where_sources_stand_beside_each_other():
         ({"window": (3, 3)}, r"stack\.window: is \[3, 3\], .* from 0 to 4"),
         ({"window": (0, 5)}, r"stack\.window: is \[0, 5\]"),
         ({"repeats": 0}, r"stack\.repeats: is 0, expected at least 1"),
+        ({"home": "two"}, r"stack\.home: is 'two', expected one of base, one"),
         ({"sources": ("base",)}, r"sources are called \['base', 'base'\]; rename one"),
     ],
 )

@@ -277,7 +277,7 @@ def test_the_merge_that_an_earlier_sweep_found_is_one_more_source(bundle, tmp_pa
     stack = f"minds.stack={{window: [20, 22], merged: {tmp_path / 'run'}}}"
     overrides = ["minds.recipe_blocks=0", stack]
     space = build_workshop(load_config(QUICKSTART, overrides)).market_genome.stack
-    assert space.merges == {MERGED: MERGE}
+    assert (space.merges, space.home) == ({MERGED: MERGE}, MERGED)
     assert ("merged", 21) in space.row
     other = Recipe("task_arithmetic", BASE, (TREND,), ((0.4,),))
     folder = tmp_path / "sources" / TREND
