@@ -40,9 +40,13 @@ SETTINGS = (
     "minds.recipe_blocks=0",
     "minds.stack={window: [16, 30], repeats: 2}",
     "minds.attention=1",
-    "market.agents=200",
-    "search.optimizer=cma",
-    "search.step_sizes={recipe: 0.5, society: 0.5}",
+    "market.agents=100",
+    "market.days=60",
+    "search.slow_count=4",
+    "search.fast_count=4",
+    "search.slow_every=1",
+    "search.sigma_slow=0.5",
+    "search.sigma_fast=0.5",
     "search.champions=6",
     "search.validation_groups=2",
     "workers=1",
@@ -155,22 +159,20 @@ def evolve_arm(arm: Arm, society: Mapping[str, float] | None = None) -> Finalist
     config, train = workshop.config, workshop.splits.train
     market_genome = workshop.market_genome
     genome = started_at(market_genome.genome(), society or {})
-    steps = {s.name: config.search.step_sizes[s.name] for s in genome.segments}
+    slow, settings = market_genome.slow_segments(), config.search
+    if not slow:
+        settings = replace(settings, slow_count=1, fast_count=_candidates(config))
     stage = _STAGE_KEY + (society is not None)
-    search = make_search(
-        replace(config.search, step_sizes=steps),
-        genome,
-        market_genome.slow_segments(),
-        np.random.SeedSequence(config.seed, spawn_key=(stage,)),
-    )
+    seed = np.random.SeedSequence(config.seed, spawn_key=(stage,))
+    search = make_search(settings, genome, slow, seed)
     target = workshop.target(train)
     evaluator = MarketEvaluator(workshop.stage, train, target, market_genome, arm.bases)
     candidates: list[Candidate] = []
 
     def evaluate(genomes: list[list[Any]]) -> list[list[Any]]:
         generation = len(candidates)
-        seed = generation_seed(config.seed, 1000 * stage + generation)
-        found = evaluator.evaluate(generation, genomes, seed, _ignore)
+        paths = generation_seed(config.seed, 1000 * stage + generation)
+        found = evaluator.evaluate(generation, genomes, paths, _ignore)
         pairs = zip(chain(*found), chain(*genomes), strict=True)
         for n, (e, values) in enumerate(pairs, generation):
             score = e.score if np.isfinite(e.score) else None
@@ -227,12 +229,16 @@ def _ignore(*_: object) -> None:
     """Show no progress."""
 
 
+def _candidates(config: ExperimentConfig) -> int:
+    return config.search.slow_count * config.search.fast_count
+
+
 def _print_gap(what: str, gaps: Returns, config: ExperimentConfig) -> None:
     low, high = interval(gaps)
     search = config.search
     figure = (
         f"{what}: held-out J/J95 of the evolved stack over that of the best single source, twice "
-        f"{search.generations} generations of {search.population} each, 95 % interval {low:.2f} "
+        f"{search.generations} generations of {_candidates(config)} each, 95 % interval {low:.2f} "
         f"to {high:.2f}"
     )
     _print(figure, float(np.exp(gaps.mean())), "the best single source", 1.0)
