@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-market bench-coverage bench-power bench-score bench-masks bench-merge bench-plan bench-checks bench-search bench-society bench-tracking styles clean
+.PHONY: help demo test check bench bench-market bench-coverage bench-power bench-score bench-masks bench-merge bench-plan bench-checks bench-search bench-society bench-stack bench-tracking styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -64,6 +64,9 @@ bench-society: $(READY) ## links, a rumour in pairs of markets, what society cos
 
 bench-masks: $(READY) ## mask rate against score, effective minds and volume, into docs/
 	$(BIN)/python -m experiments.benchmarks_masks
+
+bench-stack: $(READY) ## evolved layer stacks against their single sources, on the market (an hour)
+	$(BIN)/python -m experiments.benchmarks_stack
 
 styles: $(READY) ## train the shipped adapters anew (about half an hour)
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters

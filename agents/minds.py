@@ -21,7 +21,7 @@ from agents.observation import INVOCATION, OPTIONS, render_rules, render_view
 from merge.adapters import AdapterBank
 from merge.batch_size import MEMORY_SHARE, free_bytes
 from merge.byte_budget import ByteBudget
-from merge.decoder import Decoder
+from merge.decoder import Decoder, Parts
 from merge.errors import AdapterError, ModelError
 from merge.int8 import GROUP, load_weights
 from merge.prompt import Prompt
@@ -53,7 +53,8 @@ class EngineCounters:
 class MindEngine:
     """Answers forced choices for any number of minds on one INT8 base.
 
-    A mind is a coefficient matrix float32[blocks, K] over the bank's K adapters. A question
+    A mind is a coefficient matrix float32[blocks, K] over the bank's K adapters, with cores
+    float32[blocks, K, 1 + r * r] (`merge.cores.split_cores`). A question
     is a mind and a view, or a mind and any other prompt in tokens; its answer is five option
     logits, temperature-free. Answers are memoised by (base, mind, prompt); the memo is exact,
     since every kernel on this path gives a row the same bits in every batch.
@@ -114,10 +115,16 @@ class MindEngine:
         self._queue: dict[_Place, tuple[NDArray[np.float32], list[Any]]] = {}
         self.base_hash = base_hash
 
-    def set_base(self, weights: Mapping[str, torch.Tensor], base_hash: str) -> None:
-        """Exchange the base's weights (a merge's result); answers of other bases stay memoised."""
+    def set_base(
+        self, weights: Mapping[str, torch.Tensor], base_hash: str, parts: Parts | None = None
+    ) -> None:
+        """Exchange the base's weights (a merge's result), and its layers for a stack's.
+
+        Answers of other bases stay memoised.
+        """
         if base_hash != self.base_hash:
             load_weights(self.decoder.model, weights)
+            self.decoder.run_on(parts)
             self.base_hash = base_hash
             self.trie.clear()
 
@@ -234,7 +241,7 @@ class MindEngine:
         }
         return [
             answer_key(
-                scope | {"split": [*map(len, prompt.path[:-1]), self.bank.first_layer]},
+                scope | {"split": [*map(len, prompt.path[:-1]), self.decoder.first_adapted]},
                 prompt.tokens,
             )
             for prompt in prompts

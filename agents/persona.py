@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 from agents.errors import AgentError
 from agents.observation import FIELD_NAMES
 from agents.society.settings import Social
+from merge.cores import join_cores
+
+Core = tuple[tuple[float, ...], ...]
+"""What stands between an adapter's factors: r rows of r numbers, or nothing for the identity."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Persona:
         Expected part of the agents at the start, relative to the other personas' shares.
     base
         The model that its mind is on, as a config names it; None for the population's main one.
+    cores
+        ``cores[block][adapter]``; empty where all are the identity.
     """
 
     name: str
@@ -42,11 +48,21 @@ class Persona:
     temperature: float
     share: float
     base: str | None = None
+    cores: tuple[tuple[Core, ...], ...] = ()
 
     @property
     def mind(self) -> NDArray[np.float32]:
-        """The mixture as float32[blocks, K], the form that `agents.minds` answers for."""
-        return np.array(self.mixture, np.float32)
+        """The mixture in the form that `agents.minds` answers for.
+
+        float32[blocks, K]; with cores float32[blocks, K, 1 + r * r], each coefficient followed by
+        its core, see `merge.cores`.
+        """
+        mixture = np.array(self.mixture, np.float32)
+        if not self.cores:
+            return mixture
+        rank = max(len(core) for row in self.cores for core in row)
+        cores = [[core or np.eye(rank) for core in row] for row in self.cores]
+        return join_cores(mixture, np.array(cores, np.float32))
 
 
 @dataclass(frozen=True)
@@ -141,7 +157,9 @@ class Population:
         shapes = {tuple(len(row) for row in persona.mixture) for persona in self.personas}
         if len(shapes) != 1 or len(set(*shapes)) != 1:
             raise AgentError("personas: all mixtures must have the same blocks and adapters")
+        [shape] = shapes
         for persona in self.personas:
+            _check_cores(persona, shape)
             if not np.isfinite(persona.mind).all():
                 raise AgentError(
                     f"persona {persona.name!r}: mixture {persona.mixture} is not finite"
@@ -151,3 +169,15 @@ class Population:
                     f"persona {persona.name!r}: temperature {persona.temperature} and share "
                     f"{persona.share} must be above 0"
                 )
+
+
+def _check_cores(persona: Persona, shape: tuple[int, ...]) -> None:
+    if not persona.cores:
+        return
+    ranks = {len(core) for row in persona.cores for core in row if core}
+    square = all(len(line) == len(core) for row in persona.cores for core in row for line in core)
+    if tuple(map(len, persona.cores)) != shape or len(ranks) != 1 or not square:
+        raise AgentError(
+            f"persona {persona.name!r}: cores must be one list a block of one square matrix an "
+            "adapter, all of one rank (or empty, for the identity)"
+        )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agents.observation import VIEWS
 from agents.persona import Persona
 from agents.styles import teach
+from merge.cores import split_cores
 
 SHARPNESS = 6.0
 
@@ -22,7 +23,7 @@ class Minds(Protocol):
     """Whatever answers forced choices."""
 
     def ask(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> None:
-        """Announce questions: a mind float32[blocks, K] and views int64[n]."""
+        """Announce questions: an `agents.persona.Persona.mind` and views int64[n]."""
 
     def answer(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return option logits float32[n, 5]."""
@@ -77,5 +78,6 @@ class TeacherMinds:
         """Return option logits float32[n, 5]: the coefficient-weighted votes of the teachers."""
         key = mind.tobytes()
         if key not in self._mixed:
-            self._mixed[key] = np.tensordot(mind.mean(axis=0), self._table, axes=1)
+            coefficients, _ = split_cores(mind)  # no rule has a core
+            self._mixed[key] = np.tensordot(coefficients.mean(axis=0), self._table, axes=1)
         return self._mixed[key][views]

@@ -23,8 +23,10 @@ from merge.adapters import AdapterBank, read_adapter
 from merge.errors import AdapterError, ModelError, RecipeError
 from merge.int8 import quantize_int8
 from merge.merge_cache import hash_folder
-from merge.recipe import Recipe, State, load_source, merge_recipe
+from merge.recipe import State, load_source, merge_recipe
+from merge.shared_layers import SourceParts, stack_parts
 from merge.sources import cache_folder, load_model
+from merge.stack_recipe import AnyRecipe, StackRecipe
 
 
 class ServedMinds(Minds, Protocol):
@@ -48,7 +50,7 @@ class Bases(Protocol):
     def nbytes(self) -> int:
         """Count the bytes of all weights that are kept here."""
 
-    def serve(self, recipe: Recipe | None) -> ServedMinds:
+    def serve(self, recipe: AnyRecipe | None) -> ServedMinds:
         """Make a recipe's base ready to answer."""
 
 
@@ -78,11 +80,13 @@ class MergedBases:
 
     def __post_init__(self) -> None:
         self._moved: set[str] = set()  # what any recipe so far took from the base
+        self._held = self.engine.base_hash  # whose weights the base's modules hold
+        self._parts: dict[str, SourceParts] = {}
 
     @property
     def depth(self) -> int:
         """Count the base's layers."""
-        return self.engine.decoder.depth
+        return len(self.engine.decoder.model.model.layers)
 
     @property
     def nbytes(self) -> int:
@@ -90,19 +94,58 @@ class MergedBases:
         storages = (tensor.untyped_storage() for tensor in self._tensors())
         return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
-    def serve(self, recipe: Recipe | None) -> MindEngine:
-        """Merge, quantise and install a recipe's base; return the engine, ready to answer."""
-        if recipe is None:
-            key, state = self.base_hash, self.base
-        else:
-            used = [self.source_hashes.get(name, self.base_hash) for name in recipe.sources]
-            key = f"{self.base_hash} {used} {recipe.to_dict()}"
-            if key == self.engine.base_hash:
-                return self.engine
-            state = merge_recipe(recipe, self.base, self.sources)
-        self._moved |= {name for name, tensor in state.items() if tensor is not self.base[name]}
-        self.engine.set_base({name: state[name] for name in self.base if name in self._moved}, key)
+    def serve(self, recipe: AnyRecipe | None) -> MindEngine:
+        """Make and install a recipe's base; return the engine, ready to answer.
+
+        A merge's weights replace the base's. A stack runs on the layers of the base and of its
+        sources as they are, each quantised once.
+
+        Raises
+        ------
+        RecipeError
+            The recipe names what is not there, or what does not fit.
+        """
+        key = self._key(recipe)
+        if key == self.engine.base_hash:
+            return self.engine
+        held, state, parts = self.base_hash, self.base, None
+        if isinstance(recipe, StackRecipe):
+            parts = stack_parts(recipe.stack, self._sources(recipe))
+        elif recipe is not None:
+            held, state = key, merge_recipe(recipe, self.base, self.sources)
+        weights: State = {}
+        if held != self._held:
+            changed = {name for name, tensor in state.items() if tensor is not self.base[name]}
+            self._moved |= changed
+            weights = {name: state[name] for name in self.base if name in self._moved}
+        self.engine.set_base(weights, key, parts)
+        self._held = held
         return self.engine
+
+    def _key(self, recipe: AnyRecipe | None) -> str:
+        if recipe is None:
+            return self.base_hash
+        used = [self.source_hashes.get(name, self.base_hash) for name in recipe.sources]
+        return f"{self.base_hash} {used} {recipe.to_dict()}"
+
+    def _sources(self, recipe: StackRecipe) -> dict[str, SourceParts]:
+        """Open what a stack takes layers from, each once; merges are carried out."""
+        found = {}
+        for name in dict.fromkeys(name for name, _ in recipe.stack.layers):
+            merge = recipe.merges.get(name)
+            key = self._key(merge) if merge else name
+            if key not in self._parts:
+                state = self.base if name == recipe.base else self.sources.get(name)
+                if merge:
+                    state = merge_recipe(merge, self.base, self.sources)
+                if state is None:
+                    raise RecipeError(
+                        f"stack.layers: {name!r} is unknown; known: {sorted(self.sources)}"
+                    )
+                model = self.engine.decoder.model
+                self._parts[key] = SourceParts(name, model, self.base, state)
+            found[name] = self._parts[key]
+        return found
 
     def _tensors(self) -> Iterator[Any]:
         bank = self.engine.bank
@@ -127,7 +170,7 @@ class EndpointBases:
         """Name the server, the model and all that its answers depend on."""
         return self.minds.base_hash
 
-    def serve(self, recipe: Recipe | None) -> EndpointMinds:
+    def serve(self, recipe: AnyRecipe | None) -> EndpointMinds:
         """Return the minds.
 
         Raises
@@ -238,7 +281,7 @@ def open_model(
     base
         See `merge.sources.resolve_model`.
     adapters
-        PEFT LoRA folders, in the order of a mind's coefficients.
+        PEFT LoRA folders, in the order of a mind's coefficients; none: all minds are the base.
     sources
         Folders of source models; the folder's name is the source's.
     blocks
@@ -256,8 +299,6 @@ def open_model(
         A model or adapter is missing, unreadable or of another shape.
     """
     read = tuple(read_adapter(folder) for folder in adapters)
-    if not read:
-        raise AdapterError("adapters: the folder holds no adapter; name one that does")
     model, tokenizer = load_model(base)
     state: State = model.state_dict()
     if sources:  # kept beside the INT8 copy: what recipes are merged from
@@ -273,3 +314,8 @@ def open_model(
 def adapter_folders(folder: Path) -> list[Path]:
     """List the PEFT folders inside a folder, by name; for adapters and for sources."""
     return sorted(path.parent for path in folder.glob("*/adapter_config.json"))
+
+
+def source_folders(folder: Path) -> list[Path]:
+    """List the sources of recipes inside a folder, by name: PEFT folders and full models."""
+    return sorted({*adapter_folders(folder), *(p.parent for p in folder.glob("*/config.json"))})

@@ -27,7 +27,7 @@ from evolve.bases import Bases, PersonaBase, open_bases
 from evolve.errors import RunError
 from market.rules import MarketRules
 from merge.errors import MergeError
-from merge.recipe import Recipe
+from merge.stack_recipe import AnyRecipe, recipe_from_dict
 
 SCHEMA = "evobourse/simulator/v1"
 
@@ -55,7 +55,7 @@ class Bundle:
     blocks
         Layer blocks of the mixtures.
     recipe
-        The merge that makes the population's base, or None.
+        The merge or stack that makes the population's base, or None.
     adapters, sources
         Folders of style adapters, in the order of the coefficients, and of recipe sources.
     population
@@ -78,7 +78,7 @@ class Bundle:
     base: str
     base_hash: str
     blocks: int
-    recipe: Recipe | None
+    recipe: AnyRecipe | None
     adapters: tuple[Path, ...]
     sources: tuple[Path, ...]
     population: Population
@@ -173,12 +173,12 @@ def load_bundle(folder: Path) -> Bundle:
             config["base"],
             config["base_hash"],
             config["blocks"],
-            Recipe.from_dict(recipe) if recipe else None,
+            recipe_from_dict(recipe) if recipe else None,
             tuple(folder / "adapters" / name for name in config["adapters"]),
             tuple(folder / "sources" / name for name in config["sources"]),
             Population(
                 tuple(
-                    Persona(**{**p, "mixture": tuple(map(tuple, p["mixture"]))}) for p in personas
+                    Persona(**{key: _frozen(value) for key, value in p.items()}) for p in personas
                 ),
                 _read_society(config["society"]),
             ),
@@ -237,7 +237,7 @@ def _write(
     if council:
         config |= {"persona_bases": council, "memory_bytes": bundle.memory_bytes}
     personas = [
-        {**asdict(p), "mixture": [list(row) for row in p.mixture]}
+        {key: value for key, value in _plain(asdict(p)).items() if key != "cores" or value}
         for p in bundle.population.personas
     ]
     for persona in personas:
@@ -253,6 +253,16 @@ def _write(
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     hashes = {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
     (folder / "hashes.json").write_text(json.dumps(hashes, indent=2) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _dump(path: Path, value: Any) -> None:

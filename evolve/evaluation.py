@@ -26,7 +26,7 @@ from fitness.distance import Score, Target, score_paths
 from fitness.moments import MOMENT_NAMES, FloatArray
 from market.splits import Split
 from merge.errors import MergeError
-from merge.recipe import Recipe
+from merge.stack_recipe import AnyRecipe
 
 
 @dataclass
@@ -151,7 +151,7 @@ class MarketEvaluator:
 
     def _cast(self, row: list[Values]) -> _Cast | _Failure:
         """Read the recipe that a row shares, and its populations."""
-        recipe: Recipe | None = None
+        recipe: AnyRecipe | None = None
         try:
             recipe = self.market_genome.recipe(row[0])
             minds = self.bases.serve(recipe)
@@ -210,7 +210,7 @@ class MarketEvaluator:
 class _Cast:
     """A row's recipe, the minds that answer once it is served, and its populations."""
 
-    recipe: Recipe | None
+    recipe: AnyRecipe | None
     minds: Minds
     populations: list[Population]
 

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import product
+from typing import Literal
 
 from agents.observation import FIELD_NAMES
-from agents.persona import Persona, Population, Society
+from agents.persona import Core, Persona, Population, Society
 from agents.society.settings import Social
 from evolve.gene import Gene
 from evolve.genome import Genome, Segment, Values
+from evolve.stack_genes import StackSpace
 from merge.recipe import Recipe
+from merge.stack_recipe import AnyRecipe
 
+Cores = Literal["none", "diagonal", "full"]
 SLOW_SEGMENTS = ("recipe", "minds")
 FAST_SEGMENTS = ("society",)
 
@@ -79,6 +84,13 @@ class MarketGenome:
     social
         Links, posts, rumours and moods among the agents, whose threshold and decay evolution
         then sets as well; None for strangers.
+    stack
+        Layer stacks in the place of merges of the sources; None for merges.
+    cores
+        What stands between the factors of the adapter that a persona starts from: nothing, one
+        gene for each of its ranks, or one for each pair of ranks (docs/decisions/049).
+    rank
+        The adapters' highest rank; for cores.
     """
 
     personas: tuple[PersonaStart, ...]
@@ -89,6 +101,9 @@ class MarketGenome:
     recipe_blocks: int
     attention: int
     social: Social | None = None
+    stack: StackSpace | None = None
+    cores: Cores = "none"
+    rank: int = 0
 
     def genome(self) -> Genome:
         """List all genes with bounds and starts."""
@@ -97,6 +112,12 @@ class MarketGenome:
             for persona in self.personas
             for block in range(self.blocks)
             for style in self.styles
+        ]
+        minds += [
+            Gene(_core(persona.name, block, *place), low, high, start)
+            for persona in self.personas
+            for block in range(self.blocks)
+            for place, (low, high, start) in self._core_genes(persona).items()
         ]
         society = [
             *(Gene(f"share_{p.name}", 0.05, 5.0, 1.0, "log") for p in self.personas),
@@ -110,15 +131,19 @@ class MarketGenome:
             for block in range(self.recipe_blocks)
             for source in self.sources
         ]
-        segments = [Segment("minds", tuple(minds)), Segment("society", tuple(society))]
-        return Genome((*([Segment("recipe", tuple(recipe))] if recipe else []), *segments))
+        slow = {"recipe": self.stack.genes() if self.stack else recipe, "minds": minds}
+        segments = [Segment(name, tuple(genes)) for name, genes in slow.items() if genes]
+        return Genome((*segments, Segment("society", tuple(society))))
 
     def slow_segments(self) -> tuple[str, ...]:
         """Name the segments whose change needs new forward passes."""
-        return SLOW_SEGMENTS if self.sources else ("minds",)
+        present = [segment.name for segment in self.genome().segments]
+        return tuple(name for name in SLOW_SEGMENTS if name in present)
 
-    def recipe(self, values: Values) -> Recipe | None:
-        """Read the merge recipe from gene values; None where there are no sources."""
+    def recipe(self, values: Values) -> AnyRecipe | None:
+        """Read the recipe of the base from gene values; None where there are no sources."""
+        if self.stack is not None:
+            return self.stack.recipe(values["recipe"])
         if not self.sources:
             return None
         genes = values["recipe"]
@@ -130,7 +155,7 @@ class MarketGenome:
 
     def population(self, values: Values) -> Population:
         """Read the population from gene values."""
-        minds, society = values["minds"], values["society"]
+        minds, society = values.get("minds", {}), values["society"]
         personas = tuple(
             Persona(
                 p.name,
@@ -142,6 +167,7 @@ class MarketGenome:
                 society[f"temperature_{p.name}"],
                 society[f"share_{p.name}"],
                 p.base,
+                self._cores(p, minds),
             )
             for p in self.personas
         )
@@ -161,6 +187,38 @@ class MarketGenome:
             Gene("decay", 0.1, 2.0, self.social.decay, "log"),
         )
 
+    def _core_genes(
+        self, persona: PersonaStart
+    ) -> dict[tuple[int, int], tuple[float, float, float]]:
+        """List the entries of a persona's core that are genes: their bounds and start."""
+        if self.cores == "none" or persona.style is None:
+            return {}
+        ranks = range(self.rank)
+        places = product(ranks, ranks) if self.cores == "full" else zip(ranks, ranks, strict=True)
+        return {(r, c): (0.0, 2.0, 1.0) if r == c else (-1.0, 1.0, 0.0) for r, c in places}
+
+    def _cores(
+        self, persona: PersonaStart, minds: Mapping[str, float]
+    ) -> tuple[tuple[Core, ...], ...]:
+        entries = self._core_genes(persona)
+        if not entries:
+            return ()
+        ranks = range(self.rank)
+
+        def core(block: int) -> Core:
+            return tuple(
+                tuple(
+                    minds[_core(persona.name, block, r, c)] if (r, c) in entries else 0.0
+                    for c in ranks
+                )
+                for r in ranks
+            )
+
+        return tuple(
+            tuple(core(block) if style == persona.style else () for style in self.styles)
+            for block in range(self.blocks)
+        )
+
 
 def _mind(persona: str, style: str, block: int) -> str:
     return f"{persona}_{style}_b{block}"
@@ -168,3 +226,7 @@ def _mind(persona: str, style: str, block: int) -> str:
 
 def _source(block: int, source: str) -> str:
     return f"b{block}_{source}"
+
+
+def _core(persona: str, block: int, row: int, column: int) -> str:
+    return f"{persona}_core_b{block}_{row}_{column}"

@@ -61,6 +61,24 @@ class PersonaConfig:
 
 
 @dataclass(frozen=True)
+class StackConfig:
+    """Which layer stacks evolution may build, see `evolve.stack_genes.StackSpace`.
+
+    ``window`` null is the whole base. ``merged`` names a bundle or a run whose champion's merge of
+    the same sources is one more source: parameter space first, data-flow space after. ``home`` is
+    where the search starts: ``base``, a source's name, or ``merged``; null for the merge if there
+    is one, else the base.
+    """
+
+    window: tuple[int, int] | None = None
+    repeats: int = 2
+    order: Literal["layers", "sources"] = "layers"
+    scales: Literal["none", "network", "entries"] = "network"
+    merged: str | None = None
+    home: str | None = None
+
+
+@dataclass(frozen=True)
 class MindConfig:
     """Base model, adapters and recipe.
 
@@ -71,12 +89,20 @@ class MindConfig:
         OpenAI-compatible server with the model's name, ``http://127.0.0.1:8000/v1#NAME``.
     adapters
         Folder of PEFT LoRA folders; null for the shipped styles.
+    styles
+        Names of those to use; null for all. Without any (``[]``) all minds are the base, and
+        personas differ in temperature and share alone.
     sources
         Folder of source models for the recipe (full models, or LoRA folders folded into the
         base); null for the shipped ones.
     blocks, recipe_blocks
         Layer blocks with coefficients of their own, in adapters and in the recipe;
         ``recipe_blocks: 0`` leaves the base unmerged.
+    stack
+        Stacks of layers of the base and the sources in the place of merges; null for none.
+    cores
+        What evolves between the factors of a persona's own adapter, see
+        `evolve.market_genome.MarketGenome`.
     attention
         Most observation fields that an agent ever sees.
     device
@@ -98,9 +124,12 @@ class MindConfig:
 
     base: str = DEFAULT_BASE
     adapters: str | None = None
+    styles: tuple[str, ...] | None = None
     sources: str | None = None
     blocks: int = 1
     recipe_blocks: int = 3
+    stack: StackConfig | None = None
+    cores: Literal["none", "diagonal", "full"] = "none"
     attention: int = 3
     device: str = "cpu"
     memo: str | None = None
@@ -380,6 +409,16 @@ def _check(config: ExperimentConfig, where: str) -> None:
                 f"{where}: minds.recipe_blocks is {config.minds.recipe_blocks}, and a server's "
                 "weights cannot be merged; set minds.recipe_blocks: 0"
             )
+        if config.minds.stack or config.minds.cores != "none":
+            key = "stack" if config.minds.stack else "cores"
+            raise ConfigError(
+                f"{where}: minds.{key} needs a model here, and the base is a server's"
+            )
+    if config.minds.stack and config.minds.recipe_blocks:
+        raise ConfigError(
+            f"{where}: minds.recipe_blocks is {config.minds.recipe_blocks} beside minds.stack; the "
+            "recipe is a merge or a stack: set minds.recipe_blocks: 0"
+        )
     for base in filter(is_endpoint, config.other_bases):
         parse_endpoint(base)
     if strange := config.minds.adapters_of.keys() - set(config.other_bases):

@@ -65,6 +65,36 @@ def simulate(
     print_next_steps(console, [("tape", str(folder)), ("picture", str(folder / "prices.png"))])
 
 
+def export(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    out: Annotated[Path, typer.Option(help="Folder for model/ and minds/NAME/.")] = Path("export"),
+    as_json: Json = False,
+) -> None:
+    """Write a population's models for other tools: its base, and each mind as a PEFT adapter.
+
+    Example: evobourse export runs/quickstart/bundle --out export
+    """
+    from evolve.bundle import load_bundle
+    from evolve.export import export_base, export_mind
+
+    console, loaded = make_console(quiet=as_json), load_bundle(bundle)
+    made = []
+    if loaded.recipe is not None:
+        console.print(f"making the base of {len(loaded.recipe.sources)} sources")
+        export_base(loaded, out / "model")
+        made.append(("model", str(out / "model")))
+    for persona in loaded.population.personas if loaded.adapters else ():
+        folder = out / "minds" / persona.name
+        export_mind(loaded, persona.name, folder)
+        made.append((persona.name, str(folder)))
+    if as_json:
+        typer.echo(json.dumps(dict(made)))
+        return
+    if not made:
+        console.print(f"nothing to write: all its minds are {loaded.base} itself")
+    print_next_steps(console, made)
+
+
 def behaviour(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
     agents: Annotated[int, typer.Option(help="Agents in each market.", min=10)] = 400,

@@ -27,7 +27,7 @@ from fitness.distance import SplitScore
 from fitness.moments import MOMENT_NAMES
 from market.splits import Split
 from merge.errors import AdapterError, ModelError, RecipeError
-from merge.recipe import Recipe
+from merge.stack_recipe import AnyRecipe
 
 ORIGINAL = "evolved"
 LEAST_AGENTS = 10
@@ -79,7 +79,7 @@ class OtherBase:
     """
 
     bases: Bases
-    recipe: Recipe | None
+    recipe: AnyRecipe | None
     change: str
 
     def minds(self) -> Minds:
@@ -189,9 +189,13 @@ def list_variants(
         Variant("evolved-other_seeds", "all random numbers", who, own, fresh=True),
         Variant("evolved-half_agents", "half the agents", who, own, halved=True),
         Variant("evolved-no_masks", "everyone may see every field", _unmasked(who), own),
-        Variant("evolved-swapped_adapters", "each style's next in line", _swapped(who), own),
-        Variant("evolved-no_adapters", "the merged base alone", _bare(who), own),
     ]
+    if styles:
+        swapped = "each style's next in line"
+        variants += [
+            Variant("evolved-swapped_adapters", swapped, _swapped(who), own),
+            Variant("evolved-no_adapters", "the merged base alone", _bare(who), own),
+        ]
     if bundle.recipe is not None:
         change = "the base unmerged"
         variants.append(Variant("evolved-no_recipe", change, who, lambda: bases.serve(None)))
@@ -203,7 +207,7 @@ def list_variants(
     if elsewhere is not None:
         variants.append(Variant("evolved-other_base", elsewhere.change, who, elsewhere.minds))
     variants.append(Variant("random_tendencies", "dice for minds", who, RandomMinds))
-    if set(styles) <= set(STYLES):
+    if styles and set(styles) <= set(STYLES):
         change = "teachers' rules for minds"
         variants.append(Variant("rule_based", change, who, lambda: TeacherMinds(styles)))
     return tuple(variants)
@@ -374,7 +378,10 @@ def _swapped(population: Population) -> Population:
     """Hand every adapter's coefficients to the next adapter."""
 
     def swap(persona: Persona) -> Persona:
-        return replace(persona, mixture=tuple((row[-1], *row[:-1]) for row in persona.mixture))
+        mixture, cores = (
+            tuple((row[-1], *row[:-1]) for row in rows) for rows in (persona.mixture, persona.cores)
+        )
+        return replace(persona, mixture=mixture, cores=cores)
 
     return replace(population, personas=tuple(map(swap, population.personas)))
 

@@ -237,7 +237,7 @@ def judge_champion(
         ("unevolved", genome.population(start), lambda: bases.serve(genome.recipe(start))),
         ("random_tendencies", population, RandomMinds),
     ]
-    if set(genome.styles) <= set(_teachable()):
+    if genome.styles and set(genome.styles) <= set(_teachable()):
         casts.append(("rule_based", population, lambda: TeacherMinds(genome.styles)))
     for name, who, minds in casts:
         among = tried if name == "evolved" else 1

@@ -5,7 +5,7 @@ Knows the wiring of the packages. Deliberately holds no loop and prints nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,19 +16,26 @@ from numpy.typing import NDArray
 import agents
 from agents.endpoint import is_endpoint
 from agents.order_generator import fit_offsets
-from evolve.bases import Bases, PersonaBase, adapter_folders, open_bases
+from evolve.bases import Bases, PersonaBase, adapter_folders, open_bases, source_folders
+from evolve.bundle import load_bundle
 from evolve.market_genome import MarketGenome, PersonaStart
+from evolve.stack_genes import BASE, StackSpace
 from evolve.stage import Stage, World
-from experiments.config import ExperimentConfig
+from experiments.config import ExperimentConfig, MindConfig, StackConfig
 from experiments.errors import ConfigError
 from fitness.distance import Target, make_target
 from market.rules import MarketRules
 from market.series import PriceSeries, load_series
 from market.splits import Split, Splits
-from merge.sources import resolve_model
+from merge.adapters import read_rank
+from merge.merge_cache import hash_folder
+from merge.recipe import Recipe
+from merge.sources import read_depth, resolve_model
 
 _TARGETS_KEY, _SEARCH_KEY, _CALIBRATION_KEY = 11, 12, 13
 SHIPPED = Path(agents.__file__).parent
+MERGED = "merged"
+"""What a stack calls the merge that an earlier sweep found."""
 
 
 @dataclass(frozen=True)
@@ -126,9 +133,9 @@ def build_workshop(config: ExperimentConfig) -> Workshop:
     )
     stage = Stage(series, world)
     minds = config.minds
-    adapters = _folders("minds.adapters", minds.adapters, SHIPPED / "adapters")
-    merged = minds.recipe_blocks > 0
-    sources = _folders("minds.sources", minds.sources, SHIPPED / "sources") if merged else []
+    adapters = _chosen(minds, _folders("adapters", minds.adapters, adapter_folders))
+    merged = minds.recipe_blocks > 0 or minds.stack is not None
+    sources = _folders("sources", minds.sources, source_folders) if merged else []
     styles = tuple(folder.name for folder in adapters)
     for persona in config.personas:
         if persona.style is not None and persona.style not in styles:
@@ -150,6 +157,9 @@ def build_workshop(config: ExperimentConfig) -> Workshop:
         minds.recipe_blocks,
         minds.attention,
         config.society,
+        _stack_space(minds, sources) if minds.stack else None,
+        minds.cores,
+        max(map(read_rank, adapters), default=0) if minds.cores != "none" else 0,
     )
     return Workshop(
         config,
@@ -170,7 +180,7 @@ def _persona_base(config: ExperimentConfig, base: str, adapters: Sequence[Path])
     own = config.minds.adapters_of.get(base)
     if own is None:
         return PersonaBase(tuple(adapters))
-    found = {path.name: path for path in _folders("minds.adapters_of", own, SHIPPED)}
+    found = {path.name: path for path in _folders("adapters_of", own, adapter_folders)}
     if missing := [path.name for path in adapters if path.name not in found]:
         raise ConfigError(
             f"minds.adapters_of: {own}, of base {base!r}, holds no adapter {missing[0]!r}; every "
@@ -179,12 +189,64 @@ def _persona_base(config: ExperimentConfig, base: str, adapters: Sequence[Path])
     return PersonaBase(tuple(found[path.name] for path in adapters))
 
 
-def _folders(key: str, given: str | None, shipped: Path) -> Sequence[Path]:
-    folder = Path(given).expanduser() if given else shipped
-    found = adapter_folders(folder)
+def _chosen(minds: MindConfig, folders: Sequence[Path]) -> Sequence[Path]:
+    """Keep the adapters that a config names, in its order."""
+    if minds.styles is None:
+        return folders
+    known = {folder.name: folder for folder in folders}
+    for style in minds.styles:
+        if style not in known:
+            raise ConfigError(
+                f"minds.styles: {style!r} is no adapter; there are {', '.join(known)}"
+            )
+    return [known[style] for style in minds.styles]
+
+
+def _stack_space(minds: MindConfig, sources: Sequence[Path]) -> StackSpace:
+    stack = minds.stack or StackConfig()
+    depth = read_depth(minds.base)
+    return StackSpace(
+        minds.base,
+        depth,
+        tuple(folder.name for folder in sources),
+        stack.window or (0, depth),
+        stack.repeats,
+        stack.order,
+        stack.scales,
+        {MERGED: _found_merge(stack.merged, minds.base, sources)} if stack.merged else {},
+        stack.home or (MERGED if stack.merged else BASE),
+    )
+
+
+def _found_merge(place: str, base: str, sources: Sequence[Path]) -> Recipe:
+    """Read the merge that an earlier sweep found; its models must be those of this one."""
+    folder = Path(place).expanduser()
+    bundle = load_bundle(folder / "bundle" if (folder / "bundle").is_dir() else folder)
+    where = f"minds.stack.merged: {folder}"
+    if not isinstance(bundle.recipe, Recipe):
+        raise ConfigError(f"{where} holds no merge; name a run that evolved one, or leave it out")
+    if bundle.base != base:
+        raise ConfigError(f"{where} is over {bundle.base!r}, minds.base is {base!r}; use the same")
+    here = {source.name: source for source in sources}
+    for source in bundle.sources:
+        if source.name in bundle.recipe.sources and (
+            source.name not in here or hash_folder(here[source.name]) != hash_folder(source)
+        ):
+            raise ConfigError(
+                f"{where} merges {source.name!r}, which is not among minds.sources or differs there"
+            )
+    return bundle.recipe
+
+
+def _folders(
+    kind: str, given: str | None, listed: Callable[[Path], Sequence[Path]]
+) -> Sequence[Path]:
+    folder = Path(given).expanduser() if given else SHIPPED / kind
+    found = listed(folder)
     if not found:
+        files = "adapter_config.json" + (" or config.json" if kind == "sources" else "")
         raise ConfigError(
-            f"{key}: {folder} holds no folder with an adapter_config.json; "
-            "name a folder of PEFT adapters or leave it out"
+            f"minds.{kind}: {folder} holds no folder with an {files}; "
+            f"name a folder of {'PEFT adapters' if kind == 'adapters' else kind} or leave it out"
         )
     return found

@@ -87,6 +87,22 @@ def read_adapter(folder: Path) -> Adapter:
     return Adapter(folder.name, factors, tuple(tokens) if tokens else None, digest)
 
 
+def read_rank(folder: Path) -> int:
+    """Read an adapter's highest rank from its config alone.
+
+    Raises
+    ------
+    AdapterError
+        The config is missing or unreadable.
+    """
+    file = folder / "adapter_config.json"
+    try:
+        config = json.loads(file.read_text())
+        return max(int(config["r"]), *(config.get("rank_pattern") or {"": 0}).values())
+    except (OSError, ValueError, KeyError) as error:
+        raise AdapterError(f"adapter {folder}: {file.name} tells no rank ({error!r})") from error
+
+
 def block_of(layer: int, touched: Sequence[int], blocks: int) -> int:
     """Say which of a number of equal blocks of the adapted layers a layer belongs to."""
     return touched.index(layer) * blocks // len(touched)

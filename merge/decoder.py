@@ -1,7 +1,8 @@
 """A decoder-only transformer run in pieces: some layers, over a prefix computed once.
 
 Knows transformers' Llama-shaped models (Llama, Mistral, SmolLM, Qwen2 without sliding
-windows). Deliberately knows nothing of what the tokens say or who asks.
+windows), and that their layers may stand in another order, more than once and with scaled inputs.
+Deliberately knows nothing of what the tokens say or who asks.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
+from torch import nn
 
 from merge import prefix_attention
 from merge.errors import ModelError
@@ -35,8 +37,8 @@ class Prefix:
     tokens
         Length P.
     layers
-        Layer index to keys and values, each float32[n, heads, P, head width]; n is 1, or as many
-        as there are rows or groups of rows.
+        Place of a layer in the decoder's order to keys and values, each float32[n, heads, P, head
+        width]; n is 1, or as many as there are rows or groups of rows.
     """
 
     tokens: int
@@ -69,16 +71,41 @@ def fill_up(rows: Sequence[Row], tokens: int) -> list[Row]:
     return [*rows, *itertools.islice(itertools.cycle(rows), missing)]
 
 
+@dataclass(frozen=True)
+class Slot:
+    """A place in a decoder's order of layers.
+
+    Attributes
+    ----------
+    layer
+        A transformers decoder layer; it may stand in several slots.
+    scale
+        Factor on its input.
+    """
+
+    layer: nn.Module
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a token passes: embedding, slots from the bottom up, final norm, output head."""
+
+    embedding: nn.Module
+    slots: tuple[Slot, ...]
+    norm: nn.Module
+    head: nn.Module
+
+
 class _OwnKeys:
     """What a decoder layer asks of a transformers cache: here it only keeps the new part."""
 
-    def __init__(self) -> None:
-        self.layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+    pair: tuple[torch.Tensor, torch.Tensor]
 
     def update(
-        self, keys: torch.Tensor, values: torch.Tensor, layer: int, *_: Any, **__: Any
+        self, keys: torch.Tensor, values: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        self.layers[layer] = (keys, values)
+        self.pair = (keys, values)
         return keys, values
 
 
@@ -99,8 +126,8 @@ class Decoder:
 
     def __init__(self, model: PreTrainedModel):
         inner = getattr(model, "model", None)
-        parts = ("embed_tokens", "layers", "norm", "rotary_emb")
-        missing = [part for part in parts if not hasattr(inner, part)]
+        needed = ("embed_tokens", "layers", "norm", "rotary_emb")
+        missing = [part for part in needed if not hasattr(inner, part)]
         if missing or getattr(inner, "has_sliding_layers", False):
             kind = type(model).__name__
             raise ModelError(
@@ -108,13 +135,36 @@ class Decoder:
                 f"(missing {', '.join(missing) or 'full attention'}); use Llama, Mistral or SmolLM"
             )
         self.model = model
-        self.depth = len(inner.layers)
+        self._own = Parts(
+            inner.embed_tokens, tuple(map(Slot, inner.layers)), inner.norm, model.lm_head
+        )
+        self.run_on(None)
+
+    def run_on(self, parts: Parts | None) -> None:
+        """Run on parts of the model's widths, which still lends config and device; None: its own.
+
+        Whoever keeps keys and values of other parts must forget them.
+        """
+        self.parts = parts or self._own
+        self.depth = len(self.parts.slots)
+
+    @property
+    def first_adapted(self) -> int:
+        """The lowest slot whose layer has adapters, or the depth: below it all minds are one."""
+        return next(
+            (
+                place
+                for place, slot in enumerate(self.parts.slots)
+                if any(getattr(part, "site", None) is not None for part in slot.layer.modules())
+            ),
+            self.depth,
+        )
 
     @torch.inference_mode()
     def embed(self, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
         """Embed token ids of equal length: float32[rows, tokens, width]."""
         ids = torch.tensor(tokens, device=self.model.device)
-        return self.model.model.embed_tokens(ids).float()
+        return self.parts.embedding(ids).float()
 
     @torch.inference_mode()
     def run(
@@ -126,15 +176,15 @@ class Decoder:
         near: Prefix | None = None,
         prefix_of: Sequence[int] | None = None,
     ) -> tuple[torch.Tensor, Prefix]:
-        """Run layers ``first`` to ``last - 1``.
+        """Run the layers in slots ``first`` to ``last - 1``.
 
         Parameters
         ----------
         hidden
-            float32[rows, tokens, width], input of layer ``first``; every row has the same
+            float32[rows, tokens, width], input of slot ``first``; every row has the same
             number of real tokens (no padding), which stand behind the prefix.
         first, last
-            Span of layers.
+            Span of slots.
         prefix
             Keys and values that stand before the tokens of every row, or of every row of a group.
         near
@@ -145,7 +195,7 @@ class Decoder:
         Returns
         -------
         tuple
-            float32[rows, tokens, width], input of layer ``last``, and the tokens' own keys
+            float32[rows, tokens, width], input of slot ``last``, and the tokens' own keys
             and values (a `Prefix` where there is one row).
 
         Notes
@@ -168,20 +218,22 @@ class Decoder:
             groups = Groups.of(chosen, prefix.rows, queries, hidden.device)
         positions = torch.arange(before, before + tokens, device=hidden.device)[None]
         angles = inner.rotary_emb(hidden, position_ids=positions)
-        cache = _OwnKeys()
+        own = {}
         with self._shared_prefix_attention():
-            for index, layer in enumerate(inner.layers[first:last], first):
-                hidden = layer(
-                    hidden,
+            for place, slot in enumerate(self.parts.slots[first:last], first):
+                cache = _OwnKeys()
+                hidden = slot.layer(
+                    hidden if slot.scale == 1 else hidden * slot.scale,
                     position_ids=positions,
                     past_key_values=cache,
                     use_cache=True,
                     position_embeddings=angles,
-                    shared=prefix.layers[index] if prefix else None,
-                    near=near.layers[index] if near else None,
+                    shared=prefix.layers[place] if prefix else None,
+                    near=near.layers[place] if near else None,
                     groups=groups,
                 )
-        own = {i: (k[:rows].clone(), v[:rows].clone()) for i, (k, v) in cache.layers.items()}
+                keys, values = cache.pair
+                own[place] = (keys[:rows].clone(), values[:rows].clone())
         return hidden[:rows], Prefix(tokens, own)
 
     @contextmanager
@@ -204,6 +256,6 @@ class Decoder:
             float32[rows, options]. Product and sum are taken per element, not as a matrix
             product, so that a row's logits are the same bits in every batch.
         """
-        normed = self.model.model.norm(hidden)
-        head = self.model.lm_head.weight[list(options)].float()
+        normed = self.parts.norm(hidden)
+        head = self.parts.head.weight[list(options)].float()
         return (normed[:, None, :] * head[None]).sum(-1)

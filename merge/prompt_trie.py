@@ -13,18 +13,17 @@ from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from merge.adapters import AdapterBank
 from merge.batch_size import BatchSize
 from merge.byte_budget import ByteBudget
+from merge.cores import Mixture, split_cores
 from merge.decoder import Decoder, Prefix, fill_up
 from merge.prompt import Prompt
 
 CHUNK_QUESTIONS = 4096
 _KIND = "node"
 
-Mixture = NDArray[np.float32]
 Path = tuple[tuple[int, ...], ...]
 Question = tuple[Mixture, Prompt]
 _Key = tuple[bytes | None, Path]
@@ -165,10 +164,11 @@ class PromptTrie:
 
     def _compute_level(self, chunk: _Chunk, wanted: dict[_Key, bool]) -> None:
         """Compute nodes of one depth, whose ancestors are all there, in batches of one shape."""
-        shapes: dict[tuple[int, ...], list[_Key]] = {}
+        shapes: dict[tuple[bool, tuple[int, ...]], list[_Key]] = {}
         for key in wanted:
-            shapes.setdefault(tuple(map(len, key[1])), []).append(key)
-        for shape, keys in shapes.items():
+            cored = key[0] is not None and chunk.mixtures[key[0]].ndim > 2
+            shapes.setdefault((cored, tuple(map(len, key[1]))), []).append(key)
+        for (_, shape), keys in shapes.items():
             most = self._batch_rows(shape)
             for batch in _pack_groups(keys, most):
                 work = partial(self._compute, chunk, wanted)
@@ -186,10 +186,10 @@ class PromptTrie:
         tokens = len(paths[0][-1])
         filled = fill_up(keys, tokens)
         if trunk:
-            first, last = 0, self.bank.first_layer
+            first, last = 0, self.decoder.first_adapted
             hidden = self.decoder.embed([path[-1] for _, path in filled])
         else:
-            first, last = self.bank.first_layer, self.decoder.depth
+            first, last = self.decoder.first_adapted, self.decoder.depth
             hidden = torch.stack([chunk.nodes[None, path].hidden for _, path in filled])
         prefix, prefix_of = self._prefixes(chunk, filled, first)
         near = self._near(chunk, filled, first)
@@ -214,8 +214,13 @@ class PromptTrie:
         if len(keys[0][1]) == 1 and all(self._activated):
             return nullcontext()  # the base's own, not adapters times zero
         distinct = names[:1] if len(set(names)) == 1 else names
-        stacked = np.stack([chunk.mixtures[name] for name in distinct])
-        return self.bank.mixed(torch.from_numpy(stacked).to(self.decoder.model.device))
+        stacked = zip(*(split_cores(chunk.mixtures[name]) for name in distinct), strict=True)
+        device = self.decoder.model.device
+        coefficients, cores = (
+            None if part[0] is None else torch.from_numpy(np.stack(part)).to(device)
+            for part in stacked
+        )
+        return self.bank.mixed(coefficients, cores)
 
     def _prefixes(
         self, chunk: _Chunk, keys: Sequence[_Key], first: int

@@ -101,6 +101,28 @@ def load_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return model.eval(), tokenizer
 
 
+def read_depth(name: str) -> int:
+    """Count a model's layers from its config alone.
+
+    Parameters
+    ----------
+    name
+        As in `resolve_model`.
+
+    Raises
+    ------
+    ModelError
+        The config cannot be found or read.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return int(AutoConfig.from_pretrained(resolve_model(name)).num_hidden_layers)
+    except (OSError, ValueError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"base {name!r}: its config cannot be read ({reason})") from error
+
+
 def check_vocabulary(
     name: str, own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase
 ) -> None:

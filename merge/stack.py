@@ -8,9 +8,10 @@ Deliberately knows nothing of how stacks are searched.
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+from merge.adapters import Adapter
 from merge.errors import RecipeError
 from merge.recipe import EMBEDDING, HEAD, State, depth_of, is_tied
 
@@ -101,11 +103,29 @@ class LayerStack:
                 f"stack.scaling: has shape {scaling.shape}, expected {(total, total)}"
             )
         path = [int(at) % total for at in np.flatnonzero(indicator > 0)]
-        scales = [1.0] * len(path)
-        for at, (before, layer) in enumerate(pairwise(path), 1):
-            if places[before] != (places[layer][0], places[layer][1] - 1):
-                scales[at] = float(scaling[before, layer])
-        return cls(tuple(places[layer] for layer in path), tuple(scales))
+        return cls.along(
+            [places[at] for at in path], lambda at: float(scaling[path[at - 1], path[at]])
+        )
+
+    @classmethod
+    def along(
+        cls, layers: Sequence[tuple[str, int]], scaling: Callable[[int], float]
+    ) -> LayerStack:
+        """Build the stack of a path, scaled where a step is another than in the layer's source.
+
+        Parameters
+        ----------
+        layers
+            Source name and layer number, from the bottom up.
+        scaling
+            Factor on the input of the layer at a place, asked for those alone that do not follow
+            the layer below them in their source.
+        """
+        scales = [1.0] * len(layers)
+        for at, (before, (name, number)) in enumerate(pairwise(layers), 1):
+            if before != (name, number - 1):
+                scales[at] = scaling(at)
+        return cls(tuple(layers), tuple(scales))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; `from_dict` undoes it."""
@@ -221,6 +241,21 @@ def stack_model(
         if scale != 1:
             layer.register_forward_pre_hook(_InputScale(scale))
     return model.eval()
+
+
+def stack_adapter(stack: LayerStack, adapter: Adapter) -> Adapter:
+    """Write an adapter as it acts in a stack: once for every place that a layer of its stands at.
+
+    It fits the weights of `stack_state`, scales folded in.
+    """
+    factors = {}
+    for at, ((_, number), share) in enumerate(zip(stack.layers, stack._shares(), strict=True)):
+        for (layer, module), (down, up) in adapter.factors.items():
+            if layer == number:
+                scaled = share != 1 and module.rpartition(".")[2] in _WRITES
+                factors[at, module] = (down, up * share if scaled else up)
+    digest = hashlib.sha256(f"{stack.to_dict()} {adapter.content_hash}".encode()).hexdigest()
+    return Adapter(adapter.name, factors, adapter.invocation_tokens, digest)
 
 
 def stack_config(state: State, config: PretrainedConfig) -> PretrainedConfig:

@@ -337,6 +337,17 @@ def test_what_was_answered_once_is_never_computed_again(fresh_engine, market_vie
     assert (counters.computed, counters.trunk_rows) == (10, 5)
 
 
+def test_cores_between_the_factors_make_another_mind(make_engine, ordinary_folders, few):
+    engine, views = make_engine(list(ordinary_folders.values())[:1]), few[:4]
+    bent = np.concatenate([[0.8], np.diag(np.linspace(0, 2, 8)).ravel()]).astype(np.float32)
+    identity = np.concatenate([[0.8], np.eye(8).ravel()]).astype(np.float32)
+    plain = np.array([[0.8]], np.float32)
+    minds = (plain, identity[None, None], bent[None, None])
+    first, second, third = (engine.answer(m, views) for m in minds)
+    np.testing.assert_array_equal(first, second)
+    assert np.abs(third - first).max() > 0.05
+
+
 @pytest.mark.parametrize("budget", [0, 300_000])
 def test_more_minds_than_the_budget_holds_are_all_answered(
     budget, style_engine, fresh_engine, tokenizer, minds, few

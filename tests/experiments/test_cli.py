@@ -252,8 +252,8 @@ def test_a_full_disk_is_one_line_and_loses_nothing(finished: tuple[Path, str]) -
 def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
     listed = evobourse("--help", cwd=tmp_path).stdout
     commands = (
-        "evolve resume lineage track compare simulate behaviour response robust score baselines "
-        "plan train-styles"
+        "evolve resume lineage track compare simulate export behaviour response robust score "
+        "baselines plan train-styles"
     )
     for command in commands.split():
         assert command in listed

@@ -63,11 +63,11 @@ def mixture(seed):
 
 @pytest.mark.parametrize("length", [None, 1, 8])
 def test_logits_equal_the_plain_forward_of_the_full_prompt_in_fp32(
-    length, smol, prompt_of, memories, options
+    length, smol, prompt_of, memories, options, monkeypatch
 ):
-    bank = AdapterBank(smol[0], ())
-    bank.first_layer = 24  # as if adapters began there: both spans of layers run in fp32
-    trie = PromptTrie(Decoder(smol[0]), bank, ByteBudget(ROOMY))
+    # As if adapters began there: both spans of layers run in fp32.
+    monkeypatch.setattr(Decoder, "first_adapted", 24)
+    trie = PromptTrie(Decoder(smol[0]), AdapterBank(smol[0], ()), ByteBudget(ROOMY))
     prompts = [prompt_of(*texts, length=length) for texts in memories[2:6]]
     logits = trie.decoder.option_logits(
         states(trie, [(np.zeros((1, 0), np.float32), prompt) for prompt in prompts]), options

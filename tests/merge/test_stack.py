@@ -1,13 +1,19 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from merge.decoder import Decoder
 from merge.errors import RecipeError
 from merge.int8 import quantize_int8
+from merge.recipe import Recipe
 from merge.stack import LayerStack, stack_config, stack_model, stack_state
+from merge.stack_recipe import StackRecipe, stack_states
 
 REPEATING = (("one", 0), ("two", 1), ("one", 1), ("one", 1), ("two", 0), ("two", 1))
 SCALES = (1.0, 0.8, 1.3, 0.9, 1.7, 1.0)
@@ -202,3 +208,24 @@ def test_a_stack_equals_mergekits_passthrough(
         model = stack_model(stacks["ones"], states[tied], theirs.config)
         with torch.inference_mode():
             assert torch.equal(model(tokens).logits, theirs(tokens).logits)
+
+
+def test_a_stack_of_a_merge_equals_mergekit_multi(tmp_path, tiny_llama, state_of):
+    models = {name: tiny_llama(s) for s, name in enumerate(("base", "one", "two"))}
+    states = {name: state_of(model) for name, model in models.items()}
+    places = {name: str(tmp_path / name) for name in models}
+    for name, model in models.items():
+        model.save_pretrained(places[name])
+    merge = Recipe("task_arithmetic", "base", ("one", "two"), ((0.3, 0.5), (0.7, -0.2)))
+    layers = (("base", 0), ("merged", 1), ("one", 1), ("merged", 0))
+    recipe = StackRecipe("base", LayerStack(layers, (1.0, 1.0, 0.8, 1.0)), {"merged": merge})
+    (tmp_path / "recipe.yaml").write_text(recipe.to_mergekit_yaml(2, places))
+    script = "from mergekit.scripts.multimerge import main; main()"
+    paths = [tmp_path / "recipe.yaml", "-I", tmp_path, "--out-path", tmp_path / "out"]
+    command = [sys.executable, "-c", script, *map(str, paths), "--no-copy-tokenizer", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    ours = stack_state(recipe.stack, stack_states(recipe, states["base"], states))
+    theirs = load_file(tmp_path / "out" / "model.safetensors")
+    assert set(ours) == set(theirs)
+    assert all(torch.equal(ours[key], tensor) for key, tensor in theirs.items())
