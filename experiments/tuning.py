@@ -25,7 +25,7 @@ from evolve.lineage import Candidate
 from evolve.loop import Evaluation, Observer, evolve
 from evolve.optimizer import candidate_id
 from evolve.optuna_search import SCORE, OptunaSearch, Sampler
-from evolve.tracking import MlflowTracker, View
+from evolve.tracking import MlflowTracker
 from experiments.config import ExperimentConfig, load_config
 from experiments.errors import ConfigError
 from experiments.optimizers import make_search, needed_measures
@@ -36,6 +36,7 @@ from experiments.sweep import (
     pick_finalists,
     score_last_mean,
     start_run,
+    tracking_view,
 )
 from experiments.workshop import Workshop, build_workshop
 from fitness.errors import FitnessError
@@ -137,8 +138,7 @@ def run_tuning(
     )
     evaluator = TrialEvaluator(config_file, tuple(overrides), run_folder, open_bases)
     generations = math.ceil(tuning.trials / tuning.population)
-    name, params = f"{config.name}-tuning", {"vary": " ".join(tuning.vary)}
-    tracker = MlflowTracker(View.of(run_folder, config.mlflow_uri, run_name=name, params=params))
+    tracker = MlflowTracker(tracking_view(config, run_folder))
     try:
         found = evolve(run_folder, genome, search, evaluator, generations, config.seed, observers)
     finally:
