@@ -132,7 +132,7 @@ class PromptTrie:
         for trunk in (True, False):
             for depth in sorted(chunk.missing):
                 wanted = {k: v for k, v in chunk.missing[depth].items() if (k[0] is None) == trunk}
-                self._compute_level(chunk, wanted)
+                self._compute_level(chunk, wanted, trunk)
         return torch.stack([chunk.nodes[key].hidden for key in keys])
 
     def _plan(self, chunk: _Chunk, key: _Key, followed: bool = False) -> None:
@@ -162,20 +162,19 @@ class PromptTrie:
         chunk.mixtures[acting.tobytes()] = acting
         return acting.tobytes(), path
 
-    def _compute_level(self, chunk: _Chunk, wanted: dict[_Key, bool]) -> None:
+    def _compute_level(self, chunk: _Chunk, wanted: dict[_Key, bool], trunk: bool) -> None:
         """Compute nodes of one depth, whose ancestors are all there, in batches of one shape."""
         shapes: dict[tuple[bool, tuple[int, ...]], list[_Key]] = {}
         for key in wanted:
             cored = key[0] is not None and chunk.mixtures[key[0]].ndim > 2
             shapes.setdefault((cored, tuple(map(len, key[1]))), []).append(key)
         for (_, shape), keys in shapes.items():
-            most = self._batch_rows(shape)
-            for batch in _pack_groups(keys, most):
-                work = partial(self._compute, chunk, wanted)
+            work = partial(self._compute, chunk, wanted)
+            for batch in _pack_groups(keys, self._batch_rows(shape, trunk)):
                 for nodes in self._batches.in_parts(batch, shape[-1], work):
                     chunk.nodes |= nodes
                     for key, node in nodes.items():
-                        if node.past is not None or key[0] is None:
+                        if node.past is not None or trunk:
                             self.budget.put((_KIND, *key), node)
 
     def _compute(
@@ -253,11 +252,11 @@ class PromptTrie:
             pieces.append(stacked.index_select(2, index.to(stacked.device)))
         return _unpack(torch.cat(pieces, dim=4), first) if pieces else None
 
-    def _token_bytes(self) -> int:
-        """Return the bytes of one token's keys and values in all layers."""
+    def _token_bytes(self, layers: int) -> int:
+        """Return the bytes of one token's keys and values in a number of layers."""
         config = self.decoder.model.config
         width = config.hidden_size // config.num_attention_heads
-        return self.decoder.depth * 2 * config.num_key_value_heads * width * 4
+        return layers * 2 * config.num_key_value_heads * width * 4
 
     def _question_bytes(self, prompt: Prompt) -> int:
         """Bound the bytes of nodes that one question brings, shared with no other."""
@@ -265,16 +264,19 @@ class PromptTrie:
         if not all(self._activated):
             inner += len(prompt.shared)
         hidden = (inner + len(prompt.path[-1])) * self.decoder.model.config.hidden_size * 4
-        return inner * self._token_bytes() + hidden
+        return inner * self._token_bytes(self.decoder.depth) + hidden
 
-    def _batch_rows(self, shape: tuple[int, ...]) -> int:
-        """Choose rows of a batch by what each needs: activations, scores, keys and values."""
-        config = self.decoder.model.config
-        before, tokens = sum(shape[:-1]), shape[-1]
+    def _batch_rows(self, shape: tuple[int, ...], trunk: bool) -> int:
+        """Choose rows of a batch by what each needs: activations, scores, keys and values.
+
+        In the trunk all rows share the prefix; above, each may bring a mind's own.
+        """
+        config, first = self.decoder.model.config, self.bank.first_layer
         wide = 6 * config.hidden_size + 4 * config.intermediate_size
-        scores = 4 * config.num_attention_heads * (before + tokens)
-        row_bytes = tokens * 4 * (wide + scores) + (before + tokens) * self._token_bytes()
-        return self._batches.rows(tokens, row_bytes)
+        scores = 4 * config.num_attention_heads * sum(shape)
+        layers = first if trunk else self.decoder.depth - first
+        past = sum(shape[2:] if trunk else shape) * self._token_bytes(layers)
+        return self._batches.rows(shape[-1], shape[-1] * 4 * (wide + scores) + past)
 
 
 def _pack_groups(keys: Sequence[_Key], most: int) -> Iterator[list[_Key]]:

@@ -412,6 +412,13 @@ def test_a_vocabulary_that_splits_the_options_is_refused(int8_model):
         MindEngine(int8_model, Letters(), bank, "bare")
 
 
+def test_a_prompt_that_is_none_is_refused(style_engine):
+    with pytest.raises(ModelError, match="pieces of 2, 3, 1, 0 tokens, expected at least 1 each"):
+        style_engine.prompt([5, 6], [7], [])
+    with pytest.raises(ModelError, match="token 49152, expected 0 to 49151"):
+        style_engine.prompt([5, 6], [49152])
+
+
 def test_weights_are_hashed_by_content(smol):
     name = "model.layers.0.mlp.up_proj.weight"
     weight = smol[0].state_dict()[name]
