@@ -30,8 +30,8 @@ class Social:
     Attributes
     ----------
     acquaintances
-        About how many others each agent can ever be linked with, drawn once; all others, where
-        there are no more.
+        About how many others each agent can ever be linked with, drawn once: all, where there
+        are no more, and somewhat fewer than this, where there are not many more.
     link_threshold
         Two acquaintances are linked while their trading profiles are more similar than this.
     decay
