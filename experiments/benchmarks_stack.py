@@ -117,8 +117,8 @@ def compare_arms(config: ExperimentConfig, bases: Any) -> Returns:
         champions[arm.name] = evolve_arm(arm, society)
     logs = {a.name: np.log(judge(a, champions[a.name])) for a in (*arms, stack)}
     for name, champion in champions.items():
-        recipe = champion.candidate.recipe
-        depth = f", {len(recipe['layers'])} layers" if recipe else ""
+        written = champion.candidate.recipe
+        depth = f", {len(StackRecipe.from_dict(written).stack.layers)} layers" if written else ""
         marked = ", the best single source" if name == best.name else ""
         figure = (
             f"seed {config.seed}, {name}{marked}{depth}: held-out J/J95 (validation "

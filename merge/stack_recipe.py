@@ -6,6 +6,7 @@ arXiv:2403.13187, section 3.3). Deliberately knows nothing of how either is sear
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,20 +61,45 @@ class StackRecipe:
         return tuple(sorted(names - {self.base}))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values; `from_dict` undoes it."""
+        """Return plain JSON values; `from_dict` undoes it.
+
+        Layers in order are written as one run, ``trend-follower 12-19``, and of scales those that
+        are not 1, by their place from 0.
+        """
+        runs: list[list[Any]] = []
+        for name, number in self.stack.layers:
+            if runs and (runs[-1][0], runs[-1][2] + 1) == (name, number):
+                runs[-1][2] = number
+            else:
+                runs.append([name, number, number])
+        scales = {str(at): scale for at, scale in enumerate(self.stack.scales) if scale != 1}
         merges = {name: merge.to_dict() for name, merge in self.merges.items()}
-        written = {"base": self.base, **self.stack.to_dict()}
-        return {**written, **({"merges": merges} if merges else {})}
+        return {
+            "base": self.base,
+            "layers": [f"{name} {low}-{high}" for name, low, high in runs],
+            "scales": scales,
+            **({"merges": merges} if merges else {}),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> StackRecipe:
-        """Build a recipe from `to_dict`'s values."""
-        merges = values.get("merges", {})
-        return cls(
-            values["base"],
-            LayerStack.from_dict(values),
-            {name: Recipe.from_dict(merge) for name, merge in merges.items()},
-        )
+        """Build a recipe from `to_dict`'s values.
+
+        Raises
+        ------
+        RecipeError
+            A run of layers is written otherwise.
+        """
+        layers: list[tuple[str, int]] = []
+        for at, run in enumerate(values["layers"]):
+            found = re.fullmatch(r"(.+) (\d+)-(\d+)", str(run))
+            if found is None:
+                raise RecipeError(f"stack.layers[{at}]: is {run!r}, expected 'NAME FIRST-LAST'")
+            name, low, high = found.groups()
+            layers += [(name, number) for number in range(int(low), int(high) + 1)]
+        scales = tuple(float(values["scales"].get(str(at), 1.0)) for at in range(len(layers)))
+        merges = {name: Recipe.from_dict(merge) for name, merge in values.get("merges", {}).items()}
+        return cls(values["base"], LayerStack(tuple(layers), scales), merges)
 
     def to_mergekit_yaml(self, depth: int, folders: Mapping[str, str] | None = None) -> str:
         """Write it for ``mergekit-yaml``; with merges for ``mergekit-multi``, the stack last.
@@ -86,11 +112,10 @@ class StackRecipe:
             As in `merge.mergekit_yaml.write_recipe`.
         """
         merges = [
-            {"name": name, **yaml.safe_load(write_recipe(merge, depth, folders))}
+            yaml.safe_dump({"name": name}) + write_recipe(merge, depth, folders)
             for name, merge in self.merges.items()
         ]
-        written = [yaml.safe_dump(merge, sort_keys=False) for merge in merges]
-        return "---\n".join([*written, self.stack.to_mergekit_yaml(folders)])
+        return "---\n".join([*merges, self.stack.to_mergekit_yaml(folders)])
 
 
 AnyRecipe = Recipe | StackRecipe

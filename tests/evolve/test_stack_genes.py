@@ -129,6 +129,20 @@ def test_a_merge_in_a_stack_has_the_stacks_base_and_a_name_of_its_own():
     assert StackRecipe("model", stack, {"merged": MERGE}).sources == ("one", "two")
 
 
+def test_a_stack_is_written_as_runs_that_a_person_can_read():
+    layers = (("a-7b", 0), ("a-7b", 1), ("a-7b", 1), ("my own", 2), ("my own", 3), ("my own", 5))
+    recipe = StackRecipe("a-7b", LayerStack(layers, (1.0, 1.0, 0.8, 1.0, 1.0, 1.25)))
+    written = {
+        "base": "a-7b",
+        "layers": ["a-7b 0-1", "a-7b 1-1", "my own 2-3", "my own 5-5"],
+        "scales": {"2": 0.8, "5": 1.25},
+    }
+    assert recipe.to_dict() == written
+    assert recipe_from_dict(written) == recipe
+    with pytest.raises(RecipeError, match=r"stack\.layers\[1\]: is 'one', expected 'NAME FIRST-"):
+        recipe_from_dict(written | {"layers": ["a-7b 0-1", "one"]})
+
+
 # The whole genome
 
 
