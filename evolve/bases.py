@@ -14,14 +14,16 @@ from typing import Any, Protocol
 from agents.answer_memo import AnswerMemo
 from agents.completions import EndpointLimits
 from agents.endpoint import EndpointMinds, is_endpoint, parse_endpoint
-from agents.minds import MindEngine, hash_weights
+from agents.minds import MindEngine
 from agents.stand_ins import Minds
 from merge.adapters import AdapterBank, read_adapter
+from merge.batches import check_batches
 from merge.errors import AdapterError, RecipeError
-from merge.int8 import quantize_int8
+from merge.loading import load_quantized
 from merge.merge_cache import hash_folder
+from merge.placement import Storage
 from merge.recipe import Recipe, State, load_source, merge_recipe
-from merge.sources import cache_folder, load_model
+from merge.sources import cache_folder
 
 
 class ServedMinds(Minds, Protocol):
@@ -54,7 +56,7 @@ class MergedBases:
     engine
         The engine whose weights are exchanged.
     base
-        The base's float32 state dict.
+        The base's float32 state dict; empty where there are no sources.
     base_hash
         Its content hash.
     sources
@@ -123,7 +125,7 @@ def open_bases(
     adapters: Sequence[Path],
     sources: Sequence[Path],
     blocks: int = 1,
-    device: str = "cpu",
+    storage: Storage | None = None,
     memo: Path | None = None,
     limits: EndpointLimits | None = None,
 ) -> Bases:
@@ -134,7 +136,7 @@ def open_bases(
     base, adapters
         See `merge.sources.resolve_model` and `agents.endpoint.Endpoint`; of adapters, a server's
         minds use the names alone.
-    sources, blocks, device
+    sources, blocks, storage
         See `open_model`; nothing to a server.
     memo
         File of answers kept between runs. None keeps a model's in memory alone, and a server's,
@@ -154,7 +156,7 @@ def open_bases(
         limits = limits or EndpointLimits()
         return EndpointBases(EndpointMinds(parse_endpoint(base), styles, limits, answers))
     answers_kept = AnswerMemo(memo) if memo else None
-    return open_model(base, adapters, sources, blocks, device, answers_kept)
+    return open_model(base, adapters, sources, blocks, storage, answers_kept)
 
 
 def open_model(
@@ -162,7 +164,7 @@ def open_model(
     adapters: Sequence[Path],
     sources: Sequence[Path],
     blocks: int = 1,
-    device: str = "cpu",
+    storage: Storage | None = None,
     memo: AnswerMemo | None = None,
 ) -> MergedBases:
     """Load a base, its style adapters and the sources of its recipes.
@@ -177,8 +179,8 @@ def open_model(
         Folders of source models; the folder's name is the source's.
     blocks
         Layer blocks with coefficients of their own.
-    device
-        Torch device.
+    storage
+        Devices and precision; None: ours on the processor.
     memo
         Answers kept on disk.
 
@@ -190,12 +192,12 @@ def open_model(
     read = tuple(read_adapter(folder) for folder in adapters)
     if not read:
         raise AdapterError("adapters: the folder holds no adapter; name one that does")
-    model, tokenizer = load_model(base)
-    # Kept beside the INT8 copy: what recipes are merged from.
-    state: State = {key: tensor.detach().clone() for key, tensor in model.state_dict().items()}
+    # Kept beside the INT8 copy, and only then: what recipes are merged from.
+    state: dict[str, Any] = {}
+    model, tokenizer, base_hash = load_quantized(base, storage, state if sources else None)
+    check_batches(model)
     loaded = {folder.name: load_source(folder.name, folder, state, tokenizer) for folder in sources}
-    base_hash = hash_weights(state)
-    bank = AdapterBank(quantize_int8(model).to(device), read, blocks)
+    bank = AdapterBank(model, read, blocks)
     engine = MindEngine(model, tokenizer, bank, base_hash, memo)
     hashes = {folder.name: hash_folder(folder) for folder in sources}
     return MergedBases(engine, state, base_hash, loaded, hashes)

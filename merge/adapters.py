@@ -21,7 +21,8 @@ from torch import nn
 from torch.nn import functional
 
 from merge.errors import AdapterError
-from merge.int8 import Int8Linear
+from merge.int8 import QuantizedLinear
+from merge.placement import execution_device
 
 _KEY = re.compile(r"\.layers\.(\d+)\.(.+)\.lora_([AB])\.weight$")
 
@@ -102,6 +103,7 @@ class LowRankSite:
         self.block = block
         self.row_scale: torch.Tensor | None = None  # [rows, 1, ranks] while a mixture is active
         self.row_core: torch.Tensor | None = None  # [rows, 1, ranks, r] where it has cores
+        self.rows: torch.Tensor | None = None  # which rows a part of the batch has; None: all
         self._first = torch.searchsorted(owner, owner)  # where each rank's adapter begins
         self._within = torch.arange(len(owner), device=owner.device) - self._first
         self._ranks = torch.bincount(owner)[owner]  # of each rank's adapter
@@ -111,8 +113,10 @@ class LowRankSite:
         """Set what `AdapterBank.mixed` was given."""
         self.row_scale = self.row_core = None
         if coefficients is not None:
+            coefficients = coefficients.to(self.owner.device)
             self.row_scale = coefficients[:, self.block, :][:, None, self.owner]
             if cores is not None:
+                cores = cores.to(self.owner.device)
                 self.row_core = cores[:, self.block][:, self.owner, self._within][:, None]
 
     def add(self, out: torch.Tensor, narrow: torch.Tensor) -> torch.Tensor:
@@ -121,9 +125,15 @@ class LowRankSite:
             return out
         inner = functional.linear(narrow, self.down).float()
         if self.row_core is not None:
-            inner = self._cored(inner, self.row_core)
-        inner = inner * self.row_scale
+            inner = self._cored(inner, self._of_part(self.row_core))
+        inner = inner * self._of_part(self.row_scale)
         return out + functional.linear(inner.to(torch.bfloat16), self.up).float()
+
+    def _of_part(self, values: torch.Tensor) -> torch.Tensor:
+        """Take the rows that are in the batch, where they differ."""
+        if self.rows is None or len(values) == 1:
+            return values
+        return values[self.rows.to(values.device)]
 
     def _cored(self, inner: torch.Tensor, core: torch.Tensor) -> torch.Tensor:
         """Multiply each adapter's ranks by its core, per element: same bits in every batch."""
@@ -141,7 +151,7 @@ class AdapterBank:
     Parameters
     ----------
     model
-        A model after `merge.int8.quantize_int8`.
+        A model after `merge.int8.quantize_int8` or `merge.loading.load_quantized`.
     adapters
         The adapters, in the order of the coefficients.
     blocks
@@ -178,7 +188,7 @@ class AdapterBank:
                     ups.append(up)
                     owner += [k] * down.shape[0]
             block = block_of(layer, touched, blocks)
-            device = linear.weight.device
+            device = execution_device(linear)
             site = LowRankSite(
                 torch.cat(downs).to(device),
                 torch.cat(ups, 1).to(device),
@@ -188,13 +198,13 @@ class AdapterBank:
             linear.site = site
             self.sites.append(site)
 
-    def _linear(self, layers: nn.ModuleList, layer: int, module: str) -> Int8Linear:
+    def _linear(self, layers: nn.ModuleList, layer: int, module: str) -> QuantizedLinear:
         names = ", ".join(repr(a.name) for a in self.adapters if (layer, module) in a.factors)
         try:
             linear = layers[layer].get_submodule(module)
         except (IndexError, AttributeError):
             linear = None
-        if not isinstance(linear, Int8Linear):
+        if not isinstance(linear, QuantizedLinear):
             raise AdapterError(f"adapter {names}: the base has no linear layer {layer} {module}")
         return linear
 

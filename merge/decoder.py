@@ -7,20 +7,25 @@ windows). Deliberately knows nothing of what the tokens say or who asks.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from merge import prefix_attention
 from merge.errors import ModelError
+from merge.placement import execution_device
+from merge.quantizers import precision_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 LEAST_TOKENS = 64
+TILE_TOKENS = 1024
 
 
 @dataclass(frozen=True)
@@ -89,10 +94,32 @@ class Decoder:
         self.model = model
         self.depth = len(inner.layers)
 
+    @property
+    def device(self) -> torch.device:
+        """Where tokens enter."""
+        return execution_device(self.model.model.embed_tokens)
+
+    @property
+    def tile_tokens(self) -> int | None:
+        """Tokens in every batch of layers on a GPU; None on a processor, where any will do."""
+        return None if self.device.type == "cpu" else TILE_TOKENS
+
+    @cached_property
+    def engine(self) -> str:
+        """Name how the layers' products are computed and tiled, for the memo's key."""
+        tiles = f" in tiles of {self.tile_tokens}" if self.tile_tokens else ""
+        return precision_of(self.model) + tiles
+
+    @cached_property
+    def machine(self) -> str:
+        """Name the chips whose kernels the answers come from, for the memo's key."""
+        devices = {execution_device(layer) for layer in self.model.model.layers}
+        return " + ".join(sorted(_name_chip(device) for device in devices))
+
     @torch.inference_mode()
     def embed(self, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
         """Embed token ids of equal length: float32[rows, tokens, width]."""
-        ids = torch.tensor(tokens, device=self.model.device)
+        ids = torch.tensor(tokens, device=self.device)
         return self.model.model.embed_tokens(ids).float()
 
     @torch.inference_mode()
@@ -119,14 +146,41 @@ class Decoder:
 
         Notes
         -----
-        A batch of fewer than `LEAST_TOKENS` tokens is filled up with copies of its last row: from
-        there on the fp32 kernels of attention give a row the same bits in every batch.
+        On a processor, a batch of fewer than `LEAST_TOKENS` tokens is filled up with copies of its
+        last row: from there on the fp32 kernels of attention give a row the same bits in every
+        batch. On a GPU the libraries choose a kernel, and with it the order of a sum, by the
+        batch's shape: there all batches of one length are cut and filled to one shape,
+        `TILE_TOKENS` tokens or one row.
         """
-        inner = self.model.model
         rows, tokens = hidden.shape[:2]
+        if self.tile_tokens is None:
+            size = max(rows, -(-LEAST_TOKENS // tokens))
+        else:
+            size = -(-self.tile_tokens // tokens)
+        if size == rows:
+            return self._run(hidden, first, last, prefix, rows)
+        parts = []
+        for at in range(0, rows, size):
+            chosen = torch.arange(at, at + size, device=hidden.device).clamp_(max=rows - 1)
+            with self._mixtures_of(chosen, first, last):
+                count = min(size, rows - at)
+                parts.append(self._run(hidden[chosen], first, last, prefix, count))
+        if len(parts) == 1:
+            return parts[0]
+        own = {
+            index: tuple(torch.cat(pair) for pair in zip(*pairs, strict=True))
+            for index in range(first, last)
+            for pairs in [[prefix.layers[index] for _, prefix in parts]]
+        }
+        return torch.cat([part for part, _ in parts]), Prefix(tokens, own)
+
+    def _run(
+        self, hidden: torch.Tensor, first: int, last: int, prefix: Prefix | None, rows: int
+    ) -> tuple[torch.Tensor, Prefix]:
+        """Run layers over a batch as it is, and return its first ``rows`` rows."""
+        inner = self.model.model
+        tokens = hidden.shape[1]
         before = prefix.tokens if prefix else 0
-        if missing := max(0, -(-LEAST_TOKENS // tokens) - rows):
-            hidden = hidden[[*range(rows), *[rows - 1] * missing]]
         positions = torch.arange(before, before + tokens, device=hidden.device)[None]
         angles = inner.rotary_emb(hidden, position_ids=positions)
         cache = _OwnKeys()
@@ -142,6 +196,19 @@ class Decoder:
                 )
         own = {i: (k[:rows].clone(), v[:rows].clone()) for i, (k, v) in cache.layers.items()}
         return hidden[:rows], Prefix(tokens, own)
+
+    @contextmanager
+    def _mixtures_of(self, rows: torch.Tensor, first: int, last: int) -> Iterator[None]:
+        """Give the adapters the chosen rows' mixtures, in that order."""
+        layers = self.model.model.layers[first:last]
+        sites = [site for m in layers.modules() if (site := getattr(m, "site", None))]
+        for site in sites:
+            site.rows = rows
+        try:
+            yield
+        finally:
+            for site in sites:
+                site.rows = None
 
     @contextmanager
     def _shared_prefix_attention(self) -> Iterator[None]:
@@ -164,5 +231,21 @@ class Decoder:
             product, so that a row's logits are the same bits in every batch.
         """
         normed = self.model.model.norm(hidden)
-        head = self.model.lm_head.weight[list(options)].float()
+        with _weights_at_hand(self.model.lm_head):
+            head = self.model.lm_head.weight[list(options)].to(normed.device).float()
         return (normed[:, None, :] * head[None]).sum(-1)
+
+
+def _name_chip(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _weights_at_hand(module: nn.Module) -> AbstractContextManager[None]:
+    """Bring weights that accelerate keeps elsewhere, for use without the module's forward."""
+    if not hasattr(module, "_hf_hook"):
+        return nullcontext()
+    from accelerate.utils import align_module_device
+
+    return align_module_device(module)
