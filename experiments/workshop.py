@@ -69,7 +69,7 @@ class Workshop:
             self.adapters,
             self.sources,
             minds.blocks,
-            minds.device,
+            minds.storage(),
             memo,
             minds.endpoint,
         )

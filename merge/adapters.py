@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,18 +96,24 @@ def block_of(layer: int, touched: Sequence[int], blocks: int) -> int:
 class LowRankSite:
     """All adapters' factors at one linear layer, concatenated along the rank."""
 
-    def __init__(self, down: torch.Tensor, up: torch.Tensor, owner: torch.Tensor, block: int):
+    def __init__(
+        self, down: torch.Tensor, up: torch.Tensor, owner: Iterable[int], block: int
+    ):
+        owners = [int(k) for k in owner]
+        device = down.device
         self.down = down.to(torch.bfloat16)  # [ranks, in]
         self.up = up.to(torch.bfloat16)  # [out, ranks]
-        self.owner = owner  # [ranks], which adapter each rank belongs to
+        self.owner = torch.tensor(owners, device=device)  # [ranks], which adapter each rank belongs to
         self.block = block
         self.row_scale: torch.Tensor | None = None  # [rows, 1, ranks] while a mixture is active
         self.row_core: torch.Tensor | None = None  # [rows, 1, ranks, r] where it has cores
         self.rows: torch.Tensor | None = None  # which rows a part of the batch has; None: all
-        self._first = torch.searchsorted(owner, owner)  # where each rank's adapter begins
-        self._within = torch.arange(len(owner), device=owner.device) - self._first
-        self._ranks = torch.bincount(owner)[owner]  # of each rank's adapter
-        self._widest = int(self._ranks.max())
+        first = [owners.index(k) for k in owners]  # where each rank's adapter begins
+        self._first = torch.tensor(first, device=device)
+        self._within = torch.arange(len(owners), device=device) - self._first
+        ranks = [owners.count(k) for k in owners]  # of each rank's adapter
+        self._ranks = torch.tensor(ranks, device=device)
+        self._widest = max(ranks)
 
     def activate(self, coefficients: torch.Tensor | None, cores: torch.Tensor | None) -> None:
         """Set what `AdapterBank.mixed` was given."""
@@ -192,7 +198,7 @@ class AdapterBank:
             site = LowRankSite(
                 torch.cat(downs).to(device),
                 torch.cat(ups, 1).to(device),
-                torch.tensor(owner, device=device),
+                owner,
                 block,
             )
             linear.site = site

@@ -6,7 +6,8 @@ their output. Deliberately knows nothing of prompts or of where the weights come
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -90,16 +91,12 @@ class Int8Linear(QuantizedLinear):
 
     def product(self, narrow: torch.Tensor) -> torch.Tensor:
         """Multiply bf16 [rows, tokens, in] with the de-quantised weight."""
-        multiply = _compiled_multiply if self.compiled else multiply_groups
+        multiply = _compiled_multiply() if self.compiled else multiply_groups
         return multiply(narrow, self.weight, self.scale)
 
     def set_weight(self, weight: torch.Tensor) -> None:
         """Quantise another weight into the same place."""
-        if self.weight.is_meta:
-            raise ModelError(
-                "base: a layer's weights lie on disk and cannot be exchanged; give the device "
-                "memory for the whole base, or use no recipe (minds.recipe_blocks: 0)"
-            )
+        refuse_meta(self.weight)
         quantised, scale = quantize_groups(weight)
         self.weight.copy_(quantised)
         self.scale.copy_(scale)
@@ -113,7 +110,24 @@ def multiply_groups(
     return functional.linear(narrow, groups.mul_(scale[:, :, None]).flatten(1))
 
 
-_compiled_multiply = torch.compile(multiply_groups, dynamic=True)
+@cache
+def _compiled_multiply() -> Callable[..., torch.Tensor]:
+    return torch.compile(multiply_groups, dynamic=True)
+
+
+def refuse_meta(weight: torch.Tensor) -> None:
+    """Refuse to change what accelerate keeps elsewhere.
+
+    Raises
+    ------
+    ModelError
+        The weight has no memory here.
+    """
+    if weight.is_meta:
+        raise ModelError(
+            "base: some layers lie outside the device's memory and their weights cannot be "
+            "exchanged; give it memory for the whole base, or set minds.recipe_blocks: 0"
+        )
 
 
 def quantize_groups(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -175,7 +189,7 @@ def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     Raises
     ------
     ModelError
-        A layer's weights lie on disk.
+        Some of them lie outside the device's memory.
     """
     modules = dict(model.named_modules())
     with torch.no_grad():
@@ -185,4 +199,5 @@ def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
             if isinstance(module, QuantizedLinear) and leaf == "weight":
                 module.set_weight(tensor)
             else:
+                refuse_meta(getattr(module, leaf))
                 getattr(module, leaf).copy_(tensor)

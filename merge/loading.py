@@ -109,10 +109,10 @@ class _Spread:
         self.on_disk = DISK in device_map.values()
         self.index: dict[str, Any] = {}
         self.folder: Path | None = None
-        if self.on_disk and storage.quantizer != "groups":
+        if self.on_disk and storage.quantizer == "torchao":
             raise ModelError(
-                f"minds.device: {storage.device!r} leaves layers on disk, which "
-                f"{storage.quantizer} cannot; set minds.quantizer: groups, or give more memory"
+                f"minds.device: {storage.device!r} leaves layers on disk, which torchao's tensors "
+                "cannot; set minds.quantizer: groups, or give more memory"
             )
         if self.on_disk:
             parent = cache_folder() / "offload"

@@ -1,6 +1,6 @@
 """Other libraries' INT8 layers behind the same door as ours.
 
-Knows torchao's weight-only layer and bitsandbytes' LLM.int8(). Deliberately imports neither before
+Knows torchao's weight-only layer and bitsandbytes' 8-bit blocks. Deliberately imports neither before
 one is asked for: both are extras.
 """
 
@@ -16,8 +16,10 @@ from torch import nn
 from torch.nn import functional
 
 from merge.errors import ModelError
-from merge.int8 import Int8Linear, QuantizedLinear
+from merge.int8 import Int8Linear, QuantizedLinear, refuse_meta
 from merge.placement import Storage
+
+_BLOCK = 256
 
 
 class TorchaoLinear(QuantizedLinear):
@@ -39,43 +41,34 @@ class TorchaoLinear(QuantizedLinear):
 
 
 class BitsandbytesLinear(QuantizedLinear):
-    """bitsandbytes' LLM.int8() without its outlier columns: W8A8, activations scaled by token.
+    """bitsandbytes' 8-bit blocks: its dynamic code over 256 weights, de-quantised at each use.
 
-    Which columns are outliers is decided over a whole batch, so that with them a row's answer
-    would depend on its neighbours (``tests/merge/test_quantizers.py``); ``threshold=0`` has none.
+    Not its LLM.int8(): which columns are outliers is decided there over a whole batch, and without
+    outliers its answers are far off (docs/decisions/056).
     """
 
-    def __init__(
-        self, linear: nn.Linear, device: torch.device | str = "cpu", threshold: float = 0.0
-    ):
+    def __init__(self, linear: nn.Linear, device: torch.device | str = "cpu"):
         super().__init__(linear)
-        self.precision = f"bitsandbytes {version('bitsandbytes')} int8 threshold {threshold:g}"
-        bnb = import_module("bitsandbytes")
-        self.inner = bnb.nn.Linear8bitLt(
-            self.in_features,
-            self.out_features,
-            bias=False,
-            has_fp16_weights=False,
-            threshold=threshold,
-            device="meta",
-        )
-        self.inner.eval()
-        self._set(linear.weight, device)
+        self.precision = f"bitsandbytes {version('bitsandbytes')} blocks of {_BLOCK}"
+        codes, state = _bitsandbytes(linear.weight)
+        self.register_buffer("weight", codes.to(device))
+        self.register_buffer("scale", state.absmax.to(device))
+        self.register_buffer("code", state.code.to(device))
 
     def product(self, narrow: torch.Tensor) -> torch.Tensor:
-        """Multiply bf16 [rows, tokens, in] with bitsandbytes' layer, which works in fp16."""
-        return self.inner(narrow.half())
+        """Multiply bf16 [rows, tokens, in] with the de-quantised weight."""
+        functions: Any = import_module("bitsandbytes.functional")
+        state = functions.QuantState(
+            absmax=self.scale, code=self.code, blocksize=_BLOCK, dtype=torch.bfloat16
+        )
+        return functional.linear(narrow, functions.dequantize_blockwise(self.weight, state))
 
     def set_weight(self, weight: torch.Tensor) -> None:
-        """Quantise another weight into this one's place."""
-        self._set(weight, self.inner.weight.device)
-
-    def _set(self, weight: torch.Tensor, device: torch.device | str) -> None:
-        bnb = import_module("bitsandbytes")
-        # It quantises on the way from the processor to a device, and nowhere else.
-        whole = weight.detach().cpu().clone()
-        parameter = bnb.nn.Int8Params(whole, requires_grad=False, has_fp16_weights=False)
-        self.inner.weight = parameter.to(device)
+        """Quantise another weight into the same place."""
+        refuse_meta(self.weight)
+        codes, state = _bitsandbytes(weight)
+        self.weight.copy_(codes)
+        self.scale.copy_(state.absmax)
 
 
 def linear_maker(storage: Storage) -> Callable[[nn.Linear, str], QuantizedLinear]:
@@ -102,6 +95,13 @@ def precision_of(model: nn.Module) -> str:
     """Name how a model's products are computed, for the memo's key."""
     found = {m.precision for m in model.modules() if isinstance(m, QuantizedLinear)}
     return " and ".join(sorted(found)) or "unquantised"
+
+
+def _bitsandbytes(weight: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    """Quantise on the processor, whose rounding then holds everywhere."""
+    functions: Any = import_module("bitsandbytes.functional")
+    whole = weight.detach().cpu().float().contiguous()
+    return functions.quantize_blockwise(whole, blocksize=_BLOCK)
 
 
 def _torchao(weight: torch.Tensor) -> Any:
