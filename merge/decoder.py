@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 LEAST_TOKENS = 64
-TILE_TOKENS = 1024
+TILE_TOKENS = 2048
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,9 @@ class Decoder:
     model
         A transformers model with ``model.embed_tokens``, ``model.layers``, ``model.norm``,
         ``model.rotary_emb`` and ``lm_head``.
+    tile_tokens
+        Tokens that every batch is cut and filled to, see `run`; None: `TILE_TOKENS` on a GPU, none
+        on a processor.
 
     Raises
     ------
@@ -81,7 +84,7 @@ class Decoder:
         The model is of another shape.
     """
 
-    def __init__(self, model: PreTrainedModel):
+    def __init__(self, model: PreTrainedModel, tile_tokens: int | None = None):
         inner = getattr(model, "model", None)
         parts = ("embed_tokens", "layers", "norm", "rotary_emb")
         missing = [part for part in parts if not hasattr(inner, part)]
@@ -93,16 +96,14 @@ class Decoder:
             )
         self.model = model
         self.depth = len(inner.layers)
+        self.tile_tokens = tile_tokens
+        if tile_tokens is None and self.device.type != "cpu":
+            self.tile_tokens = TILE_TOKENS
 
     @property
     def device(self) -> torch.device:
         """Where tokens enter."""
         return execution_device(self.model.model.embed_tokens)
-
-    @property
-    def tile_tokens(self) -> int | None:
-        """Tokens in every batch of layers on a GPU; None on a processor, where any will do."""
-        return None if self.device.type == "cpu" else TILE_TOKENS
 
     @cached_property
     def engine(self) -> str:
@@ -150,7 +151,7 @@ class Decoder:
         last row: from there on the fp32 kernels of attention give a row the same bits in every
         batch. On a GPU the libraries choose a kernel, and with it the order of a sum, by the
         batch's shape: there all batches of one length are cut and filled to one shape,
-        `TILE_TOKENS` tokens or one row.
+        of ``tile_tokens`` tokens.
         """
         rows, tokens = hidden.shape[:2]
         if self.tile_tokens is None:
