@@ -31,6 +31,7 @@ ADAPTERS, RANK, SHARE = 16, 8, 0.2
 MINDS = (300, 1000)
 BATCH_MINDS = 64
 GIGABYTES = 9.0
+LEAST_SECONDS = 0.2
 OPTIONS = (1, 2, 3, 4, 5)
 
 
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     bench.products(compiled=not given.eager)
     bench.exactness()
     bench.mixtures()
-    bench.ways(compiled=not given.eager)
+    bench.ways()
     for minds in MINDS:
         bench.decisions(minds)
     bench.out_of_memory()
@@ -139,6 +140,7 @@ class Bench:
             ),
             "INT8 x INT8, torch._int_mm": lambda x: torch._int_mm(narrow[: len(x)], turned),
         }
+        self.compiles = compiled
         if compiled:
             fused = torch.compile(multiply_groups, dynamic=True)
             ways["INT8, compiled"] = lambda x: fused(x, weight, scale)
@@ -152,6 +154,7 @@ class Bench:
                 )
             except (RuntimeError, NotImplementedError) as error:
                 _say(f"product, {name}: not on this device ({str(error).splitlines()[0][:80]})")
+                self.compiles = self.compiles and "compiled" not in name
                 continue
             ceiling = self.chip.int8 if "x INT8" in name else self.chip.bf16
             rate = operations / seconds
@@ -179,7 +182,7 @@ class Bench:
             figure = f"{BATCH_MINDS} minds in a batch, {name}"
             _print(figure, 1e3 * mixed, "ms", "bare base", 1e3 * bare)
 
-    def ways(self, compiled: bool) -> None:
+    def ways(self) -> None:
         """Time a tile of questions eagerly, compiled and as a CUDA graph; keep the fastest exact.
 
         What is kept answers `decisions`.
@@ -191,7 +194,7 @@ class Bench:
         _print("questions, eager", count / eager, "1/s", "eager", count / eager)
         best = eager
         linears = [m for m in self.model.modules() if isinstance(m, Int8Linear)]
-        if compiled:
+        if self.compiles:
             for linear in linears:
                 linear.compiled = True
             seconds = self._seconds(lambda: self.upper(hidden, mixture))
@@ -212,10 +215,12 @@ class Bench:
             if same and seconds < best:
                 self.step = graph
         kept = "compiled" if linears[0].compiled else "eager"
-        _say(f"questions are answered {kept}{', as a CUDA graph' if self.step != self.upper else ''}")
+        _say(
+            f"questions are answered {kept}{', as a CUDA graph' if self.step != self.upper else ''}"
+        )
 
     def decisions(self, minds: int) -> None:
-        """Time all minds' new answers to all views: prefix and lower layers once, upper for each."""
+        """Time all minds' answers to all views: prefix and lower layers once, upper for each."""
         mixture = self._minds(minds)
         self._start_peak()
         began = self._now()
@@ -225,7 +230,9 @@ class Bench:
         size = -(-(self.decoder.tile_tokens or 512) // PRIVATE)
         for part in pairs.split(size):
             chosen = torch.cat([part, part[-1:].expand(size - len(part), 2)]).to(self.device)
-            self.decoder.option_logits(self.step(trunk[chosen[:, 1]], mixture[chosen[:, 0]]), OPTIONS)
+            self.decoder.option_logits(
+                self.step(trunk[chosen[:, 1]], mixture[chosen[:, 0]]), OPTIONS
+            )
         seconds = self._now() - began
         rate = len(pairs) / seconds
         load = self._load(minds)
@@ -309,11 +316,11 @@ class Bench:
             torch.cuda.synchronize()
         return time.perf_counter()
 
-    def _seconds(self, work: Callable[[], object], least: float = 0.2) -> float:
+    def _seconds(self, work: Callable[[], object]) -> float:
         """Return the shortest of repeated runs, after two to warm up."""
         work()
         work()
-        best, end = math.inf, self._now() + least
+        best, end = math.inf, self._now() + LEAST_SECONDS
         while self._now() < end:
             began = self._now()
             work()

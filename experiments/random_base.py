@@ -57,7 +57,8 @@ def random_base(
     for module in [*model.modules()]:
         for name, parameter in list(module.named_parameters(recurse=False)):
             wide = parameter.dim() == 2
-            fresh = torch.empty(parameter.shape, device=device)
+            dtype = torch.bfloat16 if wide else torch.float32  # as a published base is held
+            fresh = torch.empty(parameter.shape, device=device, dtype=dtype)
             fresh = fresh.normal_(0, 0.02, generator=generator) if wide else fresh.fill_(1.0)
             setattr(module, name, nn.Parameter(fresh, requires_grad=False))
     model.tie_weights()
@@ -75,7 +76,9 @@ def random_adapters(
         return torch.randn(size, generator=generator) / math.sqrt(size[1])
 
     def place(name: str) -> str:
-        return f"mlp.{name}" if name in ("gate_proj", "up_proj", "down_proj") else f"self_attn.{name}"
+        return (
+            f"mlp.{name}" if name in ("gate_proj", "up_proj", "down_proj") else f"self_attn.{name}"
+        )
 
     return tuple(
         Adapter(

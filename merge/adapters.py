@@ -96,14 +96,14 @@ def block_of(layer: int, touched: Sequence[int], blocks: int) -> int:
 class LowRankSite:
     """All adapters' factors at one linear layer, concatenated along the rank."""
 
-    def __init__(
-        self, down: torch.Tensor, up: torch.Tensor, owner: Iterable[int], block: int
-    ):
+    def __init__(self, down: torch.Tensor, up: torch.Tensor, owner: Iterable[int], block: int):
         owners = [int(k) for k in owner]
         device = down.device
         self.down = down.to(torch.bfloat16)  # [ranks, in]
         self.up = up.to(torch.bfloat16)  # [out, ranks]
-        self.owner = torch.tensor(owners, device=device)  # [ranks], which adapter each rank belongs to
+        self.owner = torch.tensor(
+            owners, device=device
+        )  # [ranks], which adapter each rank belongs to
         self.block = block
         self.row_scale: torch.Tensor | None = None  # [rows, 1, ranks] while a mixture is active
         self.row_core: torch.Tensor | None = None  # [rows, 1, ranks, r] where it has cores

@@ -199,5 +199,9 @@ def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
             if isinstance(module, QuantizedLinear) and leaf == "weight":
                 module.set_weight(tensor)
             else:
-                refuse_meta(getattr(module, leaf))
-                getattr(module, leaf).copy_(tensor)
+                held = getattr(module, leaf)
+                refuse_meta(held)
+                if held.dtype == torch.bfloat16:  # what was exact for another weight
+                    held = nn.Parameter(held.float(), requires_grad=False)
+                    setattr(module, leaf, held)
+                held.copy_(tensor)

@@ -41,7 +41,8 @@ def load_quantized(
     """Load a base with INT8 layers onto its device or devices.
 
     A base in safetensors is read tensor by tensor: beside what stays, memory holds one of them in
-    float32 and its quantisation. Any other base is loaded whole first.
+    float32 and its quantisation. Any other base is loaded whole first. Embedding and head are
+    held in bf16 where that is exact, unless recipes are to be merged.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def load_quantized(
             if keep is not None:
                 kept[key] = tensor.clone()
             if not (tied and key == _HEAD):
-                spread.put(key, tensor, make)
+                spread.put(key, tensor if keep is not None else _narrow(tensor), make)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"base {name!r}: cannot be loaded ({reason})") from error
@@ -92,6 +93,12 @@ def load_quantized(
         keep.update({key: kept[key] for key in order})
     spread.finish(tied)
     return model, tokenizer, digest.hexdigest()
+
+
+def _narrow(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a matrix in bf16 if that loses nothing: most bases are published so."""
+    narrow = tensor.to(torch.bfloat16)
+    return narrow if tensor.dim() == 2 and torch.equal(narrow.float(), tensor) else tensor
 
 
 def hash_tensor(digest: Any, name: str, tensor: torch.Tensor) -> None:

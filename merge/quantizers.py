@@ -1,7 +1,7 @@
 """Other libraries' INT8 layers behind the same door as ours.
 
-Knows torchao's weight-only layer and bitsandbytes' 8-bit blocks. Deliberately imports neither before
-one is asked for: both are extras.
+Knows torchao's weight-only layer and bitsandbytes' 8-bit blocks. Deliberately imports neither
+before one is asked for: both are extras.
 """
 
 from __future__ import annotations
