@@ -63,6 +63,7 @@ def load_quantized(
     ModelError
         The base cannot be found or read, the device or the quantiser is not there.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoTokenizer
 
     storage = storage or Storage()
@@ -86,7 +87,7 @@ def load_quantized(
                 kept[key] = tensor.clone()
             if not (tied and key == _HEAD):
                 spread.put(key, tensor if keep is not None else _narrow(tensor), make)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError, StrictDataclassError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"base {name!r}: cannot be loaded ({reason})") from error
     if keep is not None:

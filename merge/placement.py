@@ -123,7 +123,9 @@ def _spread(model: nn.Module, storage: Storage) -> DeviceMap:
         limits = {_number(name): size for name, size in storage.max_memory.items()}
     if storage.device == "balanced":
         limits = get_balanced_memory(model, max_memory=limits, no_split_module_classes=whole)
-    spread = infer_auto_device_map(model, max_memory=limits, no_split_module_classes=whole)
+    spread = infer_auto_device_map(
+        model, max_memory=limits, no_split_module_classes=whole, offload_buffers=True
+    )
     named = {part: f"cuda:{d}" if isinstance(d, int) else str(d) for part, d in spread.items()}
     devices = set(named.values())
     return {"": devices.pop()} if len(devices) == 1 and DISK not in devices else named

@@ -27,12 +27,13 @@ PEAK = """
 import json, re, sys
 from pathlib import Path
 import torch
+from transformers import AutoTokenizer, LlamaForCausalLM
 from merge.loading import load_quantized
 
 def memory(field):
     return 1024 * int(re.search(field + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
-torch.nn.functional.linear(torch.ones(2, 2), torch.ones(2, 2))
+AutoTokenizer.from_pretrained(sys.argv[1])
 Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
 before = memory("VmRSS")
 model, _, _ = load_quantized(sys.argv[1])
@@ -165,7 +166,7 @@ def test_loading_takes_the_memory_of_int8_and_a_shard(save):
     figures = json.loads(done.stdout)
     assert figures["held"] < 0.35 * whole
     assert figures["peak"] < 1.5 * (figures["held"] + 2 * SHARD)  # 2: bf16 to float32
-    assert figures["peak"] < 0.75 * whole
+    assert figures["peak"] < 0.6 * whole
 
 
 def test_a_base_that_lies_half_on_disk_answers_with_the_same_bits(

@@ -68,7 +68,7 @@ def test_a_base_that_fits_has_one_device(empty):
 def test_layers_fill_one_device_after_the_other_and_none_is_split(empty):
     layer = 256 * 256 * 4 + 3 * 256 * 512  # bytes in INT8, and a little more for scales and norms
     limits = {"cuda:0": f"{(1000 * 256 * 4 + 4.5 * layer) / 1e3:.0f}KB", "cuda:1": "2MB"}
-    found = place(empty, Storage("auto", {**limits, "cpu": "1MB"}))
+    found = place(empty, Storage("auto", {**limits, "cpu": "2MB"}))
     where = [device_of(found, f"model.layers.{n}.mlp.up_proj.weight") for n in range(8)]
     assert where == sorted(where, key=["cuda:0", "cuda:1", "cpu", "disk"].index)
     assert where[0] == "cuda:0"
