@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-market bench-coverage bench-power bench-score bench-masks bench-merge bench-plan bench-checks bench-search bench-society bench-stack bench-tracking styles clean
+.PHONY: help demo test check bench bench-market bench-coverage bench-power bench-score bench-masks bench-merge bench-plan bench-gpu bench-checks bench-search bench-society bench-stack bench-tracking styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -52,6 +52,9 @@ bench-merge: $(READY) ## every merge method against mergekit's command line, on 
 
 bench-plan: $(READY) ## the planner's predictions against this machine's processor
 	$(BIN)/python -m experiments.benchmarks_plan
+
+bench-gpu: $(READY) ## a 7B in INT8 with a thousand minds on this GPU; a tiny one where there is none
+	$(BIN)/python -m experiments.benchmarks_gpu
 
 bench-checks: $(READY) ## textbook and published checks of the market, into docs/market_checks.md
 	$(BIN)/python -m experiments.benchmarks_checks

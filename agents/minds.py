@@ -24,6 +24,7 @@ from merge.byte_budget import ByteBudget
 from merge.decoder import Decoder, Parts
 from merge.errors import AdapterError, ModelError
 from merge.int8 import GROUP, load_weights
+from merge.loading import hash_tensor
 from merge.prompt import Prompt
 from merge.prompt_trie import PromptTrie
 
@@ -234,9 +235,8 @@ class MindEngine:
 
     def _keys(self, mind: NDArray[np.float32], prompts: Sequence[Prompt]) -> list[bytes]:
         """Name answers on disk by all that their bits depend on."""
-        device = self.decoder.model.device
         scope = {
-            "engine": "w8a16",
+            "engine": self.decoder.engine,
             "group": GROUP,
             "base": self.base_hash,
             "adapters": [adapter.content_hash for adapter in self.bank.adapters],
@@ -244,9 +244,7 @@ class MindEngine:
             "options": list(self.options),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
-            "machine": torch.cuda.get_device_name(device)
-            if device.type == "cuda"
-            else f"{device.type} {torch.backends.cpu.get_cpu_capability()}",
+            "machine": self.decoder.machine,
         }
         return [
             answer_key(
@@ -292,7 +290,5 @@ def hash_weights(weights: Mapping[str, torch.Tensor]) -> str:
     """Hash a state dict by content: sha256 over names, shapes and bytes."""
     digest = hashlib.sha256()
     for name in sorted(weights):
-        tensor = weights[name].detach().cpu().contiguous()
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.view(torch.uint8).numpy().tobytes())
+        hash_tensor(digest, name, weights[name])
     return digest.hexdigest()

@@ -16,16 +16,18 @@ from agents.answer_memo import AnswerMemo
 from agents.completions import Budget, EndpointLimits
 from agents.endpoint import EndpointMinds, is_endpoint, parse_endpoint
 from agents.errors import AgentError
-from agents.minds import MindEngine, hash_weights
+from agents.minds import MindEngine
 from agents.stand_ins import Minds
 from evolve.council import Council, Member
 from merge.adapters import AdapterBank, read_adapter
+from merge.batches import check_batches
 from merge.errors import AdapterError, ModelError, RecipeError
-from merge.int8 import quantize_int8
+from merge.loading import load_quantized
 from merge.merge_cache import hash_folder
+from merge.placement import Storage
 from merge.recipe import State, load_source, merge_recipe
 from merge.shared_layers import SourceParts, stack_parts
-from merge.sources import cache_folder, load_model
+from merge.sources import cache_folder
 from merge.stack_recipe import AnyRecipe, StackRecipe
 
 
@@ -197,7 +199,7 @@ def open_bases(
     adapters: Sequence[Path],
     sources: Sequence[Path],
     blocks: int = 1,
-    device: str = "cpu",
+    storage: Storage | None = None,
     memo: Path | None = None,
     limits: EndpointLimits | None = None,
     kv_budget_bytes: int | None = None,
@@ -213,7 +215,7 @@ def open_bases(
     base, adapters
         See `merge.sources.resolve_model` and `agents.endpoint.Endpoint`; of adapters, a server's
         minds use the names alone.
-    sources, blocks, device
+    sources, blocks, storage
         See `open_model`; nothing to a server.
     memo
         File of answers kept between runs. None keeps a model's in memory alone, and a server's,
@@ -243,7 +245,7 @@ def open_bases(
             styles = [folder.name for folder in adapters]
             minds = EndpointMinds(parse_endpoint(base), styles, limits, answers, budget)
             return EndpointBases(minds)
-        return open_model(base, adapters, sources, blocks, device, kept, kv_budget_bytes)
+        return open_model(base, adapters, sources, blocks, storage, kept, kv_budget_bytes)
 
     if not others and memory_bytes is None:
         return open_one(base, adapters, sources)
@@ -270,7 +272,7 @@ def open_model(
     adapters: Sequence[Path],
     sources: Sequence[Path],
     blocks: int = 1,
-    device: str = "cpu",
+    storage: Storage | None = None,
     memo: AnswerMemo | None = None,
     kv_budget_bytes: int | None = None,
 ) -> MergedBases:
@@ -286,8 +288,8 @@ def open_model(
         Folders of source models; the folder's name is the source's.
     blocks
         Layer blocks with coefficients of their own.
-    device
-        Torch device.
+    storage
+        Devices and precision; None: ours on the processor.
     memo
         Answers kept on disk.
     kv_budget_bytes
@@ -299,16 +301,15 @@ def open_model(
         A model or adapter is missing, unreadable or of another shape.
     """
     read = tuple(read_adapter(folder) for folder in adapters)
-    model, tokenizer = load_model(base)
-    state: State = model.state_dict()
-    if sources:  # kept beside the INT8 copy: what recipes are merged from
-        state = {key: tensor.detach().clone() for key, tensor in state.items()}
+    # Kept beside the INT8 copy, and only then: what recipes are merged from.
+    state: State = {}
+    model, tokenizer, base_hash = load_quantized(base, storage, state if sources else None)
+    check_batches(model)
     loaded = {folder.name: load_source(folder.name, folder, state, tokenizer) for folder in sources}
-    base_hash = hash_weights(state)
-    bank = AdapterBank(quantize_int8(model).to(device), read, blocks)
+    bank = AdapterBank(model, read, blocks)
     engine = MindEngine(model, tokenizer, bank, base_hash, memo, kv_budget_bytes)
     hashes = {folder.name: hash_folder(folder) for folder in sources}
-    return MergedBases(engine, state if sources else {}, base_hash, loaded, hashes)
+    return MergedBases(engine, state, base_hash, loaded, hashes)
 
 
 def adapter_folders(folder: Path) -> list[Path]:

@@ -23,6 +23,8 @@ from evolve.quality_diversity import Measure
 from experiments.errors import ConfigError
 from market.series import SplitPolicy
 from market.splits import LEAST_EMBARGO_DAYS, SplitDates
+from merge.errors import ModelError
+from merge.placement import Quantizer, Storage
 from merge.sources import DEFAULT_BASE
 
 
@@ -105,8 +107,9 @@ class MindConfig:
         `evolve.market_genome.MarketGenome`.
     attention
         Most observation fields that an agent ever sees.
-    device
-        Torch device.
+    device, max_memory, quantizer, compiled
+        Where the base's weights lie and how they are quantised, see `merge.placement.Storage`;
+        nothing to a server.
     memo
         SQLite file of answers, kept between runs and shared by processes; null keeps a model's
         answers in memory, and a server's in the cache folder.
@@ -132,11 +135,18 @@ class MindConfig:
     cores: Literal["none", "diagonal", "full"] = "none"
     attention: int = 3
     device: str = "cpu"
+    max_memory: dict[str, str] = field(default_factory=dict)
+    quantizer: Quantizer = "groups"
+    compiled: bool = False
     memo: str | None = None
     adapters_of: dict[str, str] = field(default_factory=dict)
     memory_bytes: int | None = None
     endpoint: EndpointLimits = field(default_factory=EndpointLimits)
     kv_budget_bytes: int | None = None
+
+    def storage(self) -> Storage:
+        """Put together where and how the base is kept."""
+        return Storage(self.device, self.max_memory, self.quantizer, self.compiled)
 
 
 @dataclass(frozen=True)
@@ -427,6 +437,10 @@ def _check(config: ExperimentConfig, where: str) -> None:
             f"{where}: minds.adapters_of has {min(strange)!r}, and no persona names that base "
             f"beside minds.base; personas name {named}"
         )
+    try:
+        config.minds.storage()
+    except ModelError as error:
+        raise ConfigError(f"{where}: {error}") from error
     stages = [0, *config.search.rungs, config.market.paths]
     if any(a >= b for a, b in pairwise(stages)):
         raise ConfigError(

@@ -81,7 +81,7 @@ class Workshop:
             self.adapters,
             self.sources,
             minds.blocks,
-            minds.device,
+            minds.storage(),
             memo,
             minds.endpoint,
             minds.kv_budget_bytes,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,8 @@ from torch import nn
 from torch.nn import functional
 
 from merge.errors import AdapterError
-from merge.int8 import Int8Linear
+from merge.int8 import QuantizedLinear
+from merge.placement import execution_device
 
 _KEY = re.compile(r"\.layers\.(\d+)\.(.+)\.lora_([AB])\.weight$")
 
@@ -111,24 +112,33 @@ def block_of(layer: int, touched: Sequence[int], blocks: int) -> int:
 class LowRankSite:
     """All adapters' factors at one linear layer, concatenated along the rank."""
 
-    def __init__(self, down: torch.Tensor, up: torch.Tensor, owner: torch.Tensor, block: int):
+    def __init__(self, down: torch.Tensor, up: torch.Tensor, owner: Iterable[int], block: int):
+        owners = [int(k) for k in owner]
+        device = down.device
         self.down = down.to(torch.bfloat16)  # [ranks, in]
         self.up = up.to(torch.bfloat16)  # [out, ranks]
-        self.owner = owner  # [ranks], which adapter each rank belongs to
+        self.owner = torch.tensor(
+            owners, device=device
+        )  # [ranks], which adapter each rank belongs to
         self.block = block
         self.row_scale: torch.Tensor | None = None  # [rows, 1, ranks] while a mixture is active
         self.row_core: torch.Tensor | None = None  # [rows, 1, ranks, r] where it has cores
-        self._first = torch.searchsorted(owner, owner)  # where each rank's adapter begins
-        self._within = torch.arange(len(owner), device=owner.device) - self._first
-        self._ranks = torch.bincount(owner)[owner]  # of each rank's adapter
-        self._widest = int(self._ranks.max())
+        self.rows: torch.Tensor | None = None  # which rows a part of the batch has; None: all
+        first = [owners.index(k) for k in owners]  # where each rank's adapter begins
+        self._first = torch.tensor(first, device=device)
+        self._within = torch.arange(len(owners), device=device) - self._first
+        ranks = [owners.count(k) for k in owners]  # of each rank's adapter
+        self._ranks = torch.tensor(ranks, device=device)
+        self._widest = max(ranks)
 
     def activate(self, coefficients: torch.Tensor | None, cores: torch.Tensor | None) -> None:
         """Set what `AdapterBank.mixed` was given."""
         self.row_scale = self.row_core = None
         if coefficients is not None:
+            coefficients = coefficients.to(self.owner.device)
             self.row_scale = coefficients[:, self.block, :][:, None, self.owner]
             if cores is not None:
+                cores = cores.to(self.owner.device)
                 self.row_core = cores[:, self.block][:, self.owner, self._within][:, None]
 
     def add(self, out: torch.Tensor, narrow: torch.Tensor) -> torch.Tensor:
@@ -137,9 +147,15 @@ class LowRankSite:
             return out
         inner = functional.linear(narrow, self.down).float()
         if self.row_core is not None:
-            inner = self._cored(inner, self.row_core)
-        inner = inner * self.row_scale
+            inner = self._cored(inner, self._of_part(self.row_core))
+        inner = inner * self._of_part(self.row_scale)
         return out + functional.linear(inner.to(torch.bfloat16), self.up).float()
+
+    def _of_part(self, values: torch.Tensor) -> torch.Tensor:
+        """Take the rows that are in the batch, where they differ."""
+        if self.rows is None or len(values) == 1:
+            return values
+        return values[self.rows.to(values.device)]
 
     def _cored(self, inner: torch.Tensor, core: torch.Tensor) -> torch.Tensor:
         """Multiply each adapter's ranks by its core, per element: same bits in every batch."""
@@ -157,7 +173,7 @@ class AdapterBank:
     Parameters
     ----------
     model
-        A model after `merge.int8.quantize_int8`.
+        A model after `merge.int8.quantize_int8` or `merge.loading.load_quantized`.
     adapters
         The adapters, in the order of the coefficients.
     blocks
@@ -194,23 +210,23 @@ class AdapterBank:
                     ups.append(up)
                     owner += [k] * down.shape[0]
             block = block_of(layer, touched, blocks)
-            device = linear.weight.device
+            device = execution_device(linear)
             site = LowRankSite(
                 torch.cat(downs).to(device),
                 torch.cat(ups, 1).to(device),
-                torch.tensor(owner, device=device),
+                owner,
                 block,
             )
             linear.site = site
             self.sites.append(site)
 
-    def _linear(self, layers: nn.ModuleList, layer: int, module: str) -> Int8Linear:
+    def _linear(self, layers: nn.ModuleList, layer: int, module: str) -> QuantizedLinear:
         names = ", ".join(repr(a.name) for a in self.adapters if (layer, module) in a.factors)
         try:
             linear = layers[layer].get_submodule(module)
         except (IndexError, AttributeError):
             linear = None
-        if not isinstance(linear, Int8Linear):
+        if not isinstance(linear, QuantizedLinear):
             raise AdapterError(f"adapter {names}: the base has no linear layer {layer} {module}")
         return linear
 

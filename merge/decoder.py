@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from merge import prefix_attention
 from merge.errors import ModelError
+from merge.placement import execution_device
 from merge.prefix_attention import Groups
+from merge.quantizers import precision_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 LEAST_TOKENS = 64
-Row = TypeVar("Row")
+TILE_TOKENS = 2048
 
 
 @dataclass(frozen=True)
@@ -58,17 +61,16 @@ class Prefix:
         }
         return Prefix(self.tokens + other.tokens, joined)
 
+    def at(self, layer: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a layer's keys and values on a device."""
+        keys, values = self.layers[layer]
+        return keys.to(device), values.to(device)
+
     def of_rows(self, rows: Sequence[int]) -> Prefix:
         """Choose rows, in this order."""
         index = list(rows)
         chosen = {layer: (k[index], v[index]) for layer, (k, v) in self.layers.items()}
         return Prefix(self.tokens, chosen)
-
-
-def fill_up(rows: Sequence[Row], tokens: int) -> list[Row]:
-    """Repeat rows of a number of tokens each until there are `LEAST_TOKENS` tokens."""
-    missing = max(0, -(-LEAST_TOKENS // tokens) - len(rows))
-    return [*rows, *itertools.islice(itertools.cycle(rows), missing)]
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,9 @@ class Decoder:
     model
         A transformers model with ``model.embed_tokens``, ``model.layers``, ``model.norm``,
         ``model.rotary_emb`` and ``lm_head``.
+    tile_tokens
+        Tokens that every batch is cut and filled to, see `run`; None: `TILE_TOKENS` on a GPU, none
+        on a processor.
 
     Raises
     ------
@@ -124,7 +129,7 @@ class Decoder:
         The model is of another shape.
     """
 
-    def __init__(self, model: PreTrainedModel):
+    def __init__(self, model: PreTrainedModel, tile_tokens: int | None = None):
         inner = getattr(model, "model", None)
         needed = ("embed_tokens", "layers", "norm", "rotary_emb")
         missing = [part for part in needed if not hasattr(inner, part)]
@@ -139,6 +144,26 @@ class Decoder:
             inner.embed_tokens, tuple(map(Slot, inner.layers)), inner.norm, model.lm_head
         )
         self.run_on(None)
+        self.tile_tokens = tile_tokens
+        if tile_tokens is None and self.device.type != "cpu":
+            self.tile_tokens = TILE_TOKENS
+
+    @property
+    def device(self) -> torch.device:
+        """Where tokens enter."""
+        return execution_device(self.model.model.embed_tokens)
+
+    @cached_property
+    def engine(self) -> str:
+        """Name how the layers' products are computed and tiled, for the memo's key."""
+        tiles = f" in tiles of {self.tile_tokens}" if self.tile_tokens else ""
+        return precision_of(self.model) + tiles
+
+    @cached_property
+    def machine(self) -> str:
+        """Name the chips whose kernels the answers come from, for the memo's key."""
+        devices = {execution_device(layer) for layer in self.model.model.layers}
+        return " + ".join(sorted(_name_chip(device) for device in devices))
 
     def run_on(self, parts: Parts | None) -> None:
         """Run on parts of the model's widths, which still lends config and device; None: its own.
@@ -163,7 +188,7 @@ class Decoder:
     @torch.inference_mode()
     def embed(self, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
         """Embed token ids of equal length: float32[rows, tokens, width]."""
-        ids = torch.tensor(tokens, device=self.model.device)
+        ids = torch.tensor(tokens, device=self.device)
         return self.parts.embedding(ids).float()
 
     @torch.inference_mode()
@@ -200,41 +225,86 @@ class Decoder:
 
         Notes
         -----
-        A batch of fewer than `LEAST_TOKENS` tokens is filled up with copies of its rows: from
-        there on the fp32 kernels of attention give a row the same bits in every batch. Where rows
-        have coefficients of their own (`merge.adapters.AdapterBank.mixed`), `fill_up` comes first.
+        On a processor, a batch of fewer than `LEAST_TOKENS` tokens is filled up with copies of its
+        rows: from there on the fp32 kernels of attention give a row the same bits in every batch.
+        On a GPU the libraries choose a kernel, and with it the order of a sum, by the batch's
+        shape: there all batches of one length are cut and filled to one shape, of ``tile_tokens``
+        tokens.
         """
-        inner = self.model.model
         rows, tokens = hidden.shape[:2]
+        size = max(rows, -(-LEAST_TOKENS // tokens))
+        if self.tile_tokens is not None:
+            size = -(-self.tile_tokens // tokens)
+        parts = []
+        for at in range(0, rows, size):
+            real = range(at, min(at + size, rows))
+            chosen = list(itertools.islice(itertools.cycle(real), size))
+            if chosen == list(range(rows)):
+                return self._run(hidden, first, last, prefix, near, prefix_of)
+            part = hidden[chosen], near.of_rows(chosen) if near else None
+            whose = None if prefix_of is None else [prefix_of[row] for row in chosen]
+            with self._mixtures_of(chosen, first, last):
+                out, own = self._run(part[0], first, last, prefix, part[1], whose)
+            parts.append((out[: len(real)], own.of_rows(range(len(real)))))
+        if len(parts) == 1:
+            return parts[0]
+        joined = {
+            place: tuple(torch.cat(pair) for pair in zip(*pairs, strict=True))
+            for place in range(first, last)
+            for pairs in [[own.layers[place] for _, own in parts]]
+        }
+        return torch.cat([out for out, _ in parts]), Prefix(tokens, joined)
+
+    def _run(
+        self,
+        hidden: torch.Tensor,
+        first: int,
+        last: int,
+        prefix: Prefix | None,
+        near: Prefix | None,
+        prefix_of: Sequence[int] | None,
+    ) -> tuple[torch.Tensor, Prefix]:
+        """Run layers over a batch as it is."""
+        tokens = hidden.shape[1]
         before = (prefix.tokens if prefix else 0) + (near.tokens if near else 0)
-        filled = fill_up(list(range(rows)), tokens)
-        if len(filled) > rows:
-            hidden, near = hidden[filled], near.of_rows(filled) if near else None
         groups = None
         if prefix is not None and prefix_of is not None:
             config = self.model.config
             queries = tokens * config.num_attention_heads // config.num_key_value_heads
-            chosen = [prefix_of[row] for row in filled]
-            groups = Groups.of(chosen, prefix.rows, queries, hidden.device)
+            groups = Groups.of(prefix_of, prefix.rows, queries, hidden.device)
         positions = torch.arange(before, before + tokens, device=hidden.device)[None]
-        angles = inner.rotary_emb(hidden, position_ids=positions)
+        angles = self.model.model.rotary_emb(hidden, position_ids=positions)
         own = {}
         with self._shared_prefix_attention():
             for place, slot in enumerate(self.parts.slots[first:last], first):
-                cache = _OwnKeys()
+                cache, here = _OwnKeys(), execution_device(slot.layer)
                 hidden = slot.layer(
                     hidden if slot.scale == 1 else hidden * slot.scale,
                     position_ids=positions,
                     past_key_values=cache,
                     use_cache=True,
                     position_embeddings=angles,
-                    shared=prefix.layers[place] if prefix else None,
-                    near=near.layers[place] if near else None,
-                    groups=groups,
+                    shared=prefix.at(place, here) if prefix else None,
+                    near=near.at(place, here) if near else None,
+                    groups=groups.to(here) if groups else None,
                 )
-                keys, values = cache.pair
-                own[place] = (keys[:rows].clone(), values[:rows].clone())
-        return hidden[:rows], Prefix(tokens, own)
+                own[place] = tuple(half.clone() for half in cache.pair)
+        return hidden, Prefix(tokens, own)
+
+    @contextmanager
+    def _mixtures_of(self, rows: Sequence[int], first: int, last: int) -> Iterator[None]:
+        """Give the adapters the chosen rows' mixtures, in that order."""
+        layers = [slot.layer for slot in self.parts.slots[first:last]]
+        parts = (part for layer in layers for part in layer.modules())
+        sites = [site for part in parts if (site := getattr(part, "site", None))]
+        chosen = torch.tensor(rows)
+        for site in sites:
+            site.rows = chosen
+        try:
+            yield
+        finally:
+            for site in sites:
+                site.rows = None
 
     @contextmanager
     def _shared_prefix_attention(self) -> Iterator[None]:
@@ -257,5 +327,21 @@ class Decoder:
             product, so that a row's logits are the same bits in every batch.
         """
         normed = self.parts.norm(hidden)
-        head = self.parts.head.weight[list(options)].float()
+        with _weights_at_hand(self.parts.head):
+            head = self.parts.head.weight[list(options)].to(normed.device).float()
         return (normed[:, None, :] * head[None]).sum(-1)
+
+
+def _name_chip(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _weights_at_hand(module: nn.Module) -> AbstractContextManager[None]:
+    """Bring weights that accelerate keeps elsewhere, for use without the module's forward."""
+    if not hasattr(module, "_hf_hook"):
+        return nullcontext()
+    from accelerate.utils import align_module_device
+
+    return align_module_device(module)

@@ -6,12 +6,15 @@ their output. Deliberately knows nothing of prompts or of where the weights come
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from merge.errors import ModelError
 
 if TYPE_CHECKING:
     from merge.adapters import LowRankSite
@@ -20,13 +23,8 @@ if TYPE_CHECKING:
 GROUP = 64
 
 
-class Int8Linear(nn.Module):
-    """A linear layer stored as INT8 with one bf16 scale per output channel and input group.
-
-    The weight is de-quantised to bf16 at each use and multiplied with bf16 activations; the
-    result joins the fp32 residual stream. The bf16 matrix product gives a row the same bits
-    alone and in any batch (``tests/merge/test_int8.py``); torch's dynamic quantisation and
-    fp32 products do not.
+class QuantizedLinear(nn.Module):
+    """A linear layer with INT8 weights: bf16 goes in, fp32 comes out, and adapters may join.
 
     Parameters
     ----------
@@ -34,36 +32,102 @@ class Int8Linear(nn.Module):
         The layer to quantise, weight [out, in].
     """
 
+    precision: str
+    """Names how products are computed, for the memo's key."""
+
     def __init__(self, linear: nn.Linear):
         super().__init__()
-        quantised, scale = quantize_groups(linear.weight.detach())
-        self.register_buffer("weight", quantised)
-        self.register_buffer("scale", scale)
+        self.in_features, self.out_features = linear.in_features, linear.out_features
         bias = linear.bias
         self.register_buffer("bias", None if bias is None else bias.detach().float())
         self.site: LowRankSite | None = None
 
-    @property
-    def in_features(self) -> int:
-        """Width of the input."""
-        return int(self.weight.shape[1])
-
-    @property
-    def out_features(self) -> int:
-        """Width of the output."""
-        return int(self.weight.shape[0])
-
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Map [rows, tokens, in] to fp32 [rows, tokens, out], adapters included."""
         narrow = hidden.to(torch.bfloat16)
-        groups = self.weight.to(torch.bfloat16).unflatten(1, (self.scale.shape[1], -1))
-        weight = groups.mul_(self.scale[:, :, None]).flatten(1)
-        out = functional.linear(narrow, weight).float()
+        out = self.product(narrow).float()
         if self.bias is not None:
             out = out + self.bias
         if self.site is not None:
             out = self.site.add(out, narrow)
         return out
+
+    def product(self, narrow: torch.Tensor) -> torch.Tensor:
+        """Multiply bf16 [rows, tokens, in] with the weight alone."""
+        raise NotImplementedError
+
+    def set_weight(self, weight: torch.Tensor) -> None:
+        """Exchange the weight for another one in full precision, [out, in]."""
+        raise NotImplementedError
+
+
+class Int8Linear(QuantizedLinear):
+    """A linear layer stored as INT8 with one bf16 scale per output channel and input group.
+
+    The weight is de-quantised to bf16 at each use and multiplied with bf16 activations; the
+    result joins the fp32 residual stream. On a processor the bf16 matrix product gives a row the
+    same bits alone and in any batch (``tests/merge/test_int8.py``); torch's dynamic quantisation
+    and fp32 products do not.
+
+    Parameters
+    ----------
+    linear
+        The layer to quantise, weight [out, in].
+    compiled
+        Whether ``torch.compile`` fuses the de-quantisation into one kernel. The bits are its own.
+    """
+
+    def __init__(self, linear: nn.Linear, compiled: bool = False):
+        super().__init__(linear)
+        quantised, scale = quantize_groups(linear.weight.detach())
+        self.register_buffer("weight", quantised)
+        self.register_buffer("scale", scale)
+        self.compiled = compiled
+
+    @property
+    def precision(self) -> str:  # type: ignore[override]
+        """Name how products are computed."""
+        return "w8a16 compiled" if self.compiled else "w8a16"
+
+    def product(self, narrow: torch.Tensor) -> torch.Tensor:
+        """Multiply bf16 [rows, tokens, in] with the de-quantised weight."""
+        multiply = _compiled_multiply() if self.compiled else multiply_groups
+        return multiply(narrow, self.weight, self.scale)
+
+    def set_weight(self, weight: torch.Tensor) -> None:
+        """Quantise another weight into the same place."""
+        refuse_meta(self.weight)
+        quantised, scale = quantize_groups(weight)
+        self.weight.copy_(quantised)
+        self.scale.copy_(scale)
+
+
+def multiply_groups(
+    narrow: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor
+) -> torch.Tensor:
+    """Multiply bf16 [..., in] with INT8 [out, in] under scales bf16 [out, groups]."""
+    groups = weight.to(torch.bfloat16).unflatten(1, (scale.shape[1], -1))
+    return functional.linear(narrow, groups.mul_(scale[:, :, None]).flatten(1))
+
+
+@cache
+def _compiled_multiply() -> Callable[..., torch.Tensor]:
+    return torch.compile(multiply_groups, dynamic=True)
+
+
+def refuse_meta(weight: torch.Tensor) -> None:
+    """Refuse to change what accelerate keeps elsewhere.
+
+    Raises
+    ------
+    ModelError
+        The weight has no memory here.
+    """
+    if weight.is_meta:
+        raise ModelError(
+            "base: some layers lie outside the device's memory and their weights cannot be "
+            "exchanged; give it memory for the whole base, or set minds.recipe_blocks: 0"
+        )
 
 
 def quantize_groups(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -87,7 +151,7 @@ def quantize_groups(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return quantised.to(torch.int8).flatten(1), scale
 
 
-def quantize_int8(model: nn.Module) -> nn.Module:
+def quantize_int8(model: nn.Module, compiled: bool = False) -> nn.Module:
     """Replace every linear layer of the decoder stack by `Int8Linear`, in place.
 
     Embeddings, norms and the output head keep their precision: the head is read for a
@@ -97,6 +161,8 @@ def quantize_int8(model: nn.Module) -> nn.Module:
     ----------
     model
         A transformers causal language model whose decoder layers stand in ``model.model.layers``.
+    compiled
+        See `Int8Linear`.
 
     Returns
     -------
@@ -106,7 +172,7 @@ def quantize_int8(model: nn.Module) -> nn.Module:
     for parent in list(model.model.layers.modules()):  # type: ignore[union-attr]
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Linear):
-                setattr(parent, name, Int8Linear(child))
+                setattr(parent, name, Int8Linear(child, compiled))
     return model
 
 
@@ -116,18 +182,26 @@ def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     Parameters
     ----------
     model
-        A model after `quantize_int8`.
+        A quantised model.
     state
         A state dict of the model before quantisation; a merge's result.
+
+    Raises
+    ------
+    ModelError
+        Some of them lie outside the device's memory.
     """
     modules = dict(model.named_modules())
     with torch.no_grad():
         for key, tensor in state.items():
             owner, _, leaf = key.rpartition(".")
             module = modules[owner]
-            if isinstance(module, Int8Linear) and leaf == "weight":
-                quantised, scale = quantize_groups(tensor)
-                module.weight.copy_(quantised)
-                module.scale.copy_(scale)
+            if isinstance(module, QuantizedLinear) and leaf == "weight":
+                module.set_weight(tensor)
             else:
-                getattr(module, leaf).copy_(tensor)
+                held = getattr(module, leaf)
+                refuse_meta(held)
+                if held.dtype == torch.bfloat16:  # what was exact for another weight
+                    held = nn.Parameter(held.float(), requires_grad=False)
+                    setattr(module, leaf, held)
+                held.copy_(tensor)

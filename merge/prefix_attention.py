@@ -37,6 +37,11 @@ class Groups:
     members: torch.Tensor | None = None
     places: torch.Tensor | None = None
 
+    def to(self, device: torch.device) -> Groups:
+        """Return the groups on a device."""
+        parts = (self.prefix_of, self.members, self.places)
+        return Groups(*(None if part is None else part.to(device) for part in parts))
+
     @classmethod
     def of(
         cls, prefix_of: Sequence[int], count: int, queries: int, device: torch.device

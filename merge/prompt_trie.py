@@ -18,7 +18,7 @@ from merge.adapters import AdapterBank
 from merge.batch_size import BatchSize
 from merge.byte_budget import ByteBudget
 from merge.cores import Mixture, split_cores
-from merge.decoder import Decoder, Prefix, fill_up
+from merge.decoder import Decoder, Prefix
 from merge.prompt import Prompt
 
 CHUNK_QUESTIONS = 4096
@@ -183,21 +183,20 @@ class PromptTrie:
         """Run one batch; all keys have one depth, one shape, and are the trunk's or minds'."""
         paths, trunk = [path for _, path in keys], keys[0][0] is None
         tokens = len(paths[0][-1])
-        filled = fill_up(keys, tokens)
         if trunk:
             first, last = 0, self.decoder.first_adapted
-            hidden = self.decoder.embed([path[-1] for _, path in filled])
+            hidden = self.decoder.embed([path[-1] for _, path in keys])
         else:
             first, last = self.decoder.first_adapted, self.decoder.depth
-            hidden = torch.stack([chunk.nodes[None, path].hidden for _, path in filled])
-        prefix, prefix_of = self._prefixes(chunk, filled, first)
-        near = self._near(chunk, filled, first)
-        with nullcontext() if trunk else self._mixed(chunk, filled):
+            hidden = torch.stack([chunk.nodes[None, path].hidden for _, path in keys])
+        prefix, prefix_of = self._prefixes(chunk, keys, first)
+        near = self._near(chunk, keys, first)
+        with nullcontext() if trunk else self._mixed(chunk, keys):
             hidden, own = self.decoder.run(hidden, first, last, prefix, near, prefix_of)
         if len(paths[0]) > 2:
             self.counters.trunk_rows += len(keys) if trunk else 0
             self.counters.tokens += 0 if trunk else len(keys) * tokens
-        past = _pack(own, len(filled)) if any(wanted[key] for key in keys) else None
+        past = _pack(own, len(keys)) if any(wanted[key] for key in keys) else None
         states = hidden if trunk else hidden[:, -1]
         return {
             key: _Node(
@@ -214,7 +213,7 @@ class PromptTrie:
             return nullcontext()  # the base's own, not adapters times zero
         distinct = names[:1] if len(set(names)) == 1 else names
         stacked = zip(*(split_cores(chunk.mixtures[name]) for name in distinct), strict=True)
-        device = self.decoder.model.device
+        device = self.decoder.device
         coefficients, cores = (
             None if part[0] is None else torch.from_numpy(np.stack(part)).to(device)
             for part in stacked
@@ -271,7 +270,7 @@ class PromptTrie:
 
         In the trunk all rows share the prefix; above, each may bring a mind's own.
         """
-        config, first = self.decoder.model.config, self.bank.first_layer
+        config, first = self.decoder.model.config, self.decoder.first_adapted
         wide = 6 * config.hidden_size + 4 * config.intermediate_size
         scores = 4 * config.num_attention_heads * sum(shape)
         layers = first if trunk else self.decoder.depth - first
@@ -301,7 +300,8 @@ def _pack(own: Prefix, rows: int) -> torch.Tensor:
     """Put all layers' keys and values into one tensor [layers, 2, rows, heads, tokens, width]."""
     if not own.layers:
         return torch.zeros(0, 2, rows, 1, own.tokens, 1)
-    return torch.stack([torch.stack(pair) for _, pair in sorted(own.layers.items())])
+    pairs = [torch.stack(pair) for _, pair in sorted(own.layers.items())]
+    return torch.stack([pair.to(pairs[0].device) for pair in pairs])
 
 
 def _unpack(past: torch.Tensor, first: int) -> Prefix:
