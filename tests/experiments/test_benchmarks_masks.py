@@ -12,7 +12,6 @@ from evolve.bundle import Bundle
 from experiments import benchmarks_masks
 from experiments.benchmarks_masks import judge, measure, table, vary_masks
 from experiments.config import load_config
-from experiments.robustness import ORIGINAL
 from market.rules import MarketRules
 
 QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
