@@ -100,7 +100,7 @@ class MindEngine:
         self.bank = bank
         self.memo = memo
         if kv_budget_bytes is None:
-            kv_budget_bytes = int(free_bytes(model.device) * MEMORY_SHARE)
+            kv_budget_bytes = int(free_bytes(self.decoder.device) * MEMORY_SHARE)
         self.budget = ByteBudget(kv_budget_bytes)
         self.trie = PromptTrie(self.decoder, bank, self.budget)
         self.counters = EngineCounters(self.trie)

@@ -92,7 +92,7 @@ class PromptTrie:
     def __init__(self, decoder: Decoder, bank: AdapterBank, budget: ByteBudget):
         self.decoder, self.bank, self.budget = decoder, bank, budget
         self.counters = TrieCounters()
-        self._batches = BatchSize(decoder.model.device)
+        self._batches = BatchSize(decoder.device)
         self._activated = [a.invocation_tokens is not None for a in bank.adapters]
 
     def clear(self) -> None:

@@ -53,12 +53,14 @@ def reader(folder, names, tied):
 
 def pretend_two_gpus():
     """Answer for CUDA what a machine with two GPUs would, and keep hashes and logits real."""
-    from merge import decoder, loading
+    from agents import minds
+    from merge import batch_size, decoder, loading
 
     fake_tensor.CONSTANT_NUMEL_LIMIT = 0  # single numbers would really be sent to the device
     torch.cuda.is_available = lambda: False
     torch.cuda.device_count = lambda: 2
     torch.cuda.get_device_name = lambda device=None: "pretended"
+    batch_size.free_bytes = minds.free_bytes = lambda device: 8 << 30
     loading.hash_tensor = lambda *_: None
     loading._reader = reader
     loading._narrow = lambda tensor: tensor  # by values, which fake tensors lack
