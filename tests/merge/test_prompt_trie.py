@@ -61,14 +61,14 @@ def mixture(seed):
 # The full prompt
 
 
-@pytest.mark.parametrize("length", [None, 1, 8])
+@pytest.mark.parametrize(("length", "pieces"), [(None, 2), (8, 2), (1, 1)])
 def test_logits_equal_the_plain_forward_of_the_full_prompt_in_fp32(
-    length, smol, prompt_of, memories, options, monkeypatch
+    length, pieces, smol, prompt_of, memories, options, monkeypatch
 ):
     # As if adapters began there: both spans of layers run in fp32.
     monkeypatch.setattr(Decoder, "first_adapted", 24)
     trie = PromptTrie(Decoder(smol[0]), AdapterBank(smol[0], ()), ByteBudget(ROOMY))
-    prompts = [prompt_of(*texts, length=length) for texts in memories[2:6]]
+    prompts = [prompt_of(*texts[-pieces:], length=length) for texts in memories[2:6]]
     logits = trie.decoder.option_logits(
         states(trie, [(np.zeros((1, 0), np.float32), prompt) for prompt in prompts]), options
     )
@@ -81,14 +81,14 @@ def test_logits_equal_the_plain_forward_of_the_full_prompt_in_fp32(
 # Exact in every trie
 
 
-@pytest.mark.parametrize("length", [None, 3])
+@pytest.mark.parametrize("length", [None, 9])
 def test_a_state_is_the_same_bits_whatever_else_is_asked(length, fresh_trie, prompt_of, memories):
-    prompts = [prompt_of(*texts, length=length) for texts in memories]
+    prompts = [prompt_of(*texts, length=length) for texts in memories[2:6]]
     minds = [mixture(seed) for seed in range(3)]
     questions = [(mind, prompt) for mind in minds for prompt in prompts]
     together = states(fresh_trie(), questions)
     assert len(torch.unique(together, dim=0)) == len(questions)
-    for n in (5, 22):
+    for n in (5, 10):
         assert torch.equal(states(fresh_trie(), [questions[n]])[0], together[n])
     backwards = fresh_trie()
     assert torch.equal(states(backwards, questions[::-5]), together[::-5])
@@ -137,14 +137,12 @@ def test_a_prompt_may_be_the_beginning_of_another(fresh_trie, prompt_of, memorie
 # Memory
 
 
-@pytest.mark.parametrize("limit", [0, 300_000, 2_000_000])
+@pytest.mark.parametrize("limit", [0, 400_000, 2_000_000])
 def test_under_a_small_budget_the_bits_are_the_same_and_no_more_is_held(
     limit, fresh_trie, prompt_of, memories
 ):
-    prompts = [prompt_of(*texts, length=None) for texts in memories[2:5]]
-    questions = [(mixture(seed), prompt) for prompt in prompts for seed in range(2)]
-    if limit == 0:
-        questions = questions[1:3]
+    prompts = [prompt_of(*texts) for texts in memories[3:5]]
+    questions = [(mixture(seed), prompt) for prompt in prompts for seed in range(2)][1:]
     expected = states(fresh_trie(), questions)
     cramped = fresh_trie(limit)
     assert torch.equal(states(cramped, questions), expected)
