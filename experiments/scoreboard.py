@@ -73,9 +73,9 @@ class Judge:
 
     def play(self, population: Population, minds: Minds) -> Returns:
         """Simulate all windows: log returns float64[groups * paths, days]."""
-        stage, workers = self.workshop.stage, self.workshop.workers
+        stage, executor = self.workshop.stage, self.workshop.executor
         parts = [(population, stage.history(self.split, seed), seed) for seed in self.seeds]
-        tapes = play(stage.world, parts, minds, workers)
+        tapes = play(stage.world, parts, minds, executor)
         return np.stack([tape.log_returns() for tape in tapes])
 
     def real(self) -> Returns:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from evolve.optimizer import Optimizer, candidate_id
 from evolve.stage import play_market
 from evolve.timings import Timings
 from evolve.tracking import MlflowTracker, View
-from experiments.config import ExperimentConfig, load_config
+from experiments.config import ExecutorConfig, ExperimentConfig, load_config
 from experiments.lineage_view import draw_candidate
 from experiments.optimizers import make_search, needed_measures
 from experiments.report import ReportData, save_report
@@ -80,7 +81,7 @@ def start_run(config: ExperimentConfig, run_folder: Path) -> None:
     """
     file = run_folder / CONFIG_FILE
     begun = (run_folder / CHECKPOINT_FOLDER).exists()
-    if begun and file.exists() and file.read_text() != config.to_yaml():
+    if begun and file.exists() and _results_of(load_config(file)) != _results_of(config):
         raise RunError(
             f"{run_folder} holds a run with another config; resume it with "
             f"'evobourse resume {run_folder}', or name another folder with --run"
@@ -89,11 +90,16 @@ def start_run(config: ExperimentConfig, run_folder: Path) -> None:
     replace_bytes(file, config.to_yaml().encode())
 
 
-def open_run(run_folder: Path) -> ExperimentConfig:
-    """Read the config of a run folder."""
+def open_run(run_folder: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Read the config of a run folder, for this session with other values."""
     if not (run_folder / CONFIG_FILE).is_file():
         raise RunError(f"{run_folder}: no run there (no {CONFIG_FILE}); name a run's folder")
-    return load_config(run_folder / CONFIG_FILE)
+    return load_config(run_folder / CONFIG_FILE, overrides)
+
+
+def _results_of(config: ExperimentConfig) -> ExperimentConfig:
+    """Leave out what no result depends on."""
+    return replace(config, workers=0, executor=ExecutorConfig())
 
 
 def run_sweep(
@@ -116,6 +122,17 @@ def run_sweep(
         Prints a line of news.
     """
     workshop = build_workshop(config)
+    with closing(workshop.executor):
+        return _run(workshop, run_folder, screen, say)
+
+
+def _run(
+    workshop: Workshop,
+    run_folder: Path,
+    screen: Callable[[Optimizer, MarketEvaluator], Observer],
+    say: Callable[[str], None],
+) -> Outcome:
+    config = workshop.config
     market_genome, measures = workshop.market_genome, needed_measures(config.search)
     search = make_search(
         config.search,
@@ -136,7 +153,7 @@ def run_sweep(
         workshop.target(workshop.splits.train),
         workshop.market_genome,
         bases,
-        workshop.workers,
+        workshop.executor,
         measures,
         config.search.rungs,
     )

@@ -14,10 +14,14 @@ from typing import Annotated, Any
 import typer
 
 from experiments.terminal import (
+    Address,
     Config,
+    Executor,
     Json,
     Run,
     Set,
+    Workers,
+    executor_overrides,
     make_console,
     mlflow_lines,
     print_next_steps,
@@ -31,6 +35,9 @@ def evolve(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what it will cost, and start nothing.")
     ] = False,
+    executor: Executor = None,
+    workers: Workers = None,
+    address: Address = None,
     as_json: Json = False,
 ) -> None:
     """Run a sweep to its scoreboard, report and bundle.
@@ -38,9 +45,12 @@ def evolve(
     Example: evobourse evolve experiments/quickstart.yaml --set search.generations=6
 
     Within limits: --set search.max_minutes=30 --set search.max_decisions=1000000000
+
+    On a cluster: --executor ray --address auto --workers 8 (no result depends on who works)
     """
     from experiments.config import load_config
 
+    overrides = [*overrides, *executor_overrides(executor, workers, address)]
     settings = load_config(config, overrides)
     if dry_run:
         _price(
@@ -54,14 +64,20 @@ def evolve(
     _sweep(settings, folder, as_json)
 
 
-def resume(run: Run, as_json: Json = False) -> None:
+def resume(
+    run: Run,
+    executor: Executor = None,
+    workers: Workers = None,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
     """Go on with an interrupted sweep; the result is the same bytes as without the break.
 
     Example: evobourse resume runs/quickstart
     """
     from experiments.sweep import open_run
 
-    _sweep(open_run(run), run, as_json)
+    _sweep(open_run(run, executor_overrides(executor, workers, address)), run, as_json)
 
 
 def lineage(run: Run, as_json: Json = False) -> None:

@@ -6,7 +6,8 @@ Knows the wiring of the packages. Deliberately holds no loop and prints nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -14,10 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import agents
+from agents.endpoint import is_endpoint
 from agents.order_generator import fit_offsets
 from evolve.bases import Bases, adapter_folders, open_bases
+from evolve.executors.executor import Executor, InProcess
+from evolve.executors.processes import local_processes
+from evolve.executors.ray_actors import ray_actors
 from evolve.market_genome import MarketGenome, PersonaStart
 from evolve.stage import Stage, World
+from evolve.worker_bases import WorkerBases
 from experiments.config import ExperimentConfig
 from experiments.errors import ConfigError
 from fitness.distance import Target, make_target
@@ -45,6 +51,8 @@ class Workshop:
         What evolution may change.
     adapters, sources
         Folders of style adapters and of recipe sources.
+    executor
+        Where markets are run, and minds asked unless `ExecutorConfig.kind` is local.
     """
 
     config: ExperimentConfig
@@ -54,17 +62,17 @@ class Workshop:
     market_genome: MarketGenome
     adapters: tuple[Path, ...]
     sources: tuple[Path, ...]
-
-    @property
-    def workers(self) -> int:
-        """Processes that run markets: as configured, or one for each core that we may use."""
-        return self.config.workers or joblib.cpu_count()
+    executor: Executor = field(default_factory=InProcess)
 
     def open_bases(self) -> Bases:
-        """Load the models; takes seconds, or the time of a download."""
+        """Load the models, here or in the workers; takes seconds, or the time of a download.
+
+        Minds of a server are always asked from here, where its limits are kept.
+        """
         minds = self.config.minds
         memo = Path(minds.memo).expanduser() if minds.memo else None
-        return open_bases(
+        opener = partial(
+            open_bases,
             minds.base,
             self.adapters,
             self.sources,
@@ -73,6 +81,9 @@ class Workshop:
             memo,
             minds.endpoint,
         )
+        if self.config.executor.kind == "local" or is_endpoint(minds.base):
+            return opener()
+        return WorkerBases(opener, self.executor)
 
     def split_returns(self, split: Split) -> NDArray[np.float64]:
         """Return the real daily log returns of a split's rows."""
@@ -135,7 +146,33 @@ def build_workshop(config: ExperimentConfig) -> Workshop:
         minds.recipe_blocks,
         minds.attention,
     )
-    return Workshop(config, series, splits, stage, market_genome, tuple(adapters), tuple(sources))
+    return Workshop(
+        config,
+        series,
+        splits,
+        stage,
+        market_genome,
+        tuple(adapters),
+        tuple(sources),
+        open_executor(config),
+    )
+
+
+def open_executor(config: ExperimentConfig) -> Executor:
+    """Make the configured executor; processes and actors begin with their first call.
+
+    Raises
+    ------
+    EvolveError
+        Ray is not there, or nobody answers at its address.
+    """
+    asked = config.executor
+    if asked.kind == "ray":
+        return ray_actors(
+            config.workers, asked.address, asked.num_cpus, asked.num_gpus, asked.resources
+        )
+    workers = config.workers or joblib.cpu_count()
+    return InProcess() if asked.kind == "local" and workers == 1 else local_processes(workers)
 
 
 def _folders(key: str, given: str | None, shipped: Path) -> Sequence[Path]:
