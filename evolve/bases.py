@@ -199,8 +199,3 @@ def open_model(
     engine = MindEngine(model, tokenizer, bank, base_hash, memo)
     hashes = {folder.name: hash_folder(folder) for folder in sources}
     return MergedBases(engine, state, base_hash, loaded, hashes)
-
-
-def adapter_folders(folder: Path) -> list[Path]:
-    """List the PEFT folders inside a folder, by name; for adapters and for sources."""
-    return sorted(path.parent for path in folder.glob("*/adapter_config.json"))

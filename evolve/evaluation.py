@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from agents.crowd import tabulate_choices
 from agents.errors import AgentError
 from agents.persona import Population
-from evolve.bases import Bases
 from evolve.behaviour import Played, measure
 from evolve.executors.executor import Executor, InProcess, collect
 from evolve.genome import Values
@@ -30,7 +29,10 @@ from fitness.moments import MOMENT_NAMES, FloatArray
 from market.splits import Split
 from market.tape import Tape
 from merge.errors import MergeError
-from merge.recipe import Recipe
+
+if TYPE_CHECKING:
+    from evolve.bases import Bases
+    from merge.recipe import Recipe
 
 
 @dataclass

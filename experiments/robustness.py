@@ -16,7 +16,7 @@ import numpy as np
 from agents.persona import Persona, Population
 from agents.stand_ins import Minds, RandomMinds, TeacherMinds
 from agents.styles import STYLES
-from evolve.bases import MergedBases, adapter_folders, open_bases
+from evolve.bases import MergedBases, open_bases
 from evolve.bundle import Bundle
 from evolve.errors import RunError
 from experiments.config import ExperimentConfig
@@ -28,6 +28,7 @@ from fitness.moments import MOMENT_NAMES
 from market.splits import Split
 from merge.errors import AdapterError, ModelError, RecipeError
 from merge.recipe import Recipe
+from merge.sources import adapter_folders
 
 ORIGINAL = "evolved"
 LEAST_AGENTS = 10

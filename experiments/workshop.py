@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 import agents
 from agents.endpoint import is_endpoint
 from agents.order_generator import fit_offsets
-from evolve.bases import Bases, adapter_folders, open_bases
 from evolve.executors.executor import Executor, InProcess
 from evolve.executors.processes import local_processes
 from evolve.executors.ray_actors import ray_actors
@@ -30,6 +30,10 @@ from fitness.distance import Target, make_target
 from market.rules import MarketRules
 from market.series import PriceSeries, load_series
 from market.splits import Split, Splits
+from merge.sources import adapter_folders
+
+if TYPE_CHECKING:
+    from evolve.bases import Bases
 
 _TARGETS_KEY, _SEARCH_KEY, _CALIBRATION_KEY = 11, 12, 13
 SHIPPED = Path(agents.__file__).parent
@@ -72,7 +76,7 @@ class Workshop:
         minds = self.config.minds
         memo = Path(minds.memo).expanduser() if minds.memo else None
         opener = partial(
-            open_bases,
+            _open_bases,
             minds.base,
             self.adapters,
             self.sources,
@@ -105,6 +109,12 @@ class Workshop:
     def calibration_seed(self) -> np.random.SeedSequence:
         """Return the seed of the search that fits the Franke-Westerhoff market."""
         return np.random.SeedSequence(self.config.seed, spawn_key=(_CALIBRATION_KEY,))
+
+
+def _open_bases(*arguments: Any) -> Bases:
+    from evolve.bases import open_bases  # seconds of imports, where the models are alone
+
+    return open_bases(*arguments)
 
 
 def build_workshop(config: ExperimentConfig) -> Workshop:

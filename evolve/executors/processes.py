@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -33,7 +34,12 @@ class ProcessWorker:
         )  # a fork would take the driver's threads' locks
         self._pipe, theirs = spawn.Pipe()
         self._process = spawn.Process(target=_work, args=(theirs, os.getpid()), daemon=True)
-        self._process.start()
+        resource_tracker.ensure_running()  # which would let interrupts through again
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:  # interrupts are the driver's, from the process's first moment on
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()  # so that the pipe ends with the process
 
     def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
@@ -77,8 +83,7 @@ def _carry_out(message: bytes) -> Any:
 
 
 def _follow(parent: int) -> None:
-    """Leave interrupts to the parent, and end when a killed parent cannot say so."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """End when a killed parent cannot say so."""
 
     def watch() -> None:
         while os.getppid() == parent:

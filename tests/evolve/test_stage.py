@@ -69,4 +69,3 @@ def test_a_window_and_its_history_come_from_the_split(sp500, stage):
         assert history[-1] == 10_000
         ratio = sp500.close[start - 1] / sp500.close[0]
         assert history[-1] / history[0] == pytest.approx(ratio, rel=1e-3)
-
