@@ -11,6 +11,7 @@ import os
 import pickle
 import sys
 import threading
+import time
 import traceback
 import warnings
 from collections import deque
@@ -29,6 +30,9 @@ MOST_LOSSES = 5
 """Workers that one call may cost before the sweep ends."""
 
 
+_PAUSE_SECONDS = 0.5
+
+
 class WorkerLost(Exception):
     """The worker is gone, and with it the answer to the call; it can be made again."""
 
@@ -36,11 +40,14 @@ class WorkerLost(Exception):
 class Worker(Protocol):
     """Whoever carries out one call at a time."""
 
+    def ready(self) -> None:
+        """Wait until there is room for the worker and it is there; raise `WorkerLost` if not."""
+
     def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Carry out a call: return or raise what the function does, or `WorkerLost`."""
 
     def stop(self) -> None:
-        """End at once; may be called by any thread, during a call, and twice."""
+        """End at once; may be called by any thread, while it waits or works, and twice."""
 
 
 @dataclass(eq=False)
@@ -60,7 +67,7 @@ class Crew:
     Parameters
     ----------
     hire : callable
-        Makes a worker, and returns when it is ready.
+        Begins to make a worker, and does not wait for it.
     count : callable
         Says how many workers there may be, now.
     farewell : callable
@@ -122,19 +129,22 @@ class Crew:
 
     def _man_place(self) -> None:
         """Keep one place filled until the end."""
-        while not self._closed:
+        while True:
             try:
-                worker = self._hire()
+                with self._changed:
+                    if self._closed:
+                        return
+                    worker = self._hire()
+                    self._hired.add(worker)
             except Exception as error:
-                if not self._closed:
-                    self._fail_all(error)
+                self._fail_all(error)
                 return
-            with self._changed:
-                self._hired.add(worker)
-            if self._closed:  # hired while the others were stopped
-                worker.stop()
-                return
-            self._employ(worker)
+            try:
+                worker.ready()
+            except WorkerLost:
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                self._employ(worker)
             worker.stop()
             with self._changed:
                 self._hired.discard(worker)

@@ -42,6 +42,9 @@ class ProcessWorker:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()  # so that the pipe ends with the process
 
+    def ready(self) -> None:
+        """Take calls from the first moment on."""
+
     def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Carry out a call."""
         message = pickle.dumps((function, arguments), protocol=5)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import math
-import os
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -58,7 +57,6 @@ def ray_actors(
     ours = not ray.is_initialized()
     if ours:
         _connect(ray, address, workers)
-    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # a late thread must not start Ray anew
     own = dict(resources or {})
     asked = {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": own}
     room = _Room(ray, {"CPU": num_cpus, "GPU": num_gpus, **own})
@@ -84,23 +82,24 @@ class Servant:
 
 
 class ActorWorker:
-    """One actor; made when a node has room for it."""
+    """One actor, made when a node has room for it."""
 
     def __init__(self, ray: Any, asked: Mapping[str, Any]) -> None:
         self._ray = ray
-        while True:
-            self._actor = ray.remote(Servant).options(**asked, max_restarts=0).remote()
-            try:
-                ray.get(self._actor.ready.remote())
-                return
-            except ray.exceptions.RayActorError:  # its node left while it was being made
-                time.sleep(0.5)
+        self._actor = ray.remote(Servant).options(**asked, max_restarts=0).remote()
+
+    def ready(self) -> None:
+        """Wait for a node with room."""
+        self._get(self._actor.ready.remote())
 
     def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Carry out a call."""
+        return settle(self._get(self._actor.attempt.remote(function, arguments)))
+
+    def _get(self, answer: Any) -> Any:
         try:
-            return settle(self._ray.get(self._actor.attempt.remote(function, arguments)))
-        except self._ray.exceptions.RayTaskError:
+            return self._ray.get(answer)
+        except self._ray.exceptions.RayTaskError:  # could not even be unpacked there
             raise
         except self._ray.exceptions.RayError as error:
             raise WorkerLost(str(error).partition("\n")[0]) from error
