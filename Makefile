@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-market bench-coverage bench-power bench-score bench-merge bench-plan bench-checks bench-search bench-tracking styles clean
+.PHONY: help demo test check bench bench-market bench-coverage bench-power bench-score bench-merge bench-plan bench-checks bench-search bench-tracking bench-executors drill styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -58,6 +58,12 @@ bench-checks: $(READY) ## textbook and published checks of the market, into docs
 
 bench-search: $(READY) ## the searches against bare pycma, bare Optuna and chance
 	$(BIN)/python -m experiments.benchmarks_search
+
+bench-executors: $(READY) ## what a second worker is worth, in processes and on Ray
+	$(BIN)/python -W ignore -m experiments.benchmarks_executors
+
+drill: $(READY) ## kill, fill and stop all that a sweep stands on, and compare its lineage
+	$(BIN)/python -W ignore -m experiments.kill_drill
 
 styles: $(READY) ## train the shipped adapters anew (about half an hour)
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters
