@@ -26,7 +26,7 @@ from evolve.errors import EvolveError
 
 T = TypeVar("T")
 
-MOST_LOSSES = 5
+MOST_LOSSES = 8
 """Workers that one call may cost before the sweep ends."""
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from evolve.errors import RunError
+from evolve.executors import ray_actors as ray_executor
 from evolve.loop import LINEAGE_FILE
 from experiments.kill_drill import (
     IN_PROCESS,
@@ -75,20 +76,39 @@ def test_market_processes_beside_local_minds_give_the_same_lineage(whole, tmp_pa
 STORE = {"object_store_memory": 80 * 2**20}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster():
-    """A Ray cluster of a head that does no work and one node of one core."""
+    """A Ray cluster of a head that does no work and one node of one core, a GPU and two slices.
+
+    Devices are names to Ray: it hands them out without looking for them.
+    """
     import ray
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": 0, "include_dashboard": False, **STORE}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
-        cluster.add_node(num_cpus=1, **STORE)
+        cluster.add_node(num_cpus=1, num_gpus=1, resources={"mig-1g.10gb": 2}, **STORE)
         yield cluster
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+def test_actors_share_gpus_and_take_slices_and_use_nodes_that_join(cluster, monkeypatch):
+    monkeypatch.setattr(ray_executor, "_COUNT_SECONDS", 0.0)
+    quarter = ray_executor.ray_actors(0, cluster.address, num_cpus=0.1, num_gpus=0.25)
+    with closing(quarter):
+        assert quarter.workers == 4
+        assert quarter.submit(os.getenv, "CUDA_VISIBLE_DEVICES").result() == "0"
+    slices = {"mig-1g.10gb": 1}
+    sliced = ray_executor.ray_actors(0, cluster.address, num_cpus=0.1, resources=slices)
+    with closing(sliced):
+        assert sliced.workers == 2
+        node = cluster.add_node(num_cpus=1, resources={"mig-1g.10gb": 1}, **STORE)
+        cluster.wait_for_nodes()
+        assert sliced.workers == 3
+    cluster.remove_node(node)
 
 
 def test_a_ray_cluster_gives_the_same_lineage_while_actors_and_nodes_come_and_go(
