@@ -74,15 +74,15 @@ class Workshop:
         Minds of a server are always asked from here, where its limits are kept.
         """
         minds = self.config.minds
-        memo = Path(minds.memo).expanduser() if minds.memo else None
-        opener = partial(
+        local = Path(minds.base).expanduser()
+        opener = partial(  # paths are absolute, since a Ray actor has another working folder
             _open_bases,
-            minds.base,
-            self.adapters,
-            self.sources,
+            str(local.absolute()) if local.is_dir() else minds.base,
+            tuple(folder.absolute() for folder in self.adapters),
+            tuple(folder.absolute() for folder in self.sources),
             minds.blocks,
             minds.device,
-            memo,
+            Path(minds.memo).expanduser().absolute() if minds.memo else None,
             minds.endpoint,
         )
         if self.config.executor.kind == "local" or is_endpoint(minds.base):

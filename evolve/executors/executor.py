@@ -6,6 +6,7 @@ Does not know: processes, clusters, or what is called.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, as_completed
 from typing import Any, Protocol, TypeVar
@@ -70,7 +71,7 @@ def collect(futures: Iterable[Future[T]], on_done: Callable[[], None] = lambda: 
         What the first call that was seen to fail has raised.
     """
     handed_out: list[Future[T]] = []
-    running: list[Future[T]] = []
+    running: deque[Future[T]] = deque()
 
     def hear(future: Future[T]) -> None:
         future.result()
@@ -79,10 +80,8 @@ def collect(futures: Iterable[Future[T]], on_done: Callable[[], None] = lambda: 
     for future in futures:
         handed_out.append(future)
         running.append(future)
-        done = [f for f in running if f.done()]
-        running = [f for f in running if f not in done] if done else running
-        for f in done:
-            hear(f)
+        while running and running[0].done():
+            hear(running.popleft())
     for future in as_completed(running):
         hear(future)
     return [future.result() for future in handed_out]

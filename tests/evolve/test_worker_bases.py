@@ -115,7 +115,7 @@ def test_the_135m_model_answers_the_same_bits_in_workers_and_with_any_threads(st
     plain, merged, *alone = found
     np.testing.assert_array_equal([plain, merged], alone)
     assert not np.array_equal(plain, merged)
-    with closing(local_processes(2)) as executor:
+    with closing(local_processes(1)) as executor:
         bases = WorkerBases(opener, executor)
         assert (bases.base_hash, bases.depth) == (here.base_hash, here.depth)
         questions = [(made, mind, VIEWS) for made in (None, recipe) for mind in minds]

@@ -61,17 +61,14 @@ def kill_one_worker():
     assert kill(worker_ids(os.getpid())[0])
 
 
-@pytest.mark.parametrize("workers", [2, 4])
-def test_processes_give_the_same_lineage_with_a_worker_killed_too(whole, tmp_path, workers):
-    blows = [kill_one_worker] if workers == 2 else []
-    strike = Strike(*blows)
-    given = run(tmp_path, "executor.kind=processes", f"workers={workers}", observers=[strike])
-    assert given == whole
+def test_two_processes_give_the_same_lineage_though_one_is_killed(whole, tmp_path):
+    strike = Strike(kill_one_worker)
+    assert run(tmp_path, *PROCESSES, observers=[strike]) == whole
     assert not strike.blows
 
 
-def test_market_processes_beside_local_minds_give_the_same_lineage(whole, tmp_path):
-    assert run(tmp_path, "workers=2") == whole
+def test_four_market_processes_beside_local_minds_give_the_same_lineage(whole, tmp_path):
+    assert run(tmp_path, "workers=4") == whole
 
 
 STORE = {"object_store_memory": 80 * 2**20}
