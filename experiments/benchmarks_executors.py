@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from evolve.evaluation import MarketEvaluator
-from evolve.executors.executor import Executor, InProcess
+from evolve.executors.executor import Executor, InProcess, collect
 from evolve.executors.processes import local_processes
 from evolve.executors.ray_actors import ray_actors
 from evolve.genome import Values
@@ -27,6 +27,7 @@ from experiments.config import load_config
 from experiments.teacher_bases import TeacherBases
 from experiments.workshop import Workshop, build_workshop
 
+START_S = 5.0
 EXECUTORS = {
     "in process": lambda workers: InProcess(),
     "processes": local_processes,
@@ -107,7 +108,9 @@ def _time_generation(
     evaluator = MarketEvaluator(
         workshop.stage, train, workshop.target(train), workshop.market_genome, bases, executor
     )
-    warm = [[shifted for shifted in row[:2]] for row in _moved(rows)]
+    if executor.workers > 1:  # nobody takes two of these: all are there before the first question
+        collect(executor.submit(time.sleep, START_S) for _ in range(executor.workers))
+    warm = [row[:2] for row in _moved(rows)]
     evaluator.evaluate(0, warm, generation_seed(9, 0), _ignore)
     began = time.perf_counter()
     found = evaluator.evaluate(1, rows, generation_seed(9, 1), _ignore)
