@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-market bench-coverage bench-power bench-score bench-masks bench-merge bench-plan bench-gpu bench-checks bench-search bench-society bench-stack bench-tracking styles clean
+.PHONY: help demo test check bench bench-market bench-coverage bench-power bench-score bench-masks bench-merge bench-plan bench-gpu bench-checks bench-search bench-society bench-stack bench-tracking bench-executors drill styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -70,6 +70,12 @@ bench-masks: $(READY) ## mask rate against score, effective minds and volume, in
 
 bench-stack: $(READY) ## evolved layer stacks against their single sources, on the market (an hour)
 	$(BIN)/python -m experiments.benchmarks_stack
+
+bench-executors: $(READY) ## what a second worker is worth, in processes and on Ray
+	$(BIN)/python -W ignore -m experiments.benchmarks_executors
+
+drill: $(READY) ## kill, fill and stop all that a sweep stands on, and compare its lineage
+	$(BIN)/python -W ignore -m experiments.kill_drill
 
 styles: $(READY) ## train the shipped adapters anew (about half an hour)
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters

@@ -128,6 +128,7 @@ class MindEngine:
             self.decoder.run_on(parts)
             self.base_hash = base_hash
             self.trie.clear()
+            self._queue.clear()  # what was asked of another base
 
     def ask(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> None:
         """Queue questions of one mind, to be answered together with everyone else's."""

@@ -18,7 +18,7 @@ from agents.endpoint import EndpointMinds, is_endpoint, parse_endpoint
 from agents.errors import AgentError
 from agents.minds import MindEngine
 from agents.stand_ins import Minds
-from evolve.council import Council, Member
+from evolve.council import Council, Member, PersonaBase
 from merge.adapters import AdapterBank, read_adapter
 from merge.batches import check_batches
 from merge.errors import AdapterError, ModelError, RecipeError
@@ -186,14 +186,6 @@ class EndpointBases:
         return self.minds
 
 
-@dataclass(frozen=True)
-class PersonaBase:
-    """A base that personas name: its adapters, one a style, and its hash where it is known."""
-
-    adapters: tuple[Path, ...]
-    base_hash: str | None = None
-
-
 def open_bases(
     base: str,
     adapters: Sequence[Path],
@@ -310,13 +302,3 @@ def open_model(
     engine = MindEngine(model, tokenizer, bank, base_hash, memo, kv_budget_bytes)
     hashes = {folder.name: hash_folder(folder) for folder in sources}
     return MergedBases(engine, state, base_hash, loaded, hashes)
-
-
-def adapter_folders(folder: Path) -> list[Path]:
-    """List the PEFT folders inside a folder, by name; for adapters and for sources."""
-    return sorted(path.parent for path in folder.glob("*/adapter_config.json"))
-
-
-def source_folders(folder: Path) -> list[Path]:
-    """List the sources of recipes inside a folder, by name: PEFT folders and full models."""
-    return sorted({*adapter_folders(folder), *(p.parent for p in folder.glob("*/config.json"))})

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.crowd import tabulate_choices
 from agents.observation import possible_views
 from agents.persona import Population
-from agents.stand_ins import Minds
 from fitness.path import score_conditioned_paths
 
 TRADING_DAYS = 252
@@ -22,12 +20,14 @@ TRADING_DAYS = 252
 
 @dataclass(frozen=True, eq=False)
 class Played:
-    """A candidate's markets: who played, with which minds, what came out, what was real.
+    """A candidate's markets: who played, what they choose, what came out, what was real.
 
     Attributes
     ----------
-    population, minds
-        Who traded, and who answered.
+    population
+        Who traded.
+    choices : float64[P, V, 5]
+        What their minds choose, see `agents.crowd.tabulate_choices`.
     log_returns : float64[paths, days]
         Simulated.
     real : float64[paths, days]
@@ -35,7 +35,7 @@ class Played:
     """
 
     population: Population
-    minds: Minds
+    choices: NDArray[np.float64]
     log_returns: NDArray[np.float64]
     real: NDArray[np.float64]
 
@@ -54,8 +54,7 @@ def diversity(played: Played) -> float:
     similar as their choices: the Bhattacharyya coefficient of the five options, averaged over
     all views that they can have.
     """
-    [cumulative] = tabulate_choices([played.population], played.minds)
-    root = np.sqrt(np.diff(cumulative, axis=2, prepend=0.0).clip(0.0))
+    root = np.sqrt(np.diff(played.choices, axis=2, prepend=0.0).clip(0.0))
     flat = root.reshape(len(root), -1) / np.sqrt(root.shape[1])
     share = np.array([persona.share for persona in played.population.personas])
     weight = np.sqrt(share / share.sum())

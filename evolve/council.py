@@ -11,6 +11,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,11 +19,20 @@ from numpy.typing import NDArray
 
 from agents.answer_memo import AnswerTable
 from agents.errors import AgentError
-from agents.minds import MEMO_MINDS
-from merge.recipe import Recipe
 
 if TYPE_CHECKING:
     from evolve.bases import Bases
+    from merge.stack_recipe import AnyRecipe
+
+MEMO_MINDS = 512
+
+
+@dataclass(frozen=True)
+class PersonaBase:
+    """A base that personas name: its adapters, one a style, and its hash where it is known."""
+
+    adapters: tuple[Path, ...]
+    base_hash: str | None = None
 
 
 @dataclass
@@ -99,7 +109,7 @@ class Council:
         self.counters = Counters()
         self.loaded: OrderedDict[str, Bases] = OrderedDict()  # the one used last stands last
         self._main = next(iter(members))
-        self._recipe: Recipe | None = None
+        self._recipe: AnyRecipe | None = None
         self._possible = {_name(None)}
         self._tables: OrderedDict[tuple[str, str, bytes], AnswerTable] = OrderedDict()
 
@@ -123,7 +133,7 @@ class Council:
         """Name a base's weights by content."""
         return self.members[base].base_hash or self._open(base).base_hash
 
-    def serve(self, recipe: Recipe | None) -> Council:
+    def serve(self, recipe: AnyRecipe | None) -> Council:
         """Set the main base's recipe; one not carried out before is, so that it can be refused."""
         if _name(recipe) not in self._possible:
             self._open(self._main).serve(recipe)
@@ -241,5 +251,5 @@ class Council:
             gc.collect()
 
 
-def _name(recipe: Recipe | None) -> str:
+def _name(recipe: AnyRecipe | None) -> str:
     return json.dumps(recipe.to_dict()) if recipe else ""

@@ -1,32 +1,38 @@
-"""Scoring a generation: build each slow proposal's minds once, play all its societies, score.
+"""Scoring a generation: ask each slow proposal's minds once, play all its societies, score.
 
 Knows how a candidate becomes a number, and what to do when one fails. Deliberately knows
-nothing of how candidates are proposed or remembered.
+nothing of how candidates are proposed or remembered, nor of where markets run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agents.crowd import tabulate_choices
 from agents.errors import AgentError
 from agents.persona import Population
-from agents.stand_ins import Minds
-from evolve.bases import Bases
 from evolve.behaviour import Played, measure
+from evolve.executors.executor import Executor, InProcess, collect
 from evolve.genome import Values
 from evolve.loop import Evaluation
 from evolve.market_genome import MarketGenome
 from evolve.racing import race
-from evolve.stage import Stage, play
+from evolve.stage import Stage, play_market
+from evolve.worker_bases import WorkerBases
 from fitness.distance import Score, Target, score_paths
 from fitness.moments import MOMENT_NAMES, FloatArray
 from market.splits import Split
+from market.tape import Tape
 from merge.errors import MergeError
-from merge.stack_recipe import AnyRecipe
+
+if TYPE_CHECKING:
+    from evolve.bases import Bases
+    from merge.stack_recipe import AnyRecipe
 
 
 @dataclass
@@ -41,8 +47,8 @@ class MarketEvaluator:
         What gene values stand for.
     bases
         Where recipes become minds.
-    workers
-        Processes that run markets.
+    executor
+        Runs markets; no score depends on which it is.
     measures
         Names of `evolve.behaviour.MEASURES` that evaluations hold beside the score.
     rungs
@@ -58,7 +64,7 @@ class MarketEvaluator:
     target: Target
     market_genome: MarketGenome
     bases: Bases
-    workers: int = 1
+    executor: Executor = field(default_factory=InProcess)
     measures: tuple[str, ...] = ()
     rungs: tuple[int, ...] = ()
     decisions: int = 0
@@ -72,126 +78,120 @@ class MarketEvaluator:
         on_progress: Callable[[int, int], None],
     ) -> list[list[Evaluation]]:
         """Score candidates [S][F]; all share the generation's path seeds."""
-        seeds = path_seeds(seed, self.target.paths)
-        if self.rungs:
-            return self._evaluate_by_racing(genomes, seeds, on_progress)
-        total = sum(map(len, genomes))
-        rows: list[list[Evaluation]] = []
-        for row in genomes:
-            before = sum(map(len, rows))
-            rows.append(self._evaluate_row(row, seeds, before, total, on_progress))
-            on_progress(before + len(row), total)
-        return rows
+        seeds, total = path_seeds(seed, self.target.paths), sum(map(len, genomes))
+        how = self._evaluate_by_racing if self.rungs else self._evaluate_all
+        found = iter(how(self._players(genomes), seeds, lambda done: on_progress(done, total)))
+        return [[next(found) for _ in row] for row in genomes]
 
-    def _evaluate_row(
-        self,
-        row: list[Values],
-        seeds: tuple[int, ...],
-        before: int,
-        total: int,
-        on_progress: Callable[[int, int], None],
+    def _evaluate_all(
+        self, players: Iterable[_Player], seeds: tuple[int, ...], on_done: Callable[[int], None]
     ) -> list[Evaluation]:
-        """Score candidates that share their slow genes, hence all answers of their minds."""
-        cast = self._cast(row)
-        if isinstance(cast, _Failure):
-            return [cast.evaluation(seeds) for _ in row]
-        markets = 0
-
-        def on_market() -> None:
-            nonlocal markets
-            markets += 1
-            if markets % len(seeds) == 0:
-                on_progress(before + markets // len(seeds), total)
-
-        returns = self._play(cast.populations, seeds, cast.minds, on_market)
-        return [self._evaluation(cast, f, paths, seeds) for f, paths in enumerate(returns)]
+        """Score candidates on all seeds."""
+        played = self._play(players, seeds, on_done)
+        on_done(len(played))
+        return [self._evaluation(player, paths, seeds) for player, paths in played]
 
     def _evaluate_by_racing(
-        self,
-        genomes: list[list[Values]],
-        seeds: tuple[int, ...],
-        on_progress: Callable[[int, int], None],
-    ) -> list[list[Evaluation]]:
-        """Score a generation, whose worse half stops at every rung."""
-        casts = [self._cast(row) for row in genomes]
-        places = [(s, f) for s, row in enumerate(genomes) for f in range(len(row))]
-        measured: dict[int, Evaluation] = {}
+        self, players: Iterable[_Player], seeds: tuple[int, ...], on_done: Callable[[int], None]
+    ) -> list[Evaluation]:
+        """Score candidates, whose worse half stops at every rung."""
+        racers = list(players)
 
         def evaluate(alive: list[int], fresh: Sequence[int]) -> list[list[FloatArray]]:
-            found: dict[int, list[FloatArray]] = {}
-            for s, cast in enumerate(casts):
-                here = [i for i in alive if places[i][0] == s]
-                if isinstance(cast, _Failure):
-                    nothing = np.zeros(self.target.window_days)
-                    found |= {i: [nothing for _ in fresh] for i in here}
-                elif here:
-                    players = [cast.populations[places[i][1]] for i in here]
-                    minds = self.bases.serve(cast.recipe)
-                    returns = self._play(players, fresh, minds, lambda: None)
-                    found |= {i: list(paths) for i, paths in zip(here, returns, strict=True)}
-                on_progress(len(found), len(places))
-            return [found[i] for i in alive]
+            going = [racers[i] for i in alive]
+            return [list(paths) for _, paths in self._play(going, fresh, on_done)]
 
-        run = race(evaluate, self._ratio, len(places), seeds, self.rungs)
+        run = race(evaluate, self._ratio, len(racers), seeds, self.rungs)
         self.saved += run.saved
-        for i, (s, f) in enumerate(places):
-            cast, paths = casts[s], np.stack(run.results[i])
-            used = seeds[: len(paths)]
-            if isinstance(cast, _Failure):
-                measured[i] = cast.evaluation(used)
-            else:
-                if self.measures:
-                    self.bases.serve(cast.recipe)
-                measured[i] = self._evaluation(cast, f, paths, used)
-            if not run.finished[i] and np.isfinite(measured[i].score):
-                measured[i] = replace(measured[i], score=float(run.scores[i]))
-        on_progress(len(places), len(places))
-        rest = iter(measured.values())
-        return [[next(rest) for _ in row] for row in genomes]
+        measured = []
+        for i, player in enumerate(racers):
+            paths = np.stack(run.results[i])
+            found = self._evaluation(player, paths, seeds[: len(paths)])
+            if not run.finished[i] and np.isfinite(found.score):
+                found = replace(found, score=float(run.scores[i]))
+            measured.append(found)
+        on_done(len(racers))
+        return measured
 
-    def _cast(self, row: list[Values]) -> _Cast | _Failure:
+    def _players(self, genomes: list[list[Values]]) -> Iterator[_Player]:
+        """Read candidates, and ask the minds of each row of them for all that it can meet.
+
+        Candidates of a row share their slow genes, hence all answers of their minds. Where minds
+        answer elsewhere, all rows are asked before the first answer is waited for.
+        """
+        casts = [self._cast(row) for row in genomes]
+        if isinstance(self.bases, WorkerBases):
+            self.bases.expect([(c.recipe, c.populations) for c in casts if c.failure is None])
+        for row, cast in zip(genomes, casts, strict=True):
+            yield from self._ask(cast, len(row))
+
+    def _cast(self, row: list[Values]) -> _Cast:
         """Read the recipe that a row shares, and its populations."""
         recipe: AnyRecipe | None = None
         try:
             recipe = self.market_genome.recipe(row[0])
-            minds = self.bases.serve(recipe)
             populations = [self.market_genome.population(values) for values in row]
         except (MergeError, AgentError) as error:
-            return _Failure(recipe.to_dict() if recipe else None, str(error))
-        return _Cast(recipe, minds, populations)
+            return _Cast(recipe, [], str(error))
+        return _Cast(recipe, populations)
+
+    def _ask(self, cast: _Cast, count: int) -> list[_Player]:
+        """Tabulate what a row's populations choose; a recipe that cannot be fails them all."""
+        written, failure = cast.recipe.to_dict() if cast.recipe else None, cast.failure
+        if failure is None:
+            try:
+                choices = tabulate_choices(cast.populations, self.bases.serve(cast.recipe))
+            except MergeError as error:
+                failure = str(error)
+            else:
+                players = zip(cast.populations, choices, strict=True)
+                return [_Player(written, who, chosen) for who, chosen in players]
+        return [_Player(written, failure=failure)] * count
 
     def _play(
-        self,
-        populations: list[Population],
-        seeds: Sequence[int],
-        minds: Minds,
-        on_market: Callable[[], None],
-    ) -> FloatArray:
-        """Play populations on seeds; return log returns float64[populations, seeds, days]."""
+        self, players: Iterable[_Player], seeds: Sequence[int], on_done: Callable[[int], None]
+    ) -> list[tuple[_Player, FloatArray]]:
+        """Play each on all seeds; return it with its log returns float64[seeds, days]."""
         world = self.stage.world
         histories = {s: self.stage.history(self.split, s) for s in seeds}
+        met: list[_Player] = []
+        markets = 0
+
+        def run_markets() -> Iterator[Future[Tape]]:
+            for player in players:
+                met.append(player)
+                if player.population is not None:
+                    for s in seeds:
+                        part = (player.population, histories[s], s)
+                        yield self.executor.submit(play_market, world, part, player.choices)
 
         def count() -> None:
+            nonlocal markets
+            markets += 1
             self.decisions += world.days * world.n_agents
-            on_market()
+            if markets % len(seeds) == 0:
+                on_done(markets // len(seeds))
 
-        parts = [(population, histories[s], s) for population in populations for s in seeds]
-        tapes = play(world, parts, minds, self.workers, count)
-        returns = np.stack([tape.log_returns() for tape in tapes])
-        return returns.reshape(len(populations), len(seeds), -1)
+        tapes = iter(collect(run_markets(), count))
+        nothing = np.zeros((len(seeds), self.target.window_days))
+        return [
+            (p, nothing if p.failure else np.stack([next(tapes).log_returns() for _ in seeds]))
+            for p in met
+        ]
 
-    def _evaluation(
-        self, cast: _Cast, f: int, paths: FloatArray, seeds: tuple[int, ...]
-    ) -> Evaluation:
+    def _evaluation(self, player: _Player, paths: FloatArray, seeds: tuple[int, ...]) -> Evaluation:
+        if player.population is None or player.choices is None:
+            return Evaluation(np.inf, {}, player.recipe, seeds, player.failure)
         score = self._score(paths)
         if not np.isfinite(score.ratio):
-            return Evaluation(np.inf, {}, cast.written, seeds, score.verdict)
+            return Evaluation(np.inf, {}, player.recipe, seeds, score.verdict)
         parts = dict(zip(MOMENT_NAMES, map(float, score.moments), strict=True))
         parts = {"j": float(score.j), **parts}
         if self.measures:
             real = np.stack([self._real_returns(s) for s in seeds])
-            parts |= measure(self.measures, Played(cast.populations[f], cast.minds, paths, real))
-        return Evaluation(float(score.ratio), parts, cast.written, seeds, None)
+            played = Played(player.population, player.choices, paths, real)
+            parts |= measure(self.measures, played)
+        return Evaluation(float(score.ratio), parts, player.recipe, seeds, None)
 
     def _score(self, paths: FloatArray) -> Score:
         """Score the paths so far; comparable among candidates that have as many."""
@@ -208,26 +208,24 @@ class MarketEvaluator:
 
 @dataclass(frozen=True)
 class _Cast:
-    """A row's recipe, the minds that answer once it is served, and its populations."""
+    """A row's recipe and populations, or why it has none."""
 
     recipe: AnyRecipe | None
-    minds: Minds
     populations: list[Population]
-
-    @property
-    def written(self) -> dict[str, Any] | None:
-        return self.recipe.to_dict() if self.recipe else None
+    failure: str | None = None
 
 
-@dataclass(frozen=True)
-class _Failure:
-    """Why a row's recipe or populations cannot be."""
+@dataclass(frozen=True, eq=False)
+class _Player:
+    """A candidate that can be played: its recipe as JSON, and its population's choices; or why not.
 
-    written: dict[str, Any] | None
-    reason: str
+    A failure has neither population nor choices.
+    """
 
-    def evaluation(self, seeds: tuple[int, ...]) -> Evaluation:
-        return Evaluation(np.inf, {}, self.written, seeds, self.reason)
+    recipe: dict[str, Any] | None
+    population: Population | None = None
+    choices: FloatArray | None = None
+    failure: str | None = None
 
 
 def path_seeds(seed: np.random.SeedSequence, count: int) -> tuple[int, ...]:

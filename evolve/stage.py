@@ -6,16 +6,11 @@ Deliberately knows nothing of scores or of search.
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from agents.crowd import PersonaCrowd, history_ticks, tabulate_choices
@@ -23,6 +18,7 @@ from agents.observation import HISTORY_DAYS
 from agents.order_generator import OffsetClusters
 from agents.persona import Population
 from agents.stand_ins import Minds
+from evolve.executors.executor import Executor, InProcess, collect
 from market.daily_auction import Market, simulate
 from market.rules import MarketRules
 from market.series import PriceSeries
@@ -86,7 +82,7 @@ def play(
     world: World,
     parts: Sequence[Part],
     minds: Minds,
-    workers: int = 1,
+    executor: Executor | None = None,
     on_market: Callable[[], None] = lambda: None,
 ) -> list[Tape]:
     """Ask the minds for all that can be met, then run the markets, several at a time.
@@ -99,8 +95,8 @@ def play(
         The markets. Those with one seed share all their random numbers.
     minds
         What answers for every population, here and now; markets run without it.
-    workers
-        Processes that run markets; the tapes do not depend on it.
+    executor
+        Runs the markets, by default here and now; the tapes do not depend on it.
     on_market
         Called after each market.
 
@@ -112,19 +108,9 @@ def play(
     populations = list({id(part[0]): part[0] for part in parts}.values())
     tables = tabulate_choices(populations, minds)
     choices = {id(p): table for p, table in zip(populations, tables, strict=True)}
-    jobs = (delayed(play_market)(world, part, choices[id(part[0])]) for part in parts)
-    parallel = Parallel(
-        min(workers, len(parts)),
-        return_as="generator",
-        max_nbytes=None,
-        initializer=_follow,
-        initargs=(os.getpid(),),
-    )
-    tapes = []
-    for tape in parallel(jobs):
-        tapes.append(tape)
-        on_market()
-    return tapes
+    run = executor or InProcess()
+    futures = (run.submit(play_market, world, part, choices[id(part[0])]) for part in parts)
+    return collect(futures, on_market)
 
 
 def play_market(
@@ -155,15 +141,3 @@ def play_market(
     market = Market(world.rules, history, crowd.accounts(), of_market, record)
     [tape] = simulate([market], [crowd], world.days, on_day)
     return tape
-
-
-def _follow(parent: int) -> None:
-    """Make a worker leave interrupts to its parent, and end when a killed parent cannot say so."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -19,13 +19,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import agents
-from evolve.bases import adapter_folders
 from merge.export import export_model
 from merge.merge_cache import run_mergekit
 from merge.mergekit_yaml import write_recipe
 from merge.methods import METHODS
 from merge.recipe import HEAD, Recipe, State, depth_of, load_source, merge_recipe
-from merge.sources import DEFAULT_BASE, load_model, resolve_model
+from merge.sources import DEFAULT_BASE, adapter_folders, load_model, resolve_model
 from merge.stack import LayerStack, stack_model, stack_state
 
 BLOCKS = 3

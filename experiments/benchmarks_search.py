@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
-from agents.stand_ins import TeacherMinds
 from evolve.cma_search import CmaSearch
 from evolve.evaluation import MarketEvaluator
 from evolve.gene import ChoiceGene, Gene, IntegerGene
@@ -29,6 +28,7 @@ from evolve.optimizer import Optimizer
 from evolve.optuna_search import OptunaSearch
 from experiments.config import load_config
 from experiments.optimizers import make_search
+from experiments.teacher_bases import TeacherBases
 from experiments.workshop import Workshop, build_workshop
 
 POPULATION = 10
@@ -263,17 +263,9 @@ def market_workshop() -> Workshop:
     return build_workshop(config)
 
 
-class _StandIns:
-    def __init__(self, styles: tuple[str, ...]):
-        self._minds = TeacherMinds(styles)
-
-    def serve(self, recipe: Any) -> TeacherMinds:
-        return self._minds
-
-
 def _evaluator(workshop: Workshop, **settings: Any) -> MarketEvaluator:
     train = workshop.splits.train
-    bases: Any = _StandIns(workshop.market_genome.styles)
+    bases = TeacherBases(workshop.market_genome.styles)
     target = workshop.target(train)
     genome = workshop.market_genome
     return MarketEvaluator(workshop.stage, train, target, genome, bases, **settings)

@@ -227,13 +227,38 @@ class SearchConfig:
 
 
 @dataclass(frozen=True)
+class ExecutorConfig:
+    """Who does the work of a sweep; how many they are, ``workers`` says. No result depends on it.
+
+    Attributes
+    ----------
+    kind
+        ``local``: models stay in the sweep's own process, worker processes run markets (with
+        ``workers: 1`` none does, and all is in process). ``processes``: worker processes answer
+        for the models too, each with its own copy of them. ``ray``: the same in Ray actors.
+    address
+        Of a Ray cluster's head, ``auto`` or ``host:port``; null starts Ray here.
+    num_cpus, num_gpus, resources
+        What a Ray actor asks of its node: GPUs may be shared, as in ``num_gpus: 0.25``, and
+        resources have any name, as in ``resources: {mig-1g.10gb: 1}``.
+    """
+
+    kind: Literal["local", "processes", "ray"] = "local"
+    address: str | None = None
+    num_cpus: float = 1.0
+    num_gpus: float = 0.0
+    resources: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ExperimentConfig:
     """A whole experiment. `load_config` reads it; `config.yaml` in a run folder holds it.
 
     ``series`` is a name or a file and ``stock_splits`` what is done about unadjusted splits in it,
-    see `market.series.load_series`. ``workers`` processes run the markets of a generation, 0 for
-    one a core; no result depends on it. With a ``society`` agents read each other's posts, and
-    evolution sets its link threshold and decay, beginning at those given.
+    see `market.series.load_series`. ``workers`` is how many do the work of the ``executor``, 0 for
+    one a core, or as many as a Ray cluster has room for; no result depends on it. With a
+    ``society`` agents read each other's posts, and evolution sets its link threshold and decay,
+    beginning at those given.
     """
 
     name: str = "experiment"
@@ -247,6 +272,7 @@ class ExperimentConfig:
     market: MarketConfig = field(default_factory=MarketConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     workers: int = 0
+    executor: ExecutorConfig = field(default_factory=ExecutorConfig)
     mlflow_uri: str | None = None
 
     @property
@@ -402,6 +428,8 @@ _AT_LEAST = {
     "minds.endpoint.attempts": 1,
     "seed": 0,
     "workers": 0,
+    "executor.num_cpus": 0,
+    "executor.num_gpus": 0,
 }
 
 
@@ -441,6 +469,11 @@ def _check(config: ExperimentConfig, where: str) -> None:
         config.minds.storage()
     except ModelError as error:
         raise ConfigError(f"{where}: {error}") from error
+    if config.executor.address is not None and config.executor.kind != "ray":
+        raise ConfigError(
+            f"{where}: executor.address is {config.executor.address!r}, and executor.kind "
+            f"{config.executor.kind!r} has none; set executor.kind: ray or leave the address out"
+        )
     stages = [0, *config.search.rungs, config.market.paths]
     if any(a >= b for a, b in pairwise(stages)):
         raise ConfigError(

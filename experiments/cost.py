@@ -25,6 +25,7 @@ from evolve.lineage import Candidate
 from evolve.loop import generation_seed
 from evolve.optimizer import Optimizer
 from evolve.stage import play
+from evolve.worker_bases import WorkerBases
 from experiments.config import ExperimentConfig
 from experiments.optimizers import make_search
 from experiments.workshop import Workshop, build_workshop
@@ -136,12 +137,14 @@ def measure_pace(
     cast_s = merged_s + asked_s[0] + (len(population.personas) - 1) * asked_s[-1]
 
     seeds = path_seeds(generation_seed(config.seed, 0), config.market.paths)
+    if isinstance(bases, WorkerBases):
+        cast_s /= workshop.executor.workers
     histories = {seed: workshop.stage.history(workshop.splits.train, seed) for seed in seeds}
 
     def play_some(populations: list[Population]) -> float:
         began = clock()
         parts = [(p, histories[s], s) for p in populations for s in seeds]
-        play(workshop.stage.world, parts, minds, workshop.workers)
+        play(workshop.stage.world, parts, minds, workshop.executor)
         return (clock() - began) / len(parts)
 
     play_some([population])  # compiles, starts the workers, and asks the other minds
@@ -197,7 +200,7 @@ def estimate(config: ExperimentConfig, say: Callable[[str], None]) -> dict[str, 
         "disk_bytes": round(disk),
         "generations": len(plan) - 1,
         "ends": ends,
-        "workers": workshop.workers,
+        "workers": workshop.executor.workers,
         "probe": asdict(pace),
     }
 

@@ -16,7 +16,7 @@ import numpy as np
 from agents.persona import Persona, Population
 from agents.stand_ins import Minds, RandomMinds, TeacherMinds
 from agents.styles import STYLES
-from evolve.bases import Bases, adapter_folders
+from evolve.bases import Bases
 from evolve.bundle import Bundle
 from evolve.errors import RunError
 from experiments.config import ExperimentConfig
@@ -27,6 +27,7 @@ from fitness.distance import SplitScore
 from fitness.moments import MOMENT_NAMES
 from market.splits import Split
 from merge.errors import AdapterError, ModelError, RecipeError
+from merge.sources import adapter_folders
 from merge.stack_recipe import AnyRecipe
 
 ORIGINAL = "evolved"

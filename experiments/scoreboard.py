@@ -24,6 +24,7 @@ from evolve.bases import Bases
 from evolve.evaluation import path_seeds
 from evolve.lineage import Candidate
 from evolve.stage import play
+from evolve.worker_bases import WorkerBases
 from experiments.workshop import Workshop
 from fitness.baselines import garch_t_history, gbm_history
 from fitness.calibration import GENERATIONS, POPULATION, calibrate_franke_westerhoff
@@ -73,9 +74,9 @@ class Judge:
 
     def play(self, population: Population, minds: Minds) -> Returns:
         """Simulate all windows: log returns float64[groups * paths, days]."""
-        stage, workers = self.workshop.stage, self.workshop.workers
+        stage, executor = self.workshop.stage, self.workshop.executor
         parts = [(population, stage.history(self.split, seed), seed) for seed in self.seeds]
-        tapes = play(stage.world, parts, minds, workers)
+        tapes = play(stage.world, parts, minds, executor)
         return np.stack([tape.log_returns() for tape in tapes])
 
     def real(self) -> Returns:
@@ -169,9 +170,13 @@ def rank_finalists(
     splits, groups = workshop.splits, workshop.config.search.validation_groups
     judges = [Judge(workshop, s, groups, "choose") for s in (splits.validation, splits.train)]
     finalists = []
-    for candidate in sorted(candidates, key=lambda c: json.dumps(c.recipe)):
-        population = workshop.market_genome.population(candidate.genome)
-        minds = bases.serve(workshop.market_genome.recipe(candidate.genome))
+    genome = workshop.market_genome
+    in_turn = sorted(candidates, key=lambda c: json.dumps(c.recipe))
+    casts = [(genome.recipe(c.genome), [genome.population(c.genome)]) for c in in_turn]
+    if isinstance(bases, WorkerBases):
+        bases.expect(casts)
+    for candidate, (recipe, [population]) in zip(in_turn, casts, strict=True):
+        minds = bases.serve(recipe)
         scores = [judge.score(judge.play(population, minds)).ratio for judge in judges]
         finalists.append(Finalist(candidate, *scores))
         on_done(finalists[-1])

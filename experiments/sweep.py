@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,7 @@ from evolve.optimizer import Optimizer, candidate_id
 from evolve.stage import play_market
 from evolve.timings import Timings
 from evolve.tracking import MlflowTracker, View
-from experiments.config import ExperimentConfig, MindConfig, load_config
+from experiments.config import ExecutorConfig, ExperimentConfig, MindConfig, load_config
 from experiments.lineage_view import draw_candidate
 from experiments.optimizers import make_search, needed_measures
 from experiments.report import ReportData, save_report
@@ -94,9 +95,13 @@ def _deciding(config: ExperimentConfig) -> ExperimentConfig:
     """Set what decides no result to its default."""
     free = MindConfig()
     minds = replace(
-        config.minds, memo=free.memo, memory_bytes=free.memory_bytes, endpoint=free.endpoint
+        config.minds,
+        memo=free.memo,
+        memory_bytes=free.memory_bytes,
+        kv_budget_bytes=free.kv_budget_bytes,
+        endpoint=free.endpoint,
     )
-    return replace(config, minds=minds, workers=0)
+    return replace(config, minds=minds, workers=0, executor=ExecutorConfig())
 
 
 def open_run(run_folder: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
@@ -126,7 +131,17 @@ def run_sweep(
         Prints a line of news.
     """
     workshop = build_workshop(config)
-    market_genome = workshop.market_genome
+    with closing(workshop.executor):
+        return _run(workshop, run_folder, screen, say)
+
+
+def _run(
+    workshop: Workshop,
+    run_folder: Path,
+    screen: Callable[[Optimizer, MarketEvaluator], Observer],
+    say: Callable[[str], None],
+) -> Outcome:
+    config, market_genome = workshop.config, workshop.market_genome
     search = make_search(
         config.search,
         market_genome.genome(),
@@ -183,7 +198,7 @@ def make_evaluator(workshop: Workshop, bases: Bases) -> MarketEvaluator:
         workshop.target(workshop.splits.train),
         workshop.market_genome,
         bases,
-        workshop.workers,
+        workshop.executor,
         needed_measures(search),
         search.rungs,
     )

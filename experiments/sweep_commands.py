@@ -14,10 +14,14 @@ from typing import Annotated, Any, Literal
 import typer
 
 from experiments.terminal import (
+    Address,
     Config,
+    Executor,
     Json,
     Run,
     Set,
+    Workers,
+    executor_overrides,
     make_console,
     mlflow_lines,
     print_next_steps,
@@ -31,6 +35,9 @@ def evolve(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what it will cost, and start nothing.")
     ] = False,
+    executor: Executor = None,
+    workers: Workers = None,
+    address: Address = None,
     as_json: Json = False,
 ) -> None:
     """Run a sweep to its scoreboard, report and bundle.
@@ -38,9 +45,12 @@ def evolve(
     Example: evobourse evolve experiments/quickstart.yaml --set search.generations=6
 
     Within limits: --set search.max_minutes=30 --set search.max_decisions=1000000000
+
+    On a cluster: --executor ray --address auto --workers 8 (no result depends on who works)
     """
     from experiments.config import load_config
 
+    overrides = [*overrides, *executor_overrides(executor, workers, address)]
     settings = load_config(config, overrides)
     if dry_run:
         _price(
@@ -57,6 +67,9 @@ def evolve(
 def resume(
     run: Run,
     overrides: Set = [],  # noqa: B006 - typer's way
+    executor: Executor = None,
+    workers: Workers = None,
+    address: Address = None,
     as_json: Json = False,
 ) -> None:
     """Go on with an interrupted sweep; the result is the same bytes as without the break.
@@ -67,7 +80,8 @@ def resume(
     """
     from experiments.sweep import open_run, start_run
 
-    settings = open_run(run, overrides)
+    changes = [*executor_overrides(executor, workers, address), *overrides]
+    settings = open_run(run, changes)
     if overrides:
         start_run(settings, run)
     _sweep(settings, run, as_json)

@@ -5,6 +5,7 @@ Knows how things are said on a terminal. Deliberately knows nothing of what is s
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,18 @@ Run = Annotated[Path, typer.Argument(help="A run's folder, such as runs/quicksta
 Set = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a config value.")
 ]
+Executor = Annotated[
+    str | None, typer.Option(help="Who does the work: local, processes or ray.", metavar="KIND")
+]
+Workers = Annotated[int | None, typer.Option(help="How many; 0 for one a core.", min=0)]
+Address = Annotated[str | None, typer.Option(help="Of a Ray cluster's head: auto, or host:port.")]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON alone.")]
+
+
+def executor_overrides(executor: str | None, workers: int | None, address: str | None) -> list[str]:
+    """Write the options on who does the work as config values."""
+    given = {"executor.kind": executor, "workers": workers, "executor.address": address}
+    return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
 
 
 def print_next_steps(console: Any, lines: list[tuple[str, str]]) -> None:

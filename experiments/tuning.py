@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,11 @@ class TrialEvaluator:
     def _search(self, config: ExperimentConfig, folder: Path) -> Evaluation:
         """Run a search, choose its champion, and say what both are worth."""
         workshop = build_workshop(config)
+        with closing(workshop.executor):
+            return self._search_in(workshop, folder)
+
+    def _search_in(self, workshop: Workshop, folder: Path) -> Evaluation:
+        config = workshop.config
         genome = workshop.market_genome
         search = make_search(
             config.search, genome.genome(), genome.slow_segments(), workshop.search_seed()
@@ -266,6 +272,9 @@ class TrialEvaluator:
         return Evaluation(best.score, parts, recipe, (config.seed,), None)
 
     def _bases(self, workshop: Workshop) -> Bases:
+        """Open the bases, or take the last trial's where they are here and the same."""
+        if workshop.config.executor.kind != "local":
+            return self.open_bases(workshop)
         minds = workshop.config.minds
         if self._opened is None or self._opened[0] != minds:
             self._opened = minds, self.open_bases(workshop)

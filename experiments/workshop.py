@@ -6,8 +6,10 @@ Knows the wiring of the packages. Deliberately holds no loop and prints nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
@@ -16,11 +18,15 @@ from numpy.typing import NDArray
 import agents
 from agents.endpoint import is_endpoint
 from agents.order_generator import fit_offsets
-from evolve.bases import Bases, PersonaBase, adapter_folders, open_bases, source_folders
 from evolve.bundle import load_bundle
+from evolve.council import PersonaBase
+from evolve.executors.executor import Executor, InProcess
+from evolve.executors.processes import local_processes
+from evolve.executors.ray_actors import ray_actors
 from evolve.market_genome import MarketGenome, PersonaStart
 from evolve.stack_genes import BASE, StackSpace
 from evolve.stage import Stage, World
+from evolve.worker_bases import WorkerBases
 from experiments.config import ExperimentConfig, MindConfig, StackConfig
 from experiments.errors import ConfigError
 from fitness.distance import Target, make_target
@@ -30,7 +36,10 @@ from market.splits import Split, Splits
 from merge.adapters import read_rank
 from merge.merge_cache import hash_folder
 from merge.recipe import Recipe
-from merge.sources import read_depth, resolve_model
+from merge.sources import adapter_folders, read_depth, resolve_model, source_folders
+
+if TYPE_CHECKING:
+    from evolve.bases import Bases
 
 _TARGETS_KEY, _SEARCH_KEY, _CALIBRATION_KEY = 11, 12, 13
 SHIPPED = Path(agents.__file__).parent
@@ -56,6 +65,8 @@ class Workshop:
         Folders of style adapters and of recipe sources.
     persona_bases
         Bases that personas name beside the main one.
+    executor
+        Where markets are run, and minds asked unless `ExecutorConfig.kind` is local.
     """
 
     config: ExperimentConfig
@@ -65,29 +76,32 @@ class Workshop:
     market_genome: MarketGenome
     adapters: tuple[Path, ...]
     sources: tuple[Path, ...]
-    persona_bases: Mapping[str, PersonaBase]
-
-    @property
-    def workers(self) -> int:
-        """Processes that run markets: as configured, or one for each core that we may use."""
-        return self.config.workers or joblib.cpu_count()
+    persona_bases: Mapping[str, PersonaBase] = field(default_factory=dict)
+    executor: Executor = field(default_factory=InProcess)
 
     def open_bases(self) -> Bases:
-        """Load the models; takes seconds, or the time of a download."""
+        """Load the models, here or in the workers; takes seconds, or the time of a download.
+
+        Minds of a server are always asked from here, where its limits are kept.
+        """
         minds = self.config.minds
-        memo = Path(minds.memo).expanduser() if minds.memo else None
-        return open_bases(
-            minds.base,
-            self.adapters,
-            self.sources,
+        local = Path(minds.base).expanduser()
+        opener = partial(  # paths are absolute, since a Ray actor has another working folder
+            _open_bases,
+            str(local.absolute()) if local.is_dir() else minds.base,
+            tuple(folder.absolute() for folder in self.adapters),
+            tuple(folder.absolute() for folder in self.sources),
             minds.blocks,
             minds.storage(),
-            memo,
+            Path(minds.memo).expanduser().absolute() if minds.memo else None,
             minds.endpoint,
             minds.kv_budget_bytes,
             self.persona_bases,
             minds.memory_bytes,
         )
+        if self.config.executor.kind == "local" or is_endpoint(minds.base):
+            return opener()
+        return WorkerBases(opener, self.executor)
 
     def split_returns(self, split: Split) -> NDArray[np.float64]:
         """Return the real daily log returns of a split's rows."""
@@ -109,6 +123,12 @@ class Workshop:
     def calibration_seed(self) -> np.random.SeedSequence:
         """Return the seed of the search that fits the Franke-Westerhoff market."""
         return np.random.SeedSequence(self.config.seed, spawn_key=(_CALIBRATION_KEY,))
+
+
+def _open_bases(*arguments: Any) -> Bases:
+    from evolve.bases import open_bases  # seconds of imports, where the models are alone
+
+    return open_bases(*arguments)
 
 
 def build_workshop(config: ExperimentConfig) -> Workshop:
@@ -170,7 +190,25 @@ def build_workshop(config: ExperimentConfig) -> Workshop:
         tuple(adapters),
         tuple(sources),
         {base: _persona_base(config, base, adapters) for base in config.other_bases},
+        open_executor(config),
     )
+
+
+def open_executor(config: ExperimentConfig) -> Executor:
+    """Make the configured executor; processes and actors begin with their first call.
+
+    Raises
+    ------
+    EvolveError
+        Ray is not there, or nobody answers at its address.
+    """
+    asked = config.executor
+    if asked.kind == "ray":
+        return ray_actors(
+            config.workers, asked.address, asked.num_cpus, asked.num_gpus, asked.resources
+        )
+    workers = config.workers or joblib.cpu_count()
+    return InProcess() if asked.kind == "local" and workers == 1 else local_processes(workers)
 
 
 def _persona_base(config: ExperimentConfig, base: str, adapters: Sequence[Path]) -> PersonaBase:

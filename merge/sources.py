@@ -34,6 +34,16 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evobourse"
 
 
+def adapter_folders(folder: Path) -> list[Path]:
+    """List the PEFT folders inside a folder, by name; for adapters and for sources."""
+    return sorted(path.parent for path in folder.glob("*/adapter_config.json"))
+
+
+def source_folders(folder: Path) -> list[Path]:
+    """List the sources of recipes inside a folder, by name: PEFT folders and full models."""
+    return sorted({*adapter_folders(folder), *(p.parent for p in folder.glob("*/config.json"))})
+
+
 def resolve_model(name: str) -> str:
     """Turn a ``base:`` value into what ``from_pretrained`` takes.
 

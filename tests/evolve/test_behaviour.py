@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from agents.crowd import tabulate_choices
 from agents.observation import possible_views
 from agents.stand_ins import RandomMinds
 from evolve.behaviour import MEASURES, Played, measure
@@ -23,7 +24,8 @@ class Decided:
 def played(population, minds=None, returns=None, real=None):
     some = np.random.default_rng(0).normal(0.0, 0.01, (3, 250))
     returns = some if returns is None else returns
-    return Played(population, minds or RandomMinds(), returns, returns if real is None else real)
+    [choices] = tabulate_choices([population], minds or RandomMinds())
+    return Played(population, choices, returns, returns if real is None else real)
 
 
 def test_volatility_is_of_a_year(population):
