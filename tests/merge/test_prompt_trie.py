@@ -91,7 +91,7 @@ def test_a_state_is_the_same_bits_whatever_else_is_asked(length, fresh_trie, pro
     for n in (5, 10):
         assert torch.equal(states(fresh_trie(), [questions[n]])[0], together[n])
     backwards = fresh_trie()
-    assert torch.equal(states(backwards, questions[::-5]), together[::-5])
+    assert torch.equal(states(backwards, questions[::-5]), together.flip(0)[::5])
     assert torch.equal(states(backwards, questions), together)  # some of it over what is known
 
 
@@ -118,7 +118,7 @@ def test_a_common_beginning_is_computed_once(fresh_trie, prompt_of, memories):
     prompts = [prompt_of(*pair) for pair in texts]
     states(trie, [(mixture(n), prompt) for n in range(2) for prompt in prompts])
     past, todays = len(prompts[0].steps[0]), [len(prompt.steps[1]) for prompt in prompts]
-    assert past > 20
+    assert past >= 20
     assert trie.counters.trunk_rows == 1 + len(texts)
     assert trie.counters.tokens == 2 * (past + sum(todays))
 
