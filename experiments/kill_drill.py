@@ -276,7 +276,7 @@ def interrupt(folder: Path, seconds: float, *overrides: str) -> tuple[bytes, int
     session.begun()
     time.sleep(seconds)
     family = family_of(session.process.pid)
-    subprocess.run(["kill", "-INT", f"-{session.process.pid}"], check=False)
+    os.killpg(session.process.pid, signal.SIGINT)
     code, _ = session.finish()
     left = orphans(family)
     return _ended(Session.start(folder)), code, left
@@ -315,7 +315,7 @@ def _mlflow_server(folder: Path, port: int) -> Iterator[None]:
                 time.sleep(0.1)
         yield
     finally:
-        subprocess.run(["kill", "-9", f"-{server.pid}"], check=False)
+        os.killpg(server.pid, signal.SIGKILL)
         server.wait()
 
 
