@@ -1,0 +1,184 @@
+"""One morning of a thousand agents against the peers' way, one saving switched on after another.
+
+Knows how to answer the same questions with and without prefix, batch, memo and trunk. Deliberately
+knows nothing of how the engine combines them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agents.minds import MindEngine
+from agents.observation import render_rules
+from agents.persona import Population
+from experiments.minds_subject import Question, Subject
+from merge.decoder import LEAST_TOKENS, Prefix
+
+ROWS = 128
+PEER = "one full prompt per agent and turn, batch 1, transformers bf16, generate a word"
+
+
+@dataclass(frozen=True)
+class Rung:
+    """What one way of answering took.
+
+    Attributes
+    ----------
+    name
+        What is switched on.
+    seconds
+        For the whole morning, of all agents; scaled where only some were asked.
+    asked
+        Agents asked.
+    logits
+        The answers to those, float32[asked, 5]; None of the peers' way.
+    """
+
+    name: str
+    seconds: float
+    asked: int
+    logits: NDArray[np.float32] | None
+
+
+def peer_rung(subject: Subject, questions: Sequence[Question], agents: int) -> Rung:
+    """Time the usual way on the first questions: no reuse, a generated word, no mind of its own."""
+    model = subject.model.to(torch.bfloat16)
+    rules = subject.tokens(render_rules())
+    prompts = [torch.tensor([[*rules, *question.tokens]]) for question in questions]
+
+    def generate(tokens: torch.Tensor) -> None:
+        model.generate(
+            tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=1, do_sample=False,
+            pad_token_id=0,
+        )  # fmt: skip
+
+    generate(prompts[0])  # warms up
+    began = time.perf_counter()
+    for prompt in prompts:
+        generate(prompt)
+    seconds = time.perf_counter() - began
+    subject.model.to(torch.float32)
+    return Rung(PEER, seconds * agents / len(prompts), len(prompts), None)
+
+
+class Ladder:
+    """The same questions, answered with one more saving at a time.
+
+    Parameters
+    ----------
+    engine
+        Whose decoder, adapters and options are used; its memo is not.
+    population
+        Whose minds the questions name.
+    rules
+        Tokens of the shared prefix.
+    """
+
+    def __init__(self, engine: MindEngine, population: Population, rules: Sequence[int]):
+        self.engine = engine
+        self._minds = torch.from_numpy(np.stack([p.mind for p in population.personas]))
+        self._rules = list(rules)
+
+    def whole_prompts(self, questions: Sequence[Question]) -> NDArray[np.float32]:
+        """Answer one by one and compute the rules anew for each."""
+        return np.concatenate([self._batch([q], self.read_rules(), False) for q in questions])
+
+    def with_prefix(self, questions: Sequence[Question]) -> NDArray[np.float32]:
+        """Answer one by one, after the rules were read once."""
+        prefix = self.read_rules()
+        return np.concatenate([self._batch([q], prefix, False) for q in questions])
+
+    def in_batches(
+        self, questions: Sequence[Question], trunk: bool = False
+    ) -> NDArray[np.float32]:
+        """Answer many minds' questions of equal length together."""
+        prefix = self.read_rules()
+        answers = np.empty((len(questions), len(self.engine.options)), np.float32)
+        lengths = np.array([len(question.tokens) for question in questions])
+        for length in np.unique(lengths):
+            same = np.flatnonzero(lengths == length)
+            for at in range(0, len(same), ROWS):
+                rows = same[at : at + ROWS]
+                answers[rows] = self._batch([questions[r] for r in rows], prefix, trunk)
+        return answers
+
+    def distinct(self, questions: Sequence[Question], trunk: bool = False) -> NDArray[np.float32]:
+        """Answer every different question once."""
+        different = list(dict.fromkeys(questions))
+        answers = self.in_batches(different, trunk)
+        place = {question: n for n, question in enumerate(different)}
+        return answers[[place[question] for question in questions]]
+
+    def read_rules(self) -> Prefix:
+        """Compute the shared prefix, in all layers of the bare base."""
+        decoder = self.engine.decoder
+        return decoder.run(decoder.embed([self._rules]), 0, decoder.depth)[1]
+
+    def _batch(
+        self, questions: Sequence[Question], prefix: Prefix, trunk: bool
+    ) -> NDArray[np.float32]:
+        """Answer questions of equal length, the lower layers once a text if there is a trunk."""
+        decoder, bank = self.engine.decoder, self.engine.bank
+        # Filled up as the decoder would, which knows nothing of the rows' minds.
+        least = -(-LEAST_TOKENS // len(questions[0].tokens))
+        rows = [*questions, *[questions[-1]] * (least - len(questions))]
+        first, texts = 0, [question.tokens for question in rows]
+        if trunk:
+            first, distinct = bank.first_layer, list(dict.fromkeys(texts))
+            below, _ = decoder.run(decoder.embed(distinct), 0, first, prefix)
+            hidden = below[[distinct.index(text) for text in texts]]
+        else:
+            hidden = decoder.embed(texts)
+        with bank.mixed(self._minds[[question.mind for question in rows]]):
+            hidden, _ = decoder.run(hidden, first, decoder.depth, prefix)
+        logits = decoder.option_logits(hidden[:, -1], self.engine.options).numpy()
+        return np.asarray(logits[: len(questions)])
+
+
+def climb(
+    subject: Subject,
+    population: Population,
+    questions: Sequence[Question],
+    few: int,
+    progress: Callable[[str], None],
+) -> list[Rung]:
+    """Time every way of answering one morning.
+
+    Parameters
+    ----------
+    questions
+        One an agent.
+    few
+        Agents asked where each is computed alone; four times as many where they are batched.
+
+    Returns
+    -------
+    list of Rung
+        From the peers' way to all savings together.
+    """
+    ladder = Ladder(subject.engine, population, subject.tokens(render_rules()))
+    agents = len(questions)
+    progress(f"the peers' way, {few} of {agents:,} agents")
+    rungs = [peer_rung(subject, questions[:few], agents)]
+    steps: list[tuple[str, int, Callable[[Sequence[Question]], NDArray[np.float32]]]] = [
+        ("own INT8 engine, whole prompts one by one", few, ladder.whole_prompts),
+        ("and the prefix read once", few, ladder.with_prefix),
+        ("and batches", 8 * few, ladder.in_batches),
+        ("and every different question once", agents, ladder.distinct),
+        ("and the trunk once a text", agents, lambda asked: ladder.distinct(asked, trunk=True)),
+    ]
+    ladder.in_batches(questions[:8])  # warms up
+    for name, count, answer in steps:
+        asked = questions[:count]
+        progress(f"{name}, {len(asked):,} of {agents:,} agents")
+        began = time.perf_counter()
+        logits = answer(asked)
+        seconds = (time.perf_counter() - began) * agents / len(asked)
+        rungs.append(Rung(name, seconds, len(asked), logits))
+    return rungs
