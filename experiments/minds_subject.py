@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from agents.crowd import PersonaCrowd, history_ticks, tabulate_choices
-from agents.examples import real_levels
+from agents.examples import real_levels, sample_views
 from agents.minds import MindEngine
 from agents.observation import CUE, FIELD_NAMES, FIELDS, HISTORY_DAYS, INVOCATION, decode_view
 from agents.persona import Persona, Population, Society
@@ -163,6 +163,21 @@ def morning_questions(
     """Return every agent's question of one morning."""
     texts = {int(view): subject.tokens(render_in_words(int(view))) for view in np.unique(views)}
     return [Question(int(p), texts[int(v)]) for p, v in zip(personas, views, strict=True)]
+
+
+def real_views(subject: Subject, attention: int) -> NDArray[np.int64]:
+    """Return different masked views of the validation years' days, shuffled."""
+    split = subject.workshop.splits.validation
+    series = subject.workshop.series
+    levels = real_levels(series.close[: split.stop], series.volume[: split.stop])
+    rng = np.random.default_rng(0)
+    return rng.permutation(np.unique(sample_views(levels, 4000, attention, rng)))
+
+
+def real_prompts(subject: Subject, count: int, length: int) -> list[list[int]]:
+    """Return private prompts of real days in words, all of one length in tokens."""
+    prompts = (subject.tokens(render_in_words(int(v))) for v in real_views(subject, ATTENTION))
+    return [list(tokens) for tokens in prompts if len(tokens) == length][:count]
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
