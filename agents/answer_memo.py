@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from agents.errors import AgentError
 from agents.observation import OPTIONS, VIEWS
+from merge.prompt import Prompt
 
 MEMO_ROWS = 5_000_000
 _SCHEMA = 1
@@ -37,6 +38,11 @@ class AnswerTable:
     )
     known: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(VIEWS, np.bool_))
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        return self.logits.nbytes + self.known.nbytes
+
     def unknown(self, asked: Sequence[NDArray[np.int64]]) -> list[int]:
         """Return the views asked for that have no answer yet, once each and ascending."""
         views = np.unique(np.concatenate(asked))
@@ -46,6 +52,32 @@ class AnswerTable:
         """Enter answers float32[n, 5] of n views."""
         self.logits[list(views)] = logits
         self.known[list(views)] = True
+
+    def read(self, views: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return answers float32[n, 5] of n views, all of them known."""
+        return self.logits[views]
+
+
+class PromptTable:
+    """All answers of one mind on one base to prompts that are no views."""
+
+    def __init__(self) -> None:
+        self._logits: dict[Prompt, NDArray[np.float32]] = {}
+        self.nbytes = 0  # of answers and, about, of their keys
+
+    def unknown(self, asked: Sequence[Sequence[Prompt]]) -> list[Prompt]:
+        """Return the prompts asked for that have no answer yet, once each."""
+        prompts = dict.fromkeys(prompt for some in asked for prompt in some)
+        return [prompt for prompt in prompts if prompt not in self._logits]
+
+    def put(self, prompts: Sequence[Prompt], logits: NDArray[np.float32]) -> None:
+        """Enter answers float32[n, 5] of n prompts."""
+        self._logits |= dict(zip(prompts, logits, strict=True))
+        self.nbytes += sum(_BYTES + 200 + 8 * len(prompt.tokens) for prompt in prompts)
+
+    def read(self, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
+        """Return answers float32[n, 5] of n prompts, all of them known."""
+        return np.array([self._logits[prompt] for prompt in prompts], np.float32)
 
 
 def answer_key(scope: Mapping[str, Any], prompt: Sequence[int] | str) -> bytes:

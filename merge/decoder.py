@@ -6,21 +6,24 @@ windows). Deliberately knows nothing of what the tokens say or who asks.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from merge import prefix_attention
 from merge.errors import ModelError
+from merge.prefix_attention import Groups
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 LEAST_TOKENS = 64
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Prefix:
     tokens
         Length P.
     layers
-        Layer index to keys and values, each float32[1, heads, P, head width].
+        Layer index to keys and values, each float32[n, heads, P, head width]; n is 1, or as many
+        as there are rows or groups of rows.
     """
 
     tokens: int
@@ -46,6 +50,18 @@ class Prefix:
             for more_keys, more_values in [other.layers[layer]]
         }
         return Prefix(self.tokens + other.tokens, joined)
+
+    def of_rows(self, rows: Sequence[int]) -> Prefix:
+        """Choose rows, in this order."""
+        index = list(rows)
+        chosen = {layer: (k[index], v[index]) for layer, (k, v) in self.layers.items()}
+        return Prefix(self.tokens, chosen)
+
+
+def fill_up(rows: Sequence[Row], tokens: int) -> list[Row]:
+    """Repeat rows of a number of tokens each until there are `LEAST_TOKENS` tokens."""
+    missing = max(0, -(-LEAST_TOKENS // tokens) - len(rows))
+    return [*rows, *itertools.islice(itertools.cycle(rows), missing)]
 
 
 class _OwnKeys:
@@ -97,7 +113,13 @@ class Decoder:
 
     @torch.inference_mode()
     def run(
-        self, hidden: torch.Tensor, first: int, last: int, prefix: Prefix | None = None
+        self,
+        hidden: torch.Tensor,
+        first: int,
+        last: int,
+        prefix: Prefix | None = None,
+        near: Prefix | None = None,
+        prefix_of: Sequence[int] | None = None,
     ) -> tuple[torch.Tensor, Prefix]:
         """Run layers ``first`` to ``last - 1``.
 
@@ -109,7 +131,11 @@ class Decoder:
         first, last
             Span of layers.
         prefix
-            Keys and values that stand before the tokens of every row.
+            Keys and values that stand before the tokens of every row, or of every row of a group.
+        near
+            Keys and values of each row's own that stand between the prefix and its tokens.
+        prefix_of
+            Number of each row's group among the prefixes; None where all rows share one.
 
         Returns
         -------
@@ -119,14 +145,21 @@ class Decoder:
 
         Notes
         -----
-        A batch of fewer than `LEAST_TOKENS` tokens is filled up with copies of its last row: from
-        there on the fp32 kernels of attention give a row the same bits in every batch.
+        A batch of fewer than `LEAST_TOKENS` tokens is filled up with copies of its rows: from
+        there on the fp32 kernels of attention give a row the same bits in every batch. Where rows
+        have coefficients of their own (`merge.adapters.AdapterBank.mixed`), `fill_up` comes first.
         """
         inner = self.model.model
         rows, tokens = hidden.shape[:2]
-        before = prefix.tokens if prefix else 0
-        if missing := max(0, -(-LEAST_TOKENS // tokens) - rows):
-            hidden = hidden[[*range(rows), *[rows - 1] * missing]]
+        before = (prefix.tokens if prefix else 0) + (near.tokens if near else 0)
+        filled = fill_up(list(range(rows)), tokens)
+        if len(filled) > rows:
+            hidden, near = hidden[filled], near.of_rows(filled) if near else None
+        groups = None
+        if prefix_of is not None:
+            config = self.model.config
+            queries = tokens * config.num_attention_heads // config.num_key_value_heads
+            groups = Groups.of([prefix_of[row] for row in filled], queries, hidden.device)
         positions = torch.arange(before, before + tokens, device=hidden.device)[None]
         angles = inner.rotary_emb(hidden, position_ids=positions)
         cache = _OwnKeys()
@@ -139,6 +172,8 @@ class Decoder:
                     use_cache=True,
                     position_embeddings=angles,
                     shared=prefix.layers[index] if prefix else None,
+                    near=near.layers[index] if near else None,
+                    groups=groups,
                 )
         own = {i: (k[:rows].clone(), v[:rows].clone()) for i, (k, v) in cache.layers.items()}
         return hidden[:rows], Prefix(tokens, own)

@@ -1,4 +1,4 @@
-"""Attention of many short rows over one shared prefix, without a copy of the prefix per row.
+"""Attention of many short rows over shared prefixes, without a copy of the prefix per row.
 
 Knows grouped-query attention in two parts with one softmax. Deliberately knows nothing of
 layers or caches.
@@ -6,12 +6,63 @@ layers or caches.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import AttentionInterface
 
 NAME = "evobourse_shared_prefix"
+LEAST_QUERIES = 16
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Which rows of a batch share which of several prefixes.
+
+    Attributes
+    ----------
+    members
+        int64[groups, n], the rows of each group, filled up with copies of its last one.
+    places
+        int64[rows], where in the flattened members each row stands.
+    """
+
+    members: torch.Tensor
+    places: torch.Tensor
+
+    @classmethod
+    def of(cls, prefix_of: Sequence[int], queries: int, device: torch.device) -> Groups | None:
+        """Group rows by the number of their prefix.
+
+        Parameters
+        ----------
+        prefix_of
+            Each row's prefix, 0 .. groups - 1, every one of them used.
+        queries
+            Queries that a row brings a group of heads: tokens times heads a group. Groups are
+            filled up to `LEAST_QUERIES`, from where on the fp32 products give a row the same
+            bits in groups of every size.
+        device
+            Where the rows are.
+
+        Returns
+        -------
+        Groups or None
+            None where there is one group.
+        """
+        rows: list[list[int]] = [[] for _ in range(max(prefix_of) + 1)]
+        place = []
+        for row, group in enumerate(prefix_of):
+            place.append((group, len(rows[group])))
+            rows[group].append(row)
+        if len(rows) == 1:
+            return None
+        size = max(*map(len, rows), -(-LEAST_QUERIES // queries))
+        members = [own + own[-1:] * (size - len(own)) for own in rows]
+        places = [group * size + at for group, at in place]
+        return cls(torch.tensor(members, device=device), torch.tensor(places, device=device))
 
 
 def attend(
@@ -22,12 +73,14 @@ def attend(
     attention_mask: torch.Tensor | None,
     scaling: float,
     shared: tuple[torch.Tensor, torch.Tensor] | None = None,
+    near: tuple[torch.Tensor, torch.Tensor] | None = None,
+    groups: Groups | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend to a prefix that all rows share and, causally, to the row's own tokens.
+    """Attend to a prefix that many rows share and, causally, to the row's own tokens.
 
-    The queries of all rows meet the prefix as one long sequence: one matrix product for the
-    batch, where a prefix expanded to every row would be copied for each of them.
+    The queries of all rows of a group meet its prefix as one long sequence: one matrix product
+    for the batch, where a prefix expanded to every row would be copied for each of them.
 
     Parameters
     ----------
@@ -38,41 +91,55 @@ def attend(
     key, value
         float32[rows, kv heads, tokens, width], the rows' own.
     attention_mask
-        Ignored: rows are causal among themselves and see the whole prefix.
+        Ignored: rows are causal among themselves and see all that stands before.
     scaling
         Of the scores.
     shared
-        The prefix's keys and values, float32[1, kv heads, prefix, width] each.
+        The prefixes' keys and values, float32[groups, kv heads, prefix, width] each.
+    near
+        Keys and values between the prefix and the tokens, float32[rows, kv heads, near, width].
+    groups
+        Which rows share which prefix, None where there is one.
 
     Returns
     -------
     tuple
         float32[rows, tokens, heads, width], and None for the weights.
     """
+    rows, heads, tokens, width = query.shape
+    if near is not None:
+        key, value = torch.cat([near[0], key], dim=2), torch.cat([near[1], value], dim=2)
     # On the strided views that a layer hands over, the product's bits depend on a row's place.
     key, value = key.contiguous(), value.contiguous()
-    rows, heads, tokens, width = query.shape
-    groups = key.shape[1]
-    repeat = heads // groups
-    grouped = (query * scaling).reshape(rows, groups, repeat * tokens, width)
-    own = grouped @ key.transpose(2, 3)  # [rows, groups, repeat * tokens, tokens]
-    later = torch.ones(tokens, tokens, dtype=torch.bool, device=query.device).triu(1)
-    own = own.masked_fill(later.repeat(repeat, 1), float("-inf"))
+    kv_heads, seen = key.shape[1:3]
+    repeat = heads // kv_heads
+    grouped = (query * scaling).reshape(rows, kv_heads, repeat * tokens, width)
+    own = grouped @ key.transpose(2, 3)  # [rows, kv heads, repeat * tokens, near + tokens]
+    later = torch.ones(tokens, seen, dtype=torch.bool, device=query.device)
+    own = own.masked_fill(later.triu(1 + seen - tokens).repeat(repeat, 1), float("-inf"))
     peak = own.amax(dim=3, keepdim=True)
     if shared is not None:
-        prefix_key, prefix_value = shared[0][0], shared[1][0]  # [groups, prefix, width]
-        queries = grouped.transpose(0, 1).reshape(groups, rows * repeat * tokens, width)
-        far = (queries @ prefix_key.transpose(1, 2)).reshape(groups, rows, repeat * tokens, -1)
-        peak = torch.maximum(peak, far.amax(dim=3, keepdim=True).transpose(0, 1))
-        far = torch.exp(far - peak.transpose(0, 1))
-        far_read = far.reshape(groups, rows * repeat * tokens, -1) @ prefix_value
-        mixed = far_read.view(groups, rows, repeat * tokens, width).transpose(0, 1)
-        total = far.sum(dim=3, keepdim=True).transpose(0, 1)
+        far = _meet(grouped, shared[0].transpose(2, 3), groups)
+        peak = torch.maximum(peak, far.amax(dim=3, keepdim=True))
+        far = torch.exp(far - peak)
+        mixed, total = _meet(far, shared[1], groups), far.sum(dim=3, keepdim=True)
     else:
         mixed, total = torch.zeros_like(grouped), torch.zeros_like(peak)
     own = torch.exp(own - peak)
     out = (mixed + own @ value) / (total + own.sum(dim=3, keepdim=True))
     return out.reshape(rows, heads, tokens, width).transpose(1, 2).contiguous(), None
+
+
+def _meet(rows: torch.Tensor, shared: torch.Tensor, groups: Groups | None) -> torch.Tensor:
+    """Multiply [rows, kv heads, m, k] by each row's group's [groups, kv heads, k, n]."""
+    if groups is not None:
+        rows = rows[groups.members.flatten()]
+    count, kv_heads, m, k = rows.shape
+    number, together = shared.shape[0], count // shared.shape[0]
+    long = rows.view(number, together, kv_heads, m, k).transpose(1, 2)
+    met = long.reshape(number, kv_heads, together * m, k) @ shared
+    met = met.view(number, kv_heads, together, m, -1).transpose(1, 2).flatten(0, 1)
+    return met if groups is None else met[groups.places]
 
 
 AttentionInterface.register(NAME, attend)

@@ -1,0 +1,298 @@
+"""A trie of prompts: each common beginning computed once, for a mind or for all of them.
+
+Knows how questions of different mixtures become few large batches over what is known already.
+Deliberately knows nothing of who asks, nor what is read from a prompt's last state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from merge.adapters import AdapterBank
+from merge.batch_size import in_parts, rows_that_fit
+from merge.byte_budget import ByteBudget
+from merge.decoder import Decoder, Prefix, fill_up
+from merge.prompt import Prompt
+
+BATCH_TOKENS = 1024
+CHUNK_QUESTIONS = 4096
+_KIND = "node"
+
+Mixture = NDArray[np.float32]
+Path = tuple[tuple[int, ...], ...]
+Question = tuple[Mixture, Prompt]
+_Key = tuple[bytes | None, Path]
+
+
+@dataclass(frozen=True)
+class _Node:
+    """One piece of prompts as some layers computed it.
+
+    Attributes
+    ----------
+    hidden
+        float32[tokens, width] below the first adapted layer; float32[width], the last token's,
+        above the last layer.
+    past
+        Keys and values float32[layers, 2, 1, kv heads, tokens, head width]; None where nothing
+        follows.
+    """
+
+    hidden: torch.Tensor
+    past: torch.Tensor | None
+
+    @property
+    def nbytes(self) -> int:
+        return self.hidden.nbytes + (0 if self.past is None else self.past.nbytes)
+
+
+@dataclass
+class _Chunk:
+    """Nodes at hand, and which are missing: depth to key to whether something follows it."""
+
+    nodes: dict[_Key, _Node] = field(default_factory=dict)
+    missing: dict[int, dict[_Key, bool]] = field(default_factory=dict)
+    mixtures: dict[bytes, Mixture] = field(default_factory=dict)
+
+
+@dataclass
+class TrieCounters:
+    """Private pieces that the trunk computed, and tokens that the adapted layers computed."""
+
+    trunk_rows: int = 0
+    tokens: int = 0
+
+
+class PromptTrie:
+    """Last states of prompts for mixtures of a bank's adapters.
+
+    A prompt's pieces (`merge.prompt.Prompt`) are the trie's nodes. A node is computed over its
+    ancestors' keys and values: by the layers below the first adapted one once for all mixtures
+    (the trunk), by those above once a mixture. Nodes of one shape, the lengths of all pieces so
+    far, share batches, whoever's they are.
+
+    Parameters
+    ----------
+    decoder, bank
+        The base and its adapters.
+    budget
+        Where nodes are kept between calls.
+
+    Notes
+    -----
+    Beside the budget only the chunk of questions at hand is held, chosen to need at most as much
+    again.
+    """
+
+    def __init__(self, decoder: Decoder, bank: AdapterBank, budget: ByteBudget):
+        self.decoder, self.bank, self.budget = decoder, bank, budget
+        self.counters = TrieCounters()
+        ordinary = np.array([a.invocation_tokens is None for a in bank.adapters], bool)
+        self._ordinary = ordinary if ordinary.any() else None
+
+    def clear(self) -> None:
+        """Forget everything: the base's weights have changed."""
+        self.budget.clear(_KIND)
+
+    def last_states(
+        self, questions: Iterable[Question]
+    ) -> Iterator[tuple[Sequence[Question], torch.Tensor]]:
+        """Compute the state of the last token after the last layer.
+
+        Yields
+        ------
+        tuple
+            Some of the questions, and float32[n, width]. Questions keep their order.
+        """
+        chunk: list[Question] = []
+        room = self.budget.limit
+        for question in questions:
+            room -= self._question_bytes(question[1])
+            if chunk and (room < 0 or len(chunk) == CHUNK_QUESTIONS):
+                yield chunk, self._compute_chunk(chunk)
+                chunk, room = [], self.budget.limit - self._question_bytes(question[1])
+            chunk.append(question)
+        if chunk:
+            yield chunk, self._compute_chunk(chunk)
+
+    @torch.inference_mode()
+    def _compute_chunk(self, questions: Sequence[Question]) -> torch.Tensor:
+        chunk = _Chunk()
+        keys: list[_Key] = []
+        for mixture, prompt in questions:
+            name = mixture.tobytes()
+            chunk.mixtures[name] = mixture
+            keys.append((name, prompt.path))
+            self._plan(chunk, keys[-1])
+        for trunk in (True, False):
+            for depth in sorted(chunk.missing):
+                wanted = {k: v for k, v in chunk.missing[depth].items() if (k[0] is None) == trunk}
+                self._compute_level(chunk, wanted)
+        return torch.stack([chunk.nodes[key].hidden for key in keys])
+
+    def _plan(self, chunk: _Chunk, key: _Key, followed: bool = False) -> None:
+        """Find a node, or note it as missing together with what it needs."""
+        known = chunk.nodes.get(key)
+        if known is None:
+            known = self.budget.get((_KIND, *key))
+        if known is not None and (known.past is not None or not followed):
+            chunk.nodes[key] = known
+            return
+        name, path = key
+        level = chunk.missing.setdefault(len(path), {})
+        if level.get(key) in (True, followed):
+            return
+        level[key] = followed
+        for depth in range(len(path) - 1, 0, -1):
+            self._plan(chunk, self._ancestor(chunk, name, path[:depth]), followed=True)
+        if name is not None:
+            self._plan(chunk, (None, path))
+
+    def _ancestor(self, chunk: _Chunk, name: bytes | None, path: Path) -> _Key:
+        """Name a node as its followers see it: of the shared piece, what ordinary LoRA makes."""
+        if name is None or len(path) > 1:
+            return name, path
+        acting = np.zeros_like(chunk.mixtures[name])
+        if self._ordinary is not None:
+            acting = np.where(self._ordinary, chunk.mixtures[name], acting)
+        chunk.mixtures[acting.tobytes()] = acting
+        return acting.tobytes(), path
+
+    def _compute_level(self, chunk: _Chunk, wanted: dict[_Key, bool]) -> None:
+        """Compute nodes of one depth, whose ancestors are all there, in batches of one shape."""
+        shapes: dict[tuple[int, ...], list[_Key]] = {}
+        for key in wanted:
+            shapes.setdefault(tuple(map(len, key[1])), []).append(key)
+        for shape, keys in shapes.items():
+            most = self._batch_rows(shape)
+            for batch in _pack_groups(keys, most):
+                for nodes in in_parts(batch, most, lambda part: self._compute(chunk, wanted, part)):
+                    chunk.nodes |= nodes
+                    for key, node in nodes.items():
+                        if node.past is not None or key[0] is None:
+                            self.budget.put((_KIND, *key), node)
+
+    def _compute(
+        self, chunk: _Chunk, wanted: dict[_Key, bool], keys: Sequence[_Key]
+    ) -> dict[_Key, _Node]:
+        """Run one batch; all keys have one depth, one shape, and are the trunk's or minds'."""
+        paths, trunk = [path for _, path in keys], keys[0][0] is None
+        tokens = len(paths[0][-1])
+        filled = fill_up(keys, tokens)
+        if trunk:
+            first, last = 0, self.bank.first_layer
+            hidden = self.decoder.embed([path[-1] for _, path in filled])
+        else:
+            first, last = self.bank.first_layer, self.decoder.depth
+            hidden = torch.stack([chunk.nodes[None, path].hidden for _, path in filled])
+        prefix, prefix_of = self._prefixes(chunk, filled, first)
+        near = self._near(chunk, filled, first)
+        with self.bank.mixed(None if trunk else self._coefficients(chunk, filled)):
+            hidden, own = self.decoder.run(hidden, first, last, prefix, near, prefix_of)
+        if trunk and len(paths[0]) > 2:
+            self.counters.trunk_rows += len(keys)
+        elif not trunk and len(paths[0]) > 2:
+            self.counters.tokens += len(keys) * tokens
+        past = _pack(own, len(filled)) if any(wanted[key] for key in keys) else None
+        states = hidden if trunk else hidden[:, -1]
+        return {
+            key: _Node(
+                states[row].clone(),
+                past[:, :, row : row + 1].clone() if past is not None and wanted[key] else None,
+            )
+            for row, key in enumerate(keys)
+        }
+
+    def _coefficients(self, chunk: _Chunk, keys: Sequence[_Key]) -> torch.Tensor | None:
+        names = [name for name, _ in keys]
+        if len(keys[0][1]) == 1 and self._ordinary is None:
+            return None  # the base's own, not adapters times zero
+        distinct = names[:1] if len(set(names)) == 1 else names
+        stacked = np.stack([chunk.mixtures[name] for name in distinct])
+        return torch.from_numpy(stacked).to(self.decoder.model.device)
+
+    def _prefixes(
+        self, chunk: _Chunk, keys: Sequence[_Key], first: int
+    ) -> tuple[Prefix | None, list[int] | None]:
+        """Return what groups of rows share, shared piece and opening in one, and whose is which."""
+        groups: dict[tuple[_Key, ...], int] = {}
+        prefix_of = []
+        for name, path in keys:
+            pieces = range(1, min(len(path), 3))
+            group = tuple(self._ancestor(chunk, name, path[:depth]) for depth in pieces)
+            prefix_of.append(groups.setdefault(group, len(groups)))
+        if () in groups:
+            return None, None
+        pasts = [torch.cat([chunk.nodes[k].past for k in group], dim=4) for group in groups]
+        return _unpack(torch.cat(pasts, dim=2), first), prefix_of
+
+    def _near(self, chunk: _Chunk, keys: Sequence[_Key], first: int) -> Prefix | None:
+        """Return what stands between opening and piece, a row of it for each key."""
+        pieces = []
+        for depth in range(3, len(keys[0][1])):
+            ancestors = {(name, path[:depth]): None for name, path in keys}
+            place = {key: at for at, key in enumerate(ancestors)}
+            stacked = torch.cat([chunk.nodes[key].past for key in ancestors], dim=2)
+            index = torch.tensor([place[name, path[:depth]] for name, path in keys])
+            pieces.append(stacked.index_select(2, index.to(stacked.device)))
+        return _unpack(torch.cat(pieces, dim=4), first) if pieces else None
+
+    def _token_bytes(self) -> int:
+        """Return the bytes of one token's keys and values in all layers."""
+        config = self.decoder.model.config
+        width = config.hidden_size // config.num_attention_heads
+        return self.decoder.depth * 2 * config.num_key_value_heads * width * 4
+
+    def _question_bytes(self, prompt: Prompt) -> int:
+        """Bound the bytes of nodes that one question brings, shared with no other."""
+        inner = sum(map(len, (prompt.opening, *prompt.steps[:-1])))
+        if self._ordinary is not None:
+            inner += len(prompt.shared)
+        hidden = (inner + len(prompt.path[-1])) * self.decoder.model.config.hidden_size * 4
+        return inner * self._token_bytes() + hidden
+
+    def _batch_rows(self, shape: tuple[int, ...]) -> int:
+        """Choose rows of a batch from free memory; `BATCH_TOKENS` and more bring no more speed."""
+        config = self.decoder.model.config
+        before, tokens = sum(shape[:-1]), shape[-1]
+        wide = 6 * config.hidden_size + 4 * config.intermediate_size
+        scores = 4 * config.num_attention_heads * (before + tokens)
+        row_bytes = tokens * 4 * (wide + scores) + (before + tokens) * self._token_bytes()
+        most = max(1, BATCH_TOKENS // tokens)
+        return rows_that_fit(row_bytes, self.decoder.model.device, most)
+
+
+def _pack_groups(keys: Sequence[_Key], most: int) -> Iterator[list[_Key]]:
+    """Order rows by mind and put as many whole minds into a batch as it holds, largest first."""
+    groups: dict[bytes | None, list[_Key]] = {}
+    for key in keys:
+        groups.setdefault(key[0], []).append(key)
+    batch: list[_Key] = []
+    for rows in sorted(groups.values(), key=len, reverse=True):
+        if batch and len(batch) + len(rows) > most:
+            yield batch
+            batch = []
+        batch += rows
+        while len(batch) >= most:
+            yield batch[:most]
+            batch = batch[most:]
+    if batch:
+        yield batch
+
+
+def _pack(own: Prefix, rows: int) -> torch.Tensor:
+    """Put all layers' keys and values into one tensor [layers, 2, rows, heads, tokens, width]."""
+    if not own.layers:
+        return torch.zeros(0, 2, rows, 1, own.tokens, 1)
+    return torch.stack([torch.stack(pair) for _, pair in sorted(own.layers.items())])
+
+
+def _unpack(past: torch.Tensor, first: int) -> Prefix:
+    """Undo `_pack`: layers from ``first`` on."""
+    layers = {first + at: (pair[0], pair[1]) for at, pair in enumerate(past)}
+    return Prefix(past.shape[4], layers)
