@@ -15,10 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from agents.minds import MindEngine
-from agents.observation import render_rules
 from agents.persona import Population
 from experiments.minds_subject import Question, Subject
-from merge.decoder import LEAST_TOKENS, Prefix
+from merge.decoder import Prefix, fill_up
 
 ROWS = 128
 PEER = "one full prompt per agent and turn, batch 1, transformers bf16, generate a word"
@@ -49,8 +48,7 @@ class Rung:
 def peer_rung(subject: Subject, questions: Sequence[Question], agents: int) -> Rung:
     """Time the usual way on the first questions: no reuse, a generated word, no mind of its own."""
     model = subject.model.to(torch.bfloat16)
-    rules = subject.tokens(render_rules())
-    prompts = [torch.tensor([[*rules, *question.tokens]]) for question in questions]
+    prompts = [torch.tensor([question.prompt.tokens]) for question in questions]
 
     def generate(tokens: torch.Tensor) -> None:
         model.generate(
@@ -76,31 +74,26 @@ class Ladder:
         Whose decoder, adapters and options are used; its memo is not.
     population
         Whose minds the questions name.
-    rules
-        Tokens of the shared prefix.
     """
 
-    def __init__(self, engine: MindEngine, population: Population, rules: Sequence[int]):
+    def __init__(self, engine: MindEngine, population: Population):
         self.engine = engine
         self._minds = torch.from_numpy(np.stack([p.mind for p in population.personas]))
-        self._rules = list(rules)
 
     def whole_prompts(self, questions: Sequence[Question]) -> NDArray[np.float32]:
         """Answer one by one and compute the rules anew for each."""
-        return np.concatenate([self._batch([q], self.read_rules(), False) for q in questions])
+        return np.concatenate([self._batch([q], self._read(q), False) for q in questions])
 
     def with_prefix(self, questions: Sequence[Question]) -> NDArray[np.float32]:
         """Answer one by one, after the rules were read once."""
-        prefix = self.read_rules()
+        prefix = self._read(questions[0])
         return np.concatenate([self._batch([q], prefix, False) for q in questions])
 
-    def in_batches(
-        self, questions: Sequence[Question], trunk: bool = False
-    ) -> NDArray[np.float32]:
+    def in_batches(self, questions: Sequence[Question], trunk: bool = False) -> NDArray[np.float32]:
         """Answer many minds' questions of equal length together."""
-        prefix = self.read_rules()
+        prefix = self._read(questions[0])
         answers = np.empty((len(questions), len(self.engine.options)), np.float32)
-        lengths = np.array([len(question.tokens) for question in questions])
+        lengths = np.array([len(question.private) for question in questions])
         for length in np.unique(lengths):
             same = np.flatnonzero(lengths == length)
             for at in range(0, len(same), ROWS):
@@ -115,20 +108,32 @@ class Ladder:
         place = {question: n for n, question in enumerate(different)}
         return answers[[place[question] for question in questions]]
 
-    def read_rules(self) -> Prefix:
+    def by_engine(self, questions: Sequence[Question]) -> NDArray[np.float32]:
+        """Ask the engine, which also shares common beginnings of the private parts."""
+        asked: dict[int, list[int]] = {}
+        for at, question in enumerate(questions):
+            asked.setdefault(question.mind, []).append(at)
+        minds = self._minds.numpy()
+        for mind, places in asked.items():
+            self.engine.ask_prompts(minds[mind], [questions[at].prompt for at in places])
+        answers = np.empty((len(questions), len(self.engine.options)), np.float32)
+        for mind, places in asked.items():
+            prompts = [questions[at].prompt for at in places]
+            answers[places] = self.engine.answer_prompts(minds[mind], prompts)
+        return answers
+
+    def _read(self, question: Question) -> Prefix:
         """Compute the shared prefix, in all layers of the bare base."""
         decoder = self.engine.decoder
-        return decoder.run(decoder.embed([self._rules]), 0, decoder.depth)[1]
+        return decoder.run(decoder.embed([question.prompt.shared]), 0, decoder.depth)[1]
 
     def _batch(
         self, questions: Sequence[Question], prefix: Prefix, trunk: bool
     ) -> NDArray[np.float32]:
         """Answer questions of equal length, the lower layers once a text if there is a trunk."""
         decoder, bank = self.engine.decoder, self.engine.bank
-        # Filled up as the decoder would, which knows nothing of the rows' minds.
-        least = -(-LEAST_TOKENS // len(questions[0].tokens))
-        rows = [*questions, *[questions[-1]] * (least - len(questions))]
-        first, texts = 0, [question.tokens for question in rows]
+        rows = fill_up(questions, len(questions[0].private))
+        first, texts = 0, [tuple(question.private) for question in rows]
         if trunk:
             first, distinct = bank.first_layer, list(dict.fromkeys(texts))
             below, _ = decoder.run(decoder.embed(distinct), 0, first, prefix)
@@ -162,7 +167,7 @@ def climb(
     list of Rung
         From the peers' way to all savings together.
     """
-    ladder = Ladder(subject.engine, population, subject.tokens(render_rules()))
+    ladder = Ladder(subject.fresh_engine(), population)
     agents = len(questions)
     progress(f"the peers' way, {few} of {agents:,} agents")
     rungs = [peer_rung(subject, questions[:few], agents)]
@@ -172,6 +177,8 @@ def climb(
         ("and batches", 8 * few, ladder.in_batches),
         ("and every different question once", agents, ladder.distinct),
         ("and the trunk once a text", agents, lambda asked: ladder.distinct(asked, trunk=True)),
+        ("the engine: and common beginnings once", agents, ladder.by_engine),
+        ("the engine: the same morning again", agents, ladder.by_engine),
     ]
     ladder.in_batches(questions[:8])  # warms up
     for name, count, answer in steps:

@@ -80,9 +80,10 @@ def profile_shares(subject: Subject) -> dict[str, float]:
     """Profile one pass with a mixture in every row: shares of the time, largest first."""
     run, _ = _batch(subject, mixed=True)
     run()
-    with _labelled(subject.engine), profile(
-        activities=[ProfilerActivity.CPU], record_shapes=True
-    ) as recorded:
+    with (
+        _labelled(subject.engine),
+        profile(activities=[ProfilerActivity.CPU], record_shapes=True) as recorded,
+    ):
         began = time.perf_counter()
         run()
         seconds = time.perf_counter() - began
@@ -163,9 +164,7 @@ def _labelled(engine: MindEngine) -> Iterator[None]:
 
     add = LowRankSite.add
 
-    def labelled_add(
-        site: LowRankSite, out: torch.Tensor, narrow: torch.Tensor
-    ) -> torch.Tensor:
+    def labelled_add(site: LowRankSite, out: torch.Tensor, narrow: torch.Tensor) -> torch.Tensor:
         with record_function(_LABEL + "adapters"):
             return add(site, out, narrow)
 

@@ -101,9 +101,7 @@ def train_styles(
         raise ConfigError(f"--only {unknown[0]!r}: expected one of {', '.join(teachers)}")
     settings = STYLE_TRAINING if kind == "styles" else SOURCE_TRAINING
     layers = settings.top_layers if top_layers is None else top_layers
-    settings = replace(
-        settings, steps=steps or settings.steps, top_layers=layers, seed=config.seed
-    )
+    settings = replace(settings, steps=steps or settings.steps, top_layers=layers, seed=config.seed)
     series, train, _ = _splits(config)
     levels = _levels(series, train)
     wanted = [name for name in teachers if name in (only or teachers)]
