@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import DynamicCache
 
 from agents.minds import MindEngine
-from experiments.minds_subject import Subject, softmax
+from experiments.minds_subject import Subject, expand_prefix, softmax
 from merge.int8 import Int8Linear
 from merge.prompt import Prompt
+
+ROWS = 32
 
 
 @dataclass(frozen=True)
@@ -123,14 +124,13 @@ class ExactMinds:
         private = [prompt.tokens[len(prompt.shared) :] for prompt in prompts]
         logits = np.empty((len(prompts), len(self.options)), np.float32)
         for length in set(map(len, private)):
-            rows = [n for n, tokens in enumerate(private) if len(tokens) == length]
-            cache = DynamicCache()
-            for index, layer in enumerate(self._prefix.layers):
-                shape = (len(rows), -1, -1, -1)
-                cache.update(layer.keys.expand(shape), layer.values.expand(shape), index)
-            ids = torch.tensor([private[n] for n in rows])
-            out = self._tuned(input_ids=ids, past_key_values=cache, logits_to_keep=1).logits
-            logits[rows] = out[:, -1, self.options].numpy()
+            same = [n for n, tokens in enumerate(private) if len(tokens) == length]
+            for at in range(0, len(same), ROWS):
+                rows = same[at : at + ROWS]
+                ids = torch.tensor([private[n] for n in rows])
+                cache = expand_prefix(self._prefix, len(rows))
+                out = self._tuned(input_ids=ids, past_key_values=cache, logits_to_keep=1).logits
+                logits[rows] = out[:, -1, self.options].numpy()
         return logits
 
 

@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import DynamicCache
 
 from agents.observation import render_rules
-from experiments.minds_subject import Subject, real_prompts
+from experiments.minds_subject import Subject, expand_prefix, real_prompts
 from experiments.shapes import KNOWN
 from merge.adapters import Adapter, AdapterBank
 from merge.decoder import Decoder, Prefix
@@ -182,10 +181,7 @@ def peft_times(subject: Subject) -> PeftTimes:
         prefix = tuned(input_ids=rules, use_cache=True).past_key_values
 
     def ask(rows: int, **how: Any) -> None:
-        cache = DynamicCache()
-        for index, layer in enumerate(prefix.layers):
-            shape = (rows, -1, -1, -1)
-            cache.update(layer.keys.expand(shape), layer.values.expand(shape), index)
+        cache = expand_prefix(prefix, rows)
         tuned(input_ids=ids[:rows], past_key_values=cache, logits_to_keep=1, **how)
 
     def bare() -> None:

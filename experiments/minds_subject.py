@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from transformers import DynamicCache
 
 from agents.crowd import PersonaCrowd, history_ticks, tabulate_choices
 from agents.examples import real_levels, sample_views
@@ -203,6 +204,15 @@ def real_prompts(subject: Subject, count: int, length: int) -> list[list[int]]:
     prompts = (prompt_of(subject, int(view)) for view in real_views(subject, ATTENTION))
     private = [prompt.tokens[len(prompt.shared) :] for prompt in prompts]
     return [tokens for tokens in private if len(tokens) == length][:count]
+
+
+def expand_prefix(prefix: DynamicCache, rows: int) -> DynamicCache:
+    """Give every row of a batch of transformers' own a prefix that was read once."""
+    cache = DynamicCache()
+    for index, layer in enumerate(prefix.layers):
+        shape = (rows, -1, -1, -1)
+        cache.update(layer.keys.expand(shape), layer.values.expand(shape), index)
+    return cache
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
