@@ -127,14 +127,16 @@ def train_styles(
     return todo
 
 
-def measure_agreement(config: ExperimentConfig, folder: Path) -> list[Agreement]:
+def measure_agreement(
+    config: ExperimentConfig, folder: Path, count: int = HELDOUT_VIEWS
+) -> list[Agreement]:
     """Compare every style adapter of a folder with its teacher on held-out windows, in INT8."""
     series, train, heldout = _splits(config)
     found = sorted(path.parent for path in folder.glob(f"*/{PROVENANCE}"))
     engine = open_model(config.minds.base, found, ()).engine
     stream = _stream(config, "held-out agreement")
     attention = config.minds.attention
-    views = sample_views(_levels(series, heldout), HELDOUT_VIEWS, attention, stream)
+    views = sample_views(_levels(series, heldout), count, attention, stream)
     train_levels = _levels(series, train)
     bare = engine.answer(np.zeros((1, len(found)), np.float32), views).argmax(axis=1)
     rows = []

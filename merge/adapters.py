@@ -116,14 +116,18 @@ class LowRankSite:
                 self.row_core = cores[:, self.block][:, self.owner, self._within][:, None]
 
     def add(self, out: torch.Tensor, narrow: torch.Tensor) -> torch.Tensor:
-        """Add ``sum_k c[row, k] B_k C_k A_k x`` to ``out`` [rows, tokens, out]."""
+        """Add ``sum_k c[row, k] B_k C_k A_k x`` to ``out`` fp32[rows, tokens, out], in place.
+
+        A fresh result would cost more than the products: on a processor, new memory is written
+        twice.
+        """
         if self.row_scale is None:
             return out
-        inner = functional.linear(narrow, self.down).float()
+        inner = functional.linear(narrow, self.down)
         if self.row_core is not None:
-            inner = self._cored(inner, self.row_core)
-        inner = inner * self.row_scale
-        return out + functional.linear(inner.to(torch.bfloat16), self.up).float()
+            inner = self._cored(inner.float(), self.row_core)
+        inner = (inner * self.row_scale).to(torch.bfloat16)  # the product is taken in fp32
+        return out.add_(functional.linear(inner, self.up))
 
     def _cored(self, inner: torch.Tensor, core: torch.Tensor) -> torch.Tensor:
         """Multiply each adapter's ranks by its core, per element: same bits in every batch."""
