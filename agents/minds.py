@@ -144,8 +144,17 @@ class MindEngine:
 
         The invocation stands between them, from where on a mind's adapters act. Each step is
         computed once for all prompts that begin with the same shared part and steps.
+
+        Raises
+        ------
+        ModelError
+            A piece is empty, or a token is none of the vocabulary's.
         """
-        return Prompt((*self._start, *shared), self.invocation, tuple(map(tuple, steps)))
+        prompt = Prompt((*self._start, *shared), self.invocation, tuple(map(tuple, steps)))
+        size = self.decoder.model.config.vocab_size
+        if strange := [token for token in prompt.tokens if not 0 <= token < size]:
+            raise ModelError(f"prompt: token {strange[0]}, expected 0 to {size - 1}")
+        return prompt
 
     def view_prompt(self, view: int) -> Prompt:
         """Return a view's prompt: the rules, then its words and the cue as one step."""

@@ -126,6 +126,7 @@ def open_bases(
     device: str = "cpu",
     memo: Path | None = None,
     limits: EndpointLimits | None = None,
+    kv_budget_bytes: int | None = None,
 ) -> Bases:
     """Open a base: a server's, or a model with its adapters and the sources of its recipes.
 
@@ -141,6 +142,8 @@ def open_bases(
         which may be paid for, in ``answers.sqlite`` in the cache folder.
     limits
         How hard a server may be driven.
+    kv_budget_bytes
+        See `agents.minds.MindEngine`; nothing to a server.
 
     Raises
     ------
@@ -154,7 +157,7 @@ def open_bases(
         limits = limits or EndpointLimits()
         return EndpointBases(EndpointMinds(parse_endpoint(base), styles, limits, answers))
     answers_kept = AnswerMemo(memo) if memo else None
-    return open_model(base, adapters, sources, blocks, device, answers_kept)
+    return open_model(base, adapters, sources, blocks, device, answers_kept, kv_budget_bytes)
 
 
 def open_model(
@@ -164,6 +167,7 @@ def open_model(
     blocks: int = 1,
     device: str = "cpu",
     memo: AnswerMemo | None = None,
+    kv_budget_bytes: int | None = None,
 ) -> MergedBases:
     """Load a base, its style adapters and the sources of its recipes.
 
@@ -181,6 +185,8 @@ def open_model(
         Torch device.
     memo
         Answers kept on disk.
+    kv_budget_bytes
+        See `agents.minds.MindEngine`.
 
     Raises
     ------
@@ -196,7 +202,7 @@ def open_model(
     loaded = {folder.name: load_source(folder.name, folder, state, tokenizer) for folder in sources}
     base_hash = hash_weights(state)
     bank = AdapterBank(quantize_int8(model).to(device), read, blocks)
-    engine = MindEngine(model, tokenizer, bank, base_hash, memo)
+    engine = MindEngine(model, tokenizer, bank, base_hash, memo, kv_budget_bytes)
     hashes = {folder.name: hash_folder(folder) for folder in sources}
     return MergedBases(engine, state, base_hash, loaded, hashes)
 

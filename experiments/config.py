@@ -74,6 +74,9 @@ class MindConfig:
         answers in memory, and a server's in the cache folder.
     endpoint
         How hard a server may be driven, see `agents.completions.EndpointLimits`.
+    kv_budget_bytes
+        Most bytes that a model's engine keeps of what it computed; null for a quarter of the
+        memory that is free. Answers do not depend on it.
     """
 
     base: str = DEFAULT_BASE
@@ -85,6 +88,7 @@ class MindConfig:
     device: str = "cpu"
     memo: str | None = None
     endpoint: EndpointLimits = field(default_factory=EndpointLimits)
+    kv_budget_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -326,6 +330,7 @@ _AT_LEAST = {
     "minds.blocks": 1,
     "minds.recipe_blocks": 0,
     "minds.attention": 1,
+    "minds.kv_budget_bytes": 0,
     "minds.endpoint.concurrency": 1,
     "minds.endpoint.attempts": 1,
     "seed": 0,

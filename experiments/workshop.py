@@ -72,6 +72,7 @@ class Workshop:
             minds.device,
             memo,
             minds.endpoint,
+            minds.kv_budget_bytes,
         )
 
     def split_returns(self, split: Split) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from typing import TypeVar
 import torch
 
 MEMORY_SHARE = 0.25
+MOST_TOKENS = {"cpu": 1024, "cuda": 8192}
 _MEMINFO = Path("/proc/meminfo")
 
 Item = TypeVar("Item")
@@ -31,38 +32,57 @@ def free_bytes(device: torch.device) -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
-def rows_that_fit(row_bytes: int, device: torch.device, most: int) -> int:
-    """Return how many rows of a size take `MEMORY_SHARE` of free memory: 1 to ``most``."""
-    return max(1, min(most, int(free_bytes(device) * MEMORY_SHARE) // row_bytes))
+class BatchSize:
+    """Batches as large as free memory and a limit of tokens allow.
 
+    Parameters
+    ----------
+    device
+        Where they are computed.
 
-def in_parts(
-    items: Sequence[Item], most: int, work: Callable[[Sequence[Item]], Result]
-) -> Iterator[Result]:
-    """Work on items in order, ``most`` at once, or fewer from where memory ran out.
-
-    Raises
-    ------
-    MemoryError, RuntimeError
-        Memory does not suffice for one item, or ``work`` fails otherwise.
+    Attributes
+    ----------
+    most_tokens
+        The limit: more bring no more speed. Lower from where memory ran out.
     """
-    at = 0
-    while at < len(items):
-        part = items[at : at + most]
-        try:
-            result = work(part)
-        except (MemoryError, RuntimeError) as error:
-            if not ran_out(error) or len(part) == 1:
-                raise
-            result = None
-        # Outside of the handler, whose traceback holds the tensors of the attempt.
-        if result is None:
-            most = len(part) // 2
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            continue
-        at += len(part)
-        yield result
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self.most_tokens = MOST_TOKENS.get(device.type, MOST_TOKENS["cuda"])
+
+    def rows(self, tokens: int, row_bytes: int) -> int:
+        """Return how many rows of a size take at most `MEMORY_SHARE` of free memory; at least 1."""
+        fitting = int(free_bytes(self.device) * MEMORY_SHARE) // row_bytes
+        return max(1, min(self.most_tokens // tokens, fitting))
+
+    def in_parts(
+        self, rows: Sequence[Item], tokens: int, work: Callable[[Sequence[Item]], Result]
+    ) -> Iterator[Result]:
+        """Work on rows of a number of tokens, all at once or in parts as small as it takes.
+
+        Raises
+        ------
+        MemoryError, RuntimeError
+            Memory does not suffice for one row, or ``work`` fails otherwise.
+        """
+        at, most = 0, len(rows)
+        while at < len(rows):
+            part = rows[at : at + most]
+            try:
+                result = work(part)
+            except (MemoryError, RuntimeError) as error:
+                if not ran_out(error) or len(part) == 1:
+                    raise
+                result = None
+            # Outside of the handler, whose traceback holds the tensors of the attempt.
+            if result is None:
+                most = len(part) // 2
+                self.most_tokens = min(self.most_tokens, most * tokens)
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                continue
+            at += len(part)
+            yield result
 
 
 def ran_out(error: BaseException) -> bool:

@@ -46,7 +46,7 @@ class ByteBudget:
         return self._things[key][0]
 
     def put(self, key: tuple[Hashable, ...], thing: Sized) -> None:
-        """Hold a thing, also in place of another of this key, and let go of what was longest unused.
+        """Hold a thing, in place of another of its key, and let go of what was longest unused.
 
         A thing that has grown is to be put again.
         """

@@ -42,6 +42,11 @@ class Prefix:
     tokens: int
     layers: dict[int, tuple[torch.Tensor, torch.Tensor]]
 
+    @property
+    def rows(self) -> int:
+        """Count n; 1 where there are no layers."""
+        return next((len(keys) for keys, _ in self.layers.values()), 1)
+
     def followed_by(self, other: Prefix) -> Prefix:
         """Append another prefix's tokens, layer by layer."""
         joined = {
@@ -156,10 +161,11 @@ class Decoder:
         if len(filled) > rows:
             hidden, near = hidden[filled], near.of_rows(filled) if near else None
         groups = None
-        if prefix_of is not None:
+        if prefix is not None and prefix_of is not None:
             config = self.model.config
             queries = tokens * config.num_attention_heads // config.num_key_value_heads
-            groups = Groups.of([prefix_of[row] for row in filled], queries, hidden.device)
+            chosen = [prefix_of[row] for row in filled]
+            groups = Groups.of(chosen, prefix.rows, queries, hidden.device)
         positions = torch.arange(before, before + tokens, device=hidden.device)[None]
         angles = inner.rotary_emb(hidden, position_ids=positions)
         cache = _OwnKeys()

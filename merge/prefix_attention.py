@@ -19,50 +19,61 @@ LEAST_QUERIES = 16
 
 @dataclass(frozen=True)
 class Groups:
-    """Which rows of a batch share which of several prefixes.
+    """Which rows of a batch share which of several prefixes, and how they meet them.
 
     Attributes
     ----------
+    prefix_of
+        int64[rows], each row's prefix.
     members
-        int64[groups, n], the rows of each group, filled up with copies of its last one.
+        int64[prefixes, n], the rows of each prefix, filled up with copies. None where each row
+        meets a copy of its prefix alone: that product has the same shape whoever shares what,
+        and on a GPU the shape decides the bits.
     places
         int64[rows], where in the flattened members each row stands.
     """
 
-    members: torch.Tensor
-    places: torch.Tensor
+    prefix_of: torch.Tensor
+    members: torch.Tensor | None = None
+    places: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, prefix_of: Sequence[int], queries: int, device: torch.device) -> Groups | None:
-        """Group rows by the number of their prefix.
+    def of(
+        cls, prefix_of: Sequence[int], count: int, queries: int, device: torch.device
+    ) -> Groups | None:
+        """Group rows by their prefix.
 
         Parameters
         ----------
         prefix_of
-            Each row's prefix, 0 .. groups - 1, every one of them used.
+            Each row's prefix, 0 .. ``count`` - 1.
+        count
+            Number of prefixes.
         queries
             Queries that a row brings a group of heads: tokens times heads a group. Groups are
-            filled up to `LEAST_QUERIES`, from where on the fp32 products give a row the same
-            bits in groups of every size.
+            filled up to `LEAST_QUERIES`, from where on a processor's fp32 products give a row the
+            same bits in groups of every size.
         device
             Where the rows are.
 
         Returns
         -------
         Groups or None
-            None where there is one group.
+            None on a processor where there is one prefix.
         """
-        rows: list[list[int]] = [[] for _ in range(max(prefix_of) + 1)]
-        place = []
-        for row, group in enumerate(prefix_of):
-            place.append((group, len(rows[group])))
-            rows[group].append(row)
-        if len(rows) == 1:
+        index = torch.tensor(prefix_of, device=device)
+        if device.type != "cpu":
+            return cls(index)
+        if count == 1:
             return None
+        rows: list[list[int]] = [[] for _ in range(count)]
+        at = []
+        for row, group in enumerate(prefix_of):
+            at.append(len(rows[group]))
+            rows[group].append(row)
         size = max(*map(len, rows), -(-LEAST_QUERIES // queries))
-        members = [own + own[-1:] * (size - len(own)) for own in rows]
-        places = [group * size + at for group, at in place]
-        return cls(torch.tensor(members, device=device), torch.tensor(places, device=device))
+        members = [own + (own[-1:] or [0]) * (size - len(own)) for own in rows]
+        return cls(index, torch.tensor(members), index * size + torch.tensor(at))
 
 
 def attend(
@@ -131,12 +142,14 @@ def attend(
 
 
 def _meet(rows: torch.Tensor, shared: torch.Tensor, groups: Groups | None) -> torch.Tensor:
-    """Multiply [rows, kv heads, m, k] by each row's group's [groups, kv heads, k, n]."""
+    """Multiply [rows, kv heads, m, k] by each row's prefix's [prefixes, kv heads, k, n]."""
     if groups is not None:
+        if groups.members is None:
+            return rows @ shared[groups.prefix_of]
         rows = rows[groups.members.flatten()]
     count, kv_heads, m, k = rows.shape
     number, together = shared.shape[0], count // shared.shape[0]
-    long = rows.view(number, together, kv_heads, m, k).transpose(1, 2)
+    long = rows.reshape(number, together, kv_heads, m, k).transpose(1, 2)
     met = long.reshape(number, kv_heads, together * m, k) @ shared
     met = met.view(number, kv_heads, together, m, -1).transpose(1, 2).flatten(0, 1)
     return met if groups is None else met[groups.places]

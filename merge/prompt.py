@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from merge.errors import ModelError
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -25,11 +27,23 @@ class Prompt:
         The invocation, from where on a mind's adapters act: computed once a mind.
     steps
         The private part, in one step or more: prompts that begin with the same steps share them.
+
+    Raises
+    ------
+    ModelError
+        A piece has no token.
     """
 
     shared: tuple[int, ...]
     opening: tuple[int, ...]
     steps: tuple[tuple[int, ...], ...]
+
+    def __post_init__(self) -> None:
+        if not all(self.path):
+            raise ModelError(
+                f"prompt: pieces of {', '.join(str(len(piece)) for piece in self.path)} tokens, "
+                "expected at least 1 each; leave out what is empty"
+            )
 
     @property
     def path(self) -> tuple[tuple[int, ...], ...]:

@@ -7,19 +7,20 @@ Deliberately knows nothing of who asks, nor what is read from a prompt's last st
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from merge.adapters import AdapterBank
-from merge.batch_size import in_parts, rows_that_fit
+from merge.batch_size import BatchSize
 from merge.byte_budget import ByteBudget
 from merge.decoder import Decoder, Prefix, fill_up
 from merge.prompt import Prompt
 
-BATCH_TOKENS = 1024
 CHUNK_QUESTIONS = 4096
 _KIND = "node"
 
@@ -92,8 +93,8 @@ class PromptTrie:
     def __init__(self, decoder: Decoder, bank: AdapterBank, budget: ByteBudget):
         self.decoder, self.bank, self.budget = decoder, bank, budget
         self.counters = TrieCounters()
-        ordinary = np.array([a.invocation_tokens is None for a in bank.adapters], bool)
-        self._ordinary = ordinary if ordinary.any() else None
+        self._batches = BatchSize(decoder.model.device)
+        self._activated = [a.invocation_tokens is not None for a in bank.adapters]
 
     def clear(self) -> None:
         """Forget everything: the base's weights have changed."""
@@ -132,7 +133,7 @@ class PromptTrie:
         for trunk in (True, False):
             for depth in sorted(chunk.missing):
                 wanted = {k: v for k, v in chunk.missing[depth].items() if (k[0] is None) == trunk}
-                self._compute_level(chunk, wanted)
+                self._compute_level(chunk, wanted, trunk)
         return torch.stack([chunk.nodes[key].hidden for key in keys])
 
     def _plan(self, chunk: _Chunk, key: _Key, followed: bool = False) -> None:
@@ -157,24 +158,23 @@ class PromptTrie:
         """Name a node as its followers see it: of the shared piece, what ordinary LoRA makes."""
         if name is None or len(path) > 1:
             return name, path
-        acting = np.zeros_like(chunk.mixtures[name])
-        if self._ordinary is not None:
-            acting = np.where(self._ordinary, chunk.mixtures[name], acting)
+        acting = chunk.mixtures[name].copy()
+        acting[:, self._activated] = 0
         chunk.mixtures[acting.tobytes()] = acting
         return acting.tobytes(), path
 
-    def _compute_level(self, chunk: _Chunk, wanted: dict[_Key, bool]) -> None:
+    def _compute_level(self, chunk: _Chunk, wanted: dict[_Key, bool], trunk: bool) -> None:
         """Compute nodes of one depth, whose ancestors are all there, in batches of one shape."""
         shapes: dict[tuple[int, ...], list[_Key]] = {}
         for key in wanted:
             shapes.setdefault(tuple(map(len, key[1])), []).append(key)
         for shape, keys in shapes.items():
-            most = self._batch_rows(shape)
-            for batch in _pack_groups(keys, most):
-                for nodes in in_parts(batch, most, lambda part: self._compute(chunk, wanted, part)):
+            work = partial(self._compute, chunk, wanted)
+            for batch in _pack_groups(keys, self._batch_rows(shape, trunk)):
+                for nodes in self._batches.in_parts(batch, shape[-1], work):
                     chunk.nodes |= nodes
                     for key, node in nodes.items():
-                        if node.past is not None or key[0] is None:
+                        if node.past is not None or trunk:
                             self.budget.put((_KIND, *key), node)
 
     def _compute(
@@ -192,12 +192,11 @@ class PromptTrie:
             hidden = torch.stack([chunk.nodes[None, path].hidden for _, path in filled])
         prefix, prefix_of = self._prefixes(chunk, filled, first)
         near = self._near(chunk, filled, first)
-        with self.bank.mixed(None if trunk else self._coefficients(chunk, filled)):
+        with nullcontext() if trunk else self._mixed(chunk, filled):
             hidden, own = self.decoder.run(hidden, first, last, prefix, near, prefix_of)
-        if trunk and len(paths[0]) > 2:
-            self.counters.trunk_rows += len(keys)
-        elif not trunk and len(paths[0]) > 2:
-            self.counters.tokens += len(keys) * tokens
+        if len(paths[0]) > 2:
+            self.counters.trunk_rows += len(keys) if trunk else 0
+            self.counters.tokens += 0 if trunk else len(keys) * tokens
         past = _pack(own, len(filled)) if any(wanted[key] for key in keys) else None
         states = hidden if trunk else hidden[:, -1]
         return {
@@ -208,28 +207,34 @@ class PromptTrie:
             for row, key in enumerate(keys)
         }
 
-    def _coefficients(self, chunk: _Chunk, keys: Sequence[_Key]) -> torch.Tensor | None:
+    def _mixed(self, chunk: _Chunk, keys: Sequence[_Key]) -> AbstractContextManager[None]:
+        """Let the adapters act in each row as its mind mixes them."""
         names = [name for name, _ in keys]
-        if len(keys[0][1]) == 1 and self._ordinary is None:
-            return None  # the base's own, not adapters times zero
+        if len(keys[0][1]) == 1 and all(self._activated):
+            return nullcontext()  # the base's own, not adapters times zero
         distinct = names[:1] if len(set(names)) == 1 else names
         stacked = np.stack([chunk.mixtures[name] for name in distinct])
-        return torch.from_numpy(stacked).to(self.decoder.model.device)
+        return self.bank.mixed(torch.from_numpy(stacked).to(self.decoder.model.device))
 
     def _prefixes(
         self, chunk: _Chunk, keys: Sequence[_Key], first: int
     ) -> tuple[Prefix | None, list[int] | None]:
         """Return what groups of rows share, shared piece and opening in one, and whose is which."""
+        depths = range(1, min(len(keys[0][1]), 3))
+        if not depths:
+            return None, None
         groups: dict[tuple[_Key, ...], int] = {}
         prefix_of = []
         for name, path in keys:
-            pieces = range(1, min(len(path), 3))
-            group = tuple(self._ancestor(chunk, name, path[:depth]) for depth in pieces)
+            group = tuple(self._ancestor(chunk, name, path[:depth]) for depth in depths)
             prefix_of.append(groups.setdefault(group, len(groups)))
-        if () in groups:
-            return None, None
-        pasts = [torch.cat([chunk.nodes[k].past for k in group], dim=4) for group in groups]
-        return _unpack(torch.cat(pasts, dim=2), first), prefix_of
+        pieces = []
+        for column in zip(*groups, strict=True):
+            same = len(set(column)) == 1
+            pasts = [chunk.nodes[key].past for key in (column[:1] if same else column)]
+            piece = torch.cat(pasts, dim=2)
+            pieces.append(piece.expand(-1, -1, len(groups), -1, -1, -1))
+        return _unpack(torch.cat(pieces, dim=4), first), prefix_of
 
     def _near(self, chunk: _Chunk, keys: Sequence[_Key], first: int) -> Prefix | None:
         """Return what stands between opening and piece, a row of it for each key."""
@@ -242,29 +247,31 @@ class PromptTrie:
             pieces.append(stacked.index_select(2, index.to(stacked.device)))
         return _unpack(torch.cat(pieces, dim=4), first) if pieces else None
 
-    def _token_bytes(self) -> int:
-        """Return the bytes of one token's keys and values in all layers."""
+    def _token_bytes(self, layers: int) -> int:
+        """Return the bytes of one token's keys and values in a number of layers."""
         config = self.decoder.model.config
         width = config.hidden_size // config.num_attention_heads
-        return self.decoder.depth * 2 * config.num_key_value_heads * width * 4
+        return layers * 2 * config.num_key_value_heads * width * 4
 
     def _question_bytes(self, prompt: Prompt) -> int:
         """Bound the bytes of nodes that one question brings, shared with no other."""
         inner = sum(map(len, (prompt.opening, *prompt.steps[:-1])))
-        if self._ordinary is not None:
+        if not all(self._activated):
             inner += len(prompt.shared)
         hidden = (inner + len(prompt.path[-1])) * self.decoder.model.config.hidden_size * 4
-        return inner * self._token_bytes() + hidden
+        return inner * self._token_bytes(self.decoder.depth) + hidden
 
-    def _batch_rows(self, shape: tuple[int, ...]) -> int:
-        """Choose rows of a batch from free memory; `BATCH_TOKENS` and more bring no more speed."""
-        config = self.decoder.model.config
-        before, tokens = sum(shape[:-1]), shape[-1]
+    def _batch_rows(self, shape: tuple[int, ...], trunk: bool) -> int:
+        """Choose rows of a batch by what each needs: activations, scores, keys and values.
+
+        In the trunk all rows share the prefix; above, each may bring a mind's own.
+        """
+        config, first = self.decoder.model.config, self.bank.first_layer
         wide = 6 * config.hidden_size + 4 * config.intermediate_size
-        scores = 4 * config.num_attention_heads * (before + tokens)
-        row_bytes = tokens * 4 * (wide + scores) + (before + tokens) * self._token_bytes()
-        most = max(1, BATCH_TOKENS // tokens)
-        return rows_that_fit(row_bytes, self.decoder.model.device, most)
+        scores = 4 * config.num_attention_heads * sum(shape)
+        layers = first if trunk else self.decoder.depth - first
+        past = sum(shape[2:] if trunk else shape) * self._token_bytes(layers)
+        return self._batches.rows(shape[-1], shape[-1] * 4 * (wide + scores) + past)
 
 
 def _pack_groups(keys: Sequence[_Key], most: int) -> Iterator[list[_Key]]:

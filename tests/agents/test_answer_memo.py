@@ -115,3 +115,22 @@ def test_an_engine_recalls_the_same_bits_and_computes_nothing(
     renamed = engine("other weights")
     renamed.answer(chosen, views[:1])
     assert (renamed.counters.recalled, renamed.counters.computed) == (0, 1)
+
+
+def test_a_prompt_cut_otherwise_is_another_answer_on_disk(
+    style_engine, tokenizer, market_views, tmp_path
+):
+    model, bank = style_engine.decoder.model, style_engine.bank
+
+    def engine():
+        return MindEngine(model, tokenizer, bank, "bare", AnswerMemo(tmp_path / "m.sqlite"))
+
+    chosen, view = mind(0.3, -0.2, 0.9), int(market_views[0])
+    whole = engine().view_prompt(view)
+    shared, [tokens] = whole.shared, whole.steps
+    first = engine().answer(chosen, np.array([view]))
+    later = engine()
+    np.testing.assert_array_equal(later.answer_prompts(chosen, [whole]), first)
+    assert (later.counters.recalled, later.counters.computed) == (1, 0)
+    later.answer_prompts(chosen, [later.prompt(shared, tokens[:1], tokens[1:])])
+    assert (later.counters.recalled, later.counters.computed) == (1, 1)

@@ -6,7 +6,6 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from agents import minds as minds_module
 from agents.minds import MindEngine, hash_weights
 from agents.observation import (
     INVOCATION,
@@ -277,6 +276,48 @@ def test_an_activated_adapter_keeps_off_the_rules_beside_an_ordinary_one(
     )
 
 
+# Any prompt
+
+
+def test_a_prompt_of_a_views_tokens_is_answered_as_the_view(fresh_engine, minds, few):
+    engine, other = fresh_engine(), fresh_engine()
+    prompts = [engine.view_prompt(view) for view in few[:3].tolist()]
+    rules = engine.tokenize(render_rules())
+    assert prompts[0] == engine.prompt(
+        rules, engine.tokenize(render_view(few[0])[len(INVOCATION) :])
+    )
+    answers = engine.answer_prompts(minds[0], [prompts[2], *prompts])
+    np.testing.assert_array_equal(answers[1:], other.answer(minds[0], few[:3]))
+    np.testing.assert_array_equal(answers[0], answers[3])
+    assert (engine.counters.asked, engine.counters.computed) == (4, 3)
+    again = engine.answer_prompts(minds[0], prompts[:1])
+    np.testing.assert_array_equal(again, answers[1:2])
+    assert engine.counters.computed == 3
+
+
+def test_news_of_the_day_is_shared_and_read(
+    style_engine, fresh_engine, peft_activated, style_folders, total_variation, few
+):
+    engine = fresh_engine()
+    texts = [
+        render_rules() + f" This morning's news: {news}."
+        for news in ("the mine is closed after a fire", "a new vein was found, richer than any")
+    ]
+    private = [engine.tokenize(render_view(view)[len(INVOCATION) :]) for view in few[:3].tolist()]
+    prompts = [engine.prompt(engine.tokenize(text), own) for text in texts for own in private]
+    for name, chosen in zip(list(style_folders)[:2], (one_hot(0), one_hot(1)), strict=True):
+        peft_activated.set_adapter(name)
+        engine.ask_prompts(chosen, prompts)
+        answers = engine.answer_prompts(chosen, prompts)
+        with torch.inference_mode():
+            whole = [peft_activated(torch.tensor([prompt.tokens])).logits[0] for prompt in prompts]
+        exact = [logits[-1, engine.options] for logits in whole]
+        assert_same_choice(total_variation(answers, torch.stack(exact).numpy()))
+    assert total_variation(answers[:3], answers[3:]).min() > 1e-3
+    # Twice the news, and each private text behind either: six nodes of the trunk for both minds.
+    assert engine.counters.trunk_rows == 6
+
+
 # The memo
 
 
@@ -296,16 +337,21 @@ def test_what_was_answered_once_is_never_computed_again(fresh_engine, market_vie
     assert (counters.computed, counters.trunk_rows) == (10, 5)
 
 
-def test_more_minds_than_the_memo_holds_are_all_answered(fresh_engine, minds, few, monkeypatch):
-    views = few[:1]
-    roomy, cramped = fresh_engine(), fresh_engine()
-    expected = [roomy.answer(m, views) for m in minds]
-    monkeypatch.setattr(minds_module, "MEMO_MINDS", 2)
-    monkeypatch.setattr(minds_module, "OPENING_MINDS", 3)
-    for m in minds:
+@pytest.mark.parametrize("budget", [0, 300_000])
+def test_more_minds_than_the_budget_holds_are_all_answered(
+    budget, style_engine, fresh_engine, tokenizer, minds, few
+):
+    views, roomy = few[:1], fresh_engine()
+    chosen = minds[: 5 if budget else 2]
+    model, bank = style_engine.decoder.model, style_engine.bank
+    cramped = MindEngine(model, tokenizer, bank, "bare", kv_budget_bytes=budget)
+    for m in chosen:
+        roomy.ask(m, views)
         cramped.ask(m, views)
-    for m, answer in zip(minds, expected, strict=True):
-        np.testing.assert_array_equal(cramped.answer(m, views), answer)
+    for m in chosen:
+        np.testing.assert_array_equal(cramped.answer(m, views), roomy.answer(m, views))
+    assert roomy.counters.computed == len(chosen) < cramped.counters.computed
+    assert cramped.budget.most_held <= budget
 
 
 def test_other_weights_answer_otherwise_and_the_return_restores_every_bit(
@@ -353,6 +399,13 @@ def test_a_vocabulary_that_splits_the_options_is_refused(int8_model):
     bank = AdapterBank(copy.deepcopy(int8_model), ())
     with pytest.raises(ModelError, match="are not one token each"):
         MindEngine(int8_model, Letters(), bank, "bare")
+
+
+def test_a_prompt_that_is_none_is_refused(style_engine):
+    with pytest.raises(ModelError, match="pieces of 2, 3, 1, 0 tokens, expected at least 1 each"):
+        style_engine.prompt([5, 6], [7], [])
+    with pytest.raises(ModelError, match="token 49152, expected 0 to 49151"):
+        style_engine.prompt([5, 6], [49152])
 
 
 def test_weights_are_hashed_by_content(smol):

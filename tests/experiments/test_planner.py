@@ -165,10 +165,11 @@ def test_the_planned_bytes_are_the_engines(fresh_engine):
     assert parts["embedding and head, fp32"] == model.model.embed_tokens.weight.nbytes
     factors = [f for a in bank.adapters for pair in a.factors.values() for f in pair]
     assert parts["3 adapters, fp32"] == sum(f.nbytes for f in factors)
-    [opening] = engine._openings.values()
-    held = sum(keys.nbytes + values.nbytes for keys, values in opening.layers.values())
-    assert opening_bytes(shape, load) == held + 3 * 4
-    trunk = sum(hidden.nbytes for hidden in engine._trunk.values())
+    nodes = [thing for thing, _ in engine.budget._things.values() if hasattr(thing, "hidden")]
+    # A batch puts the rules' upper keys and values, which all minds share, before a mind's own.
+    upper = [n for n in nodes if n.past is not None and n.hidden.dim() == 1]
+    assert opening_bytes(shape, load) == sum(node.past.nbytes for node in upper) + 3 * 4
+    trunk = sum(node.hidden.nbytes for node in nodes if node.past is None)
     assert parts["trunk, one row a view"] == trunk
 
 
