@@ -44,6 +44,7 @@ def main() -> None:
         "--only", choices=PARTS, nargs="+", default=list(PARTS), help="run these parts"
     )
     parser.add_argument("--agents", type=int, default=AGENTS, help="agents of part a")
+    parser.add_argument("--few", type=int, default=32, help="agents of part a asked one by one")
     parser.add_argument("--picture", type=Path, default=PICTURE, help="where part c draws")
     options = parser.parse_args()
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -62,7 +63,7 @@ def part_a(subject: Subject, options: argparse.Namespace) -> None:
     private = float(np.mean([len(question.private) for question in questions]))
     shared = len(questions[0].prompt.shared)
     figure("morning", f"private tokens, after {shared} shared ones", private, "1", None, None)
-    rungs = climb(subject, population, questions, few=32, progress=progress)
+    rungs = climb(subject, population, questions, options.few, progress)
     peer, *own = rungs
     for below, rung in zip(rungs[:-1], own, strict=True):
         name, rate = f"factor of: {rung.name}", options.agents / rung.seconds
