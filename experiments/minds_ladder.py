@@ -20,6 +20,7 @@ from experiments.minds_subject import Question, Subject
 from merge.decoder import Prefix, fill_up
 
 ROWS = 128
+Text = tuple[int, ...]
 PEER = "one full prompt per agent and turn, batch 1, transformers bf16, generate a word"
 
 
@@ -82,12 +83,12 @@ class Ladder:
 
     def whole_prompts(self, questions: Sequence[Question]) -> NDArray[np.float32]:
         """Answer one by one and compute the rules anew for each."""
-        return np.concatenate([self._batch([q], self._read(q), False) for q in questions])
+        return np.concatenate([self._batch([q], self._read(q)) for q in questions])
 
     def with_prefix(self, questions: Sequence[Question]) -> NDArray[np.float32]:
         """Answer one by one, after the rules were read once."""
         prefix = self._read(questions[0])
-        return np.concatenate([self._batch([q], prefix, False) for q in questions])
+        return np.concatenate([self._batch([q], prefix) for q in questions])
 
     def in_batches(self, questions: Sequence[Question], trunk: bool = False) -> NDArray[np.float32]:
         """Answer many minds' questions of equal length together."""
@@ -96,9 +97,10 @@ class Ladder:
         lengths = np.array([len(question.private) for question in questions])
         for length in np.unique(lengths):
             same = np.flatnonzero(lengths == length)
+            below = self._below([questions[r] for r in same], prefix) if trunk else None
             for at in range(0, len(same), ROWS):
                 rows = same[at : at + ROWS]
-                answers[rows] = self._batch([questions[r] for r in rows], prefix, trunk)
+                answers[rows] = self._batch([questions[r] for r in rows], prefix, below)
         return answers
 
     def distinct(self, questions: Sequence[Question], trunk: bool = False) -> NDArray[np.float32]:
@@ -127,19 +129,31 @@ class Ladder:
         decoder = self.engine.decoder
         return decoder.run(decoder.embed([question.prompt.shared]), 0, decoder.depth)[1]
 
+    def _below(self, questions: Sequence[Question], prefix: Prefix) -> dict[Text, torch.Tensor]:
+        """Run the layers below the adapters once for every text of one length."""
+        decoder, texts = self.engine.decoder, list(dict.fromkeys(q.private for q in questions))
+        below: dict[Text, torch.Tensor] = {}
+        for at in range(0, len(texts), ROWS):
+            part = texts[at : at + ROWS]
+            hidden, _ = decoder.run(decoder.embed(part), 0, self.engine.bank.first_layer, prefix)
+            below |= zip(part, hidden, strict=True)
+        return below
+
     def _batch(
-        self, questions: Sequence[Question], prefix: Prefix, trunk: bool
+        self,
+        questions: Sequence[Question],
+        prefix: Prefix,
+        below: dict[Text, torch.Tensor] | None = None,
     ) -> NDArray[np.float32]:
-        """Answer questions of equal length, the lower layers once a text if there is a trunk."""
+        """Answer questions of equal length, over their lower layers where those are given."""
         decoder, bank = self.engine.decoder, self.engine.bank
+        # Filled up as the decoder would, which knows nothing of the rows' minds.
         rows = fill_up(questions, len(questions[0].private))
-        first, texts = 0, [tuple(question.private) for question in rows]
-        if trunk:
-            first, distinct = bank.first_layer, list(dict.fromkeys(texts))
-            below, _ = decoder.run(decoder.embed(distinct), 0, first, prefix)
-            hidden = below[[distinct.index(text) for text in texts]]
+        if below is None:
+            first, hidden = 0, decoder.embed([question.private for question in rows])
         else:
-            hidden = decoder.embed(texts)
+            first = bank.first_layer
+            hidden = torch.stack([below[question.private] for question in rows])
         with bank.mixed(self._minds[[question.mind for question in rows]]):
             hidden, _ = decoder.run(hidden, first, decoder.depth, prefix)
         logits = decoder.option_logits(hidden[:, -1], self.engine.options).numpy()

@@ -91,9 +91,9 @@ class Question:
     prompt: Prompt
 
     @property
-    def private(self) -> list[int]:
+    def private(self) -> tuple[int, ...]:
         """The tokens after the shared part."""
-        return self.prompt.tokens[len(self.prompt.shared) :]
+        return tuple(self.prompt.tokens[len(self.prompt.shared) :])
 
 
 def open_subject() -> Subject:
