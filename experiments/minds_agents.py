@@ -104,7 +104,12 @@ def plot_distinct_work(
     agents = np.array([t.agents for t in times])
     days = times[0].days
     lines = [
-        ("one full prompt per agent", agents * days / peer_decisions_per_second, COLOURS[1], "s:"),
+        (
+            "one full prompt per agent (scaled)",
+            agents * days / peer_decisions_per_second,
+            COLOURS[1],
+            "s:",
+        ),
         ("the market itself", np.array([t.market_seconds for t in times]), MUTED, "^--"),
         ("this engine's minds", np.array([t.model_seconds for t in times]), COLOURS[0], "o-"),
     ]

@@ -136,7 +136,7 @@ def test_the_plot_shows_what_it_was_given():
     ax = plot_distinct_work(times, peer_decisions_per_second=4.0)
     drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
     np.testing.assert_allclose(drawn["this engine's minds"], [t.model_seconds for t in times])
-    np.testing.assert_allclose(drawn["one full prompt per agent"], [500, 5_000, 50_000])
+    np.testing.assert_allclose(drawn["one full prompt per agent (scaled)"], [500, 5_000, 50_000])
     assert "3,552" in ax.get_title()
 
 
