@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-market bench-coverage bench-power bench-score bench-masks bench-merge bench-plan bench-gpu bench-checks bench-search bench-society bench-stack bench-tracking bench-executors drill styles clean
+.PHONY: help demo test check bench bench-minds bench-market bench-coverage bench-power bench-score bench-masks bench-merge bench-plan bench-gpu bench-checks bench-search bench-society bench-stack bench-tracking bench-executors drill styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -28,8 +28,10 @@ check: $(READY) ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY) ## decisions per second against one full prompt per agent, in one run
-	$(BIN)/python -m experiments.benchmarks
+bench: bench-minds ## the benchmark of what takes nearly all the time: minds
+
+bench-minds: $(READY) ## minds against the peers' ways and this machine, in one run
+	$(BIN)/python -m experiments.benchmarks_minds
 
 bench-market: $(READY) ## order book and whole markets against bourse and pams, in one run
 	$(BIN)/python -m experiments.benchmarks_market

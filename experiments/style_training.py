@@ -69,6 +69,7 @@ def train_styles(
     kind: Literal["styles", "sources"],
     only: tuple[str, ...] = (),
     steps: int | None = None,
+    top_layers: int | None = None,
     on_step: Callable[[str, int, int, float], None] = lambda name, step, steps, loss: None,
 ) -> list[str]:
     """Train every adapter of a kind that the folder does not hold yet.
@@ -85,8 +86,8 @@ def train_styles(
         that makes a style-tuned full model when folded in.
     only
         Names to train; all if empty.
-    steps
-        Overrides the number of optimisation steps.
+    steps, top_layers
+        Override the kind's number of optimisation steps and of adapted layers (0 for all).
     on_step
         Called with name, step, steps and loss.
 
@@ -99,7 +100,8 @@ def train_styles(
     if unknown := sorted(set(only) - set(teachers)):
         raise ConfigError(f"--only {unknown[0]!r}: expected one of {', '.join(teachers)}")
     settings = STYLE_TRAINING if kind == "styles" else SOURCE_TRAINING
-    settings = replace(settings, steps=steps or settings.steps, seed=config.seed)
+    layers = settings.top_layers if top_layers is None else top_layers
+    settings = replace(settings, steps=steps or settings.steps, top_layers=layers, seed=config.seed)
     series, train, _ = _splits(config)
     levels = _levels(series, train)
     wanted = [name for name in teachers if name in (only or teachers)]
@@ -125,14 +127,16 @@ def train_styles(
     return todo
 
 
-def measure_agreement(config: ExperimentConfig, folder: Path) -> list[Agreement]:
+def measure_agreement(
+    config: ExperimentConfig, folder: Path, count: int = HELDOUT_VIEWS
+) -> list[Agreement]:
     """Compare every style adapter of a folder with its teacher on held-out windows, in INT8."""
     series, train, heldout = _splits(config)
     found = sorted(path.parent for path in folder.glob(f"*/{PROVENANCE}"))
     engine = open_model(config.minds.base, found, ()).engine
     stream = _stream(config, "held-out agreement")
     attention = config.minds.attention
-    views = sample_views(_levels(series, heldout), HELDOUT_VIEWS, attention, stream)
+    views = sample_views(_levels(series, heldout), count, attention, stream)
     train_levels = _levels(series, train)
     bare = engine.answer(np.zeros((1, len(found)), np.float32), views).argmax(axis=1)
     rows = []

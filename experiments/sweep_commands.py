@@ -231,6 +231,9 @@ def train_styles(
     ] = False,
     only: Annotated[list[str], typer.Option(help="Train this one; repeatable.")] = [],  # noqa: B006
     steps: Annotated[int | None, typer.Option(help="Optimisation steps each.", min=1)] = None,
+    top_layers: Annotated[
+        int | None, typer.Option(help="Uppermost layers to adapt, 0 for all.", min=0)
+    ] = None,
     overrides: Set = [],  # noqa: B006
 ) -> None:
     """Train the style adapters and print their agreement with their teachers on held-out windows.
@@ -254,7 +257,8 @@ def train_styles(
                 tasks[name] = bar.add_task(name, total=total)
             bar.update(tasks[name], completed=step, description=f"{name} loss {loss:.3f}")
 
-        train(settings, out, "sources" if sources else "styles", tuple(only), steps, on_step)
+        kind = "sources" if sources else "styles"
+        train(settings, out, kind, tuple(only), steps, top_layers, on_step)
     if not sources:
         table = Table("style", "with adapter", "bare base", "on unseen views")
         for row in measure_agreement(settings, out):

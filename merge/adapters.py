@@ -142,14 +142,18 @@ class LowRankSite:
                 self.row_core = cores[:, self.block][:, self.owner, self._within][:, None]
 
     def add(self, out: torch.Tensor, narrow: torch.Tensor) -> torch.Tensor:
-        """Add ``sum_k c[row, k] B_k C_k A_k x`` to ``out`` [rows, tokens, out]."""
+        """Add ``sum_k c[row, k] B_k C_k A_k x`` to ``out`` fp32[rows, tokens, out], in place.
+
+        A fresh result would cost more than the products: on a processor, new memory is written
+        twice.
+        """
         if self.row_scale is None:
             return out
-        inner = functional.linear(narrow, self.down).float()
+        inner = functional.linear(narrow, self.down)
         if self.row_core is not None:
-            inner = self._cored(inner, self._of_part(self.row_core))
-        inner = inner * self._of_part(self.row_scale)
-        return out + functional.linear(inner.to(torch.bfloat16), self.up).float()
+            inner = self._cored(inner.float(), self._of_part(self.row_core))
+        scaled = inner * self._of_part(self.row_scale)  # the product is taken in fp32
+        return out.add_(functional.linear(scaled.to(torch.bfloat16), self.up))
 
     def _of_part(self, values: torch.Tensor) -> torch.Tensor:
         """Take the rows that are in the batch, where they differ."""
