@@ -20,8 +20,8 @@ $(READY): pyproject.toml
 demo: $(READY) ## set up and run the main job: evolve the quickstart population
 	$(BIN)/evobourse evolve experiments/quickstart.yaml
 
-test: $(READY) ## set up and run all tests
-	$(BIN)/python -m pytest
+test: $(READY) ## set up and run all tests, in two processes
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY) ## style and types
 	$(BIN)/ruff check .

@@ -452,6 +452,11 @@ def _check(config: ExperimentConfig, where: str) -> None:
             raise ConfigError(
                 f"{where}: minds.{key} needs a model here, and the base is a server's"
             )
+    if config.minds.stack and config.minds.quantizer != "groups":
+        raise ConfigError(
+            f"{where}: minds.quantizer is {config.minds.quantizer!r} beside minds.stack, whose "
+            "layers are shared in our own INT8 alone; set minds.quantizer: groups"
+        )
     if config.minds.stack and config.minds.recipe_blocks:
         raise ConfigError(
             f"{where}: minds.recipe_blocks is {config.minds.recipe_blocks} beside minds.stack; the "

@@ -118,7 +118,7 @@ class SourceParts:
         linear.weight = nn.Parameter(self._fitting(f"{start}weight", like.weight), False)
         if bias:
             linear.bias = nn.Parameter(self._fitting(f"{start}bias", like.bias), False)
-        made = Int8Linear(linear)
+        made = Int8Linear(linear, like.compiled)
         made.site = like.site if adapted else None
         return made
 

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # machines differ; no test is about seconds
+settings.load_profile("untimed")
 
 STYLES = ("momentum", "value", "contrarian")
 
