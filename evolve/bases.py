@@ -294,7 +294,7 @@ def open_model(
     """
     read = tuple(read_adapter(folder) for folder in adapters)
     # Kept beside the INT8 copy, and only then: what recipes are merged from.
-    state: State = {}
+    state: dict[str, Any] = {}
     model, tokenizer, base_hash = load_quantized(base, storage, state if sources else None)
     check_batches(model)
     loaded = {folder.name: load_source(folder.name, folder, state, tokenizer) for folder in sources}

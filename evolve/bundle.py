@@ -23,7 +23,8 @@ from agents.errors import AgentError
 from agents.order_generator import OffsetClusters
 from agents.persona import Persona, Population, Society
 from agents.society.settings import Social
-from evolve.bases import Bases, PersonaBase, open_bases
+from evolve.bases import Bases, open_bases
+from evolve.council import PersonaBase
 from evolve.errors import RunError
 from market.rules import MarketRules
 from merge.errors import MergeError
