@@ -124,6 +124,8 @@ def part_c(subject: Subject, options: argparse.Namespace) -> None:
         distinct = len(set(zip(*(column.tolist() for column in met), strict=True)))
         name = f"different questions of one morning, {agents:,} agents"
         figure("agents", name, distinct, "1", "agents", distinct / agents)
+    asked = morning_questions(subject, *real_mornings(subject, population, options.few, 1)[0])
+    peer = len(asked) / peer_rung(subject, asked, len(asked)).seconds
     least = min(t.model_seconds for t in times)
     for t in times:
         name = f"model time, {t.agents:,} agents, {t.days} days, {t.computed:,} questions"
@@ -134,9 +136,7 @@ def part_c(subject: Subject, options: argparse.Namespace) -> None:
         )
     spread = max(t.model_seconds for t in times) / least
     figure("agents", "model time, largest over least", spread, "1", "limit 1.3", spread / 1.3)
-    questions = morning_questions(subject, *real_mornings(subject, population, 8, 1)[0])
-    peer = peer_rung(subject, questions, len(questions))
-    axes = plot_distinct_work(times, len(questions) / peer.seconds)
+    axes = plot_distinct_work(times, peer)
     options.picture.parent.mkdir(parents=True, exist_ok=True)
     axes.figure.savefig(options.picture, dpi=120)
     progress(f"drawn: {options.picture}")
