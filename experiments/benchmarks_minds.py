@@ -131,9 +131,8 @@ def part_c(subject: Subject, options: argparse.Namespace) -> None:
         name = f"model time, {t.agents:,} agents, {t.days} days, {t.computed:,} questions"
         figure("agents", name, t.model_seconds, "s", "least of the sizes", t.model_seconds / least)
         name = f"decisions, {t.agents:,} agents, market included"
-        figure(
-            "agents", name, t.decisions / (t.model_seconds + t.market_seconds), "1/s", None, None
-        )
+        rate = t.decisions / (t.model_seconds + t.market_seconds)
+        figure("agents", name, rate, "1/s", PEER, rate / peer)
     spread = max(t.model_seconds for t in times) / least
     figure("agents", "model time, largest over least", spread, "1", "limit 1.3", spread / 1.3)
     axes = plot_distinct_work(times, peer)
