@@ -33,7 +33,7 @@ from experiments.minds_subject import (
     softmax,
 )
 
-AGENTS, MORNINGS = 1_000, 20
+AGENTS, MORNINGS, DAYS = 1_000, 10, 20
 PICTURE = Path(__file__).parent.parent / "docs" / "minds_distinct_work.png"
 
 
@@ -117,7 +117,7 @@ def part_c(subject: Subject, options: argparse.Namespace) -> None:
         for agents, own in runs.items():
             progress(f"a market of {agents:,} agents, turn {turn} of 2")
             engine = subject.fresh_engine()
-            own.append(time_market(subject, population, agents, MORNINGS, engine))
+            own.append(time_market(subject, population, agents, DAYS, engine))
     times = [min(own, key=lambda t: t.model_seconds) for own in runs.values()]
     for agents in SIZES:
         met = real_mornings(subject, population, agents, 1)[0]
