@@ -33,7 +33,7 @@ from experiments.minds_subject import (
     softmax,
 )
 
-AGENTS, MORNINGS = 1_000, 20
+AGENTS, MORNINGS, DAYS = 1_000, 10, 20
 PICTURE = Path(__file__).parent.parent / "docs" / "minds_distinct_work.png"
 
 
@@ -117,7 +117,7 @@ def part_c(subject: Subject, options: argparse.Namespace) -> None:
         for agents, own in runs.items():
             progress(f"a market of {agents:,} agents, turn {turn} of 2")
             engine = subject.fresh_engine()
-            own.append(time_market(subject, population, agents, MORNINGS, engine))
+            own.append(time_market(subject, population, agents, DAYS, engine))
     times = [min(own, key=lambda t: t.model_seconds) for own in runs.values()]
     for agents in SIZES:
         met = real_mornings(subject, population, agents, 1)[0]
@@ -131,9 +131,8 @@ def part_c(subject: Subject, options: argparse.Namespace) -> None:
         name = f"model time, {t.agents:,} agents, {t.days} days, {t.computed:,} questions"
         figure("agents", name, t.model_seconds, "s", "least of the sizes", t.model_seconds / least)
         name = f"decisions, {t.agents:,} agents, market included"
-        figure(
-            "agents", name, t.decisions / (t.model_seconds + t.market_seconds), "1/s", None, None
-        )
+        rate = t.decisions / (t.model_seconds + t.market_seconds)
+        figure("agents", name, rate, "1/s", PEER, rate / peer)
     spread = max(t.model_seconds for t in times) / least
     figure("agents", "model time, largest over least", spread, "1", "limit 1.3", spread / 1.3)
     axes = plot_distinct_work(times, peer)

@@ -120,6 +120,6 @@ def plot_distinct_work(
         ylabel="seconds",
         title=f"{days} days, {times[0].computed:,} distinct questions of 16 minds",
     )
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, loc="upper left")
     ax.grid(alpha=0.2)
     return ax
