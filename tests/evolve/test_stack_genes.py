@@ -163,7 +163,9 @@ def test_without_styles_or_sources_only_the_society_evolves():
     assert bare.slow_segments() == ()
     population = bare.population(start_of(bare))
     assert {persona.mind.shape for persona in population.personas} == {(1, 0)}
-    stacked = MarketGenome(cast, (), 1, "model", (), 0, 2, StackSpace("model", 3, ("one",), (1, 2)))
+    stacked = MarketGenome(
+        cast, (), 1, "model", (), 0, 2, None, StackSpace("model", 3, ("one",), (1, 2))
+    )
     assert stacked.slow_segments() == ("recipe",)
     assert isinstance(stacked.recipe(start_of(stacked)), StackRecipe)
 

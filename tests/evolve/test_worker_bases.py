@@ -79,7 +79,7 @@ def test_questions_are_shared_out_by_rows_or_parts_of_them(workers, rows, minds,
     executor = Counted(workers)
     bases = WorkerBases(partial(TeacherBases, STYLES), executor)
     names = [Written(f"r{n}") for n in range(rows)]
-    bases.put([(name, mind, VIEWS) for name in names for mind in minds_of(minds)])
+    bases.put([((name, None), mind, VIEWS) for name in names for mind in minds_of(minds)])
     assert [count for _, count in executor.tasks] == expected
     alone = TeacherMinds(STYLES)
     for name in names:
@@ -107,7 +107,7 @@ def test_the_135m_model_answers_the_same_bits_in_workers_and_with_any_threads(st
         for count in (2, 1):
             torch.set_num_threads(count)
             for made in (None, recipe):
-                here.engine._memo.clear()  # computed anew
+                here.engine.budget.clear("answers")  # computed anew
                 served = here.serve(made)
                 found.append([served.answer(mind, VIEWS) for mind in minds])
     finally:
@@ -118,7 +118,7 @@ def test_the_135m_model_answers_the_same_bits_in_workers_and_with_any_threads(st
     with closing(local_processes(1)) as executor:
         bases = WorkerBases(opener, executor)
         assert (bases.base_hash, bases.depth) == (here.base_hash, here.depth)
-        questions = [(made, mind, VIEWS) for made in (None, recipe) for mind in minds]
+        questions = [((made, None), mind, VIEWS) for made in (None, recipe) for mind in minds]
         bases.put(questions)
         for made, answers in ((None, plain), (recipe, merged)):
             served = bases.serve(made)
