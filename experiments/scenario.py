@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from agents.crowd import PersonaCrowd
 from agents.society.settings import Social
 from evolve.bundle import Bundle
-from experiments.config import read_section, read_yaml
+from experiments.yaml_sections import read_section, read_yaml
 from market.crowd import Clearing, Crowd
 from market.crowds.chiarella_iori import Forecasters, ForecastRule
 from market.crowds.market_maker import MakerRule, MarketMakers
