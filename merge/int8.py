@@ -6,6 +6,7 @@ their output. Deliberately knows nothing of prompts or of where the weights come
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 GROUP = 64
 
 
-class QuantizedLinear(nn.Module):
+class QuantizedLinear(nn.Module, ABC):
     """A linear layer with INT8 weights: bf16 goes in, fp32 comes out, and adapters may join.
 
     Parameters
@@ -52,13 +53,13 @@ class QuantizedLinear(nn.Module):
             out = self.site.add(out, narrow)
         return out
 
+    @abstractmethod
     def product(self, narrow: torch.Tensor) -> torch.Tensor:
         """Multiply bf16 [rows, tokens, in] with the weight alone."""
-        raise NotImplementedError
 
+    @abstractmethod
     def set_weight(self, weight: torch.Tensor) -> None:
         """Exchange the weight for another one in full precision, [out, in]."""
-        raise NotImplementedError
 
 
 class Int8Linear(QuantizedLinear):
