@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-minds bench-market bench-coverage bench-power bench-score bench-masks bench-merge bench-plan bench-gpu bench-checks bench-search bench-society bench-stack bench-tracking bench-executors drill styles clean
+.PHONY: help demo test check bench bench-minds bench-market bench-coverage bench-power bench-score bench-masks bench-people bench-merge bench-plan bench-gpu bench-checks bench-search bench-society bench-stack bench-tracking bench-executors drill styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -48,6 +48,9 @@ bench-power: $(READY) ## how long a simulation must be, into docs/power.md
 
 bench-score: $(READY) ## what scoring costs beside the simulation that it scores
 	$(BIN)/python -m experiments.benchmarks_score_cost
+
+bench-people: $(READY) ## gambles, the order of options, temperature against volume, into docs/
+	$(BIN)/python -m experiments.benchmarks_people
 
 bench-merge: $(READY) ## every merge method against mergekit's command line, on the 135M model
 	$(BIN)/python -m experiments.benchmarks_merge

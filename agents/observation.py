@@ -6,6 +6,7 @@ prompt. Deliberately knows no date, name or absolute price: nothing here can lea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -173,10 +174,14 @@ def render_view(view: int) -> str:
     return INVOCATION + "".join(words) + CUE
 
 
-def render_rules() -> str:
-    """Write the shared prefix of every prompt: the market, the signs, the five choices."""
+def render_rules(tendencies: Sequence[str] = TENDENCIES) -> str:
+    """Write the shared prefix of every prompt: the market, the signs, the five choices.
+
+    ``tendencies`` are what the letters stand for, in their order; all but the usual order is for
+    measuring what the order does.
+    """
     signs = "; ".join(f"{field.title} ({', '.join(field.words)})" for field in FIELDS)
-    choices = ", ".join(f"{o.strip()} {t}" for o, t in zip(OPTIONS, TENDENCIES, strict=True))
+    choices = ", ".join(f"{o.strip()} {t}" for o, t in zip(OPTIONS, tendencies, strict=True))
     return (
         "You are an investor in a market for one stock. Every morning you see some of these "
         f"signs: {signs}. You answer with one letter: {choices}."
