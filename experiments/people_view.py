@@ -161,9 +161,8 @@ def draw_heat(heats: Heats) -> Figure:
 def figures(gambles: Gambles, orders: Orders, heats: Heats) -> Iterator[dict[str, Any]]:
     """Yield one benchmark figure after the other."""
     for kind, name, agreed, _, _ in gamble_rows(gambles):
-        yield _figure(
-            f"items of 17 as people, {kind}: {name}", np.mean(agreed), "items", "chance 8.5"
-        )
+        named, mean = f"items of 17 as people, {kind}: {name}", float(np.mean(agreed))
+        yield _figure(named, mean, "items", "chance, 8.5", mean / 8.5)
     for name, by_correction in orders.items():
         for correction, bias in by_correction.items():
             before = by_correction["none"].between

@@ -18,6 +18,8 @@ from evolve.bundle import Bundle
 from evolve.stage import World, play_market
 from fitness.behaviour import TRADING_DAYS, annual_turnover
 
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Heat:
@@ -101,5 +103,6 @@ def compare_choices(usual: NDArray[np.float64], others: NDArray[np.float64]) -> 
     for cumulated in (usual, others):
         chance = np.diff(cumulated, axis=2, prepend=0.0)
         means.append((chance @ np.arange(-2.0, 3.0)).ravel())
-        sides.append(np.sign(chance[..., 3:].sum(axis=2) - chance[..., :2].sum(axis=2)).ravel())
+        lean = chance[..., 3:].sum(axis=2) - chance[..., :2].sum(axis=2)
+        sides.append(np.sign(np.where(np.abs(lean) > _ROUNDING, lean, 0)).ravel())
     return float(np.corrcoef(means)[0, 1]), float((sides[0] == sides[1]).mean())
