@@ -198,8 +198,8 @@ it stands for, %:
 {letters}
 
 *Moved by the order* is the total variation between the answers of two orders to one view; *same
-answer* the correlation over views of the mean tendency in two orders; *buys less sells* the mean
-lean.
+answer* the correlation over views of the mean tendency in two orders. Answers that follow the
+letters alone, whatever these stand for, have -1/9 (-.11) there: over the ten orders they cancel.
 
 {order}
 

@@ -41,9 +41,11 @@ class OrderBias:
     same_content
         Correlation over views of the mean tendency under two orders, mean over pairs: 1 where
         views decide, 0 where what is left of the choice is no answer to what is seen. NaN where
-        an order's mean tendency is the same in all views.
+        an order's mean tendency is the same in all views. Answers that follow the letters alone,
+        whatever these stand for, have -1/9: over the ten orders their tendencies cancel.
     lean
-        Mean probability of the two buys minus the two sells.
+        Mean probability of the two buys minus the two sells in the usual order (after averaging:
+        in the mean of the five that begin with it).
     """
 
     letters: NDArray[np.float64]
@@ -118,7 +120,7 @@ def measure_bias(chosen: NDArray[np.float64], orders: Sequence[Sequence[int]] | 
     apart = [0.5 * np.abs(a - b).sum(axis=1).mean() for a, b in pairs]
     steps = np.arange(_COUNT) - _COUNT // 2
     alike = [_correlation(a @ steps, b @ steps) for a, b in pairs]
-    lean = chosen[:, :, 3:].sum(axis=2) - chosen[:, :, :2].sum(axis=2)
+    lean = chosen[0, :, 3:].sum(axis=1) - chosen[0, :, :2].sum(axis=1)
     letters = np.full(_COUNT, np.nan)
     if orders is not None:
         by_letter = [row[:, list(order)] for row, order in zip(chosen, orders, strict=True)]

@@ -100,7 +100,7 @@ def order_table(orders: Orders) -> str:
     """Return a row a mind and correction."""
     lines = [
         "| mind | correction | moved by the order (total variation) "
-        "| same answer in two orders (correlation) | buys less sells |",
+        "| same answer in two orders (correlation) | buys less sells, usual order |",
         "|---|---|---|---|---|",
     ]
     for name, by_correction in orders.items():

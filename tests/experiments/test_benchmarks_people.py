@@ -172,6 +172,16 @@ def test_love_of_letters_is_found_and_taken_away_by_what_knows_no_view():
     assert 0 < half.between < found[NONE].between
 
 
+def test_who_reads_signs_and_follows_letters_alone_has_minus_a_ninth():
+    letters = np.random.default_rng(3).normal(size=(7, 5))
+    logits = np.empty((len(ORDERS), 7, 5))
+    for k, order in enumerate(ORDERS):
+        logits[k][:, list(order)] = letters
+    found = measure_corrections(logits, np.zeros((len(ORDERS), 1, 5)))
+    assert found[NONE].same_content == pytest.approx(-1 / 9, abs=0.05)
+    assert found[NONE].between > 0.2
+
+
 def test_who_reads_what_letters_stand_for_is_moved_by_no_order():
     rng = np.random.default_rng(5)
     content = np.tile(rng.normal(size=(7, 5)), (len(ORDERS), 1, 1))
