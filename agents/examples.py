@@ -5,6 +5,7 @@ Knows how a real price series becomes masked observations. Deliberately knows no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,7 @@ from agents.observation import (
     price_values,
     to_levels,
 )
-from agents.styles import teach
+from agents.styles import TEACHERS, Policy, teach
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -97,7 +98,11 @@ def sample_views(
     return encode_view(levels[days], rank < shown[:, None])
 
 
-def labelled_dataset(views: NDArray[np.int64], styles: tuple[str, ...]) -> Dataset:
+def labelled_dataset(
+    views: NDArray[np.int64],
+    styles: tuple[str, ...],
+    teachers: Mapping[str, Policy] = TEACHERS,
+) -> Dataset:
     """Label views by one teacher, or by the rounded mean of several.
 
     Parameters
@@ -105,7 +110,9 @@ def labelled_dataset(views: NDArray[np.int64], styles: tuple[str, ...]) -> Datas
     views
         int64[n].
     styles
-        Names in `agents.styles.TEACHERS`.
+        Keys of ``teachers``.
+    teachers
+        Policies by name.
 
     Returns
     -------
@@ -114,5 +121,6 @@ def labelled_dataset(views: NDArray[np.int64], styles: tuple[str, ...]) -> Datas
     """
     from datasets import Dataset
 
-    label = np.rint(np.mean([teach(style, views) for style in styles], axis=0)).astype(np.int64)
+    taught = [teach(style, views, teachers) for style in styles]
+    label = np.rint(np.mean(taught, axis=0)).astype(np.int64)
     return Dataset.from_dict({"view": views, "label": label})
