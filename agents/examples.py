@@ -71,7 +71,11 @@ def real_levels(closes: NDArray[np.float64], volumes: NDArray[np.float64]) -> ND
 
 
 def sample_views(
-    levels: NDArray[np.int64], count: int, attention: int, rng: np.random.Generator
+    levels: NDArray[np.int64],
+    count: int,
+    attention: int,
+    rng: np.random.Generator,
+    days: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """Draw masked views of real days.
 
@@ -86,13 +90,15 @@ def sample_views(
         from 1..attention, so that full views are the most frequent.
     rng
         Source of all choices.
+    days
+        int64[count], the days to see; None to draw them.
 
     Returns
     -------
     NDArray
         int64[count] views.
     """
-    days = rng.integers(len(levels), size=count)
+    days = rng.integers(len(levels), size=count) if days is None else days
     shown = rng.integers(1, attention + 1, size=(count, 2)).max(axis=1)
     rank = rng.random((count, len(FIELDS))).argsort(axis=1).argsort(axis=1)
     return encode_view(levels[days], rank < shown[:, None])

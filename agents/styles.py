@@ -28,8 +28,8 @@ SUPERSTITIONS: dict[str, tuple[float, ...]] = {
 """What each word means to the noise trader, lowest word first; ordinary words mean nothing.
 
 Drawn by lot from numpy's ``default_rng(4)``, field by field: the outer words of five are a
-permutation of -2, -1, 1 and 2, those of three are each -1.5 or 1.5. Of the seeds from 0 on, 4 is the
-first whose choices have a rank correlation under 1/4 with each of the seven sensible teachers'.
+permutation of -2, -1, 1 and 2, those of three are each -1.5 or 1.5. Of the seeds from 0 on, 4 is
+the first whose choices have a rank correlation under 1/4 with each of the seven sensible teachers'.
 """
 
 EXPERT: dict[str, float] = {

@@ -26,7 +26,6 @@ from merge.errors import ModelError
 from merge.placement import Quantizer, Storage
 from merge.sources import DEFAULT_BASE
 
-
 ASSETS = ("sp500", "nasdaq", "aapl", "ibm", "msft", "goog")
 
 
@@ -95,8 +94,8 @@ class MindConfig:
         Folder of PEFT LoRA folders; null for the shipped styles.
     styles
         Names of those to use; null for all in a folder of your own, and of the shipped ones for
-        `agents.styles.FIRST_STYLES` and those that personas name. Without any (``[]``) all minds are the base, and
-        personas differ in temperature and share alone.
+        `agents.styles.FIRST_STYLES` and those that personas name. Without any (``[]``) all minds
+        are the base, and personas differ in temperature and share alone.
     sources
         Folder of source models for the recipe (full models, or LoRA folders folded into the
         base); null for the shipped ones.
