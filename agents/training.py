@@ -129,8 +129,6 @@ def train_adapter(
 
     set_seed(config.seed)
     accelerator = open_accelerator(config.batch)
-    tuned: Any = _attach(model, config)
-    layers = model.model.layers
     loader: Any = DataLoader(
         dataset.with_format("torch"),
         batch_size=config.batch,
@@ -138,19 +136,19 @@ def train_adapter(
         drop_last=True,
         generator=torch.Generator().manual_seed(config.seed),
     )
-    trained = {name: p for name, p in tuned.named_parameters() if p.requires_grad}
-    optimizer: Any = torch.optim.AdamW(trained.values(), lr=config.learning_rate)
-    schedule: Any = get_cosine_schedule_with_warmup(optimizer, config.steps // 10, config.steps)
-    tuned, optimizer, loader, schedule = accelerator.prepare(tuned, optimizer, loader, schedule)
-    read = choice_reader(tuned, tokenizer, accelerator.device, shared_prefix=config.activated)
-    told = {**provenance, **_data(dataset), "settings": asdict(config)}
-    state = TrainingState(folder / f".{name}.unfinished", told, trained, optimizer, schedule)
-    state.load()
-    report = on_step or (lambda step, loss: None)
-    for step, loss in enumerate(state.losses, 1):
-        report(step, loss)
-    micro: list[float] = []
-    with _recomputed(layers if config.gradient_checkpointing else ()):
+    with _attached(model, config) as own:
+        trained = {name: p for name, p in own.named_parameters() if p.requires_grad}
+        optimizer: Any = torch.optim.AdamW(trained.values(), lr=config.learning_rate)
+        schedule: Any = get_cosine_schedule_with_warmup(optimizer, config.steps // 10, config.steps)
+        tuned, optimizer, loader, schedule = accelerator.prepare(own, optimizer, loader, schedule)
+        told = {**provenance, **_data(dataset), "settings": asdict(config)}
+        state = TrainingState(folder / f".{name}.unfinished", told, trained, optimizer, schedule)
+        state.load()
+        read = choice_reader(tuned, tokenizer, accelerator.device, shared_prefix=config.activated)
+        report = on_step or (lambda step, loss: None)
+        for step, loss in enumerate(state.losses, 1):
+            report(step, loss)
+        micro: list[float] = []
         # The batches' order is the seed's alone: what was read before is passed over.
         for batch in islice(_endless(loader), state.batches, None):
             if len(state.losses) >= config.steps:
@@ -170,15 +168,13 @@ def train_adapter(
             if len(state.losses) % config.save_every == 0 and accelerator.is_main_process:
                 state.save()
             report(len(state.losses), state.losses[-1])
-    tuned = accelerator.unwrap_model(tuned)
-    if accelerator.is_main_process:
-        if config.activated:
-            tokens = tokenizer(INVOCATION, add_special_tokens=False).input_ids
-            tuned.peft_config["default"].alora_invocation_tokens = tokens
-        _save(tuned, folder / name, _record(told, state.losses))
-        state.remove()
-    accelerator.wait_for_everyone()
-    tuned.unload()
+        if accelerator.is_main_process:
+            if config.activated:
+                tokens = tokenizer(INVOCATION, add_special_tokens=False).input_ids
+                own.peft_config["default"].alora_invocation_tokens = tokens
+            _save(own, folder / name, _record(told, state.losses))
+            state.remove()
+        accelerator.wait_for_everyone()
 
 
 def open_accelerator(batch: int) -> Accelerator:
@@ -274,8 +270,9 @@ def _fixed_prefix(prefix: Any, rows: int) -> Any:
     return Fixed(pairs)
 
 
-def _attach(model: PreTrainedModel, config: TrainingConfig) -> Any:
-    """Put LoRA on the layers.
+@contextmanager
+def _attached(model: PreTrainedModel, config: TrainingConfig) -> Iterator[Any]:
+    """Put LoRA on the layers, and take it off at the end.
 
     An activated adapter acts from its invocation tokens on, and in training those and what follows
     are all that is read with it: there it is an ordinary one.
@@ -283,19 +280,24 @@ def _attach(model: PreTrainedModel, config: TrainingConfig) -> Any:
     from peft import LoraConfig, get_peft_model
     from peft.tuners.lora import Linear
 
-    depth = len(model.model.layers)
-    first = depth - config.top_layers if config.top_layers else 0
+    layers = model.model.layers
+    first = len(layers) - config.top_layers if config.top_layers else 0
     lora = LoraConfig(
         r=config.rank,
         lora_alpha=config.alpha,
         target_modules=list(config.modules),
-        layers_to_transform=list(range(first, depth)),
+        layers_to_transform=list(range(first, len(layers))),
         task_type="CAUSAL_LM",
     )
     lora._register_custom_module({Int8Linear: Linear})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Unsupported layer type")  # it says how wide it is
-        return get_peft_model(model, lora)
+        tuned: Any = get_peft_model(model, lora)
+    try:
+        with _recomputed(layers if config.gradient_checkpointing else ()):
+            yield tuned
+    finally:
+        tuned.unload()
 
 
 @contextmanager

@@ -63,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     blends = mix_pairs(engine, measures, views, asked.steps)
     for figure in figures(measures, blends):
         print(json.dumps(figure), flush=True)
-    replace_bytes(asked.out / "style_checks.png", figure_bytes(draw_styles(measures, blends)))
+    picture = figure_bytes(draw_styles(measures, blends))
+    replace_bytes(asked.out / "style_checks.png", picture)
     page = render_page(measures, blends, asked)
     replace_bytes(asked.out / "style_checks.md", page.encode())
     print(page)

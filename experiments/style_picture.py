@@ -78,8 +78,8 @@ def plot_agreement(measures: Sequence[StyleMeasure], ax: Axes) -> Axes:
     for label, colour, shift, shares in rows:
         value = np.array([100 * s.value for s in shares])
         reach = [
-            [100 * (s.value - s.low) for s in shares],
-            [100 * (s.high - s.value) for s in shares],
+            [100 * max(s.value - s.low, 0.0) for s in shares],  # rounding, where all are right
+            [100 * max(s.high - s.value, 0.0) for s in shares],
         ]
         ax.barh(places + shift, value, 0.25, color=colour, label=label)
         ax.errorbar(value, places + shift, xerr=reach, fmt="none", ecolor=INK, elinewidth=0.8)

@@ -1,5 +1,6 @@
 import copy
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -87,29 +88,43 @@ def test_the_same_seed_makes_the_same_bytes(trained, dataset, tokenizer, tmp_pat
 WEIGHTS = "adapter_model.safetensors"
 
 
-def test_an_interrupted_training_goes_on_to_the_same_bytes(trained, dataset, smol, tmp_path):
-    folder, _, _, steps = trained
-    before, after = [], []
+@pytest.fixture(scope="module")
+def unfinished(dataset, smol, tmp_path_factory):
+    """The same run, interrupted after its third step: what it left, and the steps."""
+    folder, steps = tmp_path_factory.mktemp("unfinished"), []
     with pytest.raises(KeyboardInterrupt):
-        train(dataset, copy.deepcopy(smol[0]), smol[1], tmp_path, before, stop_after=3)
-    assert [path.name for path in tmp_path.iterdir()] == [".tiny.unfinished"]
-    train(dataset, copy.deepcopy(smol[0]), smol[1], tmp_path, after)
+        train(dataset, copy.deepcopy(smol[0]), smol[1], folder, steps, stop_after=3)
+    [left] = folder.iterdir()
+    assert left.name == ".tiny.unfinished"
+    return left, steps
+
+
+def test_an_interrupted_training_goes_on_to_the_same_bytes(
+    trained, unfinished, dataset, tokenizer, tmp_path
+):
+    folder, model, _, steps = trained
+    left, before = unfinished
+    shutil.copy(left, tmp_path)
+    after = []
+    train(dataset, model, tokenizer, tmp_path, after)
     assert before == steps[:3]
     assert after == steps  # the two that were saved are told again, the third is made again
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
     for path in folder.iterdir():
         assert (tmp_path / "tiny" / path.name).read_bytes() == path.read_bytes()
-    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
 
 
-def test_an_unfinished_training_of_another_kind_is_refused(dataset, smol, tmp_path):
+def test_an_unfinished_training_of_another_kind_is_refused(
+    unfinished, dataset, smol, tokenizer, tmp_path
+):
     model = copy.deepcopy(smol[0])
-    with pytest.raises(KeyboardInterrupt):
-        train(dataset, model, smol[1], tmp_path, [], stop_after=2)
+    shutil.copy(unfinished[0], tmp_path)
     with pytest.raises(AgentError, match="unfinished training with other settings or data"):
-        train(dataset, copy.deepcopy(smol[0]), smol[1], tmp_path, [], replace(TINY, rank=3))
+        train(dataset, model, tokenizer, tmp_path, [], replace(TINY, learning_rate=1e-3))
+    assert not any("lora" in name for name, _ in model.named_modules())
     (tmp_path / ".tiny.unfinished").write_bytes(b"cut off")
     with pytest.raises(AgentError, match=r"is no unfinished training .*remove it to begin anew"):
-        train(dataset, copy.deepcopy(smol[0]), smol[1], tmp_path, [])
+        train(dataset, model, tokenizer, tmp_path, [])
 
 
 def test_recomputed_layers_learn_the_same(trained, dataset, smol, tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from huggingface_hub import ModelCard
 from scipy.special import softmax
 
@@ -186,3 +187,16 @@ def test_every_shipped_adapter_has_a_card_that_tells_what_it_does():
             assert part in card.text
         margin = re.search(r"([+-]\d+\.\d) points over the better of base and words", card.text)
         assert float(margin[1]) >= 30
+
+
+def test_an_interrupted_command_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    from experiments.sweep_commands import train_styles as command
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(style_training, "train_styles", interrupted)
+    with pytest.raises(typer.Exit) as left:
+        command(QUICKSTART, tmp_path)
+    assert left.value.exit_code == 130
+    assert "the same command goes on where it stopped" in capsys.readouterr().out
