@@ -27,7 +27,7 @@ from experiments.style_measures import (
     measure_styles,
     open_styles,
 )
-from experiments.style_picture import DEEP, Blend, draw_styles
+from experiments.style_picture import Blend, draw_styles
 from experiments.style_training import read_teachers
 from experiments.workshop import SHIPPED
 
@@ -165,7 +165,6 @@ def render_page(
         f"| {b.first}, {b.second} | {name} | {part:.2f} | {100 * fall:.1f} |"
         for b in blends
         for name, part, fall in b.falls
-        if fall > DEEP
     ]
     worth = [
         f"`{m.style}`: {p.correlation:+.3f} [{p.low:+.3f}, {p.high:+.3f}] over {p.days:,} days of "
@@ -243,7 +242,7 @@ row's own teacher does.
 
 Each pair of adapters mixed in {steps} equal steps, the coefficients adding up to 1, {mixed} views.
 In {monotone} of {pairs} pairs agreement with both teachers never falls as their coefficient grows.
-Where it falls by more than a point in one step:
+Where it falls from one step to the next:
 
 {falls}
 """

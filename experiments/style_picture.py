@@ -17,6 +17,7 @@ from experiments.style_measures import StyleMeasure
 
 INK, ADAPTER, WORDS, BARE, FALLING = "#262626", "#0f766e", "#c2410c", "#a3a3a3", "#b91c1c"
 DEEP = 0.01
+FEW = 10
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ def plot_blends(blends: Sequence[Blend], ax: Axes) -> Axes:
     said = set()
     for coefficients, rising in ways:
         falls = (np.diff(rising) < -100 * DEEP).any()
-        label = f"falls by more than {100 * DEEP:.0f} point in a step" if falls else "does not"
+        much = f"falls by more than {100 * DEEP:.0f} point in a step"
+        label = much if falls else "nowhere " + much
         ax.plot(
             coefficients,
             rising,
@@ -139,22 +141,27 @@ def plot_blends(blends: Sequence[Blend], ax: Axes) -> Axes:
 
 
 def plot_reliability(measures: Sequence[StyleMeasure], ax: Axes) -> Axes:
-    """Draw how often choices of a confidence are right; larger points, more choices."""
+    """Draw how often choices of a confidence are right; larger points, more choices.
+
+    Bins of fewer than `FEW` choices are left out.
+    """
     ax.plot([0, 1], [0, 1], color=BARE, linewidth=1, linestyle="--", label="calibrated")
     colours = [f"C{k}" for k in range(10)]
     for measure, colour in zip(measures, colours, strict=False):
-        rows = measure.reliability
+        rows = [row for row in measure.reliability if row.count >= FEW]
         count = np.array([row.count for row in rows])
         where = [row.confidence for row in rows], [row.right for row in rows]
         label = f"{measure.style} ({100 * measure.error:.1f})"
         ax.plot(*where, color=colour, linewidth=0.8, alpha=0.6)
-        ax.scatter(*where, s=8 + 160 * count / count.sum(), color=colour, alpha=0.8, label=label)
+        ax.scatter(
+            *where, s=8 + 160 * count / max(count.sum(), 1), color=colour, alpha=0.8, label=label
+        )
     ax.set_xlim(0.2, 1.02)
     ax.set_ylim(0, 1.02)
     ax.set_xlabel("confidence of the choice, temperature 1")
     ax.set_ylabel("share that is the teacher's")
-    ax.set_title("Calibration (expected error in points)")
-    legend = ax.legend(loc="upper left", frameon=False, fontsize=9)
+    ax.set_title(f"Calibration, bins of {FEW} choices and more (expected error in points)")
+    legend = ax.legend(loc="lower right", frameon=False, fontsize=9)
     for handle in legend.legend_handles[1:]:
         handle.set_sizes([30])
     return _plain(ax)
