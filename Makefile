@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-minds bench-market bench-coverage bench-power bench-score bench-masks bench-people bench-merge bench-plan bench-gpu bench-checks bench-search bench-society bench-stack bench-tracking bench-executors drill styles clean
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' Makefile)
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -76,14 +76,21 @@ bench-masks: $(READY) ## mask rate against score, effective minds and volume, in
 bench-stack: $(READY) ## evolved layer stacks against their single sources, on the market (an hour)
 	$(BIN)/python -m experiments.benchmarks_stack
 
+bench-styles: $(READY) ## trained styles against words and the bare base, mixtures, into docs/
+	$(BIN)/python -m experiments.benchmarks_styles
+
 bench-executors: $(READY) ## what a second worker is worth, in processes and on Ray
 	$(BIN)/python -W ignore -m experiments.benchmarks_executors
 
 drill: $(READY) ## kill, fill and stop all that a sweep stands on, and compare its lineage
 	$(BIN)/python -W ignore -m experiments.kill_drill
 
-styles: $(READY) ## train the shipped adapters anew (about half an hour)
-	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters
+styles: $(READY) ## train the shipped adapters that are missing (three minutes each)
+	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters \
+		--set minds.attention=3 --set training.series=[sp500] --only momentum --only value \
+		--only contrarian --only breakout --only risk-averse --only herding --only news-driven
+	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters \
+		--set minds.attention=3
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --sources --out agents/sources
 
 clean: ## remove the environment and caches, keep runs

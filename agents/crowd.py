@@ -304,13 +304,17 @@ def tabulate_choices(populations: Sequence[Population], minds: Minds) -> list[ND
     return [_cumulate(*asked, minds) for asked in zip(populations, possible, strict=True)]
 
 
+def subtract_bias(answers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Take the lean to one side off option logits float64[..., V, 5] over V views."""
+    mean = answers.mean(axis=-2, keepdims=True)
+    return answers - (mean - mean[..., ::-1]) / 2
+
+
 def _cumulate(
     population: Population, views: NDArray[np.int64], minds: Minds
 ) -> NDArray[np.float64]:
     given = [minds_of(minds, p).answer(p.mind, views) for p in population.personas]
-    answers = np.array(given, np.float64)
-    mean = answers.mean(axis=1, keepdims=True)
-    unbiased = answers - (mean - mean[:, :, ::-1]) / 2
+    unbiased = subtract_bias(np.array(given, np.float64))
     temperature = np.array([persona.temperature for persona in population.personas])
     scaled = unbiased / temperature[:, None, None]
     weights = np.exp(scaled - scaled.max(axis=2, keepdims=True))

@@ -5,6 +5,7 @@ Knows how a real price series becomes masked observations. Deliberately knows no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,7 @@ from agents.observation import (
     price_values,
     to_levels,
 )
-from agents.styles import teach
+from agents.styles import TEACHERS, Policy, teach
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -70,7 +71,11 @@ def real_levels(closes: NDArray[np.float64], volumes: NDArray[np.float64]) -> ND
 
 
 def sample_views(
-    levels: NDArray[np.int64], count: int, attention: int, rng: np.random.Generator
+    levels: NDArray[np.int64],
+    count: int,
+    attention: int,
+    rng: np.random.Generator,
+    days: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """Draw masked views of real days.
 
@@ -85,19 +90,25 @@ def sample_views(
         from 1..attention, so that full views are the most frequent.
     rng
         Source of all choices.
+    days
+        int64[count], the days to see; None to draw them.
 
     Returns
     -------
     NDArray
         int64[count] views.
     """
-    days = rng.integers(len(levels), size=count)
+    days = rng.integers(len(levels), size=count) if days is None else days
     shown = rng.integers(1, attention + 1, size=(count, 2)).max(axis=1)
     rank = rng.random((count, len(FIELDS))).argsort(axis=1).argsort(axis=1)
     return encode_view(levels[days], rank < shown[:, None])
 
 
-def labelled_dataset(views: NDArray[np.int64], styles: tuple[str, ...]) -> Dataset:
+def labelled_dataset(
+    views: NDArray[np.int64],
+    styles: tuple[str, ...],
+    teachers: Mapping[str, Policy] = TEACHERS,
+) -> Dataset:
     """Label views by one teacher, or by the rounded mean of several.
 
     Parameters
@@ -105,7 +116,9 @@ def labelled_dataset(views: NDArray[np.int64], styles: tuple[str, ...]) -> Datas
     views
         int64[n].
     styles
-        Names in `agents.styles.TEACHERS`.
+        Keys of ``teachers``.
+    teachers
+        Policies by name.
 
     Returns
     -------
@@ -114,5 +127,6 @@ def labelled_dataset(views: NDArray[np.int64], styles: tuple[str, ...]) -> Datas
     """
     from datasets import Dataset
 
-    label = np.rint(np.mean([teach(style, views) for style in styles], axis=0)).astype(np.int64)
+    taught = [teach(style, views, teachers) for style in styles]
+    label = np.rint(np.mean(taught, axis=0)).astype(np.int64)
     return Dataset.from_dict({"view": views, "label": label})

@@ -1,26 +1,36 @@
 """Style training: an activated LoRA adapter that decides as its teacher does.
 
-Knows the supervised loop (PEFT, accelerate, datasets) over a cached shared prefix.
-Deliberately knows nothing of the INT8 engine that will run the adapter.
+Knows the supervised loop (PEFT, accelerate, datasets) over a cached shared prefix, on a base in
+full precision or INT8. Deliberately knows nothing of the engine that will run the adapter.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
+from agents.errors import AgentError
 from agents.observation import INVOCATION, OPTIONS, render_rules, render_view
+from agents.training_state import TrainingState
+from merge.int8 import Int8Linear
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from datasets import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -52,6 +62,10 @@ class TrainingConfig:
         Optimisation: AdamW, linear warm-up over a tenth of the steps, cosine decay.
     seed
         Of initialisation and shuffling.
+    gradient_checkpointing
+        Recompute each layer's activations for the backward pass: less memory, more time.
+    save_every
+        Steps between two savings of an unfinished training.
     """
 
     rank: int = 8
@@ -63,6 +77,8 @@ class TrainingConfig:
     batch: int = 32
     learning_rate: float = 3e-3
     seed: int = 0
+    gradient_checkpointing: bool = False
+    save_every: int = 10
 
 
 def train_adapter(
@@ -77,6 +93,11 @@ def train_adapter(
 ) -> None:
     """Train one adapter and write it as a PEFT folder with its provenance.
 
+    What accelerate is told (``accelerate launch``, its environment) holds: processes share each
+    batch, precision and gradient accumulation are its own; on a GPU the default is bf16. An
+    interrupted training goes on from its last saved step when it is asked for again, and ends in
+    the same bytes as without the break.
+
     Parameters
     ----------
     name
@@ -84,7 +105,7 @@ def train_adapter(
     dataset
         Columns ``view`` and ``label``, see `agents.examples.labelled_dataset`.
     model, tokenizer
-        The base in fp32; left as it was.
+        The base in fp32, or with `merge.int8.Int8Linear` layers; left as it was.
     config
         Training settings.
     folder
@@ -93,75 +114,127 @@ def train_adapter(
     provenance
         Further entries for ``provenance.json``, such as the series and its years.
     on_step
-        Called with the step number and its loss.
+        Called with the step number and its loss; when a training goes on, with those that were
+        done before first.
+
+    Raises
+    ------
+    AgentError
+        What an interrupted training left was made with other settings or data, or processes
+        cannot share a batch.
     """
-    from accelerate import Accelerator
     from accelerate.utils import set_seed
-    from peft import LoraConfig, get_peft_model
     from torch.utils.data import DataLoader
     from transformers import get_cosine_schedule_with_warmup
 
     set_seed(config.seed)
-    depth = len(model.model.layers)
-    first = depth - config.top_layers if config.top_layers else 0
-    invocation = tokenizer(INVOCATION, add_special_tokens=False).input_ids
-    tuned = get_peft_model(
-        model,
-        LoraConfig(
-            r=config.rank,
-            lora_alpha=config.alpha,
-            target_modules=list(config.modules),
-            layers_to_transform=list(range(first, depth)),
-            alora_invocation_tokens=invocation if config.activated else None,
-            task_type="CAUSAL_LM",
-        ),
-    )
-    accelerator = Accelerator()
-    loader = DataLoader(
+    accelerator = open_accelerator(config.batch)
+    loader: Any = DataLoader(
         dataset.with_format("torch"),
         batch_size=config.batch,
         shuffle=True,
         drop_last=True,
         generator=torch.Generator().manual_seed(config.seed),
     )
-    optimizer = torch.optim.AdamW(
-        [p for p in tuned.parameters() if p.requires_grad], lr=config.learning_rate
-    )
-    schedule = get_cosine_schedule_with_warmup(optimizer, config.steps // 10, config.steps)
-    tuned, optimizer, loader, schedule = accelerator.prepare(tuned, optimizer, loader, schedule)
-    read = _reader(tuned, tokenizer, accelerator.device, shared_prefix=config.activated)
-    losses: list[float] = []
-    while len(losses) < config.steps:
-        for batch in loader:
-            loss = functional.cross_entropy(read(batch["view"].tolist()), batch["label"])
-            accelerator.backward(loss)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
-            losses.append(float(loss.detach()))
-            if on_step:
-                on_step(len(losses), losses[-1])
-            if len(losses) >= config.steps:
+    with _attached(model, config) as own:
+        trained = {name: p for name, p in own.named_parameters() if p.requires_grad}
+        optimizer: Any = torch.optim.AdamW(trained.values(), lr=config.learning_rate)
+        schedule: Any = get_cosine_schedule_with_warmup(optimizer, config.steps // 10, config.steps)
+        tuned, optimizer, loader, schedule = accelerator.prepare(own, optimizer, loader, schedule)
+        told = {**provenance, **_data(dataset), "settings": asdict(config)}
+        state = TrainingState(folder / f".{name}.unfinished", told, trained, optimizer, schedule)
+        state.load()
+        read = choice_reader(tuned, tokenizer, accelerator.device, shared_prefix=config.activated)
+        report = on_step or (lambda step, loss: None)
+        for step, loss in enumerate(state.losses, 1):
+            report(step, loss)
+        micro: list[float] = []
+        # The batches' order is the seed's alone: what was read before is passed over.
+        for batch in islice(_endless(loader), state.batches, None):
+            if len(state.losses) >= config.steps:
                 break
-    tuned = accelerator.unwrap_model(tuned)
-    record = _record(dataset, losses, config, provenance)
-    _save(tuned, folder / name, record)
-    tuned.unload()
+            state.batches += 1
+            with accelerator.accumulate(tuned):
+                loss = functional.cross_entropy(read(batch["view"].tolist()), batch["label"])
+                accelerator.backward(loss)
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad()
+            micro.append(float(accelerator.gather(loss.detach()).mean()))
+            if not accelerator.sync_gradients:
+                continue
+            state.losses.append(float(np.mean(micro)))
+            micro.clear()
+            if len(state.losses) % config.save_every == 0 and accelerator.is_main_process:
+                state.save()
+            report(len(state.losses), state.losses[-1])
+        if accelerator.is_main_process:
+            if config.activated:
+                tokens = tokenizer(INVOCATION, add_special_tokens=False).input_ids
+                own.peft_config["default"].alora_invocation_tokens = tokens
+            _save(own, folder / name, _record(told, state.losses))
+            state.remove()
+        accelerator.wait_for_everyone()
 
 
-def _reader(
+def open_accelerator(batch: int) -> Accelerator:
+    """Open accelerate with its own settings; bf16 on a GPU where it has none for precision.
+
+    Raises
+    ------
+    AgentError
+        Its processes cannot share batches of this size.
+    """
+    from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
+
+    told = "ACCELERATE_MIXED_PRECISION" in os.environ
+    accelerator = Accelerator(
+        mixed_precision=None if told else "bf16" if torch.cuda.is_available() else "no",
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+        # INT8 weights are buffers, the same everywhere: no need to send them at each step.
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+    )
+    if batch % accelerator.num_processes:
+        raise AgentError(
+            f"training: a batch is {batch} examples, and accelerate has "
+            f"{accelerator.num_processes} processes; launch a number that divides it"
+        )
+    return accelerator
+
+
+def choice_reader(
     model: Any, tokenizer: Any, device: torch.device, shared_prefix: bool
 ) -> Callable[[list[int]], torch.Tensor]:
-    """Build the function from views to option logits float32[n, 5]."""
+    """Build the differentiable function from views to the forced choice's logits.
+
+    Parameters
+    ----------
+    model
+        A PEFT model, as accelerate prepared it or plain.
+    tokenizer
+        Of its base.
+    device
+        Where the model is.
+    shared_prefix
+        Read the rules once, without the adapter, and reuse their keys and values: right for an
+        activated adapter. An ordinary one reads the rules itself.
+
+    Returns
+    -------
+    Callable
+        Takes n views, see `agents.observation.encode_view`; returns float32[n, 5].
+    """
+    from accelerate.utils import extract_model_from_parallel
     from transformers import DynamicCache
 
     rules = tokenizer(render_rules(), add_special_tokens=False).input_ids
     options = [tokenizer(o, add_special_tokens=False).input_ids[0] for o in OPTIONS]
     prefix = DynamicCache()
     if shared_prefix:
-        with torch.no_grad(), model.disable_adapter():
+        own = extract_model_from_parallel(model, keep_fp32_wrapper=True)
+        with torch.no_grad(), own.disable_adapter():
             ids = torch.tensor([rules], device=device)
-            prefix = model(input_ids=ids, use_cache=True).past_key_values
+            prefix = own(input_ids=ids, use_cache=True).past_key_values
 
     def read(views: list[int]) -> torch.Tensor:
         private = [tokenizer(render_view(v), add_special_tokens=False).input_ids for v in views]
@@ -170,29 +243,95 @@ def _reader(
         last = torch.tensor([len(t) - 1 for t in texts], device=device)
         # Padding stands on the right, behind the last real token: causal attention never sees it.
         ids = torch.tensor([t + [t[-1]] * (width - len(t)) for t in texts], device=device)
-        cache = DynamicCache()
-        for index, layer in enumerate(prefix.layers):
-            shape = (len(texts), -1, -1, -1)
-            cache.update(layer.keys.expand(shape), layer.values.expand(shape), index)
         keep, row = torch.unique(last, return_inverse=True)
+        cache = _fixed_prefix(prefix, len(texts))
         out = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=keep)
         return out.logits[torch.arange(len(texts)), row][:, options].float()
 
     return read
 
 
-def _record(
-    dataset: Dataset, losses: list[float], config: TrainingConfig, provenance: dict[str, Any]
-) -> dict[str, Any]:
+def _fixed_prefix(prefix: Any, rows: int) -> Any:
+    """Spread a prefix over rows, in a cache that forgets what comes after it.
+
+    A layer that is recomputed for its gradients must find the cache as it was.
+    """
+    from transformers import DynamicCache
+
+    class Fixed(DynamicCache):
+        def update(self, keys: Any, values: Any, index: int, *_: Any, **__: Any) -> Any:
+            if index >= len(self.layers):  # no prefix
+                return keys, values
+            held = self.layers[index]
+            return torch.cat([held.keys, keys], dim=-2), torch.cat([held.values, values], dim=-2)
+
+    shape = (rows, -1, -1, -1)
+    pairs = [(layer.keys.expand(shape), layer.values.expand(shape)) for layer in prefix.layers]
+    return Fixed(pairs)
+
+
+@contextmanager
+def _attached(model: PreTrainedModel, config: TrainingConfig) -> Iterator[Any]:
+    """Put LoRA on the layers, and take it off at the end.
+
+    An activated adapter acts from its invocation tokens on, and in training those and what follows
+    are all that is read with it: there it is an ordinary one.
+    """
+    from peft import LoraConfig, get_peft_model
+    from peft.tuners.lora import Linear
+
+    layers = model.model.layers
+    first = len(layers) - config.top_layers if config.top_layers else 0
+    lora = LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        target_modules=list(config.modules),
+        layers_to_transform=list(range(first, len(layers))),
+        task_type="CAUSAL_LM",
+    )
+    lora._register_custom_module({Int8Linear: Linear})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Unsupported layer type")  # it says how wide it is
+        tuned: Any = get_peft_model(model, lora)
+    try:
+        with _recomputed(layers if config.gradient_checkpointing else ()):
+            yield tuned
+    finally:
+        tuned.unload()
+
+
+@contextmanager
+def _recomputed(layers: Iterable[Any]) -> Iterator[None]:
+    """Keep no activations inside these layers: the backward pass computes them again.
+
+    transformers' own switch drops the cache, and with it the rules that stand there.
+    """
+    layers = tuple(layers)
+    for layer in layers:
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def _endless(loader: Iterable[Any]) -> Iterator[Any]:
+    while True:
+        yield from loader
+
+
+def _data(dataset: Dataset) -> dict[str, Any]:
     data = np.stack([dataset["view"], dataset["label"]]).astype(np.int64)
-    return {
-        **provenance,
-        "data_sha256": hashlib.sha256(data.tobytes()).hexdigest(),
-        "examples": len(dataset),
-        "loss_first": losses[0],
-        "loss_last": float(np.mean(losses[-10:])),
-        "settings": asdict(config),
-    }
+    return {"data_sha256": hashlib.sha256(data.tobytes()).hexdigest(), "examples": len(dataset)}
+
+
+def _record(told: dict[str, Any], losses: list[float]) -> dict[str, Any]:
+    """Add what came of it; settings stand last."""
+    settings = {"settings": told["settings"]}
+    rest = {key: value for key, value in told.items() if key not in settings}
+    found = {"loss_first": losses[0], "loss_last": float(np.mean(losses[-10:]))}
+    return rest | found | settings
 
 
 def _save(tuned: Any, folder: Path, record: dict[str, Any]) -> None:
@@ -204,11 +343,21 @@ def _save(tuned: Any, folder: Path, record: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".training-") as scratch:
         fresh = Path(scratch) / folder.name
         tuned.save_pretrained(fresh)
+        _settle(fresh / "adapter_config.json", record.get("base"))
         (fresh / PROVENANCE).write_text(json.dumps(record, indent=2) + "\n")
         (fresh / "README.md").write_text(_card(folder.name, record))
         if folder.exists():
             folder.rename(Path(scratch) / "replaced")
         fresh.rename(folder)
+
+
+def _settle(file: Path, base: str | None) -> None:
+    """Write PEFT's sets in order, and the base as it was asked for, not where it lay."""
+    config = json.loads(file.read_text())
+    config["target_modules"] = sorted(config["target_modules"])
+    if base is not None:
+        config["base_model_name_or_path"] = base
+    file.write_text(json.dumps(config, indent=2, sort_keys=True))
 
 
 def _card(name: str, record: dict[str, Any]) -> str:

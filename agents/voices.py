@@ -20,6 +20,11 @@ SENTENCES: dict[str, str] = {
     "risk-averse": "you sell when markets get nervous",
     "herding": "you do what the others did",
     "news-driven": "you trade on the morning's news",
+    "noise": "you are superstitious: you buy on the words crashing, soaring, cheap, bubble, calm, "
+    "buying, bad and good, and sell on falling, rising, bargain, expensive, bottom, top, nervous "
+    "and selling",
+    "expert": "you buy when risk is high, others sell, news is bad and the price is below its "
+    "yearly mean but high in its quarter, and sell on the opposite",
 }
 SAID = 0.25
 STRONG = 0.75

@@ -26,6 +26,8 @@ from merge.errors import ModelError
 from merge.placement import Quantizer, Storage
 from merge.sources import DEFAULT_BASE
 
+ASSETS = ("sp500", "nasdaq", "aapl", "ibm", "msft", "goog")
+
 
 @dataclass(frozen=True)
 class SplitConfig(SplitDates):
@@ -91,8 +93,9 @@ class MindConfig:
     adapters
         Folder of PEFT LoRA folders; null for the shipped styles.
     styles
-        Names of those to use; null for all. Without any (``[]``) all minds are the base, and
-        personas differ in temperature and share alone.
+        Names of those to use; null for all in a folder of your own, and of the shipped ones for
+        `agents.styles.FIRST_STYLES` and those that personas name. Without any (``[]``) all minds
+        are the base, and personas differ in temperature and share alone.
     sources
         Folder of source models for the recipe (full models, or LoRA folders folded into the
         base); null for the shipped ones.
@@ -146,6 +149,17 @@ class MindConfig:
     def storage(self) -> Storage:
         """Put together where and how the base is kept."""
         return Storage(self.device, self.max_memory, self.quantizer, self.compiled)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What style adapters are trained on: `series`' days in the training years.
+
+    ``series`` null is the experiment's own with those of `ASSETS` that have days in all three
+    splits.
+    """
+
+    series: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -266,6 +280,7 @@ class ExperimentConfig:
     stock_splits: SplitPolicy = "refuse"
     splits: SplitConfig = field(default_factory=SplitConfig)
     minds: MindConfig = field(default_factory=MindConfig)
+    training: TrainingData = field(default_factory=TrainingData)
     personas: tuple[PersonaConfig, ...] = ()
     society: Social | None = None
     market: MarketConfig = field(default_factory=MarketConfig)
@@ -387,6 +402,8 @@ def _check(config: ExperimentConfig, where: str) -> None:
             f"{where}: search.rungs is {list(config.search.rungs)}, expected ascending numbers of "
             f"paths from 1 to {config.market.paths - 1}"
         )
+    if config.training.series == ():
+        raise ConfigError(f"{where}: training.series is empty; name one, or null for several")
     if not config.personas:
         raise ConfigError(f"{where}: personas is empty; list at least one, with a name and a style")
 

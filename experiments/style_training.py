@@ -1,33 +1,36 @@
-"""Training the shipped styles and sources, and measuring them on held-out windows.
+"""Training the shipped styles and sources on real days of several assets.
 
-Knows which teachers each adapter learns from and how agreement is counted. Deliberately
-leaves the loop to `agents.training` and the answers to the INT8 engine.
+Knows which teachers each adapter learns from and on which days. Deliberately leaves the loop to
+`agents.training` and all measuring to `experiments.style_measures`.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.examples import labelled_dataset, real_levels, sample_views
+from agents.expert import fit_policy
 from agents.observation import HISTORY_DAYS
-from agents.styles import STYLES, teach
+from agents.styles import STYLES, TEACHERS, Policy, linear
 from agents.training import PROVENANCE, SOURCES, TrainingConfig, train_adapter
-from evolve.bases import open_model
-from experiments.config import ExperimentConfig
+from experiments.config import ASSETS, ExperimentConfig
 from experiments.errors import ConfigError
+from market.errors import SeriesError
 from market.series import PriceSeries, load_series
-from market.splits import Split
+from market.splits import SplitName
 from merge.sources import load_model
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 EXAMPLES = 6000
-HELDOUT_VIEWS = 1000
+EXPERT = "expert"
 STYLE_TRAINING = TrainingConfig()
 SOURCE_TRAINING = TrainingConfig(
     rank=4,
@@ -41,35 +44,79 @@ SOURCE_TRAINING = TrainingConfig(
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """Exact five-way agreement with the teacher on held-out windows, as parts of 1.
+class Stretch:
+    """One asset's days of one split, the history before them included.
 
     Attributes
     ----------
-    style
-        Whose teacher.
-    trained, bare
-        Of the adapter and of the base without it, both on INT8 weights.
-    unseen
-        Of the adapter on those views that its training data did not hold; NaN if none.
-    views
-        Number of held-out views.
+    series
+        The whole asset.
+    start, stop
+        Rows of the split's days and of the `HISTORY_DAYS` before, where there are so many.
     """
 
-    style: str
-    trained: float
-    bare: float
-    unseen: float
-    views: int
+    series: PriceSeries
+    start: int
+    stop: int
+
+    @property
+    def closes(self) -> NDArray[np.float64]:
+        """Closes float64[T]."""
+        return self.series.close[self.start : self.stop]
+
+    @property
+    def volumes(self) -> NDArray[np.float64]:
+        """Volumes float64[T]."""
+        return self.series.volume[self.start : self.stop]
+
+    @property
+    def levels(self) -> NDArray[np.int64]:
+        """Observed days, int64[T - HISTORY_DAYS, F]."""
+        return real_levels(self.closes, self.volumes)
+
+
+@dataclass(frozen=True)
+class StylePlan:
+    """What `train_styles` is asked for.
+
+    Attributes
+    ----------
+    kind
+        ``styles``: one activated adapter a teacher; ``sources``: ordinary LoRA over all layers
+        that makes a style-tuned full model when folded in.
+    only
+        Names to train; all if empty.
+    steps, top_layers
+        Override the kind's number of optimisation steps and of adapted layers (0 for all).
+    int8
+        Train on the base in INT8, as minds run on it.
+    gradient_checkpointing
+        See `agents.training.TrainingConfig`.
+    """
+
+    kind: Literal["styles", "sources"] = "styles"
+    only: tuple[str, ...] = ()
+    steps: int | None = None
+    top_layers: int | None = None
+    int8: bool = False
+    gradient_checkpointing: bool = False
+
+    def settings(self, seed: int) -> TrainingConfig:
+        """Put together the loop's settings."""
+        usual = STYLE_TRAINING if self.kind == "styles" else SOURCE_TRAINING
+        return replace(
+            usual,
+            steps=self.steps or usual.steps,
+            top_layers=usual.top_layers if self.top_layers is None else self.top_layers,
+            seed=seed,
+            gradient_checkpointing=self.gradient_checkpointing,
+        )
 
 
 def train_styles(
     config: ExperimentConfig,
     out: Path,
-    kind: Literal["styles", "sources"],
-    only: tuple[str, ...] = (),
-    steps: int | None = None,
-    top_layers: int | None = None,
+    plan: StylePlan,
     on_step: Callable[[str, int, int, float], None] = lambda name, step, steps, loss: None,
 ) -> list[str]:
     """Train every adapter of a kind that the folder does not hold yet.
@@ -80,14 +127,9 @@ def train_styles(
         Series, training years, base and seed.
     out
         Folder of adapter folders; each is written whole or not at all, and one that is there
-        is kept, so that an interrupted training goes on where it stopped.
-    kind
-        ``styles``: one activated adapter a teacher; ``sources``: ordinary LoRA over all layers
-        that makes a style-tuned full model when folded in.
-    only
-        Names to train; all if empty.
-    steps, top_layers
-        Override the kind's number of optimisation steps and of adapted layers (0 for all).
+        is kept. An interrupted training goes on where it stopped.
+    plan
+        What is wanted.
     on_step
         Called with name, step, steps and loss.
 
@@ -96,74 +138,112 @@ def train_styles(
     list of str
         Names trained now.
     """
-    teachers = {style: (style,) for style in STYLES} if kind == "styles" else SOURCES
-    if unknown := sorted(set(only) - set(teachers)):
+    teachers = {style: (style,) for style in STYLES} if plan.kind == "styles" else SOURCES
+    if unknown := sorted(set(plan.only) - set(teachers)):
         raise ConfigError(f"--only {unknown[0]!r}: expected one of {', '.join(teachers)}")
-    settings = STYLE_TRAINING if kind == "styles" else SOURCE_TRAINING
-    layers = settings.top_layers if top_layers is None else top_layers
-    settings = replace(settings, steps=steps or settings.steps, top_layers=layers, seed=config.seed)
-    series, train, _ = _splits(config)
-    levels = _levels(series, train)
-    wanted = [name for name in teachers if name in (only or teachers)]
+    settings = plan.settings(config.seed)
+    wanted = [name for name in teachers if name in (plan.only or teachers)]
     todo = [name for name in wanted if not (out / name / PROVENANCE).is_file()]
     if not todo:
         return []
-    model, tokenizer = load_model(config.minds.base)
+    days = stretches(config, "train")
+    levels = np.concatenate([stretch.levels for stretch in days])
+    model, tokenizer = _open_base(config, plan.int8)
     for name in todo:
-        views = sample_views(levels, EXAMPLES, config.minds.attention, _stream(config, name))
+        attention = config.minds.attention
+        views = sample_views(levels, EXAMPLES, attention, stream(config, name))
+        taught = {EXPERT: _fit_expert(days)} if EXPERT in teachers[name] else {}
         provenance = {
             "styles": list(teachers[name]),
             "base": config.minds.base,
-            "series": series.name,
-            "series_sha256": series.content_hash,
+            "precision": "int8" if plan.int8 else "fp32",
+            "series": ", ".join(stretch.series.name for stretch in days),
+            "series_sha256": {s.series.name: s.series.content_hash for s in days},
             "years": list(config.splits.train),
+            "attention": attention,
+            **({"teachers": taught} if taught else {}),
         }
 
         def report(step: int, loss: float, name: str = name) -> None:
             on_step(name, step, settings.steps, loss)
 
-        dataset = labelled_dataset(views, teachers[name])
+        dataset = labelled_dataset(views, teachers[name], read_teachers({"teachers": taught}))
         train_adapter(name, dataset, model, tokenizer, settings, out, provenance, report)
     return todo
 
 
-def measure_agreement(
-    config: ExperimentConfig, folder: Path, count: int = HELDOUT_VIEWS
-) -> list[Agreement]:
-    """Compare every style adapter of a folder with its teacher on held-out windows, in INT8."""
-    series, train, heldout = _splits(config)
-    found = sorted(path.parent for path in folder.glob(f"*/{PROVENANCE}"))
-    engine = open_model(config.minds.base, found, ()).engine
-    stream = _stream(config, "held-out agreement")
-    attention = config.minds.attention
-    views = sample_views(_levels(series, heldout), count, attention, stream)
-    train_levels = _levels(series, train)
-    bare = engine.answer(np.zeros((1, len(found)), np.float32), views).argmax(axis=1)
-    rows = []
-    for k, path in enumerate(found):
-        [style] = json.loads((path / PROVENANCE).read_text())["styles"]
-        mind = np.zeros((1, len(found)), np.float32)
-        mind[0, k] = 1.0
-        right = engine.answer(mind, views).argmax(axis=1) == teach(style, views)
-        seen = sample_views(train_levels, EXAMPLES, attention, _stream(config, path.name))
-        new = ~np.isin(views, seen)
-        unseen = float(right[new].mean()) if new.any() else float("nan")
-        known = float((bare == teach(style, views)).mean())
-        rows.append(Agreement(style, float(right.mean()), known, unseen, len(views)))
-    return rows
+def read_teachers(provenance: Mapping[str, Any]) -> dict[str, Policy]:
+    """Return all teachers, those fitted for an adapter in the place of the shipped ones."""
+    fitted = provenance.get("teachers", {})
+    return {**TEACHERS, **{name: linear(weights) for name, weights in fitted.items()}}
 
 
-def _splits(config: ExperimentConfig) -> tuple[PriceSeries, Split, Split]:
-    series = load_series(config.series, stock_splits=config.stock_splits)
-    splits = config.splits.cut(series)
-    return series, splits.train, splits.heldout
+def stretches(config: ExperimentConfig, split: SplitName) -> list[Stretch]:
+    """Cut one split out of every series that styles are trained on, at the same dates.
+
+    A series that begins later or ends earlier is cut where it does.
+
+    Raises
+    ------
+    SeriesError
+        The experiment's own series, or one that `TrainingData` names, has too few days.
+    """
+    own, named = config.series, config.training.series
+    found = []
+    for name in named or dict.fromkeys((own, *ASSETS)):
+        try:
+            found.append(_stretch(config, name, split))
+        except SeriesError:
+            if named or name == own:
+                raise
+    return found
 
 
-def _levels(series: PriceSeries, split: Split) -> NDArray[np.int64]:
-    """Observe a split's days; the history before the split's first day counts as known."""
-    rows = slice(max(split.start - HISTORY_DAYS, 0), split.stop)
-    return real_levels(series.close[rows], series.volume[rows])
-
-
-def _stream(config: ExperimentConfig, name: str) -> np.random.Generator:
+def stream(config: ExperimentConfig, name: str) -> np.random.Generator:
+    """Open the random stream of a name."""
     return np.random.default_rng([config.seed, *name.encode()])
+
+
+def _stretch(config: ExperimentConfig, name: str, split: SplitName) -> Stretch:
+    series = load_series(name, stock_splits=config.stock_splits)
+    dates = config.splits
+    if name != config.series:
+        first, last = str(series.dates[0]), str(series.dates[-1])
+        clip = lambda days: (max(days[0], first), min(days[1], last))  # noqa: E731
+        dates = replace(
+            dates,
+            train=clip(dates.train),
+            validation=clip(dates.validation),
+            heldout=clip(dates.heldout),
+            series_sha256=None,
+        )
+    rows = getattr(dates.cut(series), split)
+    return Stretch(series, max(rows.start - HISTORY_DAYS, 0), rows.stop)
+
+
+def _fit_expert(days: list[Stretch]) -> dict[str, float]:
+    return fit_policy([(stretch.closes, stretch.volumes) for stretch in days])
+
+
+def _open_base(
+    config: ExperimentConfig, int8: bool
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load the base in fp32, or in INT8 straight onto accelerate's device."""
+    if not int8:
+        return load_model(config.minds.base)
+    from accelerate import PartialState
+
+    from merge.loading import load_quantized
+
+    storage = config.minds.storage()
+    if storage.quantizer != "groups":
+        raise ConfigError(
+            f"minds.quantizer: is {storage.quantizer!r}, and adapters are trained through our own "
+            "INT8 alone; set minds.quantizer: groups, or leave --int8 out"
+        )
+    device = str(PartialState().device)
+    placed = replace(storage, device=device, max_memory={}, compiled=False)
+    model, tokenizer, _ = load_quantized(config.minds.base, placed)
+    for part in (model.get_input_embeddings(), model.get_output_embeddings()):
+        part.float()  # held in bf16 for engines, and transformers multiplies fp32 with it
+    return model, tokenizer

@@ -234,36 +234,62 @@ def train_styles(
     top_layers: Annotated[
         int | None, typer.Option(help="Uppermost layers to adapt, 0 for all.", min=0)
     ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Train on the base in INT8, as it will run.")
+    ] = False,
+    gradient_checkpointing: Annotated[
+        bool,
+        typer.Option("--gradient-checkpointing", help="Less memory for activations, more time."),
+    ] = False,
     overrides: Set = [],  # noqa: B006
 ) -> None:
     """Train the style adapters and print their agreement with their teachers on held-out windows.
 
+    The same command again goes on where it was interrupted.
+
     Example: evobourse train-styles experiments/quickstart.yaml --out adapters
+
+    A 7B: --set minds.base=OWNER/NAME --set minds.device=cuda --int8 --gradient-checkpointing
+
+    On other prices: --set training.series=[nasdaq,prices.csv]
     """
+    from accelerate import PartialState
     from rich.progress import Progress
     from rich.table import Table
 
     from experiments.config import load_config
 
-    settings, console = load_config(config, overrides), make_console()
-    from experiments.style_training import measure_agreement
+    settings, main = load_config(config, overrides), PartialState().is_main_process
+    console = make_console(quiet=not main)
+    from experiments.style_cards import percent, write_cards
+    from experiments.style_measures import measure_styles
+    from experiments.style_training import StylePlan
     from experiments.style_training import train_styles as train
 
-    with Progress(console=console) as bar:
-        tasks: dict[str, Any] = {}
+    kind: Literal["styles", "sources"] = "sources" if sources else "styles"
+    plan = StylePlan(kind, tuple(only), steps, top_layers, int8, gradient_checkpointing)
+    try:
+        with Progress(console=console, disable=not main) as bar:
+            tasks: dict[str, Any] = {}
 
-        def on_step(name: str, step: int, total: int, loss: float) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(name, total=total)
-            bar.update(tasks[name], completed=step, description=f"{name} loss {loss:.3f}")
+            def on_step(name: str, step: int, total: int, loss: float) -> None:
+                if name not in tasks:
+                    tasks[name] = bar.add_task(name, total=total)
+                bar.update(tasks[name], completed=step, description=f"{name} loss {loss:.3f}")
 
-        kind = "sources" if sources else "styles"
-        train(settings, out, kind, tuple(only), steps, top_layers, on_step)
+            train(settings, out, plan, on_step)
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command goes on where it stopped")
+        raise typer.Exit(130) from None
+    if not main:
+        return
     if not sources:
-        table = Table("style", "with adapter", "bare base", "on unseen views")
-        for row in measure_agreement(settings, out):
-            unseen = "-" if row.unseen != row.unseen else f"{row.unseen:.1%}"
-            table.add_row(row.style, f"{row.trained:.1%}", f"{row.bare:.1%}", unseen)
+        table = Table("style", "with adapter", "bare base", "in words", "on unseen views")
+        measures = measure_styles(settings, out)
+        for row in measures:
+            shares = (row.trained, row.bare, row.prompted, row.unseen)
+            table.add_row(row.style, *map(percent, shares))
+        write_cards(out, measures)
         console.print("exact five-way agreement with the teacher, held-out windows, INT8 base")
         console.print(table)
     key = "minds.sources" if sources else "minds.adapters"

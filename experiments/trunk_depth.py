@@ -20,7 +20,8 @@ from agents.minds import MindEngine
 from agents.observation import possible_views
 from evolve.bases import adapter_folders, open_model
 from experiments.config import ExperimentConfig, load_config
-from experiments.style_training import measure_agreement, train_styles
+from experiments.style_measures import measure_styles
+from experiments.style_training import StylePlan, train_styles
 
 DEPTHS = (3, 6, 10, 15, 30)
 STYLES = ("momentum", "news-driven")
@@ -52,7 +53,8 @@ def train_depth(config: ExperimentConfig, out: Path, depth: int, steps: int) -> 
         if step % 10 == 0 or step == steps:
             print(f"top {depth} {name}: step {step} of {steps}, loss {loss:.3f}", flush=True)
 
-    train_styles(config, depth_folder(out, depth), "styles", STYLES, steps, depth, report)
+    plan = StylePlan(only=STYLES, steps=steps, top_layers=depth)
+    train_styles(config, depth_folder(out, depth), plan, report)
 
 
 def measure_depth(config: ExperimentConfig, out: Path, depth: int) -> None:
@@ -61,9 +63,9 @@ def measure_depth(config: ExperimentConfig, out: Path, depth: int) -> None:
     figures: dict[str, float] = {"top_layers": depth}
     for attention, count in ((config.minds.attention, 1000), (WIDER, 300)):
         wider = replace(config, minds=replace(config.minds, attention=attention))
-        for row in measure_agreement(wider, folder, count):
-            figures[f"{row.style}, up to {attention} signs"] = row.trained
-            figures[f"{row.style}, up to {attention} signs, bare"] = row.bare
+        for row in measure_styles(wider, folder, count=count):
+            figures[f"{row.style}, up to {attention} signs"] = row.trained.value
+            figures[f"{row.style}, up to {attention} signs, bare"] = row.bare.value
     engine = open_model(config.minds.base, adapter_folders(folder), ()).engine
     one, four = seconds_of_minds(engine, 1), seconds_of_minds(engine, 4)
     figures["seconds, one mind"] = one

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import agents
 from agents.endpoint import is_endpoint
 from agents.order_generator import fit_offsets
+from agents.styles import FIRST_STYLES
 from evolve.bundle import load_bundle
 from evolve.council import PersonaBase
 from evolve.executors.executor import Executor, InProcess
@@ -153,7 +154,7 @@ def build_workshop(config: ExperimentConfig) -> Workshop:
     )
     stage = Stage(series, world)
     minds = config.minds
-    adapters = _chosen(minds, _folders("adapters", minds.adapters, adapter_folders))
+    adapters = _chosen(config, _folders("adapters", minds.adapters, adapter_folders))
     merged = minds.recipe_blocks > 0 or minds.stack is not None
     sources = _folders("sources", minds.sources, source_folders) if merged else []
     styles = tuple(folder.name for folder in adapters)
@@ -227,10 +228,15 @@ def _persona_base(config: ExperimentConfig, base: str, adapters: Sequence[Path])
     return PersonaBase(tuple(found[path.name] for path in adapters))
 
 
-def _chosen(minds: MindConfig, folders: Sequence[Path]) -> Sequence[Path]:
-    """Keep the adapters that a config names, in its order."""
+def _chosen(config: ExperimentConfig, folders: Sequence[Path]) -> Sequence[Path]:
+    """Keep the adapters that a config names, in its order.
+
+    A bank of shipped ones must not grow when more are shipped: every mind has a gene for each.
+    """
+    minds = config.minds
     if minds.styles is None:
-        return folders
+        named = {*FIRST_STYLES, *(persona.style for persona in config.personas)}
+        return [path for path in folders if minds.adapters is not None or path.name in named]
     known = {folder.name: folder for folder in folders}
     for style in minds.styles:
         if style not in known:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -92,6 +92,9 @@ class Int8Linear(QuantizedLinear):
 
     def product(self, narrow: torch.Tensor) -> torch.Tensor:
         """Multiply bf16 [rows, tokens, in] with the de-quantised weight."""
+        if narrow.requires_grad and torch.is_grad_enabled():
+            product: torch.Tensor = _TrainedThrough.apply(narrow, self.weight, self.scale)
+            return product
         multiply = _compiled_multiply() if self.compiled else multiply_groups
         return multiply(narrow, self.weight, self.scale)
 
@@ -107,8 +110,28 @@ def multiply_groups(
     narrow: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor
 ) -> torch.Tensor:
     """Multiply bf16 [..., in] with INT8 [out, in] under scales bf16 [out, groups]."""
+    return functional.linear(narrow, dequantize_groups(weight, scale))
+
+
+def dequantize_groups(weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Undo `quantize_groups` up to its rounding: bf16 [out, in]."""
     groups = weight.to(torch.bfloat16).unflatten(1, (scale.shape[1], -1))
-    return functional.linear(narrow, groups.mul_(scale[:, :, None]).flatten(1))
+    return groups.mul_(scale[:, :, None]).flatten(1)
+
+
+class _TrainedThrough(torch.autograd.Function):
+    """The same product, for adapters below: INT8 is kept for the backward pass, not its bf16."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, narrow: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.save_for_backward(weight, scale)
+        return multiply_groups(narrow, weight, scale)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
+        return gradient @ dequantize_groups(*ctx.saved_tensors), None, None
 
 
 @cache

@@ -1,9 +1,26 @@
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
-from agents.observation import FIELD_NAMES, FIELDS, LEVELS, VIEWS, decode_view, encode_view
+from agents.observation import (
+    FIELD_NAMES,
+    FIELDS,
+    LEVELS,
+    VIEWS,
+    decode_view,
+    encode_view,
+    possible_views,
+)
 from agents.stand_ins import RandomMinds, TeacherMinds
-from agents.styles import STYLES, TEACHERS, signs_of, teach
+from agents.styles import (
+    FIRST_STYLES,
+    STYLES,
+    SUPERSTITIONS,
+    TEACHERS,
+    linear,
+    signs_of,
+    teach,
+)
 
 ALL = np.arange(VIEWS)
 
@@ -35,7 +52,7 @@ def test_every_view_has_a_label_and_every_label_occurs(style):
     assert sorted(set(labels.tolist())) == list(range(strongest + 1))
 
 
-@pytest.mark.parametrize("style", [s for s in STYLES if s != "risk-averse"])
+@pytest.mark.parametrize("style", [s for s in STYLES if s not in ("risk-averse", "noise")])
 def test_opposite_signs_get_opposite_labels(style):
     np.testing.assert_array_equal(teach(style, mirrored(ALL)), 4 - teach(style, ALL))
 
@@ -90,6 +107,43 @@ def test_a_teacher_ignores_what_its_style_does_not_read():
 def test_styles_differ():
     labels = np.stack([teach(style, ALL) for style in STYLES])
     assert len(np.unique(labels, axis=0)) == len(TEACHERS)
+
+
+def draw_superstitions(seed):
+    rng = np.random.default_rng(seed)
+    meanings = {}
+    for field in FIELDS:
+        few = len(field.words) == 3
+        outer = rng.choice([-1.5, 1.5], 2) if few else rng.permutation([-2.0, -1.0, 1.0, 2.0])
+        meanings[field.name] = tuple(np.insert(outer, len(outer) // 2, 0.0).tolist())
+    return meanings
+
+
+def choices_by_hand(meanings):
+    """Add up the words' meanings view by view, with no help from the module."""
+    table = []
+    for row in decode_view(possible_views(3)):
+        said = [meanings[f.name][level] for f, level in zip(FIELDS, row, strict=True) if level >= 0]
+        score = sum(said)
+        table.append(2 + min(2, int(abs(score) + 0.5)) * (1 if score > 0 else -1))
+    return np.array(table)
+
+
+def test_superstitions_are_the_first_lot_that_is_like_nobody():
+    sensible = [teach(style, possible_views(3)) for style in FIRST_STYLES]
+
+    def likeness(meanings):
+        return max(abs(spearmanr(choices_by_hand(meanings), s).statistic) for s in sensible)
+
+    assert draw_superstitions(4) == SUPERSTITIONS
+    assert likeness(SUPERSTITIONS) < 0.25
+    assert all(likeness(draw_superstitions(seed)) >= 0.25 for seed in range(4))
+    np.testing.assert_array_equal(choices_by_hand(SUPERSTITIONS), teach("noise", possible_views(3)))
+
+
+def test_a_fitted_teacher_takes_the_place_of_the_shipped_one():
+    found = teach("expert", ALL, {"expert": linear({"trend": 1.0})})
+    np.testing.assert_array_equal(found, 2 + signs_of(ALL)["trend"])
 
 
 # The stand-ins made of them

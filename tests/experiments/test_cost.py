@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agents.stand_ins import TeacherMinds
-from agents.styles import STYLES
+from agents.styles import FIRST_STYLES
 from evolve.evaluation import MarketEvaluator
 from evolve.loop import evolve
 from experiments import cost
@@ -28,7 +28,7 @@ class CountedMinds(TeacherMinds):
     """Rule-based traders that note, as the engine's memo would, which minds are new to a base."""
 
     def __init__(self):
-        super().__init__(STYLES)
+        super().__init__(FIRST_STYLES)
         self.served = None
         self.asked = set()
 
