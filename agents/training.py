@@ -129,7 +129,7 @@ def train_adapter(
     )
     schedule = get_cosine_schedule_with_warmup(optimizer, config.steps // 10, config.steps)
     tuned, optimizer, loader, schedule = accelerator.prepare(tuned, optimizer, loader, schedule)
-    read = _reader(tuned, tokenizer, accelerator.device, shared_prefix=config.activated)
+    read = choice_reader(tuned, tokenizer, accelerator.device, shared_prefix=config.activated)
     losses: list[float] = []
     while len(losses) < config.steps:
         for batch in loader:
@@ -149,10 +149,28 @@ def train_adapter(
     tuned.unload()
 
 
-def _reader(
+def choice_reader(
     model: Any, tokenizer: Any, device: torch.device, shared_prefix: bool
 ) -> Callable[[list[int]], torch.Tensor]:
-    """Build the function from views to option logits float32[n, 5]."""
+    """Build the differentiable function from views to the forced choice's logits.
+
+    Parameters
+    ----------
+    model
+        A PEFT model.
+    tokenizer
+        Of its base.
+    device
+        Where the model is.
+    shared_prefix
+        Read the rules once, without the adapter, and reuse their keys and values: right for an
+        activated adapter. An ordinary one reads the rules itself.
+
+    Returns
+    -------
+    Callable
+        Takes n views, see `agents.observation.encode_view`; returns float32[n, 5].
+    """
     from transformers import DynamicCache
 
     rules = tokenizer(render_rules(), add_special_tokens=False).input_ids
