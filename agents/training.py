@@ -145,7 +145,7 @@ def train_adapter(
                 break
     tuned = accelerator.unwrap_model(tuned)
     record = _record(dataset, losses, config, provenance)
-    _save(tuned, folder / name, record)
+    save_adapter(tuned, folder / name, record, _card(name, record))
     tuned.unload()
 
 
@@ -213,8 +213,18 @@ def _record(
     }
 
 
-def _save(tuned: Any, folder: Path, record: dict[str, Any]) -> None:
-    """Write the PEFT folder next to its place and move it there whole."""
+def save_adapter(tuned: Any, folder: Path, record: dict[str, Any], card: str) -> None:
+    """Write a PEFT folder next to its place and move it there whole.
+
+    Parameters
+    ----------
+    tuned
+        A PEFT model; its adapter's weights become bf16.
+    folder
+        Replaced if it is there.
+    record, card
+        For ``provenance.json`` and ``README.md``.
+    """
     for parameter in tuned.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.bfloat16)
@@ -223,7 +233,7 @@ def _save(tuned: Any, folder: Path, record: dict[str, Any]) -> None:
         fresh = Path(scratch) / folder.name
         tuned.save_pretrained(fresh)
         (fresh / PROVENANCE).write_text(json.dumps(record, indent=2) + "\n")
-        (fresh / "README.md").write_text(_card(folder.name, record))
+        (fresh / "README.md").write_text(card)
         if folder.exists():
             folder.rename(Path(scratch) / "replaced")
         fresh.rename(folder)
