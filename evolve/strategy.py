@@ -122,6 +122,11 @@ class Strategy:
         """Draw float64[count, d]."""
         return np.array(self._cma.ask()) if self.learns else self._start[None, :]
 
+    def inject(self, row: Vector) -> None:
+        """Have float64[d] among what it asks for next; a fixed point takes nothing."""
+        if self.learns:
+            self._cma.inject([row], force=True)
+
     def tell(self, rows: Vector, marginals: Vector) -> Vector:
         """Learn from marginals, float64[count]; return recombination weights, float64[count]."""
         if not self.learns:
