@@ -53,10 +53,10 @@ class ReinforcementConfig:
         Of all markets.
     """
 
-    iterations: int = 25
-    markets: int = 8
+    iterations: int = 12
+    markets: int = 16
     learning_rate: float = 3e-4
-    kl_penalty: float = 0.01
+    kl_penalty: float = 0.3
     temperature: float = 1.0
     rewards: RewardRules = field(default_factory=RewardRules)
     seed: int = 0
@@ -72,10 +72,13 @@ class Step:
         Mean of a decision, in basis points of its agent's wealth.
     kl
         Mean divergence from the style over all views, in nats.
+    agreement
+        In how large a part of all views the likeliest choice is still the style's.
     """
 
     reward: float
     kl: float
+    agreement: float
 
 
 def refine_adapter(
@@ -145,6 +148,7 @@ def refine_adapter(
         **provenance,
         "rewards_bp": [step.reward for step in steps],
         "kl_nats": [step.kl for step in steps],
+        "agreement": [step.agreement for step in steps],
         "settings": {**asdict(config), "activated": activated},
     }
     save_adapter(tuned, folder, record, _card(folder.name, record))
@@ -220,7 +224,8 @@ def _trunk_once(model: Any, adapted: Sequence[int] | None) -> Iterator[None]:
 def _look(policy: Categorical, style: Categorical, experience: Experience) -> Step:
     with torch.no_grad():
         kl = float(kl_divergence(policy, style).mean())
-    return Step(1e4 * float(experience.mean_reward()[0]), kl)
+    same = policy.logits.argmax(dim=1) == style.logits.argmax(dim=1)
+    return Step(1e4 * float(experience.mean_reward()[0]), kl, float(same.float().mean()))
 
 
 def _card(name: str, record: dict[str, Any]) -> str:

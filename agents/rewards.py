@@ -32,7 +32,7 @@ class RewardRules:
         the agent's starting wealth, is taken off each day's profit.
     """
 
-    discount: float = 0.95
+    discount: float = 0.9
     risk_aversion: float = 0.0
 
     def __post_init__(self) -> None:

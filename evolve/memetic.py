@@ -194,13 +194,15 @@ def natural_step(
     NDArray
         float64[C]; all 0 where nothing was learned.
     """
+    if not counts.any():
+        return np.zeros(len(tables) - 1)
     choices = np.maximum(np.diff(tables, axis=2, prepend=0.0), LEAST_CHANCE)
     scores = (np.log(choices[1:]) - np.log(choices[0])) / PROBE
     gradient = np.tensordot(scores, advantages, axes=2)
-    met = counts.sum(axis=1) / np.maximum(counts.sum(), 1)
+    met = counts.sum(axis=1) / float(counts.sum())
     weighted = scores * (met[:, None] * choices[0])
     curvature = np.tensordot(weighted, scores, axes=([1, 2], [1, 2]))
-    level = np.trace(curvature) / max(len(curvature), 1)
+    level = float(np.trace(curvature)) / max(len(curvature), 1)
     if not gradient.any() or level <= 0:
         return np.zeros(len(gradient))
     direction = np.linalg.solve(curvature + DAMPING * level * np.eye(len(curvature)), gradient)

@@ -229,6 +229,10 @@ def train_styles(
     sources: Annotated[
         bool, typer.Option("--sources", help="Train style-tuned sources for recipes instead.")
     ] = False,
+    reinforce: Annotated[
+        bool,
+        typer.Option("--reinforce", help="Refine the styles on their own profit instead."),
+    ] = False,
     only: Annotated[list[str], typer.Option(help="Train this one; repeatable.")] = [],  # noqa: B006
     steps: Annotated[int | None, typer.Option(help="Optimisation steps each.", min=1)] = None,
     top_layers: Annotated[
@@ -239,13 +243,18 @@ def train_styles(
     """Train the style adapters and print their agreement with their teachers on held-out windows.
 
     Example: evobourse train-styles experiments/quickstart.yaml --out adapters
+
+    Then on profit: evobourse train-styles experiments/quickstart.yaml --reinforce --out refined
     """
     from rich.progress import Progress
     from rich.table import Table
 
     from experiments.config import load_config
+    from experiments.errors import ConfigError
 
     settings, console = load_config(config, overrides), make_console()
+    if reinforce and (sources or top_layers is not None):
+        raise ConfigError("--reinforce: goes with neither --sources nor --top-layers; leave it out")
     from experiments.style_training import measure_agreement
     from experiments.style_training import train_styles as train
 
@@ -257,8 +266,11 @@ def train_styles(
                 tasks[name] = bar.add_task(name, total=total)
             bar.update(tasks[name], completed=step, description=f"{name} loss {loss:.3f}")
 
-        kind = "sources" if sources else "styles"
-        train(settings, out, kind, tuple(only), steps, top_layers, on_step)
+        if reinforce:
+            _reinforce(settings, out, only, steps, bar)
+        else:
+            kind = "sources" if sources else "styles"
+            train(settings, out, kind, tuple(only), steps, top_layers, on_step)
     if not sources:
         table = Table("style", "with adapter", "bare base", "on unseen views")
         for row in measure_agreement(settings, out):
@@ -270,6 +282,24 @@ def train_styles(
     print_next_steps(
         console, [("trained", str(out)), ("use", f"evobourse evolve {config} --set {key}={out}")]
     )
+
+
+def _reinforce(settings: Any, out: Path, only: list[str], steps: int | None, bar: Any) -> None:
+    from dataclasses import replace
+
+    from agents.reinforcement import ReinforcementConfig
+    from experiments.style_reinforcement import reinforce_styles
+
+    tasks: dict[str, Any] = {}
+    how = ReinforcementConfig()
+
+    def on_step(name: str, step: int, total: int, found: Any) -> None:
+        if name not in tasks:
+            tasks[name] = bar.add_task(name, total=total)
+        news = f"{name} {found.reward:+.2f} bp a decision, {found.kl:.2f} nats from the style"
+        bar.update(tasks[name], completed=step, description=news)
+
+    reinforce_styles(settings, out, only, replace(how, iterations=steps or how.iterations), on_step)
 
 
 def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
