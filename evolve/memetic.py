@@ -206,8 +206,8 @@ def natural_step(
     if not gradient.any() or level <= 0:
         return np.zeros(len(gradient))
     direction = np.linalg.solve(curvature + DAMPING * level * np.eye(len(curvature)), gradient)
-    divergence = direction @ curvature @ direction / 2
-    return np.asarray(direction * np.sqrt(nats / max(divergence, np.finfo(float).tiny)))
+    divergence = float(direction @ curvature @ direction) / 2
+    return np.asarray(direction * np.sqrt(nats / max(divergence, LEAST_CHANCE**2)))
 
 
 def _probe(population: Population, minds: Minds) -> list[NDArray[np.float64]]:

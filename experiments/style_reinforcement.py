@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from agents.observation import possible_views
 from agents.persona import Population
 from agents.reinforcement import ReinforcementConfig, Step, refine_adapter
 from agents.training import PROVENANCE
+from evolve.evaluation import path_seeds
 from evolve.executors.executor import collect
 from evolve.memetic import gather
 from experiments.config import ExperimentConfig
@@ -98,17 +99,11 @@ def reinforce_styles(
                 "years": list(config.splits.train),
                 "refined_from_sha256": hashlib.sha256(weights).hexdigest(),
             }
-            mine = [p.style == style and not p.base for p in workshop.market_genome.personas]
+            mine = np.array(
+                [p.style == style and not p.base for p in workshop.market_genome.personas]
+            )
             own = replace(settings, seed=_seed(config, style))
-
-            def play(
-                iteration: int,
-                chosen: NDArray[np.float64],
-                mine: NDArray[np.bool_] = np.array(mine),  # noqa: B008
-                own: ReinforcementConfig = own,
-            ) -> Experience:
-                table = np.where(mine[:, None, None], chosen, choices)
-                return _of(mine, play_markets(workshop, population, table, own, iteration))
+            arena = Arena(workshop, population, choices, mine, own)
 
             def report(step: int, found: Step, style: str = style) -> None:
                 on_step(style, step, settings.iterations, found)
@@ -118,7 +113,7 @@ def reinforce_styles(
                 model,
                 tokenizer,
                 views,
-                play,
+                arena.play,
                 own,
                 out / style,
                 provenance,
@@ -146,39 +141,46 @@ def pure_cast(workshop: Workshop) -> Population:
     return Population(personas, replace(population.society, switching=0.0))
 
 
-def play_markets(
-    workshop: Workshop,
-    population: Population,
-    choices: NDArray[np.float64],
-    settings: ReinforcementConfig,
-    iteration: int,
-) -> Experience:
-    """Play an iteration's markets, each with a seed and a training window of its own."""
-    stage = workshop.stage
-    seeds = np.random.SeedSequence(settings.seed, spawn_key=(iteration,)).generate_state(
-        settings.markets
-    )
-    futures = (
-        workshop.executor.submit(
-            gather,
-            stage.world,
-            (population, stage.history(workshop.splits.train, int(seed)), int(seed)),
-            choices,
-            settings.rewards,
-        )
-        for seed in seeds
-    )
-    return reduce(Experience.__add__, collect(futures))
+@dataclass(frozen=True, eq=False)
+class Arena:
+    """Where a style is trained.
 
+    Attributes
+    ----------
+    workshop, population
+        The markets' parts, and who trades in them.
+    choices : float64[P, V, 5]
+        Of everyone, see `agents.crowd.tabulate_choices`.
+    mine : bool[P]
+        Whose choices are given anew each time.
+    settings
+        Markets of an iteration, their seed, and the rewards.
+    """
 
-def _of(mine: NDArray[np.bool_], experience: Experience) -> Experience:
-    """Add up what some personas, who chose alike, met with."""
-    return Experience(
-        *(
-            table[mine].sum(axis=0, keepdims=True)
-            for table in (experience.counts, experience.rewards, experience.squares)
+    workshop: Workshop
+    population: Population
+    choices: NDArray[np.float64]
+    mine: NDArray[np.bool_]
+    settings: ReinforcementConfig
+
+    def play(self, iteration: int, chosen: NDArray[np.float64]) -> Experience:
+        """Play an iteration's markets, see `agents.reinforcement.Play`."""
+        stage, split = self.workshop.stage, self.workshop.splits.train
+        table = np.where(self.mine[:, None, None], chosen, self.choices)
+        chance = np.random.SeedSequence(self.settings.seed, spawn_key=(iteration,))
+        futures = (
+            self.workshop.executor.submit(
+                gather,
+                stage.world,
+                (self.population, stage.history(split, seed), seed),
+                table,
+                self.settings.rewards,
+            )
+            for seed in path_seeds(chance, self.settings.markets)
         )
-    )
+        found = reduce(Experience.__add__, collect(futures))
+        sums = (found.counts, found.rewards, found.squares)
+        return Experience(*(part[self.mine].sum(axis=0, keepdims=True) for part in sums))
 
 
 def _seed(config: ExperimentConfig, style: str) -> int:
