@@ -45,6 +45,9 @@ class ReinforcementConfig:
     kl_penalty
         Price of a nat of mean divergence from the style, in standard deviations of a decision's
         reward.
+    least_agreement
+        Training ends with the last step after which the likeliest choice was the style's in at
+        least this part of all views.
     temperature
         At which the adapter's choices are drawn.
     rewards
@@ -56,7 +59,8 @@ class ReinforcementConfig:
     iterations: int = 12
     markets: int = 16
     learning_rate: float = 3e-4
-    kl_penalty: float = 0.3
+    kl_penalty: float = 0.1
+    least_agreement: float = 0.92
     temperature: float = 1.0
     rewards: RewardRules = field(default_factory=RewardRules)
     seed: int = 0
@@ -125,22 +129,29 @@ def refine_adapter(
     tuned = PeftModel.from_pretrained(model, source, is_trainable=True)
     activated = tuned.peft_config["default"].alora_invocation_tokens is not None
     accelerator = Accelerator()
-    optimizer = torch.optim.AdamW(
-        [p for p in tuned.parameters() if p.requires_grad], lr=config.learning_rate
-    )
+    trained = [p for p in tuned.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=config.learning_rate)
     tuned, optimizer = accelerator.prepare(tuned, optimizer)
     read = choice_reader(tuned, tokenizer, accelerator.device, shared_prefix=activated)
     style: Categorical | None = None
     steps: list[Step] = []
+    kept: list[torch.Tensor] = []
     with _trunk_once(model, tuned.peft_config["default"].layers_to_transform):
-        for iteration in range(config.iterations):
+        for iteration in range(config.iterations + 1):
             policy = make_policy(read(views.tolist()), config.temperature)
             style = style or Categorical(logits=policy.logits.detach())
+            if agreement(policy, style) < config.least_agreement:
+                for weight, before in zip(trained, kept, strict=True):
+                    weight.data.copy_(before)
+                break
+            if iteration == config.iterations:
+                break
             experience = play(iteration, cumulate(policy))
             steps.append(_look(policy, style, experience))
             on_step(len(steps), steps[-1])
             [advantages] = torch.from_numpy(experience.advantages()).to(policy.logits)
             accelerator.backward(surrogate_loss(policy, advantages, style, config.kl_penalty))
+            kept = [weight.detach().clone() for weight in trained]
             optimizer.step()
             optimizer.zero_grad()
     tuned = accelerator.unwrap_model(tuned)
@@ -169,6 +180,12 @@ def cumulate(policy: Categorical) -> NDArray[np.float64]:
     """Return a policy's choices, cumulated: float64[V, 5], the last column 1."""
     cumulative = policy.probs.detach().cpu().double().cumsum(dim=1).numpy()
     return np.asarray(cumulative / cumulative[:, -1:])
+
+
+def agreement(policy: Categorical, style: Categorical) -> float:
+    """Say in how large a part of all views the likeliest choice of both is the same."""
+    same = policy.logits.argmax(dim=1) == style.logits.argmax(dim=1)
+    return float(same.float().mean())
 
 
 def surrogate_loss(
@@ -224,8 +241,7 @@ def _trunk_once(model: Any, adapted: Sequence[int] | None) -> Iterator[None]:
 def _look(policy: Categorical, style: Categorical, experience: Experience) -> Step:
     with torch.no_grad():
         kl = float(kl_divergence(policy, style).mean())
-    same = policy.logits.argmax(dim=1) == style.logits.argmax(dim=1)
-    return Step(1e4 * float(experience.mean_reward()[0]), kl, float(same.float().mean()))
+    return Step(1e4 * float(experience.mean_reward()[0]), kl, agreement(policy, style))
 
 
 def _card(name: str, record: dict[str, Any]) -> str:
