@@ -70,6 +70,9 @@ bench-search: $(READY) ## the searches against bare pycma, bare Optuna and chanc
 bench-society: $(READY) ## links, a rumour in pairs of markets, what society costs, into docs/
 	$(BIN)/python -m experiments.benchmarks_society
 
+bench-reinforce: $(READY) ## styles refined on their own profit, in held-out markets, into docs/
+	$(BIN)/python -W ignore -m experiments.benchmarks_reinforce
+
 bench-masks: $(READY) ## mask rate against score, effective minds and volume, into docs/
 	$(BIN)/python -m experiments.benchmarks_masks
 

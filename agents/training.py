@@ -172,7 +172,8 @@ def train_adapter(
             if config.activated:
                 tokens = tokenizer(INVOCATION, add_special_tokens=False).input_ids
                 own.peft_config["default"].alora_invocation_tokens = tokens
-            _save(own, folder / name, _record(told, state.losses))
+            record = _record(told, state.losses)
+            save_adapter(own, folder / name, record, _card(name, record))
             state.remove()
         accelerator.wait_for_everyone()
 
@@ -334,8 +335,18 @@ def _record(told: dict[str, Any], losses: list[float]) -> dict[str, Any]:
     return rest | found | settings
 
 
-def _save(tuned: Any, folder: Path, record: dict[str, Any]) -> None:
-    """Write the PEFT folder next to its place and move it there whole."""
+def save_adapter(tuned: Any, folder: Path, record: dict[str, Any], card: str) -> None:
+    """Write a PEFT folder next to its place and move it there whole.
+
+    Parameters
+    ----------
+    tuned
+        A PEFT model; its adapter's weights become bf16.
+    folder
+        Replaced if it is there.
+    record, card
+        For ``provenance.json`` and ``README.md``.
+    """
     for parameter in tuned.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.bfloat16)
@@ -345,7 +356,7 @@ def _save(tuned: Any, folder: Path, record: dict[str, Any]) -> None:
         tuned.save_pretrained(fresh)
         _settle(fresh / "adapter_config.json", record.get("base"))
         (fresh / PROVENANCE).write_text(json.dumps(record, indent=2) + "\n")
-        (fresh / "README.md").write_text(_card(folder.name, record))
+        (fresh / "README.md").write_text(card)
         if folder.exists():
             folder.rename(Path(scratch) / "replaced")
         fresh.rename(folder)

@@ -138,6 +138,11 @@ class CmaSearch(FlatOptimizer):
             self._whole: list[Vector] = []
         return self._asked[: self._due()]
 
+    def inject(self, values: Values) -> None:
+        """Have gene values among what is proposed next; only where all genes are real."""
+        if isinstance(self._engine, _RealStrategy):
+            self._engine.inject(values)
+
     def best_guess(self) -> Values:
         """Return the mean, or that of an earlier start if its candidates scored better."""
         if self._finished is not None and self._finished[0] < self._level:
@@ -257,6 +262,9 @@ class _RealStrategy:
     def propose(self) -> list[Values]:
         self._rows = self._cma.ask()
         return [self._genome.to_values(row) for row in self._rows]
+
+    def inject(self, values: Values) -> None:
+        self._cma.inject(self._genome.to_vector(values))
 
     def learn(self, log_scores: Vector) -> Vector:
         return self._cma.tell(self._rows, log_scores)

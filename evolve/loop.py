@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -74,6 +74,32 @@ class Evaluator(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """A candidate, and the gene values that it would hand on after some training."""
+
+    pupil: Candidate
+    genome: Values
+
+
+class Teacher(Protocol):
+    """Whoever trains candidates between generations: a memetic step."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What must be the same on a resume."""
+        ...
+
+    def teach(
+        self, generation: int, candidates: Sequence[Candidate], seed: np.random.SeedSequence
+    ) -> Lesson | None:
+        """Train one of the candidates before a generation; None where nobody is trained.
+
+        The result may depend on nothing but these arguments.
+        """
+        ...
+
+
 class Observer(Protocol):
     """Whoever watches a sweep. What it raises ends the sweep (which can then be resumed)."""
 
@@ -102,6 +128,7 @@ def evolve(
     seed: int,
     observers: Sequence[Observer] = (),
     budget: Callable[[int, Sequence[Candidate]], str | None] = lambda planned, candidates: None,
+    teacher: Teacher | None = None,
 ) -> list[Candidate]:
     """Run a sweep, or resume the one that the folder holds.
 
@@ -124,6 +151,10 @@ def evolve(
     budget : callable
         Hears before each generation how many candidates it has and all that are recorded;
         words end the sweep in good order, see `evolve.budget.Budget`.
+    teacher : Teacher, optional
+        Whom it trains becomes two more candidates of the generation, each in a row of its own:
+        as it was, since every generation has other seeds, and as it is now. What it was taught is
+        handed back to the search if it is the better of the two.
 
     Returns
     -------
@@ -139,7 +170,8 @@ def evolve(
     """
     run_folder = Path(run_folder)
     lineage = Lineage(run_folder / LINEAGE_FILE)
-    search, generation, parents = _resume_or_start(run_folder, lineage, genome, search, seed)
+    setup = _setup(genome, search, seed, teacher)
+    search, generation, parents = _resume_or_start(run_folder, lineage, setup, search)
     candidates = lineage.read()
     best = _best(candidates, None)
     timings = Timings(run_folder / TIMINGS_FILE)
@@ -149,30 +181,37 @@ def evolve(
         timings.start()
         proposal = search.ask()
         genomes = search.genomes(proposal)
+        own, chance = len(genomes), generation_seed(seed, generation)
+        lesson = teacher.teach(generation, candidates, chance) if teacher else None
+        if lesson is not None:
+            genomes = [*genomes, [lesson.pupil.genome], [lesson.genome]]
 
         report = _progress(observers, generation, best)
-        evaluations = evaluator.evaluate(
-            generation, genomes, generation_seed(seed, generation), report
-        )
+        evaluations = evaluator.evaluate(generation, genomes, chance, report)
         _check(evaluations, genomes, generation)
 
-        scores = np.array([[e.score for e in row] for row in evaluations], dtype=np.float64)
-        weights = search.tell(proposal, scores, [[e.parts for e in row] for row in evaluations])
+        scores = np.array([[e.score for e in row] for row in evaluations[:own]], dtype=np.float64)
+        parts = [[e.parts for e in row] for row in evaluations[:own]]
+        weights = search.tell(proposal, scores, parts)
 
         born = [
             _candidate(generation, s, f, parents, genomes[s][f], evaluation)
             for s, row in enumerate(evaluations)
             for f, evaluation in enumerate(row)
         ]
+        if lesson is not None:
+            born[-2:] = [replace(c, parents=((lesson.pupil.id, 1.0),)) for c in born[-2:]]
+            if evaluations[-1][0].score < evaluations[-2][0].score:
+                search.inject(lesson.genome)
         lineage.append(born)
 
-        parents = _next_parents(parents, born, weights)
+        parents = _next_parents(parents, born[: scores.size], weights)
         candidates += born
         best = _best(born, best)
         generation += 1
         checkpoint.save(
             run_folder / CHECKPOINT_FOLDER,
-            _state(genome, search, seed, generation, parents, len(candidates)),
+            _state(setup, search, generation, parents, len(candidates)),
         )
         timings.note(generation - 1, len(born), search.readings)
 
@@ -210,7 +249,7 @@ def _note_stop(path: Path, reason: str, generations: int, candidates: int) -> No
 
 
 def _resume_or_start(
-    run_folder: Path, lineage: Lineage, genome: Genome, search: Optimizer, seed: int
+    run_folder: Path, lineage: Lineage, setup: dict[str, Any], search: Optimizer
 ) -> tuple[Optimizer, int, Parents]:
     folder = run_folder / CHECKPOINT_FOLDER
     if not checkpoint.exists(folder):
@@ -220,11 +259,10 @@ def _resume_or_start(
                 "restore the checkpoint or start the sweep in a new folder"
             )
         lineage.truncate_to(0)
-        checkpoint.save(folder, _state(genome, search, seed, 0, (), 0))
+        checkpoint.save(folder, _state(setup, search, 0, (), 0))
         return search, 0, ()
 
     state = checkpoint.load(folder)
-    setup = _setup(genome, search, seed)
     before = state["setup"]
     changed = [key for key in {**before, **setup} if setup.get(key) != before.get(key)]
     if changed:
@@ -243,21 +281,21 @@ def _resume_or_start(
     return state["search"], generation, state["parents"]
 
 
-def _setup(genome: Genome, search: Optimizer, seed: int) -> dict[str, Any]:
+def _setup(genome: Genome, search: Optimizer, seed: int, teacher: Teacher | None) -> dict[str, Any]:
     """Gather what must not change between a sweep's start and its end."""
-    return {"seed": seed, "genome": genome, **search.settings}
+    taught = teacher.settings if teacher else {}
+    return {"seed": seed, "genome": genome, **search.settings, **taught}
 
 
 def _state(
-    genome: Genome,
+    setup: dict[str, Any],
     search: Optimizer,
-    seed: int,
     generation: int,
     parents: Parents,
     recorded: int,
 ) -> dict[str, Any]:
     return {
-        "setup": _setup(genome, search, seed),
+        "setup": setup,
         "search": search,
         "generation": generation,
         "parents": parents,

@@ -6,10 +6,13 @@ neither how they are searched nor how they are scored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agents.observation import FIELD_NAMES
 from agents.persona import Core, Persona, Population, Society
@@ -23,6 +26,7 @@ from merge.stack_recipe import AnyRecipe
 Cores = Literal["none", "diagonal", "full"]
 SLOW_SEGMENTS = ("recipe", "minds")
 FAST_SEGMENTS = ("society",)
+_COEFFICIENT = (-0.3, 1.5)
 
 # Bounds keep chance from doing the market's work: with several hundred agents, uniformly random
 # tendencies within these bounds make far too calm a market (docs/decisions/004).
@@ -108,7 +112,11 @@ class MarketGenome:
     def genome(self) -> Genome:
         """List all genes with bounds and starts."""
         minds = [
-            Gene(_mind(persona.name, style, block), -0.3, 1.5, 0.9 if style == persona.style else 0)
+            Gene(
+                _mind(persona.name, style, block),
+                *_COEFFICIENT,
+                0.9 if style == persona.style else 0,
+            )
             for persona in self.personas
             for block in range(self.blocks)
             for style in self.styles
@@ -178,6 +186,28 @@ class MarketGenome:
         return Population(
             personas, Society(mask, attention=self.attention, social=social, **common)
         )
+
+    def with_mixtures(self, values: Values, mixtures: Sequence[NDArray[np.float64]]) -> Values:
+        """Return gene values with other mixtures, moved into bounds.
+
+        Parameters
+        ----------
+        values
+            As a candidate has them.
+        mixtures
+            float64[blocks, K] for each persona.
+        """
+        names = [
+            _mind(p.name, style, b)
+            for p in self.personas
+            for b in range(self.blocks)
+            for style in self.styles
+        ]
+        flat = np.concatenate([np.ravel(mixture) for mixture in mixtures])
+        moved = {
+            name: float(np.clip(x, *_COEFFICIENT)) for name, x in zip(names, flat, strict=True)
+        }
+        return {**values, "minds": {**values.get("minds", {}), **moved}}
 
     def _link_genes(self) -> tuple[Gene, ...]:
         if self.social is None:

@@ -83,6 +83,10 @@ class Optimizer(Protocol):
         """
         ...
 
+    def inject(self, values: Values) -> None:
+        """Have gene values among what is proposed next, where it can take any from outside."""
+        ...
+
     def best_guess(self) -> Values:
         """Return the gene values that it believes to be the best."""
         ...
@@ -142,6 +146,10 @@ class FlatOptimizer(ABC):
         weights = self._learn(column, [row[0] for row in parts] or [{} for _ in proposal])
         self._told += 1
         return None if weights is None else weights[:, None]
+
+    def inject(self, values: Values) -> None:
+        """Take none."""
+        return None
 
     def best_guess(self) -> Values:
         """Return the candidate with the best score so far, or the start."""

@@ -98,8 +98,7 @@ class OptunaSearch(FlatOptimizer):
             directions=["minimize"] * len(objectives),
             sampler=_make_sampler(sampler, population, int(seed.generate_state(1)[0])),
         )
-        start = genome.to_values(genome.start_vector())
-        self._study.enqueue_trial({key: start[s][g] for key, (s, g) in self._names.items()})
+        self.inject(genome.to_values(genome.start_vector()))
         self._trials: list[Any] = []
         self._worst = np.full(len(objectives), np.nan)
         if storage is not None:
@@ -119,6 +118,10 @@ class OptunaSearch(FlatOptimizer):
                 values[segment_name][gene_name] = drawn[key]
             proposal.append(values)
         return proposal
+
+    def inject(self, values: Values) -> None:
+        """Have gene values as the first that is proposed next."""
+        self._study.enqueue_trial({key: values[s][g] for key, (s, g) in self._names.items()})
 
     def archive(self) -> list[dict[str, Any]]:
         """List the candidates that no other beats in every objective; for one objective, none."""

@@ -202,6 +202,12 @@ class CrossSearch:
         fast_weights = self._fast.tell(proposal.fast, log_scores.mean(axis=0))
         return np.outer(slow_weights, fast_weights)
 
+    def inject(self, values: Values) -> None:
+        """Have gene values among what is proposed next, in each half when it is its turn."""
+        vector = self.genome.to_vector(values)
+        for half in (self._slow, self._fast):
+            half.inject(vector[half.where])
+
     def mean_vector(self) -> Vector:
         """Return where both strategies believe the best to be, float64[genome.size]."""
         return self._join(self._slow.mean, self._fast.mean)

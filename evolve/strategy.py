@@ -55,6 +55,8 @@ class Strategy:
         Factors on the first step size, one a coordinate.
     """
 
+    _guest: Vector | None = None
+
     def __init__(
         self,
         name: str,
@@ -120,7 +122,16 @@ class Strategy:
 
     def ask(self) -> Vector:
         """Draw float64[count, d]."""
-        return np.array(self._cma.ask()) if self.learns else self._start[None, :]
+        if not self.learns:
+            return self._start[None, :]
+        if self._guest is not None:  # kept until now: pycma refuses to be told with one waiting
+            self._cma.inject([self._guest], force=True)
+            self._guest = None
+        return np.array(self._cma.ask())
+
+    def inject(self, row: Vector) -> None:
+        """Have float64[d] as the first that it asks for next; a fixed point takes nothing."""
+        self._guest = row
 
     def tell(self, rows: Vector, marginals: Vector) -> Vector:
         """Learn from marginals, float64[count]; return recombination weights, float64[count]."""

@@ -16,6 +16,7 @@ import yaml
 from agents.completions import EndpointLimits
 from agents.endpoint import is_endpoint, parse_endpoint
 from agents.society.settings import Social
+from evolve.memetic import MemeticConfig
 from evolve.optuna_search import Sampler
 from evolve.quality_diversity import Measure
 from experiments.errors import ConfigError
@@ -211,6 +212,8 @@ class SearchConfig:
         End the search before the generation that would go beyond them, sessions before a resume
         included; judging comes on top. The same seed gives the same bytes under a decision
         budget; where a time budget ends depends on the machine.
+    memetic
+        Trains the best candidate so far between generations, see `evolve.memetic`; null for never.
     """
 
     optimizer: Literal["cross", "cma", "optuna", "map_elites", "cma_mae", "random"] = "cross"
@@ -237,6 +240,7 @@ class SearchConfig:
     heldout_groups: int = 8
     max_minutes: float | None = None
     max_decisions: int | None = None
+    memetic: MemeticConfig | None = None
 
 
 @dataclass(frozen=True)

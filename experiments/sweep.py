@@ -36,6 +36,7 @@ from evolve.loop import (
     generation_seed,
     read_stop,
 )
+from evolve.memetic import MindTeacher
 from evolve.optimizer import Optimizer, candidate_id
 from evolve.stage import play_market
 from evolve.timings import Timings
@@ -170,6 +171,7 @@ def _run(
             config.seed,
             (screen(search, evaluator),),
             make_budget(config, run_folder),
+            make_teacher(workshop, bases),
         )
         stopped = read_stop(run_folder) or ""
         say(f"the search has ended: {stopped}")
@@ -201,6 +203,20 @@ def make_evaluator(workshop: Workshop, bases: Bases) -> MarketEvaluator:
         workshop.executor,
         needed_measures(search),
         search.rungs,
+    )
+
+
+def make_teacher(workshop: Workshop, bases: Bases) -> MindTeacher | None:
+    """Set up the training between generations, if the config asks for any."""
+    if workshop.config.search.memetic is None:
+        return None
+    return MindTeacher(
+        workshop.stage,
+        workshop.splits.train,
+        workshop.market_genome,
+        bases,
+        workshop.config.search.memetic,
+        workshop.executor,
     )
 
 

@@ -229,6 +229,10 @@ def train_styles(
     sources: Annotated[
         bool, typer.Option("--sources", help="Train style-tuned sources for recipes instead.")
     ] = False,
+    reinforce: Annotated[
+        bool,
+        typer.Option("--reinforce", help="Refine the styles on their own profit instead."),
+    ] = False,
     only: Annotated[list[str], typer.Option(help="Train this one; repeatable.")] = [],  # noqa: B006
     steps: Annotated[int | None, typer.Option(help="Optimisation steps each.", min=1)] = None,
     top_layers: Annotated[
@@ -252,15 +256,20 @@ def train_styles(
     A 7B: --set minds.base=OWNER/NAME --set minds.device=cuda --int8 --gradient-checkpointing
 
     On other prices: --set training.series=[nasdaq,prices.csv]
+
+    Then on profit: evobourse train-styles experiments/quickstart.yaml --reinforce --out refined
     """
     from accelerate import PartialState
     from rich.progress import Progress
     from rich.table import Table
 
     from experiments.config import load_config
+    from experiments.errors import ConfigError
 
     settings, main = load_config(config, overrides), PartialState().is_main_process
     console = make_console(quiet=not main)
+    if reinforce and (sources or top_layers is not None):
+        raise ConfigError("--reinforce: goes with neither --sources nor --top-layers; leave it out")
     from experiments.style_cards import percent, write_cards
     from experiments.style_measures import measure_styles
     from experiments.style_training import StylePlan
@@ -277,7 +286,10 @@ def train_styles(
                     tasks[name] = bar.add_task(name, total=total)
                 bar.update(tasks[name], completed=step, description=f"{name} loss {loss:.3f}")
 
-            train(settings, out, plan, on_step)
+            if reinforce:
+                _reinforce(settings, out, only, steps, bar)
+            else:
+                train(settings, out, plan, on_step)
     except KeyboardInterrupt:
         console.print("interrupted; the same command goes on where it stopped")
         raise typer.Exit(130) from None
@@ -296,6 +308,24 @@ def train_styles(
     print_next_steps(
         console, [("trained", str(out)), ("use", f"evobourse evolve {config} --set {key}={out}")]
     )
+
+
+def _reinforce(settings: Any, out: Path, only: list[str], steps: int | None, bar: Any) -> None:
+    from dataclasses import replace
+
+    from agents.reinforcement import ReinforcementConfig
+    from experiments.style_reinforcement import reinforce_styles
+
+    tasks: dict[str, Any] = {}
+    how = ReinforcementConfig()
+
+    def on_step(name: str, step: int, total: int, found: Any) -> None:
+        if name not in tasks:
+            tasks[name] = bar.add_task(name, total=total)
+        news = f"{name} {found.reward:+.2f} bp a decision, {found.kl:.2f} nats from the style"
+        bar.update(tasks[name], completed=step, description=news)
+
+    reinforce_styles(settings, out, only, replace(how, iterations=steps or how.iterations), on_step)
 
 
 def _price(settings: Any, arguments: list[str], as_json: bool) -> None:

@@ -1,0 +1,421 @@
+"""`make bench-reinforce`: what refined styles earn in markets that they were not trained in.
+
+Knows the casts, the pairs of markets, and how the page is laid out. Deliberately passes no
+judgement: what comes out is printed, gain or loss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import Progress
+from scipy.stats import bootstrap
+
+from agents.crowd import tabulate_choices
+from agents.persona import Persona, Population
+from agents.reinforcement import ReinforcementConfig
+from agents.rewards import read_ledger
+from agents.training import PROVENANCE
+from evolve.bases import Bases
+from evolve.bundle import load_bundle
+from evolve.durable import replace_bytes
+from evolve.executors.executor import collect
+from evolve.stage import Part, World, play_market
+from experiments.config import ExperimentConfig, load_config
+from experiments.style_reinforcement import pure_cast, reinforce_styles
+from experiments.style_training import Agreement, measure_agreement
+from experiments.workshop import SHIPPED, Workshop, build_workshop
+from fitness.moments import FloatArray
+from merge.stack_recipe import AnyRecipe
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "reinforcement.md"
+CONFIG = Path(__file__).with_name("quickstart.yaml")
+FIRST_SEED = 500_000
+YEAR = 252
+EVERYONE = "all at once"
+MEASURES = ("profit", "sharpe", "wealth sharpe")
+MOST_LOST = 0.10
+
+
+@dataclass(frozen=True, eq=False)
+class Cast:
+    """A population whose personas can take refined styles.
+
+    Attributes
+    ----------
+    name
+        For the page.
+    population
+        Everyone with the style that he had, mixtures over the shipped and the refined adapters.
+    persona_of
+        Row of the persona that trades by a style, by the style.
+    bases, recipe
+        Whose minds they are.
+    """
+
+    name: str
+    population: Population
+    persona_of: dict[str, int]
+    bases: Bases
+    recipe: AnyRecipe | None
+
+    def refined(self, styles: Sequence[str], adapters: Sequence[str]) -> Population:
+        """Give personas refined styles, pure; ``adapters`` names all, the refined ones last."""
+        personas = list(self.population.personas)
+        for style in styles:
+            row = self.persona_of[style]
+            last = len(adapters) - 1 - adapters[::-1].index(style)
+            personas[row] = _pure(self.population, row, last)
+        return replace(self.population, personas=tuple(personas))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Refine what is not refined yet, play pairs of held-out markets, and write the page."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.benchmarks_reinforce",
+        description=(__doc__ or "").split("\n")[0],
+    )
+    parser.add_argument("--config", type=Path, default=CONFIG)
+    parser.add_argument("--refined", type=Path, default=Path("runs") / "refined")
+    parser.add_argument("--only", action="append", default=[], help="style; repeatable")
+    parser.add_argument("--iterations", type=int, help="of the policy gradient")
+    parser.add_argument("--seeds", type=int, default=64, help="held-out markets of each cast")
+    parser.add_argument("--bundle", type=Path, default=Path("runs") / "quickstart" / "bundle")
+    parser.add_argument("--out", type=Path, default=DOCUMENT, help="Markdown page to write")
+    parser.add_argument("--set", action="append", default=[], help="of the config; repeatable")
+    asked = parser.parse_args(arguments)
+    config = load_config(asked.config, asked.set)
+    how = ReinforcementConfig()
+    how = replace(how, iterations=asked.iterations or how.iterations)
+    with Progress(transient=True) as bar:
+        tasks = {}
+
+        def report(style: str, step: int, steps: int, found: object) -> None:
+            if style not in tasks:
+                tasks[style] = bar.add_task(f"refining {style}", total=steps)
+            bar.update(tasks[style], completed=step)
+
+        reinforce_styles(config, asked.refined, asked.only, how, report)
+        workshop = build_workshop(config)
+        found = sorted(file.parent for file in asked.refined.glob(f"*/{PROVENANCE}"))
+        refined = [path for path in found if path.name in (asked.only or names_of(found))]
+        with closing(workshop.executor):
+            casts = list_casts(workshop, refined, asked.bundle)
+            task = bar.add_task("held-out markets", total=len(casts))
+            pairs = {}
+            for cast in casts:
+                pairs[cast.name] = play_pairs(workshop, cast, refined, asked.seeds)
+                bar.advance(task)
+        kept = agreements(config, asked.refined, refined)
+    curves = {path.name: json.loads((path / PROVENANCE).read_text()) for path in refined}
+    figures = list_figures(pairs, kept)
+    for figure in figures:
+        print(json.dumps({"bench": "reinforce", **figure}))
+    page = PAGE.format(
+        config=asked.config.name,
+        seeds=asked.seeds,
+        agents=config.market.agents,
+        days=config.market.days,
+        heldout=" to ".join(config.splits.heldout),
+        train=" to ".join(config.splits.train),
+        training=training_table(curves),
+        agreement=agreement_table(kept),
+        verdict=verdict(pairs, kept),
+        sections="\n".join(f"### {name}\n\n{pair_table(p)}\n" for name, p in pairs.items()),
+    )
+    replace_bytes(asked.out, page.encode())
+    print(f"written to {asked.out}")
+
+
+def names_of(folders: Sequence[Path]) -> list[str]:
+    """Return the folders' names."""
+    return [folder.name for folder in folders]
+
+
+def list_casts(workshop: Workshop, refined: Sequence[Path], bundle: Path) -> list[Cast]:
+    """Open the cast that the styles were refined in, and an evolved one if there is a bundle."""
+    personas = workshop.market_genome.personas
+    rows = {p.style: row for row, p in enumerate(personas) if p.style and not p.base}
+    more = (*workshop.adapters, *refined)
+    bases = replace(workshop, adapters=more).open_bases()
+    home = Cast(
+        "the cast of the training", _padded(pure_cast(workshop), refined), rows, bases, None
+    )
+    casts = [home]
+    if (bundle / "simulator.yaml").is_file():
+        made = load_bundle(bundle)
+        of_name = {p.name: row for row, p in enumerate(made.population.personas)}
+        rows = {p.style: of_name[p.name] for p in personas if p.style and p.name in of_name}
+        population = _padded(made.population, refined)
+        names = names_of(made.adapters)
+        for style, row in rows.items():
+            pure = list(population.personas)
+            pure[row] = _pure(population, row, names.index(style))
+            population = replace(population, personas=tuple(pure))
+        population = replace(population, society=replace(population.society, switching=0.0))
+        evolved = made.open_bases(adapters=(*made.adapters, *refined))
+        casts.append(Cast("the evolved bundle's market", population, rows, evolved, made.recipe))
+    return casts
+
+
+def play_pairs(
+    workshop: Workshop, cast: Cast, refined: Sequence[Path], seeds: int
+) -> dict[str, FloatArray]:
+    """Play held-out markets with styles as they were, each refined, and all of them refined.
+
+    Returns
+    -------
+    dict
+        By style, and by `EVERYONE` and style: float64[seeds, 2, 3], before and after, `MEASURES`.
+    """
+    adapters = [*names_of(workshop.adapters), *names_of(refined)]
+    styles = [path.name for path in refined if path.name in cast.persona_of]
+    variants = [cast.population, *(cast.refined([style], adapters) for style in styles)]
+    variants.append(cast.refined(styles, adapters))
+    tables = tabulate_choices(variants, cast.bases.serve(cast.recipe))
+    played = []
+    for population, choices in zip(variants, tables, strict=True):
+        futures = (
+            workshop.executor.submit(
+                measure, workshop.stage.world, _part(workshop, population, seed), choices
+            )
+            for seed in range(FIRST_SEED, FIRST_SEED + seeds)
+        )
+        played.append(np.stack(collect(futures)))
+    before, *after, everyone = played
+    found = {}
+    for style, alone in zip(styles, after, strict=True):
+        row = cast.persona_of[style]
+        found[style] = np.stack([before[:, row], alone[:, row]], axis=1)
+        found[f"{style}, {EVERYONE}"] = np.stack([before[:, row], everyone[:, row]], axis=1)
+    return found
+
+
+def measure(world: World, part: Part, choices: NDArray[np.float64]) -> FloatArray:
+    """Play one market and measure each persona's agents: float64[P, 3], means over agents.
+
+    Profit by trading in basis points of starting wealth a day (an account that never trades has
+    0); the year's Sharpe ratio of that profit; and of all that the account holds.
+    """
+    tape = play_market(world, part, choices, "full")
+    ledger = read_ledger(tape, world.rules)
+    profits = ledger.profits
+    held = ledger.wealth / 2 / tape.initial_close_ticks / world.rules.tick_cents
+    still = held * np.diff(ledger.prices, prepend=float(tape.initial_close_ticks))[:, None]
+    wealth = profits + still / ledger.wealth
+    each = [1e4 * profits.mean(axis=0), sharpe(profits), sharpe(wealth)]
+    persona = tape.decisions["persona"].to_numpy()[: len(tape.accounts)]
+    return np.array([[x[persona == p].mean() for x in each] for p in range(len(choices))])
+
+
+def sharpe(daily: FloatArray) -> FloatArray:
+    """Return each column's mean over its standard deviation, of a year: float64[T, n] to [n].
+
+    Of an account that never gains or loses, 0.
+    """
+    deviation = daily.std(axis=0)
+    return (
+        np.where(deviation > 0, daily.mean(axis=0), 0.0)
+        / np.where(deviation > 0, deviation, 1.0)
+        * YEAR**0.5
+    )
+
+
+def agreements(
+    config: ExperimentConfig, out: Path, refined: Sequence[Path]
+) -> dict[str, tuple[Agreement, Agreement]]:
+    """Measure agreement with the teachers before and after, on held-out windows."""
+    shipped = config.minds.adapters
+    before = measure_agreement(config, Path(shipped) if shipped else SHIPPED / "adapters")
+    after = {a.style: a for a in measure_agreement(config, out)}
+    names = names_of(refined)
+    return {a.style: (a, after[a.style]) for a in before if a.style in names}
+
+
+def list_figures(
+    pairs: dict[str, dict[str, FloatArray]], kept: dict[str, tuple[Agreement, Agreement]]
+) -> list[dict[str, object]]:
+    """List every figure; its peer is the style as it was."""
+    figures: list[dict[str, object]] = []
+    for cast, styles in pairs.items():
+        for style, both in styles.items():
+            for k, name in enumerate(MEASURES):
+                mean, low, high = interval(both[:, 1, k] - both[:, 0, k])
+                before, after = both[:, 0, k].mean(), both[:, 1, k].mean()
+                figures.append(
+                    {
+                        "figure": f"{name}, {style}, in {cast}",
+                        "value": round(float(after), 4),
+                        "unit": "basis points a day" if name == "profit" else "a year",
+                        "peer": round(float(before), 4),
+                        "gain": round(mean, 4),
+                        "ci_low": round(low, 4),
+                        "ci_high": round(high, 4),
+                        "ratio": round(float(after / before), 4) if before > 0 else None,
+                    }
+                )
+    for style, (before, after) in kept.items():
+        figures.append(
+            {
+                "figure": f"agreement with the teacher, {style}",
+                "value": round(after.trained, 4),
+                "unit": "part of held-out views",
+                "peer": round(before.trained, 4),
+                "ratio": round(after.trained / before.trained, 4),
+            }
+        )
+    return figures
+
+
+def interval(values: FloatArray) -> tuple[float, float, float]:
+    """Return the mean over markets float64[n] with its 95 % bootstrap interval."""
+    mean = float(values.mean())
+    if values.min() == values.max():
+        return mean, mean, mean
+    rng = np.random.default_rng(0)
+    found = bootstrap((values,), np.mean, n_resamples=10_000, method="percentile", rng=rng)
+    return mean, *map(float, found.confidence_interval)
+
+
+def show(values: FloatArray, sign: str = "") -> str:
+    """Write a mean with its interval."""
+    mean, low, high = interval(values)
+    return f"{mean:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+
+
+def verdict(
+    pairs: dict[str, dict[str, FloatArray]], kept: dict[str, tuple[Agreement, Agreement]]
+) -> str:
+    """Say of each refined style, in each cast, whether it does what was asked."""
+    lines = []
+    for style, (before, after) in kept.items():
+        loss = before.trained - after.trained
+        words = []
+        for cast, styles in pairs.items():
+            if style in styles:
+                both = styles[style]
+                gains = [interval(both[:, 1, k] - both[:, 0, k]) for k in range(2)]
+                said = [_said(gain) for gain in gains]
+                words.append(f"in {cast} profit {said[0]}, risk-adjusted profit {said[1]}")
+        kept_style = "kept" if loss <= MOST_LOST else "LOST"
+        lines.append(f"- **{style}**: {'; '.join(words)}; style {kept_style} ({-loss:+.1%}).")
+    return "\n".join(lines)
+
+
+def training_table(curves: dict[str, dict[str, list[float]]]) -> str:
+    """Return the first and last steps of each training."""
+    lines = [
+        "| style | steps | reward of a decision, first and last, bp | nats from the style |",
+        "|---|---|---|---|",
+    ]
+    for style, record in curves.items():
+        rewards, nats = record["rewards_bp"], record["kl_nats"]
+        lines.append(
+            f"| {style} | {len(rewards)} | {rewards[0]:+.2f}, {rewards[-1]:+.2f} | {nats[-1]:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def agreement_table(kept: dict[str, tuple[Agreement, Agreement]]) -> str:
+    """Return agreement with the teacher before and after."""
+    lines = ["| style | before | after | points lost |", "|---|---|---|---|"]
+    for style, (before, after) in kept.items():
+        lost = 100 * (before.trained - after.trained)
+        lines.append(f"| {style} | {before.trained:.1%} | {after.trained:.1%} | {lost:+.1f} |")
+    return "\n".join(lines)
+
+
+def pair_table(styles: dict[str, FloatArray]) -> str:
+    """Return a row a style: each measure before, and by how much it changed."""
+    heads = ("profit, bp a day", "Sharpe of profit", "Sharpe of wealth")
+    lines = [
+        "| refined | " + " | ".join(f"{head} | change" for head in heads) + " |",
+        "|---" * 7 + "|",
+    ]
+    for style, both in styles.items():
+        cells = [
+            cell
+            for k in range(3)
+            for cell in (show(both[:, 0, k]), show(both[:, 1, k] - both[:, 0, k], "+"))
+        ]
+        lines.append(f"| {style} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _said(gain: tuple[float, float, float]) -> str:
+    mean, low, high = gain
+    word = "rises" if low > 0 else "falls" if high < 0 else "undecided"
+    return f"{word} ({mean:+.2f} [{low:+.2f}, {high:+.2f}])"
+
+
+def _part(workshop: Workshop, population: Population, seed: int) -> Part:
+    return population, workshop.stage.history(workshop.splits.heldout, seed), seed
+
+
+def _padded(population: Population, refined: Sequence[Path]) -> Population:
+    """Make room in all mixtures for the refined adapters."""
+    more = (0.0,) * len(refined)
+    personas = [
+        replace(
+            p,
+            mixture=tuple((*row, *more) for row in p.mixture),
+            cores=tuple((*row, *((),) * len(refined)) for row in p.cores),
+        )
+        for p in population.personas
+    ]
+    return replace(population, personas=tuple(personas))
+
+
+def _pure(population: Population, row: int, adapter: int) -> Persona:
+    """Return a persona with one adapter in full."""
+    persona = population.personas[row]
+    width = len(persona.mixture[0])
+    pure = tuple(float(k == adapter) for k in range(width))
+    return replace(persona, mixture=(pure,) * len(persona.mixture), cores=())
+
+
+PAGE = """# Reinforcement: styles that learn from their own profit
+
+Written by `make bench-reinforce` (`python -m experiments.benchmarks_reinforce`); do not edit.
+Config {config}, real minds. Each style adapter was refined alone by policy gradient on what its
+agents' trades earned (discounted over the days after), in simulated markets that begin in training
+windows ({train}), among the other personas as they were, with a penalty for leaving the style
+(docs/decisions/082). What it then earns is measured in other markets: {seeds} pairs with other
+seeds, {agents} agents over {days} days, beginning in held-out windows ({heldout}), once with the
+style as it was and once refined, all random numbers shared.
+
+*Profit* is by trading: what an account gains over one that never trades, in basis points of its
+starting wealth a day. Over all agents it sums to nothing: what one wins, others lose. *Sharpe of
+profit* is its mean over its standard deviation, of a year, per agent and then averaged; *Sharpe of
+wealth* is that of all that the account holds. Changes are means over the pairs with 95 % bootstrap
+intervals.
+
+## What came out
+
+{verdict}
+
+## Training
+
+{training}
+
+## Style: exact five-way agreement with the teacher, held-out views, INT8
+
+{agreement}
+
+## Held-out markets
+
+A style alone is refined, the others as they were; *all at once*: the same style where all in the
+table are refined. In the evolved market these personas have their styles pure, on the bundle's
+merged base, and nobody changes camps.
+
+{sections}"""
+
+if __name__ == "__main__":
+    main()
