@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import AttentionInterface
 
 from merge.adapters import AdapterBank
@@ -98,13 +99,13 @@ class StrandReader:
 
     Attributes
     ----------
-    computed
-        Tokens that have passed through the layers.
+    computed, stepped
+        Tokens that have passed through the layers, as pieces and step by step.
     """
 
     def __init__(self, decoder: Decoder, bank: AdapterBank):
         self.decoder, self.bank = decoder, bank
-        self.computed = 0
+        self.computed = self.stepped = 0
         self._most = MOST_TOKENS.get(decoder.device.type, MOST_TOKENS["cuda"])
         self._longest = int(decoder.model.config.max_position_embeddings)
 
@@ -152,6 +153,25 @@ class StrandReader:
                 [mixtures[row] for row in batch],
                 tile,
             )
+        if step:
+            self.stepped += len(strands)
+        else:
+            self.computed += sum(map(len, pieces))
+
+    def option_logits(
+        self, strands: Sequence[Strand], options: Sequence[int]
+    ) -> NDArray[np.float32]:
+        """Return the logits of a few tokens behind each strand: float32[n, options]."""
+        states = torch.stack([_state(strand) for strand in strands])
+        return self.decoder.option_logits(states, options).cpu().numpy()
+
+    def likeliest(
+        self, strands: Sequence[Strand], count: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return each strand's likeliest next tokens, int64[n, count], and their logits."""
+        states = torch.stack([_state(strand) for strand in strands])
+        tokens, logits = self.decoder.likeliest(states, count)
+        return tokens.cpu().numpy(), logits.cpu().numpy()
 
     @torch.inference_mode()
     def _read(
@@ -182,7 +202,6 @@ class StrandReader:
         for strand, piece, end in zip(strands, pieces, ends, strict=True):
             strand.tokens += piece
             strand.state = hidden[end - 1, 0].clone()
-        self.computed += len(ids)
 
     def _mixed(
         self, mixtures: Sequence[Mixture], pieces: Sequence[Sequence[int]], fill: int
@@ -255,6 +274,12 @@ def attend(
         met = torch.softmax(scores, dim=-1) @ values
         out[start:stop, 0] = met.reshape(heads, tokens, width).transpose(0, 1)
     return out, None
+
+
+def _state(strand: Strand) -> torch.Tensor:
+    if strand.state is None:
+        raise ModelError("strand: rewound, and nothing read since; read a piece into it first")
+    return strand.state
 
 
 def _places(strand: Strand, piece: Sequence[int]) -> range:
