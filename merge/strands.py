@@ -23,6 +23,9 @@ from merge.decoder import Decoder
 from merge.errors import ModelError
 
 NAME = "evobourse_strands"
+LEAST_TOKENS = 16
+"""On a processor a bf16 product of a single row is summed in another order than that of two."""
+
 STEP_TILE = 64
 _GROWTH = 64
 
@@ -169,9 +172,11 @@ class StrandReader:
         self, strands: Sequence[Strand], count: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return each strand's likeliest next tokens, int64[n, count], and their logits."""
-        states = torch.stack([_state(strand) for strand in strands])
-        tokens, logits = self.decoder.likeliest(states, count)
-        return tokens.cpu().numpy(), logits.cpu().numpy()
+        states = [_state(strand) for strand in strands]
+        fill = _filling(len(states), self.decoder.tile_tokens and STEP_TILE)
+        found = self.decoder.likeliest(torch.stack(states + states[:1] * fill), count)
+        tokens, logits = (part[: len(states)].cpu().numpy() for part in found)
+        return tokens, logits
 
     @torch.inference_mode()
     def _read(
@@ -186,7 +191,7 @@ class StrandReader:
         spans = [(s, end - len(p), end) for s, p, end in zip(strands, pieces, ends, strict=True)]
         ids = [token for piece in pieces for token in piece]
         places = [at for s, p in zip(strands, pieces, strict=True) for at in _places(s, p)]
-        fill = 0 if tile is None else -len(ids) % tile
+        fill = _filling(len(ids), tile)
         hidden = decoder.embed([[token] for token in ids + ids[:1] * fill])
         positions = torch.tensor(places + [0] * fill, device=hidden.device)[:, None]
         angles = decoder.model.model.rotary_emb(hidden, position_ids=positions)
@@ -266,7 +271,9 @@ def attend(
         )
         kv_heads, seen = keys.shape[:2]
         rows = (query[start:stop, :, 0] * scaling).transpose(0, 1)
-        scores = rows.reshape(kv_heads, -1, width) @ keys.transpose(1, 2)
+        # Through one dimension: where sizes are 1, strides that mean nothing choose a kernel.
+        rows = rows.reshape(-1).view(kv_heads, -1, width)
+        scores = rows @ keys.transpose(1, 2)
         if tokens > 1:
             later = torch.ones(tokens, seen, dtype=torch.bool, device=query.device)
             later = later.triu(1 + seen - tokens).repeat(heads // kv_heads, 1)
@@ -274,6 +281,11 @@ def attend(
         met = torch.softmax(scores, dim=-1) @ values
         out[start:stop, 0] = met.reshape(heads, tokens, width).transpose(0, 1)
     return out, None
+
+
+def _filling(count: int, tile: int | None) -> int:
+    """Return how many copies make a batch one of the shapes in which rows have the same bits."""
+    return max(0, LEAST_TOKENS - count) if tile is None else -count % tile
 
 
 def _state(strand: Strand) -> torch.Tensor:
