@@ -115,7 +115,7 @@ class MindEngine:
         self.options = self._option_tokens()
         self.invocation = tuple(self.tokenize(INVOCATION))
         self.activated = self._check_adapters()
-        self._rules = self.tokenize(render_rules())
+        self.rules = self.tokenize(render_rules())
         self._start = [tokenizer.bos_token_id] if self._adds_bos(tokenizer) else []
         self._views: dict[int, Prompt] = {}
         self._queue: dict[_Place, tuple[NDArray[np.float32], list[Any]]] = {}
@@ -182,7 +182,7 @@ class MindEngine:
         """Return a view's prompt: the rules, then its words and the cue as one step."""
         if view not in self._views:
             words = self.tokenize(render_view(view).removeprefix(INVOCATION))
-            self._views[view] = self.prompt(self._rules, words)
+            self._views[view] = self.prompt(self.rules, words)
         return self._views[view]
 
     def prompt_tokens(self, view: int) -> list[int]:

@@ -31,6 +31,9 @@ def simulate(
     Example: evobourse simulate runs/quickstart/bundle --agents 1000 --days 250 --seed 1
 
     Example: evobourse simulate runs/quickstart/bundle --scenario experiments/shock.yaml
+
+    Example: evobourse simulate runs/quickstart/bundle --agents 20 --days 2
+    --scenario experiments/deliberate.yaml
     """
     from experiments.scenario import load_scenario
     from experiments.simulation import simulate_bundle, simulate_scenario
@@ -41,7 +44,7 @@ def simulate(
         place = load_scenario(scenario)
         folder = out or Path("runs") / f"{scenario.stem}-{agents}-{days}-{seed}"
         console.print(f"loading {bundle}")
-        result = simulate_scenario(bundle, place, *size, folder, bar)
+        result = simulate_scenario(bundle, place, *size, folder, bar, bar.say)
     else:
         console.print(f"loading {bundle}")
         folder = out or Path("runs") / f"simulate-{agents}-{days}-{seed}"
@@ -57,6 +60,11 @@ def simulate(
     if scenario is not None:
         console.print(
             f"{result['trades']:,} trades, {result['volume']:,} shares, {result['events']} events"
+        )
+    if tokens := result.get("tokens"):
+        console.print(
+            f"{tokens['prompt']:,} prompt tokens, {tokens['computed']:,} of them computed, "
+            f"{tokens['generated']:,} generated"
         )
     console.print(f"tape sha256 {result['digest']}")
     if result.get("reference") is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.minds import MindEngine
-from agents.observation import OPTIONS, render_rules, view_words
+from agents.observation import OPTIONS, view_words
 from merge.cores import Mixture
 from merge.generation import Sampling, write_texts
 from merge.strands import Strand, StrandReader
@@ -181,8 +181,7 @@ class Desk:
         key = (mind.tobytes(), page, len(views))
         if key not in self._bias:
             step = -(-len(views) // _LEAST_VIEWS)
-            rules = self.engine.tokenize(render_rules())
-            shared = [*rules, *self.engine.tokenize(page)]
+            shared = [*self.engine.rules, *self.engine.tokenize(page)]
             steps = [self.engine.view_prompt(int(view)).steps for view in views[::step]]
             prompts = [self.engine.prompt(shared, *step) for step in steps]
             mean = self.engine.answer_prompts(mind, prompts).astype(np.float64).mean(axis=0)

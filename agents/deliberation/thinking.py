@@ -18,6 +18,9 @@ from agents.deliberation.wording import cue_of, line_of, render_situation, sente
 from agents.observation import TENDENCIES
 from merge.cores import Mixture
 
+MARKET = "market"
+"""What goes on between the stages of thinking."""
+
 NEUTRAL_PAGE = render_situation(0, 1, "", (), ()).rstrip()
 """A page that says nothing, by which leanings are measured."""
 
@@ -150,13 +153,16 @@ class Thinker:
             asks = [replace(a, mind=ask.mind) for a, ask in zip(advice, asks, strict=True)]
             asks = self._go_on(self.desk, asks, "revision", settings.revision_tokens, rngs)
             advised = self._choose(self.desk, asks, temperature)
+        self._on_stage(MARKET)
         return Thought(own, advised, revise(own, advised, receptivity), verdict, asks)
 
     def write(
         self, asks: Sequence[Ask], kind: str, most_tokens: int, rngs: Sequence[np.random.Generator]
     ) -> list[str]:
         """Let agents write a text of a kind; return it, kept as a row as well."""
-        return [row.text for row in self._write(self.desk, asks, kind, most_tokens, rngs)]
+        rows = self._write(self.desk, asks, kind, most_tokens, rngs)
+        self._on_stage(MARKET)
+        return [row.text for row in rows]
 
     def keeps(
         self,
@@ -187,6 +193,7 @@ class Thinker:
             logits = self.desk.choose(asked, options=2)
             sign = -1.0 if swapped else 1.0
             kept += sign * (logits[:, 0] - logits[:, 1]) / 2.0
+        self._on_stage(MARKET)
         pair = np.stack([kept, np.zeros(len(asks))], axis=1)
         return to_probabilities(pair, temperature)[:, 0]
 

@@ -78,9 +78,7 @@ def test_batches_of_a_fixed_shape_as_on_a_gpu_give_the_same_texts_alone(
         assert torch.equal(alone.state, strands[row].state)
 
 
-def test_greedy_texts_are_transformers_where_that_is_sure(
-    reader, rounded_model, tokens, tokenizer
-):
+def test_greedy_texts_are_transformers_where_that_is_sure(reader, rounded_model, tokens, tokenizer):
     """The same weights in fp32: a token must agree unless two are nearly as likely there."""
     bare = [np.zeros((1, 3), np.float32)] * len(tokens)
     texts = write_texts(reader, read_new(reader, tokens, bare), bare, Sampling(16))

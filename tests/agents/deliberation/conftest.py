@@ -22,6 +22,12 @@ def shallow_engine(fresh_engine):
 
 
 @pytest.fixture(scope="session")
+def shared_engine(shallow_engine):
+    """One such engine for many runs: what it still knows of others must change nothing."""
+    return shallow_engine()
+
+
+@pytest.fixture(scope="session")
 def people(population):
     """Three personas of mixed styles, as a population whose society can be changed."""
 
@@ -46,7 +52,7 @@ def short():
 
     def build(**changed):
         lengths = {
-            f"{kind}_tokens": 3 for kind in ("reason", "advice", "revision", "reflection", "post")
+            f"{kind}_tokens": 2 for kind in ("reason", "advice", "revision", "reflection", "post")
         }
         memory = Memory(recall_tokens=300, working_tokens=200)
         return Deliberation(**{**lengths, "memory": memory, **changed})
@@ -55,7 +61,7 @@ def short():
 
 
 @pytest.fixture(scope="session")
-def play(shallow_engine, offsets, history):
+def play(shared_engine, offsets, history):
     """Run a deliberate crowd at the exchange: the crowd and the tape."""
 
     def run(
@@ -63,7 +69,7 @@ def play(shallow_engine, offsets, history):
         settings,
         days=2,
         turns=("call", "call"),
-        agents=4,
+        agents=5,
         seed=1,
         events=None,
         engine=None,
@@ -79,7 +85,7 @@ def play(shallow_engine, offsets, history):
         from market.recording import MemoryRecorder
         from market.session import SessionRules
 
-        desk = Desk(engine or shallow_engine())
+        desk = Desk(engine or shared_engine)
         expert = np.eye(STYLES, dtype=np.float32)[None, 1]
         views = np.array([0, 1, 7, 40])
         thinker = Thinker(desk, desk, expert, settings, views, on_stage)

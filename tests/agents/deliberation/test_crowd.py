@@ -13,43 +13,40 @@ SOCIAL = Social(link_threshold=0.0, posting=1.0, decay=0.1)
 TRAITS = {"p0": Traits(receptivity=0.0), "p1": Traits(receptivity=1.0)}
 
 
+AGENTS, DAYS, TURNS = 5, 2, 2
+
+
 @pytest.fixture(scope="module")
 def sociable(people):
-    return people(mask={"crowd": 0.0}, attention=6, momentary_mask=0.0, activity=1.0, social=SOCIAL)
+    often = {"activity": 1.0, "aggressiveness": 0.2, "dispersion": 2.0}  # orders that meet
+    return people(mask={"crowd": 0.0}, attention=6, momentary_mask=0.0, social=SOCIAL, **often)
 
 
 @pytest.fixture(scope="module")
 def played(play, sociable, short):
-    return play(sociable, short(personas=TRAITS, iterations=2), turns=("call", "call", "call"))
+    return play(sociable, short(personas=TRAITS))
 
 
-def test_one_seed_one_tape_and_settings_count(played, play, sociable, short):
-    settings = short(personas=TRAITS, iterations=2)
-    three = ("call", "call", "call")
-    expected = played[1].manifest.digest
-    assert play(sociable, settings, turns=three)[1].manifest.digest == expected
-    others = [
-        play(sociable, settings, turns=three, seed=2),
-        play(sociable, short(personas=TRAITS), turns=three),
-    ]
-    assert len({expected, *(tape.manifest.digest for _, tape in others)}) == 3
+def test_one_seed_one_tape_whatever_the_engine_still_knows(played, play, sociable, short):
+    expected, settings = played[1].manifest.digest, short(personas=TRAITS)
+    assert play(sociable, settings, seed=2, days=1)[1].manifest.digest != expected
+    assert play(sociable, settings)[1].manifest.digest == expected
 
 
 def test_every_text_is_on_the_tape(played):
     texts = played[1].frame("texts")
-    agents, days, turns = 4, 2, 3
     counts = texts.groupby(["day", "kind"]).size().unstack()
-    for kind, each_turn in (("reason", 1), ("advice", 2), ("revision", 2)):
-        assert counts[kind].tolist() == [agents * turns * each_turn] * days
-    assert counts["page"].tolist() == [agents * (turns + 1)] * days
+    for kind in ("reason", "advice", "revision"):
+        assert counts[kind].tolist() == [AGENTS * TURNS] * DAYS
+    assert counts["page"].tolist() == [AGENTS * (TURNS + 1)] * DAYS
     for kind in ("reflection", "post"):
-        assert counts[kind].tolist() == [agents] * days
+        assert counts[kind].tolist() == [AGENTS] * DAYS
     written = texts[texts["kind"] != "page"]
-    assert written["generated_tokens"].between(0, 3).all()
+    assert written["generated_tokens"].between(0, 2).all()
     assert (written["prompt_tokens"] > 150).all()  # the rules at least
     assert (texts.loc[texts["kind"] == "page", "prompt_tokens"] == 0).all()
     closing = texts["kind"].isin(("reflection", "post"))
-    assert (texts.loc[closing, "turn"] == turns - 1).all()
+    assert (texts.loc[closing, "turn"] == TURNS - 1).all()
     assert texts.loc[texts["kind"] == "advice", "text"].str.contains("I would choose ").all()
 
 
@@ -59,7 +56,7 @@ def test_a_choice_moves_from_ones_own_to_the_advised_by_receptivity(played, soci
     expected = (1 - receptivity) * rows["own"] + receptivity * rows["advised"]
     np.testing.assert_allclose(rows["lean"], expected, atol=1e-12)
     assert (rows["own"] - rows["advised"]).abs().max() > 1e-3
-    assert len(rows) == 4 * 3 * 2
+    assert len(rows) == AGENTS * TURNS * DAYS
     assert rows["tendency"].between(-2, 2).all()
 
 
@@ -67,26 +64,26 @@ def test_pages_show_today_s_choices_yesterday_s_lesson_and_friends_posts(played)
     crowd, tape = played
     texts = tape.frame("texts")
     pages = texts[texts["kind"] == "page"]
-    later = pages.query("day == 0 and turn == 1")["text"]
+    later = pages.query("day == 0 and turn == 1 and not text.str.contains('is over')")["text"]
     assert later.str.contains("Today so far: Round 1: you chose ").all()
-    close = pages.query("day == 0 and turn == 2")["text"]
-    assert close.str.contains("The day is over.").sum() == 4
+    close = pages.query("day == 0 and turn == 1")["text"]
+    assert close.str.contains("The day is over.").sum() == AGENTS
     morning = pages.query("day == 1 and turn == 0").set_index("agent")["text"]
     lessons = texts.query("day == 0 and kind == 'reflection'").set_index("agent")["text"]
     posts = texts.query("day == 0 and kind == 'post'").set_index("agent")["text"]
     readings = tape.frame("readings").query("day == 1")
     assert len(readings) > 0
-    for agent in range(4):
+    for agent in range(AGENTS):
         assert lessons[agent] in morning[agent]
         read = readings.loc[readings["agent"] == agent, "other"]
-        for author in range(4):
+        for author in range(AGENTS):
             assert (f"\n- {posts[author]}" in morning[agent]) == (author in read.to_numpy())
         assert len(crowd.memories[agent].episodic) + len(crowd.memories[agent].long_term) == 2
 
 
 def test_what_agents_withdraw_is_cancelled_and_what_they_keep_rests(play, people, short):
     population = people(activity=1.0, mask={"news": 1.0})
-    _, tape = play(population, short(iterations=0), days=3, agents=6)
+    _, tape = play(population, short(iterations=0), agents=8)
     orders = tape.frame("orders").query("agent >= 0")
     first = orders[(orders["turn"] == 0) & (orders["kind"] == Kind.LIMIT)]
     cancels = orders[(orders["turn"] == 0) & (orders["kind"] == Kind.CANCEL)]
