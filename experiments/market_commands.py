@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from experiments.terminal import Json, day_bar, make_console, print_next_steps
+from experiments.terminal import DayBar, Json, make_console, print_next_steps
 
 
 def simulate(
@@ -39,7 +39,7 @@ def simulate(
     from experiments.simulation import simulate_bundle, simulate_scenario
 
     console = make_console(quiet=as_json)
-    size, bar = (agents, days, seed), day_bar(console, days)
+    size, bar = (agents, days, seed), DayBar(console, days)
     if scenario is not None:
         place = load_scenario(scenario)
         folder = out or Path("runs") / f"{scenario.stem}-{agents}-{days}-{seed}"

@@ -79,8 +79,3 @@ class DayBar:
     def say(self, stage: str) -> None:
         """Show what is being done within a day."""
         self._bar.update(self._task, description=f"day {self._day}: {stage}")
-
-
-def day_bar(console: Any, days: int) -> DayBar:
-    """Show a bar of simulated days; return what is called with each day."""
-    return DayBar(console, days)

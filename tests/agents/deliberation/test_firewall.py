@@ -20,7 +20,7 @@ WORD, NEWS, RUMOUR, POST = " quartz", " zebra", " violin", " kangaroo"
 EVENTS = f"""
 events:
 - {{kind: news, day: 0, text: "Of{NEWS} again.", tone: 1.0}}
-- {{kind: rumour, day: 0, text: "They say{RUMOUR} so.", tone: 1.0}}
+- {{kind: rumour, day: 0, agents: {{share: 1.0}}, text: "They say{RUMOUR} so.", tone: 1.0}}
 """
 THINKING = {"reason", "choice", "the expert's choice", "advice", "revision", "withdrawals"}
 CLOSING = {"reflection", "post"}
