@@ -45,12 +45,12 @@ def bundle(population, offsets, sp500):
 
 @pytest.fixture(scope="module")
 def engine(fresh_engine):
-    """The real model's top six layers: those with adapters."""
+    """The real model's top three layers, which have adapters."""
     from merge.decoder import Parts
 
     made = fresh_engine()
     own = made.decoder.parts
-    made.decoder.run_on(Parts(own.embedding, own.slots[24:], own.norm, own.head))
+    made.decoder.run_on(Parts(own.embedding, own.slots[27:], own.norm, own.head))
     return made
 
 

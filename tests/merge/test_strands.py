@@ -47,7 +47,7 @@ def together(reader, tokens, minds):
     strands = read_new(reader, tokens, minds)
     states = [strand.state.clone() for strand in strands]
     rngs = [np.random.default_rng(n) for n in range(len(TEXTS))]
-    return strands, states, write_texts(reader, strands, minds, Sampling(8, 0.9), rngs)
+    return strands, states, write_texts(reader, strands, minds, Sampling(6, 0.9), rngs)
 
 
 @pytest.mark.parametrize("rows", [[0], [2], [4, 1], [3, 2, 0]])
@@ -58,7 +58,7 @@ def test_a_text_is_the_same_alone_and_in_any_batch(reader, tokens, minds, togeth
     for strand, row in zip(strands, rows, strict=True):
         assert torch.equal(strand.state, states[row])
     rngs = [np.random.default_rng(row) for row in rows]
-    assert write_texts(reader, strands, own, Sampling(8, 0.9), rngs) == [texts[n] for n in rows]
+    assert write_texts(reader, strands, own, Sampling(6, 0.9), rngs) == [texts[n] for n in rows]
     for strand, row in zip(strands, rows, strict=True):
         assert torch.equal(strand.state, whole[row].state)
     assert len({tuple(text) for text in texts}) == len(TEXTS)
@@ -80,7 +80,8 @@ def test_batches_of_a_fixed_shape_as_on_a_gpu_give_the_same_texts_alone(
 
 def test_greedy_texts_are_transformers_where_that_is_sure(reader, rounded_model, tokens, tokenizer):
     """The same weights in fp32: a token must agree unless two are nearly as likely there."""
-    bare = [np.zeros((1, 3), np.float32)] * len(tokens)
+    bare = [np.zeros((1, 3), np.float32)] * 3
+    tokens = tokens[::2]
     texts = write_texts(reader, read_new(reader, tokens, bare), bare, Sampling(16))
     sure = 0
     for prompt, text in zip(tokens, texts, strict=True):
@@ -101,7 +102,7 @@ def test_greedy_texts_are_transformers_where_that_is_sure(reader, rounded_model,
                 assert best[0] - best[1] < 0.3, (prompt, place)
                 break  # from here on the texts differ
             sure += 1
-    assert sure >= 60
+    assert sure >= 36
 
 
 def test_the_likeliest_tokens_are_those_of_the_whole_vocabulary(reader, together):
@@ -152,7 +153,7 @@ def test_a_stop_token_ends_a_text_and_is_left_out(reader, tokens, together, mind
     free = together[2][0]
     strands = read_new(reader, tokens[:1], minds[:1])
     rngs = [np.random.default_rng(0)]
-    [text] = write_texts(reader, strands, minds[:1], Sampling(8, 0.9, {free[3]}), rngs)
+    [text] = write_texts(reader, strands, minds[:1], Sampling(6, 0.9, {free[3]}), rngs)
     assert text == free[: free.index(free[3])] != free
 
 

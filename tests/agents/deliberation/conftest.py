@@ -1,4 +1,4 @@
-"""Deliberate crowds on the top six layers of the real model, which are those with adapters."""
+"""Deliberate crowds on the top three layers of the real model, which have adapters."""
 
 import numpy as np
 import pytest
@@ -8,14 +8,14 @@ STYLES = 3
 
 @pytest.fixture(scope="session")
 def shallow_engine(fresh_engine):
-    """Make engines that think fast: the real embedding, layers 24 to 29, norm and head."""
+    """Make engines that think fast: the real embedding, layers 27 to 29, norm and head."""
 
     def make():
         from merge.decoder import Parts
 
         engine = fresh_engine()
         own = engine.decoder.parts
-        engine.decoder.run_on(Parts(own.embedding, own.slots[24:], own.norm, own.head))
+        engine.decoder.run_on(Parts(own.embedding, own.slots[27:], own.norm, own.head))
         return engine
 
     return make
@@ -47,12 +47,12 @@ def history(sp500):
 
 @pytest.fixture(scope="session")
 def short():
-    """Settings of texts of a few tokens."""
+    """Settings of texts of a token."""
     from agents.deliberation.settings import Deliberation, Memory
 
     def build(**changed):
         lengths = {
-            f"{kind}_tokens": 2 for kind in ("reason", "advice", "revision", "reflection", "post")
+            f"{kind}_tokens": 1 for kind in ("reason", "advice", "revision", "reflection", "post")
         }
         memory = Memory(recall_tokens=300, working_tokens=200)
         return Deliberation(**{**lengths, "memory": memory, **changed})

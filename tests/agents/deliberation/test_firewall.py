@@ -123,7 +123,7 @@ def test_a_masked_source_never_reaches_the_model_on_any_path(
         return
     assert crowd.n_agents == 5
     both = {f"{day} {stage}" for day in (0, 1) for stage in THINKING | CLOSING}
-    assert seen[WORD] == both
+    assert both - {"1 withdrawals"} <= seen[WORD] <= both  # none may be left to ask about
     for said in (NEWS, RUMOUR):
         # Thought about on its day, reflected on at its close, remembered on the next morning.
         assert seen[said] >= {"0 reason", "0 reflection", "1 reason"}
