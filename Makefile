@@ -85,6 +85,9 @@ bench-styles: $(READY) ## trained styles against words and the bare base, mixtur
 bench-executors: $(READY) ## what a second worker is worth, in processes and on Ray
 	$(BIN)/python -W ignore -m experiments.benchmarks_executors
 
+bench-deliberate: $(READY) ## one day of twenty agents who think in words, into docs/
+	$(BIN)/python -m experiments.benchmarks_deliberate
+
 drill: $(READY) ## kill, fill and stop all that a sweep stands on, and compare its lineage
 	$(BIN)/python -W ignore -m experiments.kill_drill
 

@@ -172,8 +172,7 @@ class PersonaCrowd(Crowd):
         society, rng, n = self.population.society, self._rng, self.n_agents
         uniform = rng.random((3, n))
         spread = self._offsets.draw(uniform[1], rng.standard_normal(n))
-        rows = self._row_of[self._views]
-        self._tendency = decide(self._choices, self._persona, rows, uniform[0])
+        self._tendency = self._choose(uniform[0])
         lean = society.aggressiveness * self._tendency + society.dispersion * spread
         unit, size = self._offset_unit(), 100 * ORDER_FRACTION * self.wealth
         columns = price_orders(
@@ -183,6 +182,10 @@ class PersonaCrowd(Crowd):
         # The fast daily market knows no assets: for the first, the column is left out.
         asset = np.full(len(columns[0]), self._asset) if self._asset else None
         return Orders(*columns, asset=asset)
+
+    def _choose(self, uniform: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Draw each agent's tendency, int64[n] in -2..2, by uniform numbers float64[n]."""
+        return decide(self._choices, self._persona, self._row_of[self._views], uniform)
 
     def settled(self, outcome: DayOutcome) -> None:
         """Learn from the day: which personas' tendencies paid."""

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from experiments.terminal import Json, day_bar, make_console, print_next_steps
+from experiments.terminal import DayBar, Json, make_console, print_next_steps
 
 
 def simulate(
@@ -31,17 +31,20 @@ def simulate(
     Example: evobourse simulate runs/quickstart/bundle --agents 1000 --days 250 --seed 1
 
     Example: evobourse simulate runs/quickstart/bundle --scenario experiments/shock.yaml
+
+    Example: evobourse simulate runs/quickstart/bundle --agents 20 --days 2
+    --scenario experiments/deliberate.yaml
     """
     from experiments.scenario import load_scenario
     from experiments.simulation import simulate_bundle, simulate_scenario
 
     console = make_console(quiet=as_json)
-    size, bar = (agents, days, seed), day_bar(console, days)
+    size, bar = (agents, days, seed), DayBar(console, days)
     if scenario is not None:
         place = load_scenario(scenario)
         folder = out or Path("runs") / f"{scenario.stem}-{agents}-{days}-{seed}"
         console.print(f"loading {bundle}")
-        result = simulate_scenario(bundle, place, *size, folder, bar)
+        result = simulate_scenario(bundle, place, *size, folder, bar, bar.say)
     else:
         console.print(f"loading {bundle}")
         folder = out or Path("runs") / f"simulate-{agents}-{days}-{seed}"
@@ -57,6 +60,11 @@ def simulate(
     if scenario is not None:
         console.print(
             f"{result['trades']:,} trades, {result['volume']:,} shares, {result['events']} events"
+        )
+    if tokens := result.get("tokens"):
+        console.print(
+            f"{tokens['prompt']:,} prompt tokens, {tokens['computed']:,} of them computed, "
+            f"{tokens['generated']:,} generated"
         )
     console.print(f"tape sha256 {result['digest']}")
     if result.get("reference") is not None:

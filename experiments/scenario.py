@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.crowd import PersonaCrowd
+from agents.deliberation.settings import Deliberation
 from agents.society.settings import Social
 from evolve.bundle import Bundle
 from experiments.yaml_sections import read_section, read_yaml
@@ -29,6 +31,9 @@ from market.journal import TapeJournal, describe_instruments
 from market.recorded_tape import RecordedTape, read_tape
 from market.recording import Recorder
 from market.session import SessionRules
+
+if TYPE_CHECKING:
+    from agents.deliberation.thinking import Thinker
 
 STOCK = "stock"
 
@@ -65,7 +70,7 @@ class Scenario:
     ----------
     turns
         How the orders of each turn of a day meet, see `market.exchange.SessionRules`. Personas
-        order in the first one, for the day.
+        order in the first one, for the day, or in each if they deliberate.
     stock
         Terms of the asset.
     beside
@@ -76,6 +81,9 @@ class Scenario:
     society
         Links, posts, rumours and moods among the personas' agents, see `agents.society`; as in
         the bundle if left out.
+    deliberation
+        How the personas' agents think in every turn, see `agents.deliberation`; they choose at a
+        glance, once a day, if left out.
     """
 
     turns: tuple[Clearing, ...] = ("call",)
@@ -83,6 +91,7 @@ class Scenario:
     beside: Beside = field(default_factory=Beside)
     events: str | None = None
     society: Social | None = None
+    deliberation: Deliberation | None = None
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -109,6 +118,7 @@ def run_scenario(
     out: Path,
     on_day: Callable[[int], None] | None = None,
     further: Sequence[tuple[Crowd, int]] = (),
+    thinker: Thinker | None = None,
 ) -> RecordedTape:
     """Let a bundle's population trade in a scenario, and record the tape as it runs.
 
@@ -127,6 +137,8 @@ def run_scenario(
     further
         Crowds beside the scenario's, and the shares of each of their agents, who has as much in
         cash.
+    thinker
+        Thinks for the personas' agents, who then choose by that and not by ``choices``.
 
     Raises
     ------
@@ -141,7 +153,16 @@ def run_scenario(
     if scenario.society is not None:
         common = replace(population.society, social=scenario.society)
         population = replace(population, society=common)
-    personas = PersonaCrowd(population, choices, bundle.offsets, agents, of_personas)
+    personas: PersonaCrowd
+    if thinker is None:
+        personas = PersonaCrowd(population, choices, bundle.offsets, agents, of_personas)
+    else:
+        from agents.deliberation.crowd import DeliberateCrowd
+
+        turns, tick_cents = len(scenario.turns), bundle.rules.tick_cents
+        personas = DeliberateCrowd(
+            population, thinker, bundle.offsets, agents, of_personas, turns, tick_cents
+        )
     endowed, close = personas.accounts(), int(bundle.history[-1])
     lots = int(np.median(endowed.shares))
     seats: list[tuple[Crowd, int]] = []  # crowds beside the personas, and shares of each agent

@@ -19,6 +19,7 @@ from evolve.bundle import Bundle, load_bundle
 from evolve.durable import replace_bytes
 from evolve.errors import RunError
 from evolve.stage import World, play_market
+from experiments.deliberation import open_thinker
 from experiments.report import figure_bytes
 from experiments.scenario import Scenario, run_scenario
 
@@ -101,6 +102,7 @@ def simulate_scenario(
     seed: int,
     out: Path,
     on_day: Callable[[int], None] | None = None,
+    on_stage: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Put a bundle's population into a scenario.
 
@@ -112,17 +114,29 @@ def simulate_scenario(
         See `experiments.scenario`.
     out
         Folder for the recorded tape and ``prices.png``.
+    on_stage
+        Called with each stage of a deliberate turn.
 
     Returns
     -------
     dict
         First and last close, daily volatility, decisions, forward passes, trades, volume, events
-        applied, and the tape's digest.
+        applied, and the tape's digest; of a deliberate market ``tokens`` as well: of prompts,
+        computed of them, generated.
     """
     bundle, bases = open_bundle(folder)
     minds = bases.serve(bundle.recipe)
-    [choices] = tabulate_choices([bundle.population], minds)
-    tape = run_scenario(scenario, bundle, choices, agents, days, seed, out, on_day)
+    tokens = {}
+    if scenario.deliberation is None:
+        [choices] = tabulate_choices([bundle.population], minds)
+        tape = run_scenario(scenario, bundle, choices, agents, days, seed, out, on_day)
+    else:
+        thinker = open_thinker(scenario.deliberation, bundle, minds, on_stage)
+        none = np.empty((0, 0, 5))
+        tape = run_scenario(
+            scenario, bundle, none, agents, days, seed, out, on_day, thinker=thinker
+        )
+        tokens = {"tokens": thinker.tokens()}
     prices, events = tape.frame("prices"), tape.frame("events")
     closes = np.concatenate([bundle.history[-1:], prices["close_ticks"]])
     figure = _draw(closes, prices["volume"].to_numpy(), bundle, events)
@@ -131,8 +145,9 @@ def simulate_scenario(
         "first_close": int(closes[0]) / 100,
         "last_close": int(closes[-1]) / 100,
         "volatility": float(np.std(np.diff(np.log(closes)))),
-        "decisions": agents * days,
+        "decisions": agents * days * (len(scenario.turns) if tokens else 1),
         "forward_passes": minds.counters.computed,
+        **tokens,
         "trades": int(prices["trades"].sum()),
         "volume": int(prices["volume"].sum()),
         "events": len(events),

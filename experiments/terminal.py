@@ -58,17 +58,24 @@ def make_console(quiet: bool = False) -> Any:
     return Console(stderr=quiet, quiet=quiet)
 
 
-def day_bar(console: Any, days: int) -> Any:
-    """Show a bar of simulated days; return what is called with each day."""
-    from rich.progress import Progress
+class DayBar:
+    """A bar of simulated days; called with each day."""
 
-    bar = Progress(console=console, transient=True)
-    task = bar.add_task("simulating", total=days)
-    bar.start()
+    def __init__(self, console: Any, days: int):
+        from rich.progress import Progress
 
-    def on_day(day: int) -> None:
-        bar.update(task, completed=day + 1)
-        if day + 1 >= days:
-            bar.stop()
+        self._bar = Progress(console=console, transient=True)
+        self._task = self._bar.add_task("simulating", total=days)
+        self._day, self._days = 0, days
+        self._bar.start()
 
-    return on_day
+    def __call__(self, day: int) -> None:
+        """Count a day that is over."""
+        self._day = day + 1
+        self._bar.update(self._task, completed=self._day)
+        if self._day >= self._days:
+            self._bar.stop()
+
+    def say(self, stage: str) -> None:
+        """Show what is being done within a day."""
+        self._bar.update(self._task, description=f"day {self._day}: {stage}")

@@ -299,7 +299,7 @@ class Crowd(Protocol):
     """Agents of one market, asked together, in the order below: turn by turn, then at the close.
 
     A market has one crowd or several. A class that derives from this one may leave out what it
-    does not care for: `matched`, `decisions`, `interactions`, `settled`.
+    does not care for: `matched`, `decisions`, `interactions`, `texts`, `settled`.
     """
 
     n_agents: int
@@ -331,6 +331,15 @@ class Crowd(Protocol):
 
         Rows of the tape's tables ``links``, ``readings`` and ``tellings``, without ``day``;
         agents are rows of the crowd. Asked only by a market that records in full.
+        """
+        return {}
+
+    def texts(self) -> Mapping[str, NDArray[Any]]:
+        """Return what the crowd's agents read and wrote since this was last asked.
+
+        Rows of the tape's table ``texts``, without ``day`` and ``turn``; agents are rows of the
+        crowd. May be empty. Asked after each turn and after settlement, only by a market that
+        records in full.
         """
         return {}
 

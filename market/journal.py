@@ -47,8 +47,8 @@ class TapeJournal:
     depth_every : int
         Days between two records of the books before each turn; 0 for none.
     decisions : bool
-        Whether to ask the crowds for their decisions and interactions. Crowds that answer use
-        the same columns.
+        Whether to ask the crowds for their decisions, interactions and texts. Crowds that answer
+        use the same columns.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class TapeJournal:
                 for table, rows_of in crowd.interactions().items():
                     ends = {name: rows_of[name] + first for name in ("agent", "other")}
                     self._sink.record(table, {"day": exchange.day, **rows_of, **ends})
+            self._keep_texts(exchange)
         if self._depth_every and exchange.day % self._depth_every == 0:
             for asset, levels in enumerate(depth):
                 if levels is not None:
@@ -101,6 +102,8 @@ class TapeJournal:
         limits_ticks: NDArray[np.int64],
     ) -> None:
         """Record the day's orders, trades, prices, accounts and pools, and end it."""
+        if self._decisions:
+            self._keep_texts(exchange)
         ledger, day = exchange.ledger, {"day": exchange.day}
         for asset, listing in enumerate(exchange.listings):
             for batch in listing.batches:
@@ -149,3 +152,11 @@ class TapeJournal:
             held = {"agent": agent, "asset": asset_of, "position": ledger.position[agent, asset_of]}
             self._sink.record("holdings", {**day, **held})
         self._sink.end_day(exchange.day)
+
+    def _keep_texts(self, exchange: Exchange) -> None:
+        """Record what was read and written since the last time."""
+        when = {"day": exchange.day, "turn": exchange.turn}
+        for crowd, first, _ in exchange.floor.seats():
+            if columns := dict(crowd.texts()):
+                columns["agent"] = np.asarray(columns["agent"]) + first
+                self._sink.record("texts", {**when, **columns})

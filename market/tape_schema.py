@@ -131,6 +131,23 @@ _TABLES: dict[str, tuple[str, list[tuple[str, str, str, str]]]] = {
             ("text", "string", "", "what was said, as in messages"),
         ],
     ),
+    "texts": (
+        "One row a text that an agent's mind read or wrote, in order.",
+        [
+            _DAY,
+            ("turn", "int16", "", "turn of the day, from 0; the last one for those of the close"),
+            _AGENT,
+            (
+                "kind",
+                "string",
+                "",
+                "page (what was read), reason, advice (the expert's), revision, reflection, post",
+            ),
+            ("text", "string", "", "the text"),
+            ("prompt_tokens", "int64", "tokens", "of the whole prompt before it, 0 for a page"),
+            ("generated_tokens", "int64", "tokens", "of what was generated, 0 for a page"),
+        ],
+    ),
     "accounts": (
         "One row an agent, after settlement; perhaps not of every day.",
         [

@@ -1,0 +1,1 @@
+"""Investors who think in words: reasons, advice, revision, memory, reflection."""
