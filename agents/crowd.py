@@ -24,10 +24,13 @@ from agents.observation import (
     to_levels,
 )
 from agents.order_generator import ORDER_FRACTION, OffsetClusters
+from agents.order_regimes import OrderRegimes, regime_signs
 from agents.persona import Population
 from agents.society.life import SocialLife
 from agents.society.links import trade_keys
+from agents.standing_orders import let_live
 from agents.stand_ins import Minds, minds_of
+from agents.traits import TraitTable
 from market.accounts import Accounts
 from market.crowd import Crowd, DayOutcome, MarketView, Message, Orders
 
@@ -53,13 +56,15 @@ class PersonaCrowd(Crowd):
     choices
         What their minds choose: float64[P, V, 5], see `tabulate_choices`.
     offsets
-        Spread of limit prices.
+        Spread of limit prices; with regimes, quantities and times in force as well.
     n_agents
         How many.
     rng
         The crowd's own stream; agents' fixed traits and all daily draws come from it.
     asset
         Row of the asset that they trade; the market's others they ignore.
+    turns
+        Of a day, for orders that live longer than one.
 
     Notes
     -----
@@ -85,10 +90,11 @@ class PersonaCrowd(Crowd):
         self,
         population: Population,
         choices: NDArray[np.float64],
-        offsets: OffsetClusters,
+        offsets: OffsetClusters | OrderRegimes,
         n_agents: int,
         rng: np.random.Generator,
         asset: int = 0,
+        turns: int = 1,
     ):
         self.n_agents = n_agents
         self.population = population
@@ -96,14 +102,17 @@ class PersonaCrowd(Crowd):
         self._offsets = offsets
         self._rng = rng
         self._asset = asset
+        self._turns = turns
         self._first_turn = True
         self._heard: NDArray[np.float64] | float = 0.0
         society, personas = population.society, population.personas
         share = np.array([persona.share for persona in personas])
         self._share = share / share.sum()
         self._persona = self._assign(rng.permutation(n_agents))
+        self._traits = TraitTable.of([persona.traits for persona in personas])
         self._sees = self._draw_masks(rng.random((n_agents, len(FIELD_NAMES), 2)))
         self.wealth = (1.0 - rng.random(n_agents)) ** (-1.0 / society.wealth_tail)
+        self.wealth *= self._traits.wealth[self._persona]
         self.wealth = np.minimum(self.wealth / self.wealth.mean(), n_agents / 10)
         self._success = np.zeros(len(personas))
         self._variance = 0.0
@@ -131,6 +140,8 @@ class PersonaCrowd(Crowd):
         log_path = np.log(closes[-HISTORY_DAYS:])
         self._follow_volatility(closes, log_path)
         self._reference = int(closes[-1])
+        self._seen, self._time = asset, view.time
+        self._log_path = log_path
         traded = asset.buy_quantity + asset.sell_quantity
         crowd = (asset.buy_quantity - asset.sell_quantity) / max(traded, 1)
         society, rng, n = self.population.society, self._rng, self.n_agents
@@ -138,22 +149,24 @@ class PersonaCrowd(Crowd):
         normal = rng.standard_normal(1 + n)
         codes_of_peers = self._meet(view)
         noise = np.hypot(1.0, society.news_noise)
-        misread = society.news_noise * normal[1:] + self._heard
+        told = self._heard * self._traits.receptivity[self._persona]
+        misread = society.news_noise * normal[1:] + told
         self._heard = 0.0
         levels = hear(normal[0], misread, noise * self._news_threshold())
         codes = public_codes(to_levels(np.array([*price_values(log_path), crowd, 0.0])))
         if codes_of_peers is not None:
             codes[_CROWD] = 0
+        sees = self._traits.hide(self._sees, self._persona)
         self._views = encode_seen(
             codes,
             _NEWS,
             private_codes(_NEWS, levels),
-            self._sees,
+            sees,
             uniform[2:].T,
             society.momentary_mask,
         )
         if codes_of_peers is not None:
-            shown = (uniform[2:] >= society.momentary_mask).T & (self._sees == _CROWD)
+            shown = (uniform[2:] >= society.momentary_mask).T & (sees == _CROWD)
             self._views += np.where(shown.any(axis=1), codes_of_peers, 0)
         reconsider(
             self._persona,
@@ -171,18 +184,33 @@ class PersonaCrowd(Crowd):
             return Orders.empty()
         society, rng, n = self.population.society, self._rng, self.n_agents
         uniform = rng.random((3, n))
-        spread = self._offsets.draw(uniform[1], rng.standard_normal(n))
+        unit, size = self._offset_unit(), 100 * ORDER_FRACTION * self.wealth
+        regimes = self._offsets if isinstance(self._offsets, OrderRegimes) else None
+        if isinstance(self._offsets, OffsetClusters):
+            spread = self._offsets.draw(uniform[1], rng.standard_normal(n))
+        else:
+            regime = int(self._offsets.regime(regime_signs(self._log_path, self._long_run)))
+            drawn = self._offsets.mixtures[regime].draw(uniform[1], rng.standard_normal((2, n)))
+            spread, size = drawn[0] * self._long_run / unit, size * np.exp(drawn[1])
         rows = self._row_of[self._views]
         self._tendency = decide(self._choices, self._persona, rows, uniform[0])
-        lean = society.aggressiveness * self._tendency + society.dispersion * spread
-        unit, size = self._offset_unit(), 100 * ORDER_FRACTION * self.wealth
+        own = self._traits.orders[:, self._persona]
+        pull = society.aggressiveness * own[0] * self._tendency
+        lean = pull + society.dispersion * own[1] * spread
+        activity = uniform[2] / self._traits.activity[self._persona]
         columns = price_orders(
-            lean, self._tendency, size, uniform[2], society.activity, unit, self._reference
+            lean, self._tendency, own[2] * size, activity, society.activity, unit, self._reference
         )
         self._sent = columns[0], np.abs(lean[columns[0]])
         # The fast daily market knows no assets: for the first, the column is left out.
         asset = np.full(len(columns[0]), self._asset) if self._asset else None
-        return Orders(*columns, asset=asset)
+        orders = Orders(*columns, asset=asset)
+        if regimes is None or regimes.longest_days == 1:
+            return orders
+        distance = self._sent[1] * unit / self._long_run
+        patience = own[3, columns[0]]
+        life = regimes.life(regime, distance, rng.random(n)[columns[0]], patience)
+        return let_live(orders, life, self._asset, self._seen, self._time, self._turns)
 
     def settled(self, outcome: DayOutcome) -> None:
         """Learn from the day: which personas' tendencies paid."""
@@ -247,6 +275,7 @@ class PersonaCrowd(Crowd):
         """Draw the fields that each agent ever sees: int64[n, attention], -1 for none."""
         society = self.population.society
         masked = np.array([society.mask[name] for name in FIELD_NAMES])
+        masked = np.maximum(masked, self._traits.never[self._persona])
         priority = np.where(uniform[..., 0] < masked, -1.0, uniform[..., 1])
         most_attended = (-priority).argsort(axis=1)[:, : society.attention]
         seen = np.take_along_axis(priority, most_attended, axis=1) >= 0

@@ -18,11 +18,12 @@ from agents.errors import AgentError
 Fit = Literal["gaussian", "kmeans"]
 USUAL_DAYS, RECENT_DAYS, VOLUME_DAYS = 250, 20, 60
 LONGEST_DAYS = 10
-DISTANCES = (-2.5, -1.5, -0.75, -0.25, 0.25, 0.75, 1.5, 2.5)
+DISTANCES = (0.1, 0.3, 0.6, 1.0, 1.5, 2.0)
 """Where waiting was measured: how far beyond the reference a limit is, in units of volatility."""
 
 _BETWEEN = np.array([(a + b) / 2 for a, b in zip(DISTANCES, DISTANCES[1:], strict=False)])
 _STARTS = 4
+_PRIOR = 20.0  # limits of all regimes that count as much as those of one, where few were left behind
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,9 @@ class OrderRegimes:
         Mean and standard deviation of real reaches, in units of usual volatility: what offset 0
         and 1 stand for.
     lives
-        ``lives[regime][distance][k]``: probability that a real price took ``k + 1`` days to come
-        to a limit at `DISTANCES`; the last holds all that took longer.
+        ``lives[regime][distance][k]``: of the limits at `DISTANCES` that a real day's close left
+        behind, the part to which a price came back on day ``k + 1``; the first entry holds those
+        to which none came within `LONGEST_DAYS`, for which no wait was of use.
     longest_days
         Most days that an order lives; 1 for orders of the day alone.
     """
@@ -138,8 +140,9 @@ class RealOrders:
     quantity
         float64[T], log of the volume over its mean of the 60 days before; 0 where unknown.
     waits
-        int64[T, 8], days until a price came to a limit at `DISTANCES` (a buyer's and a seller's
-        are rows of one array, [2, T, 8]), at most `LONGEST_DAYS`.
+        int64[2, T, 6], a buyer's and a seller's limit at `DISTANCES`: the day, from 2, on which a
+        price came back to it; 1 where none did within `LONGEST_DAYS`, 0 where the first day's
+        close did not leave it behind, so that it had been filled.
     """
 
     signs: NDArray[np.float64]
@@ -200,15 +203,23 @@ def measure_orders(
         logs = np.log(volume)
         usual = np.lib.stride_tricks.sliding_window_view(volume, VOLUME_DAYS).mean(axis=1)
         quantity = logs[days] - np.log(usual[days - VOLUME_DAYS])
-    waits = np.full((2, len(days), len(DISTANCES)), LONGEST_DAYS)
-    lows, highs = np.log(low), np.log(high)
-    for k in range(LONGEST_DAYS - 1, 0, -1):  # the first day that comes there is written last
-        there = np.minimum(days + k - 1, len(close) - 1)
-        for at, distance in enumerate(DISTANCES):
-            waits[0, lows[there] <= before + distance * unit, at] = k
-            waits[1, highs[there] >= before - distance * unit, at] = k
+    waits = np.zeros((2, len(days), len(DISTANCES)), np.int64)
+    for at, distance in enumerate(DISTANCES):
+        for side, (sign, extreme) in enumerate(((1, np.log(low)), (-1, np.log(high)))):
+            limit = before + sign * distance * unit
+            wait = np.ones(len(days), np.int64)
+            for k in range(LONGEST_DAYS, 1, -1):  # the first day that comes back is written last
+                there = np.minimum(days + k - 1, len(close) - 1)
+                wait[sign * extreme[there] <= sign * limit] = k
+            left = sign * closes[days] > sign * limit
+            waits[side, :, at] = np.where(left, wait, 0)
     return RealOrders(
-        signs, unit, (highs[days] - before) / unit, (lows[days] - before) / unit, quantity, waits
+        signs,
+        unit,
+        (np.log(high[days]) - before) / unit,
+        (np.log(low[days]) - before) / unit,
+        quantity,
+        waits,
     )
 
 
@@ -254,6 +265,7 @@ def fit_regimes(
     quantity = real.quantity - np.log(np.exp(real.quantity).mean())
     pairs = np.stack([(reach - mean) / deviation, np.tile(quantity, 2)], axis=1)
     mixtures, lives = [], []
+    every_life = _lives(real.waits, np.full((len(DISTANCES), LONGEST_DAYS), 1 / LONGEST_DAYS))
     for r in range(regimes):
         days = label == r
         if days.sum() < 10 * components:
@@ -262,13 +274,7 @@ def fit_regimes(
                 "components; fit fewer regimes, or more days"
             )
         mixtures.append(_fit_mixture(pairs[np.tile(days, 2)], mixture, components, seed))
-        waited = real.waits[:, days].reshape(-1, len(DISTANCES))
-        lives.append(
-            tuple(
-                tuple(np.bincount(column - 1, minlength=LONGEST_DAYS) / len(waited))
-                for column in waited.T
-            )
-        )
+        lives.append(tuple(map(tuple, _lives(real.waits[:, days], every_life))))
     precision = told.precisions_[order]
     return _plain(
         OrderRegimes(
@@ -319,6 +325,13 @@ def _fit_mixture(
         tuple((float(means[k][0]), float(means[k][1])) for k in order),
         tuple(factors[k] for k in order),
     )
+
+
+def _lives(waits: NDArray[np.int64], prior: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the part of the limits left behind by the day of the price's return, [6, 10]."""
+    columns = waits.reshape(-1, len(DISTANCES)).T
+    counts = np.stack([np.bincount(c, minlength=LONGEST_DAYS + 1)[1:] for c in columns])
+    return np.asarray((counts + _PRIOR * prior) / (counts.sum(axis=1) + _PRIOR)[:, None])
 
 
 def _plain(regimes: OrderRegimes) -> OrderRegimes:

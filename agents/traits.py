@@ -6,10 +6,11 @@ orders goes with which style of investing. Deliberately knows neither minds nor 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agents.errors import AgentError
 from agents.observation import FIELD_NAMES
@@ -76,6 +77,45 @@ class Traits:
             value = getattr(self, name)
             if not 0 <= value <= most or (name == "wealth" and value == 0):
                 raise AgentError(f"{name} is {value}, expected {'over ' * (most > 1)}0 to {most:g}")
+
+
+@dataclass(frozen=True, eq=False)
+class TraitTable:
+    """Traits of P personas as arrays.
+
+    Attributes
+    ----------
+    never
+        bool[P, F], the fields that a persona is never shown.
+    activity, wealth, receptivity
+        float64[P].
+    orders
+        float64[4, P]: aggressiveness, dispersion, size, patience.
+    """
+
+    never: NDArray[np.bool_]
+    activity: NDArray[np.float64]
+    wealth: NDArray[np.float64]
+    receptivity: NDArray[np.float64]
+    orders: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, traits: Sequence[Traits | None]) -> TraitTable:
+        """Put personas' traits side by side."""
+        given = [one or Traits() for one in traits]
+        return cls(
+            np.array([[name in one.never_sees for name in FIELD_NAMES] for one in given]),
+            np.array([max(one.activity, 1e-12) for one in given]),
+            np.array([one.wealth for one in given]),
+            np.array([one.receptivity for one in given]),
+            np.array([list(asdict(one.orders).values()) for one in given]).T,
+        )
+
+    def hide(self, sees: NDArray[np.int64], persona: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Take from the fields that agents see, int64[n, A], what their personas never see."""
+        if not self.never.any():
+            return sees
+        return np.where(self.never[persona[:, None], sees], -1, sees)
 
 
 ORDER_STYLES: dict[str, OrderStyle] = {

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from agents.crowd import PersonaCrowd, history_ticks, tabulate_choices
 from agents.observation import HISTORY_DAYS
 from agents.order_generator import OffsetClusters
+from agents.order_regimes import OrderRegimes
 from agents.persona import Population
 from agents.stand_ins import Minds
 from evolve.executors.executor import Executor, InProcess, collect
@@ -38,7 +39,7 @@ class World:
     Attributes
     ----------
     offsets
-        Spread of limit prices, fitted on training years.
+        Spread of limit prices, or the order generator that knows regimes, fitted on training years.
     rules
         Of the market.
     n_agents
@@ -47,7 +48,7 @@ class World:
         Days simulated.
     """
 
-    offsets: OffsetClusters
+    offsets: OffsetClusters | OrderRegimes
     rules: MarketRules
     n_agents: int
     days: int

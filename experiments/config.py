@@ -19,6 +19,7 @@ from agents.society.settings import Social
 from evolve.optuna_search import Sampler
 from evolve.quality_diversity import Measure
 from experiments.errors import ConfigError
+from experiments.order_settings import OrderSettings
 from experiments.yaml_sections import override, read_section, read_yaml
 from market.series import SplitPolicy
 from market.splits import LEAST_EMBARGO_DAYS, SplitDates
@@ -257,7 +258,7 @@ class ExperimentConfig:
     see `market.series.load_series`. ``workers`` is how many do the work of the ``executor``, 0 for
     one a core, or as many as a Ray cluster has room for; no result depends on it. With a
     ``society`` agents read each other's posts, and evolution sets its link threshold and decay,
-    beginning at those given.
+    beginning at those given. With ``orders`` they are drawn by regime, see `agents.order_regimes`.
     """
 
     name: str = "experiment"
@@ -268,6 +269,7 @@ class ExperimentConfig:
     minds: MindConfig = field(default_factory=MindConfig)
     personas: tuple[PersonaConfig, ...] = ()
     society: Social | None = None
+    orders: OrderSettings | None = None
     market: MarketConfig = field(default_factory=MarketConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     workers: int = 0

@@ -14,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.crowd import PersonaCrowd
+from agents.persona import Persona, Population
 from agents.society.settings import Social
+from agents.traits import Traits, order_style
 from evolve.bundle import Bundle
+from experiments.order_settings import ScenarioOrders
 from experiments.yaml_sections import read_section, read_yaml
 from market.crowd import Clearing, Crowd
 from market.crowds.chiarella_iori import Forecasters, ForecastRule
@@ -76,6 +79,9 @@ class Scenario:
     society
         Links, posts, rumours and moods among the personas' agents, see `agents.society`; as in
         the bundle if left out.
+    orders
+        The order generator that knows regimes, see `agents.order_regimes`; as in the bundle if
+        left out.
     """
 
     turns: tuple[Clearing, ...] = ("call",)
@@ -83,6 +89,7 @@ class Scenario:
     beside: Beside = field(default_factory=Beside)
     events: str | None = None
     society: Social | None = None
+    orders: ScenarioOrders | None = None
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -141,7 +148,12 @@ def run_scenario(
     if scenario.society is not None:
         common = replace(population.society, social=scenario.society)
         population = replace(population, society=common)
-    personas = PersonaCrowd(population, choices, bundle.offsets, agents, of_personas)
+    offsets, turns = bundle.offsets, len(scenario.turns)
+    if scenario.orders is not None:
+        offsets = scenario.orders.fit()
+        if scenario.orders.by_style:
+            population = with_order_styles(population, [path.name for path in bundle.adapters])
+    personas = PersonaCrowd(population, choices, offsets, agents, of_personas, turns=turns)
     endowed, close = personas.accounts(), int(bundle.history[-1])
     lots = int(np.median(endowed.shares))
     seats: list[tuple[Crowd, int]] = []  # crowds beside the personas, and shares of each agent
@@ -179,6 +191,17 @@ def run_scenario(
         exchange.keep(TapeJournal(recorder, accounts_every=max(1, days // 50)))
         exchange.run(days, on_day)
     return read_tape(out)
+
+
+def with_order_styles(population: Population, styles: Sequence[str]) -> Population:
+    """Give each persona the style of orders of its mixture, see `agents.traits.ORDER_STYLES`."""
+
+    def styled(persona: Persona) -> Persona:
+        weights = np.array(persona.mixture).mean(axis=0)
+        orders = order_style(dict(zip(styles, weights.tolist(), strict=True)))
+        return replace(persona, traits=replace(persona.traits or Traits(), orders=orders))
+
+    return replace(population, personas=tuple(map(styled, population.personas)))
 
 
 def _instrument(scenario: Scenario, bundle: Bundle) -> Instrument:
