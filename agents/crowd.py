@@ -65,6 +65,8 @@ class PersonaCrowd(Crowd):
         Row of the asset that they trade; the market's others they ignore.
     turns
         Of a day, for orders that live longer than one.
+    first_persona
+        Number of the first persona on the tape.
 
     Notes
     -----
@@ -95,6 +97,7 @@ class PersonaCrowd(Crowd):
         rng: np.random.Generator,
         asset: int = 0,
         turns: int = 1,
+        first_persona: int = 0,
     ):
         self.n_agents = n_agents
         self.population = population
@@ -102,7 +105,7 @@ class PersonaCrowd(Crowd):
         self._offsets = offsets
         self._rng = rng
         self._asset = asset
-        self._turns = turns
+        self._turns, self._first_persona = turns, first_persona
         self._first_turn = True
         self._heard: NDArray[np.float64] | float = 0.0
         society, personas = population.society, population.personas
@@ -123,6 +126,11 @@ class PersonaCrowd(Crowd):
         self._row_of[possible] = np.arange(len(possible))
         social = society.social
         self.life = None if social is None else SocialLife(n_agents, social, *rng.spawn(1))
+
+    @property
+    def persona(self) -> NDArray[np.int64]:
+        """The present persona of each agent, int64[n], a row of the population's."""
+        return self._persona.copy()
 
     def accounts(self) -> Accounts:
         """Endow the agents: wealth times 100 shares, and as much in cash at the start price."""
@@ -236,7 +244,7 @@ class PersonaCrowd(Crowd):
         mood = {} if self.life is None else {"mood": self.life.mood[deciding]}
         return {
             "agent": np.arange(self.n_agents)[deciding],
-            "persona": self._persona[deciding].copy(),
+            "persona": self._first_persona + self._persona[deciding],
             "view": self._views[deciding],
             "tendency": self._tendency[deciding],
             **mood,

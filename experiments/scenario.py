@@ -82,6 +82,9 @@ class Scenario:
     orders
         The order generator that knows regimes, see `agents.order_regimes`; as in the bundle if
         left out.
+    cast
+        File of a cast, see `experiments.cast`, from the scenario's own folder, in the place of the
+        bundle's personas.
     """
 
     turns: tuple[Clearing, ...] = ("call",)
@@ -90,10 +93,11 @@ class Scenario:
     events: str | None = None
     society: Social | None = None
     orders: ScenarioOrders | None = None
+    cast: str | None = None
 
 
 def load_scenario(path: Path) -> Scenario:
-    """Read a scenario, its events' path made one from here.
+    """Read a scenario, the paths of its events and cast made such from here.
 
     Raises
     ------
@@ -101,9 +105,10 @@ def load_scenario(path: Path) -> Scenario:
         The file is missing or no YAML mapping, a key is unknown or a value has the wrong type.
     """
     scenario: Scenario = read_section(Scenario, read_yaml(path, "a scenario"), str(path))
-    if scenario.events is None:
-        return scenario
-    return replace(scenario, events=str(path.parent / scenario.events))
+    files = {key: getattr(scenario, key) for key in ("events", "cast")}
+    return replace(
+        scenario, **{key: str(path.parent / file) for key, file in files.items() if file}
+    )
 
 
 def run_scenario(
@@ -159,24 +164,18 @@ def run_scenario(
     seats: list[tuple[Crowd, int]] = []  # crowds beside the personas, and shares of each agent
     beside = scenario.beside
     if beside.market_makers:
-        stock = 20 * lots
-        quotes = MakerRule(lots=max(1, lots // 10), most_lots=2 * stock)
-        seats.append((MarketMakers(quotes, np.full(beside.market_makers, stock)), stock))
+        seats.append(market_makers(beside.market_makers, lots))
     if beside.noise_traders:
-        rate = beside.noise_traders / 10
-        flow = NoiseFlow(rate, rate / 3, mean_lots=max(1.0, lots / 20))
-        seats.append((NoiseTraders(flow, beside.noise_traders, of_noise), lots))
+        seats.append(noise_traders(beside.noise_traders, lots, of_noise))
     if beside.forecasters:
-        weights = of_forecasters.exponential(size=(beside.forecasters, 3))
-        rule = ForecastRule(lots=max(1, lots // 20))
-        seats.append((Forecasters(weights, float(close), rule, of_forecasters), lots))
+        seats.append(forecasters(beside.forecasters, lots, close, of_forecasters))
     seats += further
     others = np.repeat([held for _, held in seats], [crowd.n_agents for crowd, _ in seats])
     others = others.astype(np.int64)
     shares = np.concatenate([endowed.shares, others])
     cash = np.concatenate([endowed.cash_cents, others * close * bundle.rules.tick_cents])
     exchange = Exchange(
-        [_instrument(scenario, bundle)],
+        [instrument(scenario, bundle)],
         [bundle.history],
         [personas, *(crowd for crowd, _ in seats)],
         cash,
@@ -185,12 +184,50 @@ def run_scenario(
         SessionRules(scenario.turns),
         load_schedule(Path(scenario.events), of_events) if scenario.events else None,
     )
+    return record_run(exchange, days, out, on_day)
+
+
+def record_run(
+    exchange: Exchange, days: int, out: Path, on_day: Callable[[int], None] | None = None
+) -> RecordedTape:
+    """Play days of an exchange, and record its tape in a folder that holds none."""
     with Recorder(out, describe_instruments(exchange)) as recorder:
         if recorder.day:
             raise MarketError(f"{out} holds a tape of {recorder.day} days; name another folder")
         exchange.keep(TapeJournal(recorder, accounts_every=max(1, days // 50)))
         exchange.run(days, on_day)
     return read_tape(out)
+
+
+Seat = tuple[Crowd, int]
+"""A crowd beside the personas, and the shares of each of its agents."""
+
+
+def market_makers(count: int, lots: int, asset: int = 0) -> Seat:
+    """Seat market makers beside investors who typically hold so many lots."""
+    stock = 20 * lots
+    return MarketMakers(maker_rule(lots), np.full(count, stock), asset), stock
+
+
+def maker_rule(lots: int) -> MakerRule:
+    """Return how market makers quote beside investors who typically hold so many lots."""
+    return MakerRule(lots=max(1, lots // 10), most_lots=40 * lots)
+
+
+def noise_traders(count: int, lots: int, rng: np.random.Generator, asset: int = 0) -> Seat:
+    """Seat noise traders."""
+    rate = count / 10
+    flow = NoiseFlow(rate, rate / 3, mean_lots=max(1.0, lots / 20))
+    return NoiseTraders(flow, count, rng, asset), lots
+
+
+def forecasters(
+    count: int, lots: int, close: int, rng: np.random.Generator, asset: int = 0
+) -> Seat:
+    """Seat forecasters, whose value is the last real close."""
+    weights = rng.exponential(size=(count, 3))
+    rule = ForecastRule(lots=max(1, lots // 20))
+    return Forecasters(weights, float(close), rule, rng, asset), lots
 
 
 def with_order_styles(population: Population, styles: Sequence[str]) -> Population:
@@ -204,7 +241,8 @@ def with_order_styles(population: Population, styles: Sequence[str]) -> Populati
     return replace(population, personas=tuple(map(styled, population.personas)))
 
 
-def _instrument(scenario: Scenario, bundle: Bundle) -> Instrument:
+def instrument(scenario: Scenario, bundle: Bundle, name: str = STOCK) -> Instrument:
+    """Return an asset on a scenario's terms, the bundle's where it says nothing."""
     rules = bundle.rules
     given = {key: value for key, value in asdict(scenario.stock).items() if value is not None}
     own = {
@@ -212,4 +250,4 @@ def _instrument(scenario: Scenario, bundle: Bundle) -> Instrument:
         "price_limit": rules.price_limit,
         "fee_bps": rules.fee_bps,
     }
-    return Instrument(STOCK, **{**own, **given})
+    return Instrument(name, **{**own, **given})
