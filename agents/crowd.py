@@ -6,11 +6,13 @@ of how minds compute their answers, nor of how the market clears.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.errors import AgentError
 from agents.daily import decide, encode_seen, hear, mean_by_persona, price_orders, reconsider
 from agents.observation import (
     FIELD_NAMES,
@@ -26,8 +28,10 @@ from agents.observation import (
 from agents.order_generator import ORDER_FRACTION, OffsetClusters
 from agents.order_regimes import OrderRegimes, regime_signs
 from agents.persona import Population
+from agents.society.contest import Rivalry, Round, transfers
 from agents.society.life import SocialLife
 from agents.society.links import trade_keys
+from agents.society.settings import Contest
 from agents.standing_orders import let_live
 from agents.stand_ins import Minds, minds_of
 from agents.traits import TraitTable
@@ -67,6 +71,15 @@ class PersonaCrowd(Crowd):
         Of a day, for orders that live longer than one.
     first_persona
         Number of the first persona on the tape.
+    styles
+        Of the mixtures' coefficients, for a contest of fidelity.
+    tabulate
+        Asks the minds of a population anew, for a contest that replaces personas.
+
+    Raises
+    ------
+    AgentError
+        A contest needs styles or minds that are not given.
 
     Notes
     -----
@@ -98,6 +111,8 @@ class PersonaCrowd(Crowd):
         asset: int = 0,
         turns: int = 1,
         first_persona: int = 0,
+        styles: Sequence[str] = (),
+        tabulate: Callable[[Population], NDArray[np.float64]] | None = None,
     ):
         self.n_agents = n_agents
         self.population = population
@@ -126,6 +141,10 @@ class PersonaCrowd(Crowd):
         self._row_of[possible] = np.arange(len(possible))
         social = society.social
         self.life = None if social is None else SocialLife(n_agents, social, *rng.spawn(1))
+        self.rivalry = None
+        self._tabulate, self._due = tabulate, np.zeros(n_agents, np.int64)
+        if social is not None and social.contest is not None:
+            self.rivalry = self._enter(social.contest, styles)
 
     @property
     def persona(self) -> NDArray[np.int64]:
@@ -233,6 +252,8 @@ class PersonaCrowd(Crowd):
             usual = np.maximum(100 * ORDER_FRACTION * self.wealth[sender], 1.0)
             keys = trade_keys(0, np.sign(lots), urgency)
             self.life.evening(self._tendency, sender, keys, np.abs(lots) / usual)
+            if self.rivalry is not None:
+                self._compete(self.life, self.rivalry, outcome)
 
     def decisions(self) -> dict[str, NDArray[np.generic]]:
         """Return the day's agent, persona, view and tendency (-2..2), int64[n] each.
@@ -254,12 +275,71 @@ class PersonaCrowd(Crowd):
         """Return the morning's links, what was read and what was told; in its turn alone."""
         return {} if self.life is None or not self._first_turn else self.life.tables()
 
+    def take_transfers(self) -> NDArray[np.int64]:
+        """Return what a contest moves between accounts tonight, int64[n] cents; once."""
+        due, self._due = self._due, np.zeros(self.n_agents, np.int64)
+        return due
+
+    def _enter(self, contest: Contest, styles: Sequence[str]) -> Rivalry:
+        if contest.replaced and self._tabulate is None:
+            raise AgentError(
+                f"society: contest.replaced is {contest.replaced}, and no model is at hand while "
+                "this market runs; set it to 0, or use a scenario"
+            )
+        if contest.by == "fidelity" and not styles:
+            raise AgentError("society: contest.by is fidelity, which a scenario alone can measure")
+        return Rivalry(contest, self.population.personas, styles, *self._rng.spawn(1))
+
+    def _compete(self, life: SocialLife, rivalry: Rivalry, outcome: DayOutcome) -> None:
+        """Count the day; where it is time, rank, let capital or voice flow, replace the worst."""
+        close, contest, personas = (
+            int(outcome.close_ticks[self._asset]),
+            rivalry.contest,
+            self.population.personas,
+        )
+        equity = self._cash + self._position * close
+        rivalry.end_day(
+            self._persona, self._tendency, self._views, equity, self._position, close
+        )
+        if not rivalry.due(outcome.day):
+            return
+        scores, winners, losers = rivalry.rank(self._persona)
+        gives, takes = np.isin(self._persona, losers), np.isin(self._persona, winners)
+        moved_voice = 0.0
+        if contest.flow == "capital":
+            self._due = transfers(self._cash, equity, gives, takes, contest.part)
+            # who has more orders more
+            self.wealth = self.wealth * np.where(equity > 0, 1 + self._due / equity, 1.0)
+        elif contest.flow == "voice" and takes.any():
+            given = np.where(gives, contest.part * life.voice, 0.0)
+            moved_voice = float(given.sum())
+            life.voice += np.where(takes, moved_voice / takes.sum(), 0.0) - given
+        rivalry.begin(equity + self._due)
+        children = rivalry.replace_worst(personas, winners, losers)
+        if children and self._tabulate is not None:
+            after = [children[p][2] if p in children else one for p, one in enumerate(personas)]
+            self.population = replace(self.population, personas=tuple(after))
+            self._choices = self._tabulate(self.population)
+            self._success[list(children)] = 0.0
+        names = [persona.name for persona in personas]
+        rivalry.rounds.append(
+            Round(
+                outcome.day,
+                {n: float(s) if np.isfinite(s) else None for n, s in zip(names, scores, strict=True)},
+                tuple(names[row] for row in winners),
+                tuple(names[row] for row in losers),
+                int(np.maximum(self._due, 0).sum()),
+                moved_voice,
+                {names[r]: (names[a], names[b]) for r, (a, b, _) in children.items()},
+            )
+        )
+
     def _meet(self, view: MarketView) -> NDArray[np.int64] | None:
         """Read the others' posts and rumours; return what peers' moods add to a view."""
         if self.life is None:
             return None
         self._position = view.position[:, self._asset]  # live: at the close it tells the trades
-        self._held = self._position.copy()
+        self._held, self._cash = self._position.copy(), view.cash_cents
         peers = self.life.morning(view.day)
         self._heard = self._heard + self.life.hearsay(view.day)
         levels = np.searchsorted(FIELDS[_CROWD].edges, peers, side="right")

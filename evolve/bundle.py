@@ -23,7 +23,7 @@ from agents.errors import AgentError
 from agents.order_generator import OffsetClusters
 from agents.order_regimes import OrderRegimes, read_regimes
 from agents.persona import Persona, Population, Society
-from agents.society.settings import Social
+from agents.society.settings import Contest, Social
 from agents.traits import OrderStyle, Traits
 from evolve.bases import Bases, open_bases
 from evolve.council import PersonaBase
@@ -217,7 +217,10 @@ def _read_offsets(values: Mapping[str, Any]) -> OffsetClusters | OrderRegimes:
 
 def _read_society(values: Mapping[str, Any]) -> Society:
     social = values.get("social")
-    return Society(**{**values, "social": None if social is None else Social(**social)})
+    if social is not None:
+        contest = social.get("contest")
+        social = Social(**{**social, "contest": None if contest is None else Contest(**contest)})
+    return Society(**{**values, "social": social})
 
 
 def _write(
@@ -236,6 +239,8 @@ def _write(
     society = asdict(bundle.population.society)
     if society["social"] is None:
         del society["social"]  # a bundle of strangers says nothing of it
+    elif society["social"]["contest"] is None:
+        del society["social"]["contest"]
     config = {
         "schema": SCHEMA,
         "name": bundle.name,

@@ -140,5 +140,12 @@ def play_market(
     )
     crowd = PersonaCrowd(population, choices, world.offsets, world.n_agents, of_crowd)
     market = Market(world.rules, history, crowd.accounts(), of_market, record)
-    [tape] = simulate([market], [crowd], world.days, on_day)
+
+    def pay(day: int) -> None:
+        market.accounts.cash_cents += crowd.take_transfers()
+        if on_day is not None:
+            on_day(day)
+
+    paid = pay if crowd.rivalry else on_day
+    [tape] = simulate([market], [crowd], world.days, paid)
     return tape

@@ -149,6 +149,8 @@ def build_cast(
             row,
             len(scenario.turns),
             first_persona=len(personas),
+            styles=[path.name for path in bundle.adapters],
+            tabulate=lambda people: tabulate_choices([people], minds)[0],
         )
         investors[row] = crowd
         held = np.zeros((crowd.n_agents, len(cast.assets)), np.int64)

@@ -6,6 +6,7 @@ Deliberately knows nothing of models: the personas come with their choices made.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,11 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.crowd import PersonaCrowd
+from agents.crowd import PersonaCrowd, tabulate_choices
 from agents.persona import Persona, Population
-from agents.society.settings import Social
+from agents.society.settings import Contest, Social
 from agents.traits import Traits, order_style
+from agents.stand_ins import Minds
 from evolve.bundle import Bundle
+from evolve.durable import replace_bytes
 from experiments.order_settings import ScenarioOrders
 from experiments.yaml_sections import read_section, read_yaml
 from market.crowd import Clearing, Crowd
@@ -121,6 +124,7 @@ def run_scenario(
     out: Path,
     on_day: Callable[[int], None] | None = None,
     further: Sequence[tuple[Crowd, int]] = (),
+    minds: Minds | None = None,
 ) -> RecordedTape:
     """Let a bundle's population trade in a scenario, and record the tape as it runs.
 
@@ -139,6 +143,8 @@ def run_scenario(
     further
         Crowds beside the scenario's, and the shares of each of their agents, who has as much in
         cash.
+    minds
+        What answered, for a contest that replaces personas.
 
     Raises
     ------
@@ -158,7 +164,16 @@ def run_scenario(
         offsets = scenario.orders.fit()
         if scenario.orders.by_style:
             population = with_order_styles(population, [path.name for path in bundle.adapters])
-    personas = PersonaCrowd(population, choices, offsets, agents, of_personas, turns=turns)
+    personas = PersonaCrowd(
+        population,
+        choices,
+        offsets,
+        agents,
+        of_personas,
+        turns=turns,
+        styles=[path.name for path in bundle.adapters] if social_contest(population) else (),
+        tabulate=None if minds is None else lambda people: tabulate_choices([people], minds)[0],
+    )
     endowed, close = personas.accounts(), int(bundle.history[-1])
     lots = int(np.median(endowed.shares))
     seats: list[tuple[Crowd, int]] = []  # crowds beside the personas, and shares of each agent
@@ -195,8 +210,26 @@ def record_run(
         if recorder.day:
             raise MarketError(f"{out} holds a tape of {recorder.day} days; name another folder")
         exchange.keep(TapeJournal(recorder, accounts_every=max(1, days // 50)))
-        exchange.run(days, on_day)
+        exchange.run(days, lambda day: _end_day(exchange, day, on_day))
+    contests = [
+        {"first_agent": first, "rounds": [one.as_json() for one in crowd.rivalry.rounds]}
+        for crowd, first, _ in exchange.floor.seats()
+        if isinstance(crowd, PersonaCrowd) and crowd.rivalry is not None
+    ]
+    if contests:
+        replace_bytes(out / "contest.json", (json.dumps(contests, indent=2) + "\n").encode())
     return read_tape(out)
+
+
+def _end_day(exchange: Exchange, day: int, on_day: Callable[[int], None] | None) -> None:
+    """Pay what contests move between accounts."""
+    for crowd, first, _ in exchange.floor.seats():
+        if isinstance(crowd, PersonaCrowd) and crowd.rivalry is not None:
+            due = crowd.take_transfers()
+            for agent in np.flatnonzero(due).tolist():
+                exchange.grant(first + agent, int(due[agent]))
+    if on_day is not None:
+        on_day(day)
 
 
 Seat = tuple[Crowd, int]
@@ -228,6 +261,12 @@ def forecasters(
     weights = rng.exponential(size=(count, 3))
     rule = ForecastRule(lots=max(1, lots // 20))
     return Forecasters(weights, float(close), rule, rng, asset), lots
+
+
+def social_contest(population: Population) -> Contest | None:
+    """Return how a population's personas compete, if they do."""
+    social = population.society.social
+    return None if social is None else social.contest
 
 
 def with_order_styles(population: Population, styles: Sequence[str]) -> Population:
