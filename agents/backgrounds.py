@@ -80,7 +80,7 @@ class Background:
 
     @property
     def temperature(self) -> float:
-        """How much chance is in its decisions: 0.4 to 2.5, less with experience."""
+        """How much chance is in its decisions: 0.4 to 2.5, with experience down to half of it."""
         calm = np.exp(-0.01 * self.experience_years)
         return float(np.round(0.4 * (2.5 / 0.4) ** self.temper * calm, 3))
 

@@ -206,7 +206,7 @@ def _take_signs(words: list[str], found: Described) -> tuple[list[str], list[str
     tuple
         The words before, and those of the clause that say nothing of signs.
     """
-    opening = {"who", "that", "which", "without", "ignoring", "seeing", "reading"}
+    opening = {"who", "that", "which", "without", "ignoring"}
     start = next((at for at, word in enumerate(words) if word in opening), len(words))
     words, clause = words[:start], words[start:]
     signs = {w: FIELD_WORDS[f] for w in clause for f in (w, singular(w)) if f in FIELD_WORDS}

@@ -144,8 +144,9 @@ def _person(one: Background, number: int, kept: dict[str, Any]) -> str:
         "wealth": one.wealth,
         "receptivity": one.receptivity,
     }
-    if one.never_sees and not kept:
-        values["never_sees"] = list(one.never_sees)
+    if "only_sees" not in kept:
+        hidden = [*one.never_sees, *kept.get("never_sees", [])]
+        kept = {"never_sees": list(dict.fromkeys(hidden))} if hidden else {}
     return _member({**values, **kept}, [])
 
 

@@ -389,6 +389,13 @@ def _check(config: ExperimentConfig, where: str) -> None:
             f"{where}: search.rungs is {list(config.search.rungs)}, expected ascending numbers of "
             f"paths from 1 to {config.market.paths - 1}"
         )
+    contest = config.society and config.society.contest
+    if contest and (contest.replaced or contest.by == "fidelity"):
+        key = "replaced" if contest.replaced else "by"
+        raise ConfigError(
+            f"{where}: society.contest.{key} is {getattr(contest, key)!r}, which needs minds while "
+            "markets run; in a sweep set replaced: 0 and by: profit, or use a scenario"
+        )
     if not config.personas:
         raise ConfigError(f"{where}: personas is empty; list at least one, with a name and a style")
 
