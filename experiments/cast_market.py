@@ -6,7 +6,7 @@ Deliberately knows nothing of how a cast is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ from market.series import load_series
 from market.session import SessionRules
 
 LOTS = 100
-"""What an investor of ordinary wealth holds, see `agents.crowd.PersonaCrowd.accounts`."""
+"""What an investor holds where no investor says, see `agents.crowd.PersonaCrowd.accounts`."""
 
 _SPEAKERS_KEY, _RULES_KEY = 6, 7
 
@@ -135,7 +135,8 @@ def build_cast(
     crowds: list[tuple[Crowd, NDArray[np.int64]]] = []  # and lots of each agent, [n, A]
     members: list[str] = []
     personas: list[str] = []
-    investors = {}
+    investors: dict[int, PersonaCrowd] = {}
+    lots = dict.fromkeys(range(len(cast.assets)), LOTS)  # what investors of an asset typically hold
     for (row, population), choices in zip(people.items(), tables, strict=True):
         counts = [round(persona.share) for persona in population.personas]
         # the first asset's draw as a scenario's personas do
@@ -155,6 +156,7 @@ def build_cast(
         investors[row] = crowd
         held = np.zeros((crowd.n_agents, len(cast.assets)), np.int64)
         held[:, row] = crowd.accounts().shares
+        lots[row] = int(np.median(held[:, row]))
         crowds.append((crowd, held))
         names = [persona.name for persona in population.personas]
         members += [names[p] for p in crowd.persona]
@@ -162,11 +164,11 @@ def build_cast(
     speaking = [m for m in cast.members if m.kind in ("company", "industry")]
     if speaking:
         social = next(iter(people.values())).society.social if people else None
-        speakers = _speakers(cast, speaking, bundle)
+        speakers = _speakers(cast, speaking, bundle, lots)
         crowd = Speakers(
             speakers,
             lambda persona: prompt_minds(minds, persona),
-            maker_rule(LOTS),
+            maker_rule(round(np.mean(list(lots.values())))),
             len(cast.assets),
             stream(_SPEAKERS_KEY),
             first_persona=len(personas),
@@ -178,7 +180,7 @@ def build_cast(
     for at, member in enumerate(cast.members):
         if member.kind == "rule":
             [row] = cast.rows(member)
-            seat = _seat(member, row, int(histories[row][-1]), stream(_RULES_KEY, at))
+            seat = _seat(member, row, lots, int(histories[row][-1]), stream(_RULES_KEY, at))
             crowds.append(_endowed(seat, row, len(cast.assets)))
             members += [member.name] * member.count
     for at, (count, name) in enumerate(
@@ -190,7 +192,7 @@ def build_cast(
     ):
         if count:
             beside = Member(name, count, "rule", rule=name)
-            seat = _seat(beside, 0, int(histories[0][-1]), stream(2 + at))
+            seat = _seat(beside, 0, lots, int(histories[0][-1]), stream(2 + at))
             crowds.append(_endowed(seat, 0, len(cast.assets)))
             members += [f"beside: {name}"] * count
     position = np.concatenate([held for _, held in crowds])
@@ -242,26 +244,30 @@ def prompt_minds(minds: Any, persona: Persona) -> PromptMinds:
     return engine  # type: ignore[no-any-return]
 
 
-def _speakers(cast: Cast, members: Sequence[Member], bundle: Bundle) -> list[Speaker]:
+def _speakers(
+    cast: Cast, members: Sequence[Member], bundle: Bundle, lots: Mapping[int, int]
+) -> list[Speaker]:
     styles = [path.name for path in bundle.adapters]
     speakers = []
     for member in members:
         assets = cast.rows(member)
-        lots = (max(1, round(20 * LOTS * member.wealth)),) * len(assets)
+        wanted = tuple(max(1, round(20 * lots[row] * member.wealth)) for row in assets)
         for number in range(member.count):
             persona = member.persona(styles, bundle.blocks, bundle.base)
             name = member.name if member.count == 1 else f"{member.name}-{number + 1}"
-            speakers.append(Speaker(replace(persona, name=name), assets, lots))
+            speakers.append(Speaker(replace(persona, name=name), assets, wanted))
     return speakers
 
 
-def _seat(member: Member, row: int, close: int, rng: np.random.Generator) -> Seat:
-    lots = max(1, round(LOTS * member.wealth))
+def _seat(
+    member: Member, row: int, lots: Mapping[int, int], close: int, rng: np.random.Generator
+) -> Seat:
+    own = max(1, round(lots[row] * member.wealth))
     if member.rule == "market-makers":
-        return market_makers(member.count, lots, row)
+        return market_makers(member.count, own, row)
     if member.rule == "noise-traders":
-        return noise_traders(member.count, lots, rng, row)
-    return forecasters(member.count, lots, close, rng, row)
+        return noise_traders(member.count, own, rng, row)
+    return forecasters(member.count, own, close, rng, row)
 
 
 def _endowed(seat: Seat, row: int, assets: int) -> tuple[Crowd, NDArray[np.int64]]:
