@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-minds bench-market bench-coverage bench-power bench-score bench-masks bench-merge bench-plan bench-gpu bench-checks bench-search bench-society bench-stack bench-tracking bench-executors drill styles clean
+.PHONY: help demo test check bench bench-minds bench-market bench-coverage bench-power bench-score bench-masks bench-merge bench-plan bench-gpu bench-checks bench-search bench-society bench-casts bench-stack bench-tracking bench-executors drill styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -66,6 +66,9 @@ bench-search: $(READY) ## the searches against bare pycma, bare Optuna and chanc
 
 bench-society: $(READY) ## links, a rumour in pairs of markets, what society costs, into docs/
 	$(BIN)/python -m experiments.benchmarks_society
+
+bench-casts: $(READY) ## orders by regime, contests, guessed words and companies, into docs/
+	$(BIN)/python -m experiments.benchmarks_casts
 
 bench-masks: $(READY) ## mask rate against score, effective minds and volume, into docs/
 	$(BIN)/python -m experiments.benchmarks_masks

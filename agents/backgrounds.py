@@ -121,7 +121,7 @@ def draw_backgrounds(count: int, rng: np.random.Generator) -> list[Background]:
     found: dict[str, Background] = {}
     while len(found) < count:
         for point in sequence.random(count - len(found)):
-            one = _background(point)
+            one = background_at(point)
             found.setdefault(one.sentence, one)
     return list(found.values())
 
@@ -161,8 +161,8 @@ def measure_diversity(backgrounds: list[Background]) -> dict[str, float]:
     }
 
 
-def _background(u: NDArray[np.float64]) -> Background:
-    """Turn a point of the unit cube into an investor."""
+def background_at(u: NDArray[np.float64]) -> Background:
+    """Turn a point of the unit cube, float64[9], into an investor."""
     age = int(YOUNGEST + (OLDEST - YOUNGEST) * u[0] ** 1.2)
     jobs = [job for job, (first, last) in _AGES.items() if first <= age <= last]
     job = jobs[min(int(u[1] * len(jobs)), len(jobs) - 1)]

@@ -227,7 +227,10 @@ def _longest(words: list[str], at: int) -> tuple[int, str | None, str]:
     """Return the most words from here that a table knows, the key, and what they were read as."""
     for length in range(min(_LONGEST, len(words) - at), 0, -1):
         said = " ".join(words[at : at + length])
-        for form in (said, " ".join([*words[at : at + length - 1], singular(words[at + length - 1])])):
+        for form in (
+            said,
+            " ".join([*words[at : at + length - 1], singular(words[at + length - 1])]),
+        ):
             if form in _KNOWN:
                 return length, form, said
     if len(words[at]) >= 5 and words[at] not in FILLERS:

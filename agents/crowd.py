@@ -298,9 +298,7 @@ class PersonaCrowd(Crowd):
             self.population.personas,
         )
         equity = self._cash + self._position * close
-        rivalry.end_day(
-            self._persona, self._tendency, self._views, equity, self._position, close
-        )
+        rivalry.end_day(self._persona, self._tendency, self._views, equity, self._position, close)
         if not rivalry.due(outcome.day):
             return
         scores, winners, losers = rivalry.rank(self._persona)
@@ -325,7 +323,10 @@ class PersonaCrowd(Crowd):
         rivalry.rounds.append(
             Round(
                 outcome.day,
-                {n: float(s) if np.isfinite(s) else None for n, s in zip(names, scores, strict=True)},
+                {
+                    n: float(s) if np.isfinite(s) else None
+                    for n, s in zip(names, scores, strict=True)
+                },
                 tuple(names[row] for row in winners),
                 tuple(names[row] for row in losers),
                 int(np.maximum(self._due, 0).sum()),

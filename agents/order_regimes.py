@@ -23,7 +23,9 @@ DISTANCES = (0.1, 0.3, 0.6, 1.0, 1.5, 2.0)
 
 _BETWEEN = np.array([(a + b) / 2 for a, b in zip(DISTANCES, DISTANCES[1:], strict=False)])
 _STARTS = 4
-_PRIOR = 20.0  # limits of all regimes that count as much as those of one, where few were left behind
+_PRIOR = (
+    20.0  # limits of all regimes that count as much as those of one, where few were left behind
+)
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,7 @@ def measure_orders(
         )
     past = np.lib.stride_tricks.sliding_window_view(returns, USUAL_DAYS)[:-1]
     unit = np.sqrt((past**2).mean(axis=1))
-    signs = np.stack([regime_signs(closes[: d], u) for d, u in zip(days, unit, strict=True)])
+    signs = np.stack([regime_signs(closes[:d], u) for d, u in zip(days, unit, strict=True)])
     before = closes[days - 1]
     quantity = np.zeros(len(days))
     if volume is not None and (volume > 0).all():

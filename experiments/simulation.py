@@ -131,9 +131,7 @@ def simulate_scenario(
     bundle, bases = open_bundle(folder)
     minds = bases.serve(bundle.recipe)
     [choices] = tabulate_choices([bundle.population], minds)
-    tape = run_scenario(
-        scenario, bundle, choices, agents, days, seed, out, on_day, minds=minds
-    )
+    tape = run_scenario(scenario, bundle, choices, agents, days, seed, out, on_day, minds=minds)
     return _summary(tape, bundle, agents * days, minds.counters.computed, out)
 
 

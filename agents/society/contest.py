@@ -168,9 +168,7 @@ class Rivalry:
         self._weight += np.bincount(persona, weights=weight, minlength=len(self._score))
 
 
-def recombine(
-    worst: Persona, first: Persona, second: Persona, rng: np.random.Generator
-) -> Persona:
+def recombine(worst: Persona, first: Persona, second: Persona, rng: np.random.Generator) -> Persona:
     """Put a child of two personas in the place of a third, whose name, traits and share it takes.
 
     Each coefficient is a mean of the parents' with a weight of its own, uniform in 0 to 1;

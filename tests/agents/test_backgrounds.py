@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from agents.backgrounds import DIMENSIONS, _AGES, _background, draw_backgrounds, measure_diversity
+from agents.backgrounds import DIMENSIONS, _AGES, background_at, draw_backgrounds, measure_diversity
 from agents.cast_words import OCCUPATIONS
 from agents.styles import STYLES
 
@@ -48,7 +48,7 @@ def test_the_sequence_leaves_fewer_gaps_than_chance():
     for seed in range(8):
         even.append(measure_diversity(draw_backgrounds(128, np.random.default_rng(seed))))
         points = np.random.default_rng(seed).random((128, DIMENSIONS))
-        chance.append(measure_diversity([_background(point) for point in points]))
+        chance.append(measure_diversity([background_at(point) for point in points]))
     mean = lambda rows: np.mean([row["discrepancy"] for row in rows])  # noqa: E731
     assert mean(even) < mean(chance)
 

@@ -39,9 +39,7 @@ def test_numbers_are_read_as_they_are_spelt(n):
 
 
 def test_the_example_of_the_readme():
-    first, second = members(
-        "forty cautious pensioners, ten momentum day-traders who see no news"
-    )
+    first, second = members("forty cautious pensioners, ten momentum day-traders who see no news")
     assert first == {
         "name": "cautious-pensioners",
         "count": 40,

@@ -47,7 +47,8 @@ def test_held_out_offsets_are_nearer_to_their_regimes_than_to_one_fit_for_all(mi
     for r in range(3):
         reach = np.concatenate([x[regime == r] for x in (later.high, later.low)])
         own, common = (
-            drawn_reach(m, f) for m, f in ((fitted.mixtures[r], fitted), (single.mixtures[0], single))
+            drawn_reach(m, f)
+            for m, f in ((fitted.mixtures[r], fitted), (single.mixtures[0], single))
         )
         distances.append(
             [

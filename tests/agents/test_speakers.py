@@ -81,7 +81,11 @@ def test_each_speaks_for_its_own_assets_and_sees_only_them(market):
     for orders in sent:
         pairs = set(zip(orders.agent.tolist(), orders.column("asset").tolist(), strict=True))
         assert pairs <= {(0, 0), (1, 1), (2, 1), (2, 2)}
-    assert {pair for o in sent for pair in zip(o.agent.tolist(), o.column("asset").tolist(), strict=True)} == {
+    assert {
+        pair
+        for o in sent
+        for pair in zip(o.agent.tolist(), o.column("asset").tolist(), strict=True)
+    } == {
         (0, 0),
         (1, 1),
         (2, 1),
@@ -93,9 +97,7 @@ def test_each_speaks_for_its_own_assets_and_sees_only_them(market):
 def test_quotes_are_a_market_makers_moved_by_the_choice(market):
     exchange, crowd, _ = market([Speaker(VALUE, (0,), (500,))])
     exchange.play_day()
-    exchange.floor.observe(
-        1, 0, "call", exchange.listings, exchange.ledger, [None] * 3, [], 1
-    )
+    exchange.floor.observe(1, 0, "call", exchange.listings, exchange.ledger, [None] * 3, [], 1)
     maker = MarketMakers(MakerRule(), np.array([500]), 0)
     view = crowd._makers[0]._view
     maker.observe(view)
@@ -129,5 +131,7 @@ def test_same_seed_same_quotes(market):
     for _ in range(2):
         exchange, *_ = market([Speaker(VALUE, (0, 1, 2), (500,) * 3)], turns=("call", "continuous"))
         exchange.run(2)
-        closes.append([listing.view(None, 0, 1).close_ticks[-2:].tolist() for listing in exchange.listings])
+        closes.append(
+            [listing.view(None, 0, 1).close_ticks[-2:].tolist() for listing in exchange.listings]
+        )
     assert closes[0] == closes[1]

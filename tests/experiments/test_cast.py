@@ -53,7 +53,9 @@ def teachers():
     return TeacherMinds(("momentum", "value", "contrarian"))
 
 
-def test_a_cast_of_the_bundles_own_personas_makes_the_bundles_own_market(bundle, teachers, tmp_path):
+def test_a_cast_of_the_bundles_own_personas_makes_the_bundles_own_market(
+    bundle, teachers, tmp_path
+):
     common = replace(bundle.population.society, switching=0.0)
     people = replace(
         bundle.population,
@@ -86,33 +88,43 @@ def test_nobody_is_shown_what_it_never_sees(bundle, teachers, tmp_path):
         ),
         switching=0.0,
     )
-    (tmp_path / "news.yaml").write_text("events:\n- {kind: news, day: 3, text: Fraud., tone: -8.0}\n")
+    (tmp_path / "news.yaml").write_text(
+        "events:\n- {kind: news, day: 3, text: Fraud., tone: -8.0}\n"
+    )
     scenario = Scenario(events=str(tmp_path / "news.yaml"))
     tape = run_cast(scenario, cast, bundle, teachers, 15, 1, tmp_path / "tape")
     decisions = tape.frame("decisions")
     shown = decode_view(decisions["view"].to_numpy()) >= 0
     persona = decisions["persona"].to_numpy()
-    seen = {p: {f for i, f in enumerate(FIELD_NAMES) if shown[persona == p, i].any()} for p in range(3)}
+    seen = {
+        p: {f for i, f in enumerate(FIELD_NAMES) if shown[persona == p, i].any()} for p in range(3)
+    }
     assert seen[0] == set(FIELD_NAMES) - {"news", "trend"}
     assert seen[1] == {"news"}
     assert seen[2] == set(FIELD_NAMES)
     assert decisions.groupby("persona")["agent"].nunique().tolist() == [30, 30, 30]
     # What is hidden cannot matter: the same market but for the news, and the deaf do the same
-    quiet = run_cast(Scenario(), cast, bundle, teachers, 15, 1, tmp_path / "quiet").frame("decisions")
+    quiet = run_cast(Scenario(), cast, bundle, teachers, 15, 1, tmp_path / "quiet").frame(
+        "decisions"
+    )
     day = (decisions["day"] == 3).to_numpy()
     changed = day & (decisions["tendency"] != quiet["tendency"]).to_numpy()
     assert not changed[persona == 0].any()
     assert changed[persona == 1].any()
 
 
-def test_receptivity_temperature_wealth_and_horizon_are_each_members_own(bundle, teachers, tmp_path):
+def test_receptivity_temperature_wealth_and_horizon_are_each_members_own(
+    bundle, teachers, tmp_path
+):
     members = (
         Member("cold", 60, style="momentum", temperature=0.05, horizon_days=1, orders=PLAIN),
         Member("hot", 60, style="momentum", temperature=50.0, wealth=4.0, orders=PLAIN),
         Member("slow", 60, style="momentum", horizon_days=200, receptivity=0.0, orders=PLAIN),
     )
     people = replace(bundle.population.society, momentary_mask=0.0)
-    calm = SimpleNamespace(**{**vars(bundle), "population": replace(bundle.population, society=people)})
+    calm = SimpleNamespace(
+        **{**vars(bundle), "population": replace(bundle.population, society=people)}
+    )
     market = build_cast(Scenario(), Cast(members), calm, teachers, 10, 5)
     crowd = market.investors[0]
     wealth = [crowd.wealth[crowd.persona == p].mean() for p in range(3)]
@@ -172,7 +184,9 @@ def test_companies_and_industries_quote_beside_investors_and_rules(bundle, style
         assets=(CastAsset("stock"), CastAsset("ibm", "ibm", "2006-12-29")),
     )
     small = replace(bundle.population.society, attention=1)
-    quick = SimpleNamespace(**{**vars(bundle), "population": replace(bundle.population, society=small)})
+    quick = SimpleNamespace(
+        **{**vars(bundle), "population": replace(bundle.population, society=small)}
+    )
     scenario = Scenario(turns=("call", "continuous"))
     first, second = (
         run_cast(scenario, cast, quick, style_engine, 3, 3, tmp_path / name) for name in "ab"
@@ -200,7 +214,9 @@ def test_companies_and_industries_quote_beside_investors_and_rules(bundle, style
 
 def test_a_stand_in_cannot_speak_for_a_company(bundle, teachers, tmp_path):
     cast = Cast((Member("a", 5, style="value"), Member("corp", kind="company")))
-    with pytest.raises(AgentError, match="speaks for assets, and base the bundle's takes no prompts"):
+    with pytest.raises(
+        AgentError, match="speaks for assets, and base the bundle's takes no prompts"
+    ):
         run_cast(Scenario(), cast, bundle, teachers, 2, 1, tmp_path / "t")
 
 
@@ -222,19 +238,25 @@ def test_a_cast_holds_a_contest(bundle, teachers, tmp_path):
 
 def test_orders_live_for_days_and_fill_late_and_nobody_has_two(bundle, teachers, tmp_path):
     [choices] = tabulate_choices([bundle.population], teachers)
-    scenario = Scenario(orders=ScenarioOrders(regimes=2, by_style=True), turns=("call", "continuous"))
+    scenario = Scenario(
+        orders=ScenarioOrders(regimes=2, by_style=True), turns=("call", "continuous")
+    )
     tape = run_scenario(scenario, bundle, choices, 150, 40, 2, tmp_path / "a")
     again = run_scenario(scenario, bundle, choices, 150, 40, 2, tmp_path / "b")
     assert tape.manifest.digest == again.manifest.digest == verify_tape(tmp_path / "a")
     orders, fills = tape.frame("orders"), tape.frame("fills")
     entered = orders[orders.kind.isin([Kind.LIMIT, Kind.REPLACE])].set_index("number")
-    lives = (entered.expires // 2 - entered.day)[entered.time_in_force == TimeInForce.GOOD_TILL_TIME]
+    lives = (entered.expires // 2 - entered.day)[
+        entered.time_in_force == TimeInForce.GOOD_TILL_TIME
+    ]
     assert lives.between(2, 10).all()
     assert lives.nunique() > 4
     for side in ("buy", "sell"):
-        number = next(c for c in fills.columns if c.startswith(side) and "number" in c) if any(
-            c.startswith(side) and "number" in c for c in fills.columns
-        ) else None
+        number = (
+            next(c for c in fills.columns if c.startswith(side) and "number" in c)
+            if any(c.startswith(side) and "number" in c for c in fills.columns)
+            else None
+        )
         if number:
             waited = fills["day"].to_numpy() - entered.loc[fills[number], "day"].to_numpy()
             assert (waited >= 0).all()
@@ -298,7 +320,10 @@ def test_a_sweep_may_draw_orders_by_regime():
         ("members: []", "members is empty"),
         ("cast: []", "unknown key 'cast'"),
         ("members: [{count: 3}]", "name is missing"),
-        ("members: [{name: a, cuont: 3}]", r"unknown key 'members\[0\].cuont'; did you mean 'count'"),
+        (
+            "members: [{name: a, cuont: 3}]",
+            r"unknown key 'members\[0\].cuont'; did you mean 'count'",
+        ),
         ("members: [{name: a, count: 0}]", r"members\[0\] \(a\): count is 0, expected 1 to"),
         ("members: [{name: a}, {name: a}]", "has 'a' twice"),
         ("members: [{name: a, temperature: 0}]", "temperature is 0"),
@@ -325,7 +350,9 @@ def test_a_bad_cast_is_refused_in_one_line(text, complaint, tmp_path):
 
 
 def test_an_unknown_style_and_series_are_refused(bundle, teachers, tmp_path):
-    with pytest.raises(ConfigError, match="'a' has style 'vlaue', the bundle's are momentum, value"):
+    with pytest.raises(
+        ConfigError, match="'a' has style 'vlaue', the bundle's are momentum, value"
+    ):
         run_cast(Scenario(), Cast((Member("a", style="vlaue"),)), bundle, teachers, 1, 1, tmp_path)
     few = Cast((Member("a"),), assets=(CastAsset("x", "ibm", "2000-03-01"),))
     with pytest.raises(ConfigError, match="expected at least 252"):
@@ -354,7 +381,7 @@ def test_what_is_written_is_a_cast_and_says_where_it_comes_from():
     assert cast.members[-1].rule == "noise-traders"
     assert "guessed by the model" in text
     assert "# Not understood: zzz" in text
-    assert 'cautious: style risk-averse' in text
+    assert "cautious: style risk-averse" in text
 
 
 def test_hundreds_of_different_people_are_a_cast(bundle):
@@ -371,7 +398,9 @@ def test_hundreds_of_different_people_are_a_cast(bundle):
 def test_the_shipped_cast_is_one_and_a_scenario_may_name_it(tmp_path):
     cast = load_cast(Path("experiments/cast.yaml"))
     assert {m.kind for m in cast.members} == {"investor", "company", "industry", "rule"}
-    (tmp_path / "scene.yaml").write_text("cast: who.yaml\norders: {regimes: 3, mixture: gaussian}\n")
+    (tmp_path / "scene.yaml").write_text(
+        "cast: who.yaml\norders: {regimes: 3, mixture: gaussian}\n"
+    )
     scenario = load_scenario(tmp_path / "scene.yaml")
     assert scenario.cast == str(tmp_path / "who.yaml")
     assert scenario.orders == ScenarioOrders()
