@@ -99,8 +99,8 @@ class Background:
         article = "An" if str(self.age)[0] == "8" else "A"
         return (
             f"{article} {self.age}-year-old {self.occupation}, {years} year{'s' * (years != 1)} in "
-            f"markets, {self.wealth:.1f} times the usual fortune, {caution} and of {temper} temper, "
-            f"holds for {held}{blind}; mostly {first}, a little {second}."
+            f"markets, {self.wealth:.1f} times the usual fortune, {caution} and of {temper} "
+            f"temper, holds for {held}{blind}; mostly {first}, a little {second}."
         )
 
 

@@ -11,13 +11,33 @@ from typing import Any
 NUMBERS: dict[str, int] = {
     word: number
     for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen eighteen nineteen".split()
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+        ]
     )
 } | {
     word: 10 * number
     for number, word in enumerate(
-        "twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2
+        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2
     )
 }
 SCALES = {"dozen": 12, "hundred": 100, "thousand": 1_000}
@@ -131,7 +151,53 @@ FIELD_WORDS: dict[str, tuple[str, ...]] = {
 SEEING = ("see", "read", "hear", "watch", "know", "follow", "get", "look at", "notice")
 HIDING = ("ignore", "miss", "without", "blind to", "avoid", "lack")
 FILLERS = frozenset(
-    "the of to at who that which are is be with very rather quite all their them and or nor but "
-    "any do not never no only nothing kind type people person men women in on for it they "
-    "please give me make us want would like".split()
+    [
+        "the",
+        "of",
+        "to",
+        "at",
+        "who",
+        "that",
+        "which",
+        "are",
+        "is",
+        "be",
+        "with",
+        "very",
+        "rather",
+        "quite",
+        "all",
+        "their",
+        "them",
+        "and",
+        "or",
+        "nor",
+        "but",
+        "any",
+        "do",
+        "not",
+        "never",
+        "no",
+        "only",
+        "nothing",
+        "kind",
+        "type",
+        "people",
+        "person",
+        "men",
+        "women",
+        "in",
+        "on",
+        "for",
+        "it",
+        "they",
+        "please",
+        "give",
+        "me",
+        "make",
+        "us",
+        "want",
+        "would",
+        "like",
+    ]
 )

@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.errors import AgentError
 from agents.daily import decide, encode_seen, hear, mean_by_persona, price_orders, reconsider
+from agents.errors import AgentError
 from agents.observation import (
     FIELD_NAMES,
     FIELDS,
@@ -28,12 +28,12 @@ from agents.observation import (
 from agents.order_generator import ORDER_FRACTION, OffsetClusters
 from agents.order_regimes import OrderRegimes, regime_signs
 from agents.persona import Population
-from agents.society.contest import Rivalry, Round, transfers
+from agents.society.contest import Rivalry
 from agents.society.life import SocialLife
 from agents.society.links import trade_keys
 from agents.society.settings import Contest
-from agents.standing_orders import let_live
 from agents.stand_ins import Minds, minds_of
+from agents.standing_orders import let_live
 from agents.traits import TraitTable
 from market.accounts import Accounts
 from market.crowd import Crowd, DayOutcome, MarketView, Message, Orders
@@ -291,49 +291,26 @@ class PersonaCrowd(Crowd):
         return Rivalry(contest, self.population.personas, styles, *self._rng.spawn(1))
 
     def _compete(self, life: SocialLife, rivalry: Rivalry, outcome: DayOutcome) -> None:
-        """Count the day; where it is time, rank, let capital or voice flow, replace the worst."""
-        close, contest, personas = (
-            int(outcome.close_ticks[self._asset]),
-            rivalry.contest,
-            self.population.personas,
-        )
+        """Count the day; where it is time, let capital or voice flow and replace the worst."""
+        close = int(outcome.close_ticks[self._asset])
         equity = self._cash + self._position * close
-        rivalry.end_day(self._persona, self._tendency, self._views, equity, self._position, close)
+        day = self._persona, self._tendency, self._views, equity, self._position, close
+        rivalry.end_day(*day)
         if not rivalry.due(outcome.day):
             return
-        scores, winners, losers = rivalry.rank(self._persona)
-        gives, takes = np.isin(self._persona, losers), np.isin(self._persona, winners)
-        moved_voice = 0.0
-        if contest.flow == "capital":
-            self._due = transfers(self._cash, equity, gives, takes, contest.part)
-            # who has more orders more
-            self.wealth = self.wealth * np.where(equity > 0, 1 + self._due / equity, 1.0)
-        elif contest.flow == "voice" and takes.any():
-            given = np.where(gives, contest.part * life.voice, 0.0)
-            moved_voice = float(given.sum())
-            life.voice += np.where(takes, moved_voice / takes.sum(), 0.0) - given
-        rivalry.begin(equity + self._due)
-        children = rivalry.replace_worst(personas, winners, losers)
-        if children and self._tabulate is not None:
-            after = [children[p][2] if p in children else one for p, one in enumerate(personas)]
-            self.population = replace(self.population, personas=tuple(after))
-            self._choices = self._tabulate(self.population)
-            self._success[list(children)] = 0.0
-        names = [persona.name for persona in personas]
-        rivalry.rounds.append(
-            Round(
-                outcome.day,
-                {
-                    n: float(s) if np.isfinite(s) else None
-                    for n, s in zip(names, scores, strict=True)
-                },
-                tuple(names[row] for row in winners),
-                tuple(names[row] for row in losers),
-                int(np.maximum(self._due, 0).sum()),
-                moved_voice,
-                {names[r]: (names[a], names[b]) for r, (a, b, _) in children.items()},
-            )
+        personas = self.population.personas
+        prizes = rivalry.settle(
+            outcome.day, self._persona, personas, self._cash, equity, life.voice
         )
+        self._due = prizes.cash_cents
+        # who has more orders more
+        self.wealth = self.wealth * np.where(equity > 0, 1 + self._due / np.maximum(equity, 1), 1.0)
+        life.voice += prizes.voice
+        if prizes.children and self._tabulate is not None:
+            after = tuple(prizes.children.get(p, one) for p, one in enumerate(personas))
+            self.population = replace(self.population, personas=after)
+            self._choices = self._tabulate(self.population)
+            self._success[list(prizes.children)] = 0.0
 
     def _meet(self, view: MarketView) -> NDArray[np.int64] | None:
         """Read the others' posts and rumours; return what peers' moods add to a view."""

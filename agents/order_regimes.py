@@ -1,13 +1,14 @@
 """Orders as real markets took them in each regime: how far, how much, and for how long.
 
-Knows which regime a morning is in, the mixtures of offset and volume fitted to it, and how long real
-prices took to come to a limit. Deliberately knows nothing of why an agent wants to trade.
+Knows which regime a morning is in, the mixtures of offset and volume fitted to it, and how long
+real prices took to come back to a limit. Deliberately knows nothing of why an agent trades.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -21,11 +22,10 @@ LONGEST_DAYS = 10
 DISTANCES = (0.1, 0.3, 0.6, 1.0, 1.5, 2.0)
 """Where waiting was measured: how far beyond the reference a limit is, in units of volatility."""
 
-_BETWEEN = np.array([(a + b) / 2 for a, b in zip(DISTANCES, DISTANCES[1:], strict=False)])
+_BETWEEN = np.array([(a + b) / 2 for a, b in pairwise(DISTANCES)])
 _STARTS = 4
-_PRIOR = (
-    20.0  # limits of all regimes that count as much as those of one, where few were left behind
-)
+_PRIOR = 20.0
+"""Limits of all regimes that count beside those of one, of which few may be left behind."""
 
 
 @dataclass(frozen=True)
@@ -338,8 +338,6 @@ def _lives(waits: NDArray[np.int64], prior: NDArray[np.float64]) -> NDArray[np.f
 
 def _plain(regimes: OrderRegimes) -> OrderRegimes:
     """Return the same in Python's own numbers, as a file would bring it back."""
-    from dataclasses import asdict
-
     return read_regimes(asdict(regimes))
 
 

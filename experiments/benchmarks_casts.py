@@ -1,4 +1,4 @@
-"""`make bench-casts`: orders by regime, a contest, guessed words, companies, into docs/cast_checks.md.
+"""`make bench-casts`: orders by regime, a contest, guessed words, companies, into docs/.
 
 Knows which runs are made and how their figures are laid out. Deliberately passes no judgement and
 fails no build: what comes out is printed.
@@ -275,8 +275,8 @@ def guess_words(guess: Callable[[str], tuple[str, float]]) -> str:
     print(json.dumps({**figure, **rest}))
     return (
         f"Of {len(words)} single words in the table the model puts {len(hits)} where the table "
-        f"has them ({', '.join(hits)}); chance would put {len(words) / 7:.1f}. Of the half with the "
-        f"widest margins, {sure} of {len(clear)}."
+        f"has them ({', '.join(hits)}); chance would put {len(words) / 7:.1f}. Of the half with "
+        f"the widest margins, {sure} of {len(clear)}."
     )
 
 
@@ -349,19 +349,19 @@ Written by `make bench-casts` (`{command}`); do not edit. What the parts are is 
 ## Orders by regime, against days that no fit has seen
 
 How far real prices reached from the close before (each day's high and low), in units of the usual
-volatility, against 20,000 draws: Wasserstein distance (W1) and Kolmogorov-Smirnov statistic, in each
-regime of the held-out days. *In use* is the generator without regimes, whose unit is the volatility
-of the last 20 days. Volumes are logs over the mean of the last 60 days. Regimes are in order of
+volatility, against 20,000 draws: Wasserstein distance (W1) and Kolmogorov-Smirnov statistic, in
+each regime of the held-out days. *In use* is the generator without regimes, whose unit is the
+volatility of the last 20 days. Volumes are logs over the mean of the last 60 days. Regimes are in order of
 recent volatility.
 
 {orders}
 
 ## A contest over a year
 
-The quickstart's population as a society, {agents} agents, {days} days, {seeds} seeds; rankings every
-20 days, two personas win and two lose, a tenth flows. Means with 95 % intervals over seeds (Student's
-t); differences are paired by seed. J/J95 is that of a single path of {days} days against real
-training windows.
+The quickstart's population as a society, {agents} agents, {days} days, {seeds} seeds; rankings
+every 20 days, two personas win and two lose, a tenth flows. Means with 95 % intervals over seeds
+(Student's t); differences are paired by seed. J/J95 is that of a single path of {days} days
+against real training windows.
 
 {contests}
 

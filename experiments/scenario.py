@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from agents.crowd import PersonaCrowd, tabulate_choices
 from agents.persona import Persona, Population
 from agents.society.settings import Contest, Social
-from agents.traits import Traits, order_style
 from agents.stand_ins import Minds
+from agents.traits import Traits, order_style
 from evolve.bundle import Bundle
 from evolve.durable import replace_bytes
 from experiments.order_settings import ScenarioOrders

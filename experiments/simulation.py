@@ -20,9 +20,9 @@ from evolve.bundle import Bundle, load_bundle
 from evolve.durable import replace_bytes
 from evolve.errors import RunError
 from evolve.stage import World, play_market
-from experiments.report import figure_bytes
 from experiments.cast import Cast
 from experiments.cast_market import asset_history, open_cast_bases, run_cast
+from experiments.report import figure_bytes
 from experiments.scenario import Scenario, run_scenario
 from market.recorded_tape import RecordedTape
 

@@ -50,6 +50,23 @@ class Round:
         return asdict(self)
 
 
+@dataclass(frozen=True, eq=False)
+class Prizes:
+    """What a ranking moves.
+
+    Attributes
+    ----------
+    cash_cents, voice
+        What each agent gains, negative for what it loses: int64[n], float64[n].
+    children
+        Row of each persona that is replaced to who takes its place.
+    """
+
+    cash_cents: NDArray[np.int64]
+    voice: NDArray[np.float64]
+    children: Mapping[int, Persona]
+
+
 class Rivalry:
     """The contest of one crowd.
 
@@ -144,22 +161,41 @@ class Rivalry:
         self._score, self._weight = np.zeros_like(scores), np.zeros_like(scores)
         return scores, order[:most], order[len(order) - most :][::-1]
 
-    def replace_worst(
-        self, personas: Sequence[Persona], winners: NDArray[np.int64], losers: NDArray[np.int64]
-    ) -> dict[int, tuple[int, int, Persona]]:
-        """Make a child of two winners for each of the worst: row to parents' rows and child."""
-        children = {}
-        for row in losers[: self.contest.replaced].tolist():
-            if not len(winners):
-                break
+    def settle(
+        self,
+        day: int,
+        persona: NDArray[np.int64],
+        personas: Sequence[Persona],
+        cash_cents: NDArray[np.int64],
+        equity_cents: NDArray[np.int64],
+        voice: NDArray[np.float64],
+    ) -> Prizes:
+        """Rank, and say what flows to whom and who is replaced by whom; keep the round."""
+        contest, names = self.contest, [one.name for one in personas]
+        scores, winners, losers = self.rank(persona)
+        gives, takes = np.isin(persona, losers), np.isin(persona, winners)
+        due, louder = np.zeros(len(persona), np.int64), np.zeros(len(persona))
+        if contest.flow == "capital":
+            due = transfers(cash_cents, equity_cents, gives, takes, contest.part)
+        elif contest.flow == "voice" and takes.any():
+            given = np.where(gives, contest.part * voice, 0.0)
+            louder = np.where(takes, given.sum() / takes.sum(), 0.0) - given
+        self.begin(equity_cents + due)
+        children, parents = {}, {}
+        for row in losers[: contest.replaced if len(winners) else 0].tolist():
             pair = self._rng.choice(winners, 2, replace=len(winners) < 2)
-            parents = int(pair[0]), int(pair[1])
-            first, second = (personas[parent] for parent in parents)
-            children[row] = (*parents, recombine(personas[row], first, second, self._rng))
+            first, second = (personas[parent] for parent in pair)
+            children[row] = recombine(personas[row], first, second, self._rng)
+            parents[names[row]] = first.name, second.name
         if children and self._taught is not None:
-            after = [children[p][2] if p in children else one for p, one in enumerate(personas)]
+            after = [children.get(p, one) for p, one in enumerate(personas)]
             self._taught = _taught(after, self._styles)
-        return children
+        values = (float(score) if np.isfinite(score) else None for score in scores)
+        known = dict(zip(names, values, strict=True))
+        ends = (tuple(names[row] for row in rows) for rows in (winners, losers))
+        moved = int(np.maximum(due, 0).sum()), float(np.maximum(louder, 0).sum())
+        self.rounds.append(Round(day, known, *ends, *moved, parents))
+        return Prizes(due, louder, children)
 
     def _add(
         self, persona: NDArray[np.int64], score: NDArray[np.float64], weight: NDArray[np.float64]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from agents.backgrounds import DIMENSIONS, _AGES, background_at, draw_backgrounds, measure_diversity
+from agents.backgrounds import _AGES, DIMENSIONS, background_at, draw_backgrounds, measure_diversity
 from agents.cast_words import OCCUPATIONS
 from agents.styles import STYLES
 
