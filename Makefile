@@ -73,6 +73,9 @@ bench-society: $(READY) ## links, a rumour in pairs of markets, what society cos
 bench-reinforce: $(READY) ## styles refined on their own profit, in held-out markets, into docs/
 	$(BIN)/python -W ignore -m experiments.benchmarks_reinforce
 
+bench-casts: $(READY) ## orders by regime, contests, guessed words and companies, into docs/
+	$(BIN)/python -m experiments.benchmarks_casts
+
 bench-masks: $(READY) ## mask rate against score, effective minds and volume, into docs/
 	$(BIN)/python -m experiments.benchmarks_masks
 

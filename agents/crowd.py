@@ -6,12 +6,14 @@ of how minds compute their answers, nor of how the market clears.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.daily import decide, encode_seen, hear, mean_by_persona, price_orders, reconsider
+from agents.errors import AgentError
 from agents.observation import (
     FIELD_NAMES,
     FIELDS,
@@ -24,10 +26,15 @@ from agents.observation import (
     to_levels,
 )
 from agents.order_generator import ORDER_FRACTION, OffsetClusters
+from agents.order_regimes import OrderRegimes, regime_signs
 from agents.persona import Population
+from agents.society.contest import Rivalry
 from agents.society.life import SocialLife
 from agents.society.links import trade_keys
+from agents.society.settings import Contest
 from agents.stand_ins import Minds, minds_of
+from agents.standing_orders import let_live
+from agents.traits import TraitTable
 from market.accounts import Accounts
 from market.crowd import Crowd, DayOutcome, MarketView, Message, Orders
 
@@ -53,13 +60,26 @@ class PersonaCrowd(Crowd):
     choices
         What their minds choose: float64[P, V, 5], see `tabulate_choices`.
     offsets
-        Spread of limit prices.
+        Spread of limit prices; with regimes, quantities and times in force as well.
     n_agents
         How many.
     rng
         The crowd's own stream; agents' fixed traits and all daily draws come from it.
     asset
         Row of the asset that they trade; the market's others they ignore.
+    turns
+        Of a day, for orders that live longer than one.
+    first_persona
+        Number of the first persona on the tape.
+    styles
+        Of the mixtures' coefficients, for a contest of fidelity.
+    tabulate
+        Asks the minds of a population anew, for a contest that replaces personas.
+
+    Raises
+    ------
+    AgentError
+        A contest needs styles or minds that are not given.
 
     Notes
     -----
@@ -85,10 +105,14 @@ class PersonaCrowd(Crowd):
         self,
         population: Population,
         choices: NDArray[np.float64],
-        offsets: OffsetClusters,
+        offsets: OffsetClusters | OrderRegimes,
         n_agents: int,
         rng: np.random.Generator,
         asset: int = 0,
+        turns: int = 1,
+        first_persona: int = 0,
+        styles: Sequence[str] = (),
+        tabulate: Callable[[Population], NDArray[np.float64]] | None = None,
     ):
         self.n_agents = n_agents
         self.population = population
@@ -96,14 +120,17 @@ class PersonaCrowd(Crowd):
         self._offsets = offsets
         self._rng = rng
         self._asset = asset
+        self._turns, self._first_persona = turns, first_persona
         self._first_turn = True
         self._heard: NDArray[np.float64] | float = 0.0
         society, personas = population.society, population.personas
         share = np.array([persona.share for persona in personas])
         self._share = share / share.sum()
         self._persona = self._assign(rng.permutation(n_agents))
+        self._traits = TraitTable.of([persona.traits for persona in personas])
         self._sees = self._draw_masks(rng.random((n_agents, len(FIELD_NAMES), 2)))
         self.wealth = (1.0 - rng.random(n_agents)) ** (-1.0 / society.wealth_tail)
+        self.wealth *= self._traits.wealth[self._persona]
         self.wealth = np.minimum(self.wealth / self.wealth.mean(), n_agents / 10)
         self._success = np.zeros(len(personas))
         self._variance = 0.0
@@ -114,6 +141,15 @@ class PersonaCrowd(Crowd):
         self._row_of[possible] = np.arange(len(possible))
         social = society.social
         self.life = None if social is None else SocialLife(n_agents, social, *rng.spawn(1))
+        self.rivalry = None
+        self._tabulate, self._due = tabulate, np.zeros(n_agents, np.int64)
+        if social is not None and social.contest is not None:
+            self.rivalry = self._enter(social.contest, styles)
+
+    @property
+    def persona(self) -> NDArray[np.int64]:
+        """The present persona of each agent, int64[n], a row of the population's."""
+        return self._persona.copy()
 
     def accounts(self) -> Accounts:
         """Endow the agents: wealth times 100 shares, and as much in cash at the start price."""
@@ -131,6 +167,8 @@ class PersonaCrowd(Crowd):
         log_path = np.log(closes[-HISTORY_DAYS:])
         self._follow_volatility(closes, log_path)
         self._reference = int(closes[-1])
+        self._seen, self._time = asset, view.time
+        self._log_path = log_path
         traded = asset.buy_quantity + asset.sell_quantity
         crowd = (asset.buy_quantity - asset.sell_quantity) / max(traded, 1)
         society, rng, n = self.population.society, self._rng, self.n_agents
@@ -138,22 +176,24 @@ class PersonaCrowd(Crowd):
         normal = rng.standard_normal(1 + n)
         codes_of_peers = self._meet(view)
         noise = np.hypot(1.0, society.news_noise)
-        misread = society.news_noise * normal[1:] + self._heard
+        told = self._heard * self._traits.receptivity[self._persona]
+        misread = society.news_noise * normal[1:] + told
         self._heard = 0.0
         levels = hear(normal[0], misread, noise * self._news_threshold())
         codes = public_codes(to_levels(np.array([*price_values(log_path), crowd, 0.0])))
         if codes_of_peers is not None:
             codes[_CROWD] = 0
+        sees = self._traits.hide(self._sees, self._persona)
         self._views = encode_seen(
             codes,
             _NEWS,
             private_codes(_NEWS, levels),
-            self._sees,
+            sees,
             uniform[2:].T,
             society.momentary_mask,
         )
         if codes_of_peers is not None:
-            shown = (uniform[2:] >= society.momentary_mask).T & (self._sees == _CROWD)
+            shown = (uniform[2:] >= society.momentary_mask).T & (sees == _CROWD)
             self._views += np.where(shown.any(axis=1), codes_of_peers, 0)
         reconsider(
             self._persona,
@@ -171,17 +211,32 @@ class PersonaCrowd(Crowd):
             return Orders.empty()
         society, rng, n = self.population.society, self._rng, self.n_agents
         uniform = rng.random((3, n))
-        spread = self._offsets.draw(uniform[1], rng.standard_normal(n))
-        self._tendency = self._choose(uniform[0])
-        lean = society.aggressiveness * self._tendency + society.dispersion * spread
         unit, size = self._offset_unit(), 100 * ORDER_FRACTION * self.wealth
+        regimes = self._offsets if isinstance(self._offsets, OrderRegimes) else None
+        if isinstance(self._offsets, OffsetClusters):
+            spread = self._offsets.draw(uniform[1], rng.standard_normal(n))
+        else:
+            regime = int(self._offsets.regime(regime_signs(self._log_path, self._long_run)))
+            drawn = self._offsets.mixtures[regime].draw(uniform[1], rng.standard_normal((2, n)))
+            spread, size = drawn[0] * self._long_run / unit, size * np.exp(drawn[1])
+        self._tendency = self._choose(uniform[0])
+        own = self._traits.orders[:, self._persona]
+        pull = society.aggressiveness * own[0] * self._tendency
+        lean = pull + society.dispersion * own[1] * spread
+        activity = uniform[2] / self._traits.activity[self._persona]
         columns = price_orders(
-            lean, self._tendency, size, uniform[2], society.activity, unit, self._reference
+            lean, self._tendency, own[2] * size, activity, society.activity, unit, self._reference
         )
         self._sent = columns[0], np.abs(lean[columns[0]])
         # The fast daily market knows no assets: for the first, the column is left out.
         asset = np.full(len(columns[0]), self._asset) if self._asset else None
-        return Orders(*columns, asset=asset)
+        orders = Orders(*columns, asset=asset)
+        if regimes is None or regimes.longest_days == 1:
+            return orders
+        distance = self._sent[1] * unit / self._long_run
+        patience = own[3, columns[0]]
+        life = regimes.life(regime, distance, rng.random(n)[columns[0]], patience)
+        return let_live(orders, life, self._asset, self._seen, self._time, self._turns)
 
     def _choose(self, uniform: NDArray[np.float64]) -> NDArray[np.int64]:
         """Draw each agent's tendency, int64[n] in -2..2, by uniform numbers float64[n]."""
@@ -200,6 +255,8 @@ class PersonaCrowd(Crowd):
             usual = np.maximum(100 * ORDER_FRACTION * self.wealth[sender], 1.0)
             keys = trade_keys(0, np.sign(lots), urgency)
             self.life.evening(self._tendency, sender, keys, np.abs(lots) / usual)
+            if self.rivalry is not None:
+                self._compete(self.life, self.rivalry, outcome)
 
     def decisions(self) -> dict[str, NDArray[np.generic]]:
         """Return the day's agent, persona, view and tendency (-2..2), int64[n] each.
@@ -211,7 +268,7 @@ class PersonaCrowd(Crowd):
         mood = {} if self.life is None else {"mood": self.life.mood[deciding]}
         return {
             "agent": np.arange(self.n_agents)[deciding],
-            "persona": self._persona[deciding].copy(),
+            "persona": self._first_persona + self._persona[deciding],
             "view": self._views[deciding],
             "tendency": self._tendency[deciding],
             **mood,
@@ -221,12 +278,49 @@ class PersonaCrowd(Crowd):
         """Return the morning's links, what was read and what was told; in its turn alone."""
         return {} if self.life is None or not self._first_turn else self.life.tables()
 
+    def take_transfers(self) -> NDArray[np.int64]:
+        """Return what a contest moves between accounts tonight, int64[n] cents; once."""
+        due, self._due = self._due, np.zeros(self.n_agents, np.int64)
+        return due
+
+    def _enter(self, contest: Contest, styles: Sequence[str]) -> Rivalry:
+        if contest.replaced and self._tabulate is None:
+            raise AgentError(
+                f"society: contest.replaced is {contest.replaced}, and no model is at hand while "
+                "this market runs; set it to 0, or use a scenario"
+            )
+        if contest.by == "fidelity" and not styles:
+            raise AgentError("society: contest.by is fidelity, which a scenario alone can measure")
+        return Rivalry(contest, self.population.personas, styles, *self._rng.spawn(1))
+
+    def _compete(self, life: SocialLife, rivalry: Rivalry, outcome: DayOutcome) -> None:
+        """Count the day; where it is time, let capital or voice flow and replace the worst."""
+        close = int(outcome.close_ticks[self._asset])
+        equity = self._cash + self._position * close
+        day = self._persona, self._tendency, self._views, equity, self._position, close
+        rivalry.end_day(*day)
+        if not rivalry.due(outcome.day):
+            return
+        personas = self.population.personas
+        prizes = rivalry.settle(
+            outcome.day, self._persona, personas, self._cash, equity, life.voice
+        )
+        self._due = prizes.cash_cents
+        # who has more orders more
+        self.wealth = self.wealth * np.where(equity > 0, 1 + self._due / np.maximum(equity, 1), 1.0)
+        life.voice += prizes.voice
+        if prizes.children and self._tabulate is not None:
+            after = tuple(prizes.children.get(p, one) for p, one in enumerate(personas))
+            self.population = replace(self.population, personas=after)
+            self._choices = self._tabulate(self.population)
+            self._success[list(prizes.children)] = 0.0
+
     def _meet(self, view: MarketView) -> NDArray[np.int64] | None:
         """Read the others' posts and rumours; return what peers' moods add to a view."""
         if self.life is None:
             return None
         self._position = view.position[:, self._asset]  # live: at the close it tells the trades
-        self._held = self._position.copy()
+        self._held, self._cash = self._position.copy(), view.cash_cents
         peers = self.life.morning(view.day)
         self._heard = self._heard + self.life.hearsay(view.day)
         levels = np.searchsorted(FIELDS[_CROWD].edges, peers, side="right")
@@ -250,6 +344,7 @@ class PersonaCrowd(Crowd):
         """Draw the fields that each agent ever sees: int64[n, attention], -1 for none."""
         society = self.population.society
         masked = np.array([society.mask[name] for name in FIELD_NAMES])
+        masked = np.maximum(masked, self._traits.never[self._persona])
         priority = np.where(uniform[..., 0] < masked, -1.0, uniform[..., 1])
         most_attended = (-priority).argsort(axis=1)[:, : society.attention]
         seen = np.take_along_axis(priority, most_attended, axis=1) >= 0

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agents.errors import AgentError
 from agents.observation import FIELD_NAMES
 from agents.society.settings import Social
+from agents.traits import Traits
 from merge.cores import join_cores
 
 Core = tuple[tuple[float, ...], ...]
@@ -40,6 +41,8 @@ class Persona:
         The model that its mind is on, as a config names it; None for the population's main one.
     cores
         ``cores[block][adapter]``; empty where all are the identity.
+    traits
+        What else sets its agents apart; None for nothing.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Persona:
     share: float
     base: str | None = None
     cores: tuple[tuple[Core, ...], ...] = ()
+    traits: Traits | None = None
 
     @property
     def mind(self) -> NDArray[np.float32]:

@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 
 from agents.errors import AgentError
 from agents.order_generator import OffsetClusters
+from agents.order_regimes import OrderRegimes, read_regimes
 from agents.persona import Persona, Population, Society
-from agents.society.settings import Social
+from agents.society.settings import Contest, Social
+from agents.traits import OrderStyle, Traits
 from evolve.bases import Bases, open_bases
 from evolve.council import PersonaBase
 from evolve.errors import RunError
@@ -62,7 +64,7 @@ class Bundle:
     population
         Personas and society.
     offsets
-        Spread of limit prices.
+        Spread of limit prices, or the order generator that knows regimes.
     rules
         Of the market.
     history
@@ -83,7 +85,7 @@ class Bundle:
     adapters: tuple[Path, ...]
     sources: tuple[Path, ...]
     population: Population
-    offsets: OffsetClusters
+    offsets: OffsetClusters | OrderRegimes
     rules: MarketRules
     history: NDArray[np.int64]
     reference: Reference
@@ -178,12 +180,10 @@ def load_bundle(folder: Path) -> Bundle:
             tuple(folder / "adapters" / name for name in config["adapters"]),
             tuple(folder / "sources" / name for name in config["sources"]),
             Population(
-                tuple(
-                    Persona(**{key: _frozen(value) for key, value in p.items()}) for p in personas
-                ),
+                tuple(map(_read_persona, personas)),
                 _read_society(config["society"]),
             ),
-            OffsetClusters(**{key: tuple(value) for key, value in config["offsets"].items()}),
+            _read_offsets(config["offsets"]),
             MarketRules(**config["rules"]),
             history,
             Reference(**config["reference"]),
@@ -200,9 +200,27 @@ def load_bundle(folder: Path) -> Bundle:
         raise RunError(f"bundle {folder}: simulator.yaml is malformed ({error!r})") from error
 
 
+def _read_persona(values: Mapping[str, Any]) -> Persona:
+    plain = {key: _frozen(value) for key, value in values.items() if key != "traits"}
+    if traits := values.get("traits"):
+        orders = OrderStyle(**traits["orders"])
+        given = {key: _frozen(value) for key, value in traits.items()}
+        plain["traits"] = Traits(**{**given, "orders": orders})
+    return Persona(**plain)
+
+
+def _read_offsets(values: Mapping[str, Any]) -> OffsetClusters | OrderRegimes:
+    if "mixtures" in values:
+        return read_regimes(values)
+    return OffsetClusters(**{key: tuple(value) for key, value in values.items()})
+
+
 def _read_society(values: Mapping[str, Any]) -> Society:
     social = values.get("social")
-    return Society(**{**values, "social": None if social is None else Social(**social)})
+    if social is not None:
+        contest = social.get("contest")
+        social = Social(**{**social, "contest": None if contest is None else Contest(**contest)})
+    return Society(**{**values, "social": social})
 
 
 def _write(
@@ -221,6 +239,8 @@ def _write(
     society = asdict(bundle.population.society)
     if society["social"] is None:
         del society["social"]  # a bundle of strangers says nothing of it
+    elif society["social"]["contest"] is None:
+        del society["social"]["contest"]
     config = {
         "schema": SCHEMA,
         "name": bundle.name,
@@ -231,7 +251,7 @@ def _write(
         "adapters": [source.name for source in bundle.adapters],
         "sources": [source.name for source in bundle.sources],
         "society": society,
-        "offsets": {key: list(value) for key, value in asdict(bundle.offsets).items()},
+        "offsets": _plain(asdict(bundle.offsets)),
         "rules": asdict(bundle.rules),
         "reference": asdict(bundle.reference),
     }
@@ -242,8 +262,9 @@ def _write(
         for p in bundle.population.personas
     ]
     for persona in personas:
-        if persona["base"] is None:
-            del persona["base"]
+        for key in ("base", "traits"):
+            if persona[key] is None:
+                del persona[key]
     _dump(folder / "simulator.yaml", config)
     _dump(folder / "personas.yaml", personas)
     if bundle.recipe:

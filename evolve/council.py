@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,6 +157,11 @@ class Council:
                 "open it too"
             )
         return Seat(self, base or self._main)
+
+    def engine(self, base: str | None) -> Any:
+        """Return what answers a base's prompts, loaded now; to be used at once and let go."""
+        name = self.seat(base).base
+        return self._open(name).serve(self._recipe if name == self._main else None)
 
     def ask(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> None:
         """Queue questions to the main base."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from agents.crowd import PersonaCrowd, history_ticks, tabulate_choices
 from agents.observation import HISTORY_DAYS
 from agents.order_generator import OffsetClusters
+from agents.order_regimes import OrderRegimes
 from agents.persona import Population
 from agents.stand_ins import Minds
 from evolve.executors.executor import Executor, InProcess, collect
@@ -38,7 +39,7 @@ class World:
     Attributes
     ----------
     offsets
-        Spread of limit prices, fitted on training years.
+        Spread of limit prices, or the order generator that knows regimes, fitted on training years.
     rules
         Of the market.
     n_agents
@@ -47,7 +48,7 @@ class World:
         Days simulated.
     """
 
-    offsets: OffsetClusters
+    offsets: OffsetClusters | OrderRegimes
     rules: MarketRules
     n_agents: int
     days: int
@@ -139,5 +140,12 @@ def play_market(
     )
     crowd = PersonaCrowd(population, choices, world.offsets, world.n_agents, of_crowd)
     market = Market(world.rules, history, crowd.accounts(), of_market, record)
-    [tape] = simulate([market], [crowd], world.days, on_day)
+
+    def pay(day: int) -> None:
+        market.accounts.cash_cents += crowd.take_transfers()
+        if on_day is not None:
+            on_day(day)
+
+    paid = pay if crowd.rivalry else on_day
+    [tape] = simulate([market], [crowd], world.days, paid)
     return tape

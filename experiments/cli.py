@@ -15,7 +15,7 @@ from pathlib import Path
 
 import typer
 
-from experiments import market_commands, sweep_commands
+from experiments import cast_commands, market_commands, sweep_commands
 
 app = typer.Typer(
     add_completion=False,
@@ -34,6 +34,7 @@ app.command()(sweep_commands.tune)
 app.command()(sweep_commands.lineage)
 app.command()(sweep_commands.track)
 app.command()(sweep_commands.compare)
+app.command()(cast_commands.cast)
 app.command()(market_commands.simulate)
 app.command()(market_commands.export)
 app.command()(market_commands.behaviour)

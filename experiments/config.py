@@ -20,6 +20,7 @@ from evolve.memetic import MemeticConfig
 from evolve.optuna_search import Sampler
 from evolve.quality_diversity import Measure
 from experiments.errors import ConfigError
+from experiments.order_settings import OrderSettings
 from experiments.yaml_sections import override, read_section, read_yaml
 from market.series import SplitPolicy
 from market.splits import LEAST_EMBARGO_DAYS, SplitDates
@@ -275,7 +276,7 @@ class ExperimentConfig:
     see `market.series.load_series`. ``workers`` is how many do the work of the ``executor``, 0 for
     one a core, or as many as a Ray cluster has room for; no result depends on it. With a
     ``society`` agents read each other's posts, and evolution sets its link threshold and decay,
-    beginning at those given.
+    beginning at those given. With ``orders`` they are drawn by regime, see `agents.order_regimes`.
     """
 
     name: str = "experiment"
@@ -287,6 +288,7 @@ class ExperimentConfig:
     training: TrainingData = field(default_factory=TrainingData)
     personas: tuple[PersonaConfig, ...] = ()
     society: Social | None = None
+    orders: OrderSettings | None = None
     market: MarketConfig = field(default_factory=MarketConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     workers: int = 0
@@ -408,6 +410,13 @@ def _check(config: ExperimentConfig, where: str) -> None:
         )
     if config.training.series == ():
         raise ConfigError(f"{where}: training.series is empty; name one, or null for several")
+    contest = config.society and config.society.contest
+    if contest and (contest.replaced or contest.by == "fidelity"):
+        key = "replaced" if contest.replaced else "by"
+        raise ConfigError(
+            f"{where}: society.contest.{key} is {getattr(contest, key)!r}, which needs minds while "
+            "markets run; in a sweep set replaced: 0 and by: profit, or use a scenario"
+        )
     if not config.personas:
         raise ConfigError(f"{where}: personas is empty; list at least one, with a name and a style")
 

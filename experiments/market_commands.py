@@ -23,10 +23,15 @@ def simulate(
     scenario: Annotated[
         Path | None, typer.Option(help="YAML of an exchange: turns, other traders, events.")
     ] = None,
+    cast: Annotated[
+        Path | None, typer.Option(help="YAML of who trades instead of the bundle's personas.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the tape.")] = None,
     as_json: Json = False,
 ) -> None:
     """Let an exported population trade, alone or in a scenario, and write its tape.
+
+    With a cast, how many agents there are is the cast's to say.
 
     Example: evobourse simulate runs/quickstart/bundle --agents 1000 --days 250 --seed 1
 
@@ -35,13 +40,22 @@ def simulate(
     Example: evobourse simulate runs/quickstart/bundle --agents 20 --days 2
     --scenario experiments/deliberate.yaml
     """
-    from experiments.scenario import load_scenario
-    from experiments.simulation import simulate_bundle, simulate_scenario
+    from experiments.cast import load_cast
+    from experiments.scenario import Scenario, load_scenario
+    from experiments.simulation import simulate_bundle, simulate_cast, simulate_scenario
 
     console = make_console(quiet=as_json)
     size, bar = (agents, days, seed), DayBar(console, days)
-    if scenario is not None:
-        place = load_scenario(scenario)
+    place = load_scenario(scenario) if scenario is not None else Scenario()
+    if cast is None and place.cast is not None:
+        cast = Path(place.cast)
+    if cast is not None:
+        who = load_cast(cast)
+        agents = sum(member.count for member in who.members)
+        folder = out or Path("runs") / f"{cast.stem}-{agents}-{days}-{seed}"
+        console.print(f"loading {bundle}")
+        result = simulate_cast(bundle, place, who, days, seed, folder, bar)
+    elif scenario is not None:
         folder = out or Path("runs") / f"{scenario.stem}-{agents}-{days}-{seed}"
         console.print(f"loading {bundle}")
         result = simulate_scenario(bundle, place, *size, folder, bar, bar.say)
@@ -57,7 +71,7 @@ def simulate(
         f"{result['last_close']:.2f}, daily volatility {100 * result['volatility']:.2f} %, "
         f"{result['decisions']:,} decisions, {result['forward_passes']:,} forward passes"
     )
-    if scenario is not None:
+    if "trades" in result:
         console.print(
             f"{result['trades']:,} trades, {result['volume']:,} shares, {result['events']} events"
         )

@@ -6,6 +6,7 @@ Deliberately knows nothing of models: the personas come with their choices made.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,10 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.crowd import PersonaCrowd
+from agents.crowd import PersonaCrowd, tabulate_choices
 from agents.deliberation.settings import Deliberation
-from agents.society.settings import Social
+from agents.persona import Persona, Population
+from agents.society.settings import Contest, Social
+from agents.stand_ins import Minds
+from agents.traits import Traits, order_style
 from evolve.bundle import Bundle
+from evolve.durable import replace_bytes
+from experiments.order_settings import ScenarioOrders
 from experiments.yaml_sections import read_section, read_yaml
 from market.crowd import Clearing, Crowd
 from market.crowds.chiarella_iori import Forecasters, ForecastRule
@@ -84,6 +90,12 @@ class Scenario:
     deliberation
         How the personas' agents think in every turn, see `agents.deliberation`; they choose at a
         glance, once a day, if left out.
+    orders
+        The order generator that knows regimes, see `agents.order_regimes`; as in the bundle if
+        left out.
+    cast
+        File of a cast, see `experiments.cast`, from the scenario's own folder, in the place of the
+        bundle's personas.
     """
 
     turns: tuple[Clearing, ...] = ("call",)
@@ -92,10 +104,12 @@ class Scenario:
     events: str | None = None
     society: Social | None = None
     deliberation: Deliberation | None = None
+    orders: ScenarioOrders | None = None
+    cast: str | None = None
 
 
 def load_scenario(path: Path) -> Scenario:
-    """Read a scenario, its events' path made one from here.
+    """Read a scenario, the paths of its events and cast made such from here.
 
     Raises
     ------
@@ -103,9 +117,10 @@ def load_scenario(path: Path) -> Scenario:
         The file is missing or no YAML mapping, a key is unknown or a value has the wrong type.
     """
     scenario: Scenario = read_section(Scenario, read_yaml(path, "a scenario"), str(path))
-    if scenario.events is None:
-        return scenario
-    return replace(scenario, events=str(path.parent / scenario.events))
+    files = {key: getattr(scenario, key) for key in ("events", "cast")}
+    return replace(
+        scenario, **{key: str(path.parent / file) for key, file in files.items() if file}
+    )
 
 
 def run_scenario(
@@ -119,6 +134,7 @@ def run_scenario(
     on_day: Callable[[int], None] | None = None,
     further: Sequence[tuple[Crowd, int]] = (),
     thinker: Thinker | None = None,
+    minds: Minds | None = None,
 ) -> RecordedTape:
     """Let a bundle's population trade in a scenario, and record the tape as it runs.
 
@@ -139,6 +155,8 @@ def run_scenario(
         cash.
     thinker
         Thinks for the personas' agents, who then choose by that and not by ``choices``.
+    minds
+        What answered, for a contest that replaces personas.
 
     Raises
     ------
@@ -153,39 +171,47 @@ def run_scenario(
     if scenario.society is not None:
         common = replace(population.society, social=scenario.society)
         population = replace(population, society=common)
+    offsets, turns = bundle.offsets, len(scenario.turns)
+    if scenario.orders is not None:
+        offsets = scenario.orders.fit()
+        if scenario.orders.by_style:
+            population = with_order_styles(population, [path.name for path in bundle.adapters])
     personas: PersonaCrowd
     if thinker is None:
-        personas = PersonaCrowd(population, choices, bundle.offsets, agents, of_personas)
+        personas = PersonaCrowd(
+            population,
+            choices,
+            offsets,
+            agents,
+            of_personas,
+            turns=turns,
+            styles=[path.name for path in bundle.adapters] if social_contest(population) else (),
+            tabulate=None if minds is None else lambda people: tabulate_choices([people], minds)[0],
+        )
     else:
         from agents.deliberation.crowd import DeliberateCrowd
 
-        turns, tick_cents = len(scenario.turns), bundle.rules.tick_cents
+        tick_cents = bundle.rules.tick_cents
         personas = DeliberateCrowd(
-            population, thinker, bundle.offsets, agents, of_personas, turns, tick_cents
+            population, thinker, offsets, agents, of_personas, turns, tick_cents
         )
     endowed, close = personas.accounts(), int(bundle.history[-1])
     lots = int(np.median(endowed.shares))
     seats: list[tuple[Crowd, int]] = []  # crowds beside the personas, and shares of each agent
     beside = scenario.beside
     if beside.market_makers:
-        stock = 20 * lots
-        quotes = MakerRule(lots=max(1, lots // 10), most_lots=2 * stock)
-        seats.append((MarketMakers(quotes, np.full(beside.market_makers, stock)), stock))
+        seats.append(market_makers(beside.market_makers, lots))
     if beside.noise_traders:
-        rate = beside.noise_traders / 10
-        flow = NoiseFlow(rate, rate / 3, mean_lots=max(1.0, lots / 20))
-        seats.append((NoiseTraders(flow, beside.noise_traders, of_noise), lots))
+        seats.append(noise_traders(beside.noise_traders, lots, of_noise))
     if beside.forecasters:
-        weights = of_forecasters.exponential(size=(beside.forecasters, 3))
-        rule = ForecastRule(lots=max(1, lots // 20))
-        seats.append((Forecasters(weights, float(close), rule, of_forecasters), lots))
+        seats.append(forecasters(beside.forecasters, lots, close, of_forecasters))
     seats += further
     others = np.repeat([held for _, held in seats], [crowd.n_agents for crowd, _ in seats])
     others = others.astype(np.int64)
     shares = np.concatenate([endowed.shares, others])
     cash = np.concatenate([endowed.cash_cents, others * close * bundle.rules.tick_cents])
     exchange = Exchange(
-        [_instrument(scenario, bundle)],
+        [instrument(scenario, bundle)],
         [bundle.history],
         [personas, *(crowd for crowd, _ in seats)],
         cash,
@@ -194,15 +220,89 @@ def run_scenario(
         SessionRules(scenario.turns),
         load_schedule(Path(scenario.events), of_events) if scenario.events else None,
     )
+    return record_run(exchange, days, out, on_day)
+
+
+def record_run(
+    exchange: Exchange, days: int, out: Path, on_day: Callable[[int], None] | None = None
+) -> RecordedTape:
+    """Play days of an exchange, and record its tape in a folder that holds none."""
     with Recorder(out, describe_instruments(exchange)) as recorder:
         if recorder.day:
             raise MarketError(f"{out} holds a tape of {recorder.day} days; name another folder")
         exchange.keep(TapeJournal(recorder, accounts_every=max(1, days // 50)))
-        exchange.run(days, on_day)
+        exchange.run(days, lambda day: _end_day(exchange, day, on_day))
+    contests = [
+        {"first_agent": first, "rounds": [one.as_json() for one in crowd.rivalry.rounds]}
+        for crowd, first, _ in exchange.floor.seats()
+        if isinstance(crowd, PersonaCrowd) and crowd.rivalry is not None
+    ]
+    if contests:
+        replace_bytes(out / "contest.json", (json.dumps(contests, indent=2) + "\n").encode())
     return read_tape(out)
 
 
-def _instrument(scenario: Scenario, bundle: Bundle) -> Instrument:
+def _end_day(exchange: Exchange, day: int, on_day: Callable[[int], None] | None) -> None:
+    """Pay what contests move between accounts."""
+    for crowd, first, _ in exchange.floor.seats():
+        if isinstance(crowd, PersonaCrowd) and crowd.rivalry is not None:
+            due = crowd.take_transfers()
+            for agent in np.flatnonzero(due).tolist():
+                exchange.grant(first + agent, int(due[agent]))
+    if on_day is not None:
+        on_day(day)
+
+
+Seat = tuple[Crowd, int]
+"""A crowd beside the personas, and the shares of each of its agents."""
+
+
+def market_makers(count: int, lots: int, asset: int = 0) -> Seat:
+    """Seat market makers beside investors who typically hold so many lots."""
+    stock = 20 * lots
+    return MarketMakers(maker_rule(lots), np.full(count, stock), asset), stock
+
+
+def maker_rule(lots: int) -> MakerRule:
+    """Return how market makers quote beside investors who typically hold so many lots."""
+    return MakerRule(lots=max(1, lots // 10), most_lots=40 * lots)
+
+
+def noise_traders(count: int, lots: int, rng: np.random.Generator, asset: int = 0) -> Seat:
+    """Seat noise traders."""
+    rate = count / 10
+    flow = NoiseFlow(rate, rate / 3, mean_lots=max(1.0, lots / 20))
+    return NoiseTraders(flow, count, rng, asset), lots
+
+
+def forecasters(
+    count: int, lots: int, close: int, rng: np.random.Generator, asset: int = 0
+) -> Seat:
+    """Seat forecasters, whose value is the last real close."""
+    weights = rng.exponential(size=(count, 3))
+    rule = ForecastRule(lots=max(1, lots // 20))
+    return Forecasters(weights, float(close), rule, rng, asset), lots
+
+
+def social_contest(population: Population) -> Contest | None:
+    """Return how a population's personas compete, if they do."""
+    social = population.society.social
+    return None if social is None else social.contest
+
+
+def with_order_styles(population: Population, styles: Sequence[str]) -> Population:
+    """Give each persona the style of orders of its mixture, see `agents.traits.ORDER_STYLES`."""
+
+    def styled(persona: Persona) -> Persona:
+        weights = np.array(persona.mixture).mean(axis=0)
+        orders = order_style(dict(zip(styles, weights.tolist(), strict=True)))
+        return replace(persona, traits=replace(persona.traits or Traits(), orders=orders))
+
+    return replace(population, personas=tuple(map(styled, population.personas)))
+
+
+def instrument(scenario: Scenario, bundle: Bundle, name: str = STOCK) -> Instrument:
+    """Return an asset on a scenario's terms, the bundle's where it says nothing."""
     rules = bundle.rules
     given = {key: value for key, value in asdict(scenario.stock).items() if value is not None}
     own = {
@@ -210,4 +310,4 @@ def _instrument(scenario: Scenario, bundle: Bundle) -> Instrument:
         "price_limit": rules.price_limit,
         "fee_bps": rules.fee_bps,
     }
-    return Instrument(STOCK, **{**own, **given})
+    return Instrument(name, **{**own, **given})

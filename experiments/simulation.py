@@ -6,6 +6,7 @@ Knows how a bundle becomes a market. Deliberately knows nothing of sweeps.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ from evolve.bundle import Bundle, load_bundle
 from evolve.durable import replace_bytes
 from evolve.errors import RunError
 from evolve.stage import World, play_market
+from experiments.cast import Cast
+from experiments.cast_market import asset_history, open_cast_bases, run_cast
 from experiments.deliberation import open_thinker
 from experiments.report import figure_bytes
 from experiments.scenario import Scenario, run_scenario
+from market.recorded_tape import RecordedTape
 
 
 def open_bundle(folder: Path) -> tuple[Bundle, Bases]:
@@ -34,12 +38,17 @@ def open_bundle(folder: Path) -> tuple[Bundle, Bases]:
     """
     bundle = load_bundle(folder)
     bases = bundle.open_bases()
+    check_base(folder, bundle, bases)
+    return bundle, bases
+
+
+def check_base(folder: Path, bundle: Bundle, bases: Bases) -> None:
+    """Refuse a bundle whose base is not the one that it was exported with."""
     if bases.base_hash != bundle.base_hash:
         raise RunError(
             f"bundle {folder}: base {bundle.base!r} has other weights than at the export; "
             "use the model that it was exported with"
         )
-    return bundle, bases
 
 
 def simulate_bundle(
@@ -126,18 +135,57 @@ def simulate_scenario(
     """
     bundle, bases = open_bundle(folder)
     minds = bases.serve(bundle.recipe)
-    tokens = {}
+    asked = agents * days
     if scenario.deliberation is None:
         [choices] = tabulate_choices([bundle.population], minds)
-        tape = run_scenario(scenario, bundle, choices, agents, days, seed, out, on_day)
-    else:
-        thinker = open_thinker(scenario.deliberation, bundle, minds, on_stage)
-        none = np.empty((0, 0, 5))
-        tape = run_scenario(
-            scenario, bundle, none, agents, days, seed, out, on_day, thinker=thinker
-        )
-        tokens = {"tokens": thinker.tokens()}
-    prices, events = tape.frame("prices"), tape.frame("events")
+        tape = run_scenario(scenario, bundle, choices, agents, days, seed, out, on_day, minds=minds)
+        return _summary(tape, bundle, asked, minds.counters.computed, out)
+    thinker = open_thinker(scenario.deliberation, bundle, minds, on_stage)
+    none = np.empty((0, 0, 5))
+    tape = run_scenario(scenario, bundle, none, agents, days, seed, out, on_day, thinker=thinker)
+    asked *= len(scenario.turns)
+    found = _summary(tape, bundle, asked, minds.counters.computed, out)
+    return found | {"tokens": thinker.tokens()}
+
+
+def simulate_cast(
+    folder: Path,
+    scenario: Scenario,
+    cast: Cast,
+    days: int,
+    seed: int,
+    out: Path,
+    on_day: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Put a cast into a scenario, with a bundle's styles, society and history.
+
+    Parameters
+    ----------
+    folder, scenario, days, seed, out, on_day
+        As for `simulate_scenario`.
+    cast
+        See `experiments.cast`.
+
+    Returns
+    -------
+    dict
+        As of `simulate_scenario`, prices and volume of the first asset.
+    """
+    bundle = load_bundle(folder)
+    bases = open_cast_bases(bundle, cast)
+    check_base(folder, bundle, bases)
+    minds = bases.serve(bundle.recipe)
+    tape = run_cast(scenario, cast, bundle, minds, days, seed, out, on_day)
+    deciding = sum(member.count for member in cast.members if member.kind != "rule")
+    bundle = replace(bundle, history=asset_history(cast.assets[0], bundle))
+    return _summary(tape, bundle, deciding * days, minds.counters.computed, out)
+
+
+def _summary(
+    tape: RecordedTape, bundle: Bundle, decisions: int, passes: int, out: Path
+) -> dict[str, Any]:
+    """Draw the first asset's prices, and say what came of a recorded market."""
+    prices, events = tape.frame("prices").query("asset == 0"), tape.frame("events")
     closes = np.concatenate([bundle.history[-1:], prices["close_ticks"]])
     figure = _draw(closes, prices["volume"].to_numpy(), bundle, events)
     replace_bytes(out / "prices.png", figure_bytes(figure))
@@ -145,9 +193,8 @@ def simulate_scenario(
         "first_close": int(closes[0]) / 100,
         "last_close": int(closes[-1]) / 100,
         "volatility": float(np.std(np.diff(np.log(closes)))),
-        "decisions": agents * days * (len(scenario.turns) if tokens else 1),
-        "forward_passes": minds.counters.computed,
-        **tokens,
+        "decisions": decisions,
+        "forward_passes": passes,
         "trades": int(prices["trades"].sum()),
         "volume": int(prices["volume"].sum()),
         "events": len(events),

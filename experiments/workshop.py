@@ -30,6 +30,7 @@ from evolve.stage import Stage, World
 from evolve.worker_bases import WorkerBases
 from experiments.config import ExperimentConfig, MindConfig, StackConfig
 from experiments.errors import ConfigError
+from experiments.order_settings import fit_orders
 from fitness.distance import Target, make_target
 from market.rules import MarketRules
 from market.series import PriceSeries, load_series
@@ -147,7 +148,9 @@ def build_workshop(config: ExperimentConfig) -> Workshop:
     splits = config.splits.cut(series, market.days)
     train = slice(splits.train.start, splits.train.stop)
     world = World(
-        fit_offsets(series.high[train], series.low[train], series.close[train]),
+        fit_offsets(series.high[train], series.low[train], series.close[train])
+        if config.orders is None
+        else fit_orders(series.slice(train.start, train.stop), config.orders),
         MarketRules(price_limit=market.price_limit, fee_bps=market.fee_bps),
         market.agents,
         market.days,

@@ -6,7 +6,7 @@ of why a mood is what it is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -42,6 +42,10 @@ class Feed:
         total = self.weight.sum(axis=1)
         said = (self.weight * self.tone[self.author]).sum(axis=1)
         return np.asarray(np.divide(said, total, out=np.full(len(total), np.nan), where=total > 0))
+
+    def heard_by(self, voice: NDArray[np.float64]) -> Feed:
+        """Return the same with each author's posts weighed by its voice, float64[n]."""
+        return replace(self, weight=self.weight * voice[self.author])
 
     @property
     def likes_given(self) -> NDArray[np.int64]:

@@ -43,6 +43,8 @@ class SocialLife:
         float64[n], from -1 (selling) to 1 (buying).
     likes
         float64[n]: likes received, faded; how visible each agent's posts are.
+    voice
+        float64[n]: weight of each agent's posts, 1 unless a contest moved it.
     feed
         What was read this morning; None before the first.
     """
@@ -52,6 +54,7 @@ class SocialLife:
         self.social = social
         self.mood = np.zeros(n_agents)
         self.likes = np.zeros(n_agents)
+        self.voice = np.ones(n_agents)
         self.feed: Feed | None = None
         self._rng = rng
         self.circles = Circles(n_agents, social.acquaintances, rng)
@@ -93,9 +96,9 @@ class SocialLife:
             social.link_threshold,
             posted,
             self.mood,
-            self.likes,
+            self.voice * self.likes,
             likes_it,
-        )
+        ).heard_by(self.voice)
         self.likes = self._kept * self.likes + self.feed.likes_given
         self._told = self.rumours.spread(day, self.feed.author)
         self._peers = self.feed.peers_mood

@@ -6,6 +6,7 @@ Knows every setting's range. Deliberately does nothing with them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from agents.errors import AgentError
 
@@ -21,6 +22,51 @@ _RANGES: dict[str, tuple[float, float]] = {
     "half_life_days": (0.1, 1_000.0),
     "receptivity": (0.0, 1.0),
 }
+
+
+@dataclass(frozen=True)
+class Contest:
+    """How personas compete, see `agents.society.contest`.
+
+    Attributes
+    ----------
+    every
+        Days between rankings.
+    by
+        ``profit``: what a persona's agents realised since the last ranking (sales at the close,
+        against the average cost), over their equity then; ``fidelity``: how near their decisions
+        are to those of their style's teacher.
+    flow
+        ``capital``: the agents of the losers give a part of their cash to the winners' agents,
+        whose orders grow with it; ``voice``: a part of the weight of their posts.
+    part
+        What part.
+    winners
+        How many personas win, and how many lose; at most half of them.
+    replaced
+        How many of the worst are replaced by a child of two winners; 0 in a sweep, where no model
+        is at hand while markets run.
+    """
+
+    every: int = 20
+    by: Literal["profit", "fidelity"] = "profit"
+    flow: Literal["capital", "voice", "none"] = "capital"
+    part: float = 0.1
+    winners: int = 2
+    replaced: int = 1
+
+    def __post_init__(self) -> None:
+        for name, lowest, highest in (
+            ("every", 1, 10_000),
+            ("part", 0, 1),
+            ("winners", 1, 10_000),
+            ("replaced", 0, 10_000),
+        ):
+            value = getattr(self, name)
+            if not lowest <= value <= highest:
+                raise AgentError(
+                    f"society: contest.{name} is {value}, expected {lowest} to {highest}"
+                )
 
 
 @dataclass(frozen=True)
@@ -52,6 +98,8 @@ class Social:
         Of a rumour's weight in decisions, and of the probability that it is passed on.
     receptivity
         Part of a rumour's tone that agents believe.
+    contest
+        How personas compete; None for not at all.
 
     Raises
     ------
@@ -69,6 +117,7 @@ class Social:
     telling: float = 0.5
     half_life_days: float = 3.0
     receptivity: float = 1.0
+    contest: Contest | None = None
 
     def __post_init__(self) -> None:
         for name, (lowest, highest) in _RANGES.items():

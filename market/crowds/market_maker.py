@@ -112,6 +112,11 @@ class MarketMakers(Crowd):
         Inventory that each wants to hold, shape [n]: what it begins with, say.
     asset : int
         Row of the asset traded.
+
+    Attributes
+    ----------
+    lean_ticks : NDArray[np.float64] or float
+        By how much each quotes higher than the rule says, shape [n]; 0 unless somebody sets it.
     """
 
     def __init__(self, rule: MakerRule, target_lots: NDArray[np.int64], asset: int = 0) -> None:
@@ -119,6 +124,7 @@ class MarketMakers(Crowd):
         self.target_lots = np.asarray(target_lots, np.int64)
         self.n_agents = len(self.target_lots)
         self._asset = asset
+        self.lean_ticks: NDArray[np.float64] | float = 0.0
 
     def observe(self, view: MarketView) -> None:
         """Look at the book, the inventory and one's own quotes."""
@@ -131,7 +137,8 @@ class MarketMakers(Crowd):
         if view.clearing == "impact":
             return Orders.empty()
         inventory = view.position[:, self._asset] - self.target_lots
-        bid, ask = quotes(_mid_of_others(asset), inventory / rule.lots, self._variance(asset), rule)
+        bid, ask = quotes(_mid_of_others(asset), inventory / rule.lots, self.variance(asset), rule)
+        bid, ask = bid + self.lean_ticks, ask + self.lean_ticks
         best_bid, best_ask = _best(asset.depth)
         # To the tick away from the mid, and never through the other side: that is turned away.
         bid, ask = np.floor(bid), np.ceil(ask)
@@ -167,7 +174,7 @@ class MarketMakers(Crowd):
             number[own.agent + np.where(own.side > 0, 0, self.n_agents)] = own.number
         return number
 
-    def _variance(self, asset: AssetView) -> float:
+    def variance(self, asset: AssetView) -> float:
         """Return the weighted mean of squared price changes between closes."""
         moves = np.diff(asset.close_ticks[-math.ceil(8 * self.rule.volatility_days) :])
         if not len(moves):

@@ -1,0 +1,268 @@
+"""A contest among personas: ranked every so often, the best gain capital or voice, the worst go.
+
+Knows profits, faithfulness to a style, who gives how much to whom, and how two winners become a
+third. Deliberately moves no money itself: it says what is due, and the market pays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.observation import VIEWS
+from agents.persona import Persona
+from agents.society.settings import Contest
+from agents.styles import STYLES, teach
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a ranking came to.
+
+    Attributes
+    ----------
+    day
+        At whose close.
+    scores
+        Persona name to its score, None for one that cannot be ranked.
+    winners, losers
+        Names, best and worst first.
+    moved_cents, moved_voice
+        What went from losers' agents to winners'.
+    replaced
+        Name of each persona that was replaced to those of its parents.
+    """
+
+    day: int
+    scores: Mapping[str, float | None]
+    winners: tuple[str, ...]
+    losers: tuple[str, ...]
+    moved_cents: int
+    moved_voice: float
+    replaced: Mapping[str, tuple[str, str]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Prizes:
+    """What a ranking moves.
+
+    Attributes
+    ----------
+    cash_cents, voice
+        What each agent gains, negative for what it loses: int64[n], float64[n].
+    children
+        Row of each persona that is replaced to who takes its place.
+    """
+
+    cash_cents: NDArray[np.int64]
+    voice: NDArray[np.float64]
+    children: Mapping[int, Persona]
+
+
+class Rivalry:
+    """The contest of one crowd.
+
+    Parameters
+    ----------
+    contest
+        Settings.
+    personas
+        Who compete.
+    styles
+        Style of each of their coefficients: an agent is faithful as far as it decides as the
+        teacher of its persona's strongest style would (`agents.styles.teach`) on what it saw. Who
+        has no style of a teacher is not ranked by it.
+    rng
+        Of parents and recombination.
+
+    Attributes
+    ----------
+    rounds
+        Rankings so far.
+    """
+
+    def __init__(
+        self,
+        contest: Contest,
+        personas: Sequence[Persona],
+        styles: Sequence[str],
+        rng: np.random.Generator,
+    ) -> None:
+        self.contest = contest
+        self.rounds: list[Round] = []
+        self._styles, self._rng = tuple(styles), rng
+        self._held: NDArray[np.int64] | None = None
+        self._taught = _taught(personas, self._styles) if contest.by == "fidelity" else None
+        self._score = np.zeros(len(personas))
+        self._weight = np.zeros(len(personas))
+
+    def end_day(
+        self,
+        persona: NDArray[np.int64],
+        tendency: NDArray[np.int64],
+        views: NDArray[np.int64],
+        equity_cents: NDArray[np.int64],
+        position: NDArray[np.int64],
+        close_cents: int,
+    ) -> None:
+        """Count the day: profits realised at its close, or decisions as the teacher's."""
+        if self._taught is not None:
+            taught = self._taught[persona, views]
+            known = taught > -3
+            agrees = np.where(known, 1.0 - np.abs(tendency - taught) / 4.0, 0.0)
+            self._add(persona, agrees, known.astype(float))
+            return
+        position = np.maximum(position, 0)  # of what is owned: who is short realises nothing here
+        if self._held is None:  # what they began with cost the first close
+            self._held, self._cost = position.copy(), position * float(close_cents)
+            self.begin(equity_cents)
+        sold = np.maximum(self._held - position, 0)
+        average = self._cost / np.maximum(self._held, 1)
+        realised = sold * (close_cents - average)
+        self._cost += np.maximum(position - self._held, 0) * float(close_cents) - sold * average
+        self._held = position.copy()
+        self._add(persona, realised, np.zeros(len(persona)))
+
+    def due(self, day: int) -> bool:
+        """Whether the personas are ranked at this day's close."""
+        return (day + 1) % self.contest.every == 0
+
+    def begin(self, equity_cents: NDArray[np.int64]) -> None:
+        """Take the equity of the agents, int64[n], as what profits are over from now on."""
+        self._capital = np.maximum(equity_cents.astype(float), 1.0)
+
+    def rank(
+        self, persona: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+        """Rank the personas that have agents, and begin to count anew.
+
+        Returns
+        -------
+        scores, winners, losers
+            float64[P], NaN for those that are not ranked; rows of the best and of the worst.
+        """
+        count = np.bincount(persona, minlength=len(self._score)).astype(float)
+        weight = self._weight
+        if self._taught is None:
+            weight = np.bincount(persona, weights=self._capital, minlength=len(count))
+        ranked = (count > 0) & (weight > 0)
+        scores = np.where(ranked, self._score / np.maximum(weight, 1e-12), np.nan)
+        order = np.flatnonzero(ranked)
+        order = order[np.argsort(-scores[order], kind="stable")]
+        most = min(self.contest.winners, len(order) // 2)
+        self._score, self._weight = np.zeros_like(scores), np.zeros_like(scores)
+        return scores, order[:most], order[len(order) - most :][::-1]
+
+    def settle(
+        self,
+        day: int,
+        persona: NDArray[np.int64],
+        personas: Sequence[Persona],
+        cash_cents: NDArray[np.int64],
+        equity_cents: NDArray[np.int64],
+        voice: NDArray[np.float64],
+    ) -> Prizes:
+        """Rank, and say what flows to whom and who is replaced by whom; keep the round."""
+        contest, names = self.contest, [one.name for one in personas]
+        scores, winners, losers = self.rank(persona)
+        gives, takes = np.isin(persona, losers), np.isin(persona, winners)
+        due, louder = np.zeros(len(persona), np.int64), np.zeros(len(persona))
+        if contest.flow == "capital":
+            due = transfers(cash_cents, equity_cents, gives, takes, contest.part)
+        elif contest.flow == "voice" and takes.any():
+            given = np.where(gives, contest.part * voice, 0.0)
+            louder = np.where(takes, given.sum() / takes.sum(), 0.0) - given
+        self.begin(equity_cents + due)
+        children, parents = {}, {}
+        for row in losers[: contest.replaced if len(winners) else 0].tolist():
+            pair = self._rng.choice(winners, 2, replace=len(winners) < 2)
+            first, second = (personas[parent] for parent in pair)
+            children[row] = recombine(personas[row], first, second, self._rng)
+            parents[names[row]] = first.name, second.name
+        if children and self._taught is not None:
+            after = [children.get(p, one) for p, one in enumerate(personas)]
+            self._taught = _taught(after, self._styles)
+        values = (float(score) if np.isfinite(score) else None for score in scores)
+        known = dict(zip(names, values, strict=True))
+        ends = (tuple(names[row] for row in rows) for rows in (winners, losers))
+        moved = int(np.maximum(due, 0).sum()), float(np.maximum(louder, 0).sum())
+        self.rounds.append(Round(day, known, *ends, *moved, parents))
+        return Prizes(due, louder, children)
+
+    def _add(
+        self, persona: NDArray[np.int64], score: NDArray[np.float64], weight: NDArray[np.float64]
+    ) -> None:
+        self._score += np.bincount(persona, weights=score, minlength=len(self._score))
+        self._weight += np.bincount(persona, weights=weight, minlength=len(self._score))
+
+
+def recombine(worst: Persona, first: Persona, second: Persona, rng: np.random.Generator) -> Persona:
+    """Put a child of two personas in the place of a third, whose name, traits and share it takes.
+
+    Each coefficient is a mean of the parents' with a weight of its own, uniform in 0 to 1;
+    temperatures mix likewise in logarithms. It is on the first parent's base, with its cores.
+    """
+    a, b = np.array(first.mixture), np.array(second.mixture)
+    part = rng.random(a.shape)
+    mixture = part * a + (1.0 - part) * b
+    at = rng.random()
+    heat = np.exp(at * np.log(first.temperature) + (1.0 - at) * np.log(second.temperature))
+    return replace(
+        worst,
+        profile=f"Recombined of {first.name} and {second.name}, in the place of {worst.name}.",
+        mixture=tuple(map(tuple, mixture.tolist())),
+        temperature=float(heat),
+        base=first.base,
+        cores=first.cores,
+    )
+
+
+def transfers(
+    cash_cents: NDArray[np.int64],
+    equity_cents: NDArray[np.int64],
+    gives: NDArray[np.bool_],
+    takes: NDArray[np.bool_],
+    part: float,
+) -> NDArray[np.int64]:
+    """Return what each agent receives, negative for what it gives: int64[n], summing to zero.
+
+    Givers give a part of their cash; takers share it by their equity, to the cent (what is left
+    by rounding down goes to the largest fractions, first come first).
+    """
+    if not takes.any():
+        return np.zeros(len(cash_cents), np.int64)
+    given = np.where(gives, np.floor(part * np.maximum(cash_cents, 0)), 0).astype(np.int64)
+    pool = int(given.sum())
+    weight = np.where(takes, np.maximum(equity_cents, 1), 0).astype(float)
+    exact = pool * (weight / weight.sum())
+    taken = np.floor(exact).astype(np.int64)
+    left = pool - int(taken.sum())
+    fraction = np.where(takes, exact - taken, -1.0)
+    taken[np.argsort(-fraction, kind="stable")[:left]] += 1
+    return taken - given
+
+
+def _taught(personas: Sequence[Persona], styles: Sequence[str]) -> NDArray[np.int8]:
+    """Return what each persona's teacher would choose in every view, -3 for no teacher: [P, V]."""
+    views = np.arange(VIEWS)
+    tables: dict[str, NDArray[np.int8]] = {}
+    rows = []
+    for persona in personas:
+        weights = np.array(persona.mixture).mean(axis=0)
+        strongest = int(weights.argmax()) if len(weights) else -1
+        style = styles[strongest] if len(weights) and weights[strongest] > 0 else None
+        if style not in STYLES:
+            rows.append(np.full(VIEWS, -3, np.int8))
+            continue
+        if style not in tables:
+            tables[style] = (teach(style, views) - 2).astype(np.int8)
+        rows.append(tables[style])
+    return np.stack(rows)

@@ -1,0 +1,388 @@
+"""`make bench-casts`: orders by regime, a contest, guessed words, companies, into docs/.
+
+Knows which runs are made and how their figures are laid out. Deliberately passes no judgement and
+fails no build: what comes out is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import Progress
+from scipy.stats import ks_2samp, wasserstein_distance
+
+from agents.backgrounds import (
+    DIMENSIONS,
+    Background,
+    background_at,
+    draw_backgrounds,
+    measure_diversity,
+)
+from agents.cast_words import STYLE_WORDS
+from agents.crowd import PersonaCrowd, tabulate_choices
+from agents.observation import FIELD_NAMES, FIELDS, encode_view
+from agents.order_generator import fit_offsets
+from agents.order_regimes import (
+    RECENT_DAYS,
+    USUAL_DAYS,
+    OrderMixture,
+    RealOrders,
+    fit_regimes,
+    measure_orders,
+)
+from agents.society.settings import Contest, Social
+from agents.speakers import HOLDINGS, plain_views, speaker_prompt
+from agents.stand_ins import Minds
+from evolve.bundle import Bundle
+from evolve.durable import replace_bytes
+from experiments.cast_writing import ask_model
+from experiments.rumour_view import show
+from experiments.simulation import open_bundle
+from fitness.distance import score_paths
+from fitness.herding import effective_minds
+from fitness.target import Target, make_target
+from market.daily_auction import Market, simulate
+from market.series import load_series
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "cast_checks.md"
+BUNDLE = Path("runs") / "quickstart" / "bundle"
+SERIES = ("sp500", "nasdaq")
+TRAIN_END, HELDOUT_START = np.datetime64("2006-12-29"), np.datetime64("2007-06-01")
+DRAWS = 20_000
+CONTESTS: dict[str, Contest | None] = {
+    "none": None,
+    "capital": Contest(replaced=0),
+    "capital, half": Contest(replaced=0, part=0.5),
+    "voice": Contest(flow="voice", replaced=0),
+    "capital, worst replaced": Contest(replaced=1),
+    "voice by fidelity, worst replaced": Contest(by="fidelity", flow="voice", replaced=1),
+}
+AGENTS, DAYS = 400, 250
+
+
+@dataclass(frozen=True)
+class Year:
+    """What a year with or without a contest came to.
+
+    Attributes
+    ----------
+    gini
+        Of wealth at the end, 0 for equal.
+    top
+        Part of it that the richest tenth has.
+    minds
+        Effective number of minds among the personas' mean tendencies (K*).
+    score
+        J/J95 of the path alone against the real training years.
+    volatility
+        Of daily log returns, %.
+    """
+
+    gini: float
+    top: float
+    minds: float
+    score: float
+    volatility: float
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure everything and write the document."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.benchmarks_casts", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("bundle", nargs="?", type=Path, default=BUNDLE)
+    parser.add_argument("--seeds", type=int, default=16, help="markets of each kind (default: 16)")
+    parser.add_argument("--days", type=int, default=DAYS, help="of each market")
+    parser.add_argument("--out", type=Path, default=DOCUMENT, help="Markdown page to write")
+    asked = parser.parse_args(arguments)
+    orders = "\n\n".join(order_table(name) for name in SERIES)
+    bundle, bases = open_bundle(asked.bundle)
+    minds = bases.serve(bundle.recipe)
+    words = guess_words(ask_model(bundle.base))
+    leans = measure_leans(bundle, minds)
+    train = load_series("sp500").slice(0, 2_000)
+    target = make_target(train.log_returns, asked.days, 1, np.random.default_rng(0), split="train")
+    years: dict[str, list[Year]] = {}
+    with Progress(transient=True) as bar:
+        task = bar.add_task("contests", total=len(CONTESTS) * asked.seeds)
+        for name, contest in CONTESTS.items():
+            for seed in range(1, asked.seeds + 1):
+                found = play_year(bundle, minds, contest, asked.days, seed, target)
+                years.setdefault(name, []).append(found)
+                bar.advance(task)
+    page = PAGE.format(
+        orders=orders,
+        contests=contest_table(years),
+        words=words,
+        leans=leans,
+        diversity=diversity_table(),
+        seeds=asked.seeds,
+        agents=AGENTS,
+        days=asked.days,
+        command=f"python -m experiments.benchmarks_casts --seeds {asked.seeds}",
+    )
+    replace_bytes(asked.out, page.encode())
+    print(page)
+    print(f"written to {asked.out}")
+
+
+def measure_series(name: str) -> tuple[RealOrders, RealOrders, NDArray[np.float64]]:
+    """Measure a series' training and held-out days, and draw from the generator in use.
+
+    Returns
+    -------
+    RealOrders, RealOrders, NDArray
+        The third is float64[T, n]: draws of `agents.order_generator` for each held-out day, whose
+        unit is the volatility of the last 20 days, in units of the usual one.
+    """
+    series = load_series(name)
+    stop, start = (int((series.dates <= day).sum()) for day in (TRAIN_END, HELDOUT_START))
+    train, later = series.slice(0, stop), series.slice(start - USUAL_DAYS - 1, len(series))
+    real = [measure_orders(s.high, s.low, s.close, s.volume) for s in (train, later)]
+    returns = np.diff(np.log(train.close))
+    sigma = np.lib.stride_tricks.sliding_window_view(returns, RECENT_DAYS)[:-1].std(axis=1)
+    before = np.log(train.close[RECENT_DAYS:-1])
+    reach = np.concatenate(
+        [(np.log(x[RECENT_DAYS + 1 :]) - before) / sigma for x in (train.high, train.low)]
+    )
+    rng = np.random.default_rng(0)
+    clusters = fit_offsets(train.high, train.low, train.close)
+    shape = len(real[1].unit), 40
+    drawn = clusters.draw(rng.random(shape).ravel(), rng.standard_normal(shape).ravel())
+    recent = np.exp(real[1].signs[:, 0])  # over the usual
+    return real[0], real[1], (reach.mean() + reach.std() * drawn.reshape(shape)) * recent[:, None]
+
+
+def order_table(name: str) -> str:
+    """Return distances of drawn from real held-out reaches, by regime, for each generator."""
+    train, later, present = measure_series(name)
+    lines = [
+        f"{name}, fitted up to {TRAIN_END}, held out from {HELDOUT_START}:",
+        "",
+        "| fit | regime | days, train | held out | own: W1 | one fit for all: W1 "
+        "| in use, by 20-day volatility: W1 | own: KS | one for all: KS | in use: KS "
+        "| volumes, own: W1 | one for all: W1 |",
+        "|---" * 12 + "|",
+    ]
+    for kind in ("gaussian", "kmeans"):
+        fitted, single = (fit_regimes(train, n, kind) for n in (3, 1))
+        there, here = fitted.regime(train.signs), fitted.regime(later.signs)
+        level = np.log(np.exp(train.quantity).mean())
+        for r in range(3):
+            days = here == r
+            reach = np.concatenate([later.high[days], later.low[days]])
+            volume = later.quantity[days] - level
+            own, common = (
+                _draw(m, f.reach)
+                for m, f in ((fitted.mixtures[r], fitted), (single.mixtures[0], single))
+            )
+            offsets = own[0], common[0], present[days].ravel()
+            cells = [
+                *(f"{wasserstein_distance(reach, x):.3f}" for x in offsets),
+                *(f"{ks_2samp(reach, x).statistic:.3f}" for x in offsets),
+                *(f"{wasserstein_distance(volume, x[1]):.3f}" for x in (own, common)),
+            ]
+            counts = f"{(there == r).sum()} | {days.sum()}"
+            lines.append(f"| {kind} | {r} | {counts} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def play_year(
+    bundle: Bundle, minds: Minds, contest: Contest | None, days: int, seed: int, target: Target
+) -> Year:
+    """Play the bundle's population as a society, with or without a contest."""
+    society = replace(bundle.population.society, social=Social(contest=contest))
+    population = replace(bundle.population, society=society)
+    [choices] = tabulate_choices([population], minds)
+    of_crowd, of_market = (
+        np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(key,))) for key in (1, 2)
+    )
+    crowd = PersonaCrowd(
+        population,
+        choices,
+        bundle.offsets,
+        AGENTS,
+        of_crowd,
+        styles=[path.name for path in bundle.adapters],
+        tabulate=lambda people: tabulate_choices([people], minds)[0],
+    )
+    market = Market(bundle.rules, bundle.history, crowd.accounts(), of_market, "full")
+
+    def pay(day: int) -> None:
+        market.accounts.cash_cents += crowd.take_transfers()
+
+    [tape] = simulate([market], [crowd], days, pay)
+    decisions = tape.decisions
+    mean = decisions.pivot_table(index="persona", columns="day", values="tendency").fillna(0.0)
+    spread = mean.to_numpy() - mean.to_numpy().mean(axis=1, keepdims=True)
+    accounts = market.accounts
+    wealth = np.sort(accounts.cash_cents + accounts.shares * int(tape.close_ticks[-1]))
+    rank = np.arange(1, AGENTS + 1)
+    gini = 2 * (rank @ wealth) / (AGENTS * wealth.sum()) - (AGENTS + 1) / AGENTS
+    returns = tape.log_returns()
+    return Year(
+        float(gini),
+        float(wealth[-AGENTS // 10 :].sum() / wealth.sum()),
+        float(effective_minds(spread)),
+        float(score_paths(returns[None], target).ratio),
+        100 * float(returns.std()),
+    )
+
+
+def contest_table(years: dict[str, list[Year]]) -> str:
+    """Return a row a contest: means over seeds, and paired differences from none."""
+    names = {
+        "gini": ("Gini", 3),
+        "top": ("richest tenth, %", 1),
+        "minds": ("K*", 2),
+        "score": ("J/J95", 2),
+        "volatility": ("daily volatility, %", 2),
+    }
+    heads = [part for head, _ in names.values() for part in (head, "less none")]
+    lines = [f"| contest | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    for name, found in years.items():
+        cells = []
+        for key, (_, digits) in names.items():
+            scale = 100 if key == "top" else 1
+            values = [scale * getattr(year, key) for year in found]
+            base = [scale * getattr(year, key) for year in years["none"]]
+            less = [a - b for a, b in zip(values, base, strict=True)]
+            cells += [show(values, digits), "" if name == "none" else show(less, digits)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def guess_words(guess: Callable[[str], tuple[str, float]]) -> str:
+    """Say how often the model puts a word of the style table where the table has it."""
+    words = [word for word in STYLE_WORDS if " " not in word]
+    guesses = {word: guess(word) for word in words}
+    hits = [word for word in words if guesses[word][0] == STYLE_WORDS[word]]
+    clear = sorted(words, key=lambda word: -guesses[word][1])[: len(words) // 2]
+    sure = sum(word in hits for word in clear)
+    figure = {"bench": "casts", "figure": "words guessed as the table has them"}
+    rest = {
+        "value": len(hits) / len(words),
+        "unit": "part",
+        "peer": "chance",
+        "ratio": 7 * len(hits) / len(words),
+    }
+    print(json.dumps({**figure, **rest}))
+    return (
+        f"Of {len(words)} single words in the table the model puts {len(hits)} where the table "
+        f"has them ({', '.join(hits)}); chance would put {len(words) / 7:.1f}. Of the half with "
+        f"the widest margins, {sure} of {len(clear)}."
+    )
+
+
+def measure_leans(bundle: Bundle, minds: Minds) -> str:
+    """Return a company's expected choice (-2 to 2) by each sign and by its holding, for styles."""
+    styles = [path.name for path in bundle.adapters]
+    shown = ("momentum", "value", "risk-averse")
+    lines = [f"| sign | level | bare | {' | '.join(shown)} |", "|---" * (len(shown) + 3) + "|"]
+    mixtures = [np.zeros((bundle.blocks, len(styles)), np.float32)]
+    for style in shown:
+        mixtures.append(np.zeros_like(mixtures[0]))
+        mixtures[-1][:, styles.index(style)] = 1.0
+    rows: list[tuple[str, str, int, int | None]] = []
+    for f in ("trend", "value", "volatility", "news"):
+        at = FIELD_NAMES.index(f)
+        for level, word in enumerate(FIELDS[at].words):
+            levels = np.zeros(len(FIELDS), np.int64)
+            levels[at] = level
+            view = int(encode_view(levels, np.arange(len(FIELDS)) == at))
+            rows.append((f, word, view, None))
+    rows += [("holding", word, 0, level) for level, word in enumerate(HOLDINGS)]
+    prompts = [speaker_prompt(minds, "company", view, holding) for *_, view, holding in rows]
+    plain = [speaker_prompt(minds, "company", *view) for view in plain_views()]
+    columns = []
+    for mixture in mixtures:
+        minds.ask_prompts(mixture, [*prompts, *plain])
+        mean = minds.answer_prompts(mixture, plain).astype(np.float64).mean(axis=0)
+        logits = minds.answer_prompts(mixture, prompts) - (mean - mean[::-1]) / 2
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        columns.append(odds @ np.arange(-2.0, 3.0) / odds.sum(axis=1))
+    for at, (f, word, *_) in enumerate(rows):
+        lines.append(f"| {f} | {word} | {' | '.join(f'{c[at]:+.2f}' for c in columns)} |")
+    return "\n".join(lines)
+
+
+def diversity_table(count: int = 300, seeds: int = 8) -> str:
+    """Return how different backgrounds are, from the sequence and from independent draws."""
+    kinds: dict[str, Callable[[int], list[Background]]] = {
+        "scrambled Halton": lambda seed: draw_backgrounds(count, np.random.default_rng(seed)),
+        "independent": lambda seed: [
+            background_at(u) for u in np.random.default_rng(seed).random((count, DIMENSIONS))
+        ],
+    }
+    lines = [
+        "| points | different sentences, % | least distance | mean distance | discrepancy |",
+        "|---|---|---|---|---|",
+    ]
+    for name, draw in kinds.items():
+        found = [measure_diversity(draw(seed)) for seed in range(1, seeds + 1)]
+        cells = [
+            show([100 * one["sentences"] for one in found], 1),
+            *(show([one[key] for one in found], 4) for key in ("least", "mean", "discrepancy")),
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _draw(
+    mixture: OrderMixture, reach: tuple[float, float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    rng = np.random.default_rng(0)
+    offset, quantity = mixture.draw(rng.random(DRAWS), rng.standard_normal((2, DRAWS)))
+    return reach[0] + reach[1] * offset, quantity
+
+
+PAGE = """# Casts, measured
+
+Written by `make bench-casts` (`{command}`); do not edit. What the parts are is in docs/casts.md.
+
+## Orders by regime, against days that no fit has seen
+
+How far real prices reached from the close before (each day's high and low), in units of the usual
+volatility, against 20,000 draws: Wasserstein distance (W1) and Kolmogorov-Smirnov statistic, in
+each regime of the held-out days. *In use* is the generator without regimes, whose unit is the
+volatility of the last 20 days. Volumes are logs over the mean of the last 60 days. Regimes are in order of
+recent volatility.
+
+{orders}
+
+## A contest over a year
+
+The quickstart's population as a society, {agents} agents, {days} days, {seeds} seeds; rankings
+every 20 days, two personas win and two lose, a tenth flows. Means with 95 % intervals over seeds
+(Student's t); differences are paired by seed. J/J95 is that of a single path of {days} days
+against real training windows.
+
+{contests}
+
+## Words that no table has
+
+{words}
+
+## What a company's quotes follow
+
+Expected choice, -2 (much lower) to 2 (much higher), of a company that is told one sign alone, at
+temperature 1, for the bare base and three styles at full strength.
+
+{leans}
+
+## Different people
+
+300 backgrounds, 8 seeds: Gower's distance of pairs, 0 to 1; centred discrepancy of age, experience,
+wealth, horizon, caution and temper by their ranks, lower is more even.
+
+{diversity}
+"""
+
+if __name__ == "__main__":
+    main()
