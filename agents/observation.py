@@ -176,8 +176,13 @@ def render_view(view: int) -> str:
 def render_rules() -> str:
     """Write the shared prefix of every prompt: the market, the signs, the five choices."""
     signs = "; ".join(f"{field.title} ({', '.join(field.words)})" for field in FIELDS)
-    choices = ", ".join(f"{o.strip()} {t}" for o, t in zip(OPTIONS, TENDENCIES, strict=True))
     return (
         "You are an investor in a market for one stock. Every morning you see some of these "
-        f"signs: {signs}. You answer with one letter: {choices}."
+        f"signs: {signs}. {render_choices()}"
     )
+
+
+def render_choices() -> str:
+    """Write the end of the shared prefix: the five choices."""
+    choices = ", ".join(f"{o.strip()} {t}" for o, t in zip(OPTIONS, TENDENCIES, strict=True))
+    return f"You answer with one letter: {choices}."

@@ -18,7 +18,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from agents.observation import INVOCATION, OPTIONS, render_rules, render_view
+from agents.encodings.encoding import SOFT, WORDS, Encoding
+from agents.encodings.projector import PatchProjector, SoftInputs, open_projector
+from agents.observation import INVOCATION, OPTIONS
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -74,6 +76,7 @@ def train_adapter(
     folder: Path,
     provenance: dict[str, Any],
     on_step: Callable[[int, float], None] | None = None,
+    encoding: Encoding = WORDS,
 ) -> None:
     """Train one adapter and write it as a PEFT folder with its provenance.
 
@@ -94,6 +97,9 @@ def train_adapter(
         Further entries for ``provenance.json``, such as the series and its years.
     on_step
         Called with the step number and its loss.
+    encoding
+        What a view becomes for the model; one of numbers needs the dataset's column ``window``.
+        A projector is trained along and written into the folder.
     """
     from accelerate import Accelerator
     from accelerate.utils import set_seed
@@ -124,16 +130,20 @@ def train_adapter(
         drop_last=True,
         generator=torch.Generator().manual_seed(config.seed),
     )
-    optimizer = torch.optim.AdamW(
-        [p for p in tuned.parameters() if p.requires_grad], lr=config.learning_rate
-    )
+    trained = [p for p in tuned.parameters() if p.requires_grad]
+    projector = open_projector(model) if encoding.name == "patches" else None
+    if projector is not None:
+        trained += projector.parameters()
+    optimizer = torch.optim.AdamW(trained, lr=config.learning_rate)
     schedule = get_cosine_schedule_with_warmup(optimizer, config.steps // 10, config.steps)
     tuned, optimizer, loader, schedule = accelerator.prepare(tuned, optimizer, loader, schedule)
-    read = _reader(tuned, tokenizer, accelerator.device, shared_prefix=config.activated)
+    shared = config.activated
+    read = _reader(tuned, tokenizer, accelerator.device, shared, encoding, projector)
     losses: list[float] = []
     while len(losses) < config.steps:
         for batch in loader:
-            loss = functional.cross_entropy(read(batch["view"].tolist()), batch["label"])
+            logits = read(batch["view"].tolist(), batch.get("window"))
+            loss = functional.cross_entropy(logits, batch["label"])
             accelerator.backward(loss)
             optimizer.step()
             schedule.step()
@@ -145,17 +155,25 @@ def train_adapter(
                 break
     tuned = accelerator.unwrap_model(tuned)
     record = _record(dataset, losses, config, provenance)
-    _save(tuned, folder / name, record)
+    _save(tuned, folder / name, record, projector)
     tuned.unload()
 
 
 def _reader(
-    model: Any, tokenizer: Any, device: torch.device, shared_prefix: bool
-) -> Callable[[list[int]], torch.Tensor]:
-    """Build the function from views to option logits float32[n, 5]."""
+    model: Any,
+    tokenizer: Any,
+    device: torch.device,
+    shared_prefix: bool,
+    encoding: Encoding = WORDS,
+    projector: PatchProjector | None = None,
+) -> Callable[[list[int], torch.Tensor | None], torch.Tensor]:
+    """Build the function from views, and their windows if any, to option logits float32[n, 5]."""
     from transformers import DynamicCache
 
-    rules = tokenizer(render_rules(), add_special_tokens=False).input_ids
+    def tokenize(text: str) -> list[int]:
+        return tokenizer(text, add_special_tokens=False).input_ids
+
+    rules, soft = tokenize(encoding.rules), SoftInputs()
     options = [tokenizer(o, add_special_tokens=False).input_ids[0] for o in OPTIONS]
     prefix = DynamicCache()
     if shared_prefix:
@@ -163,8 +181,13 @@ def _reader(
             ids = torch.tensor([rules], device=device)
             prefix = model(input_ids=ids, use_cache=True).past_key_values
 
-    def read(views: list[int]) -> torch.Tensor:
-        private = [tokenizer(render_view(v), add_special_tokens=False).input_ids for v in views]
+    def read(views: list[int], windows: torch.Tensor | None = None) -> torch.Tensor:
+        private = [
+            tokenize(INVOCATION)
+            + encoding.window_part(tokenize, v, None if windows is None else windows[row].numpy())
+            + encoding.words_part(tokenize, v)
+            for row, v in enumerate(views)
+        ]
         texts = private if shared_prefix else [rules + p for p in private]
         width = max(map(len, texts))
         last = torch.tensor([len(t) - 1 for t in texts], device=device)
@@ -175,7 +198,11 @@ def _reader(
             shape = (len(texts), -1, -1, -1)
             cache.update(layer.keys.expand(shape), layer.values.expand(shape), index)
         keep, row = torch.unique(last, return_inverse=True)
-        out = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=keep)
+        if (where := ids == SOFT).any():
+            soft.expect(where, projector(windows[where.any(dim=1)]))
+            ids = ids.clamp_min(0)
+        with soft.attached(model):
+            out = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=keep)
         return out.logits[torch.arange(len(texts)), row][:, options].float()
 
     return read
@@ -184,10 +211,12 @@ def _reader(
 def _record(
     dataset: Dataset, losses: list[float], config: TrainingConfig, provenance: dict[str, Any]
 ) -> dict[str, Any]:
-    data = np.stack([dataset["view"], dataset["label"]]).astype(np.int64)
+    data = np.stack([dataset["view"], dataset["label"]]).astype(np.int64).tobytes()
+    if "window" in dataset.column_names:
+        data += np.array(dataset["window"], np.float32).tobytes()
     return {
         **provenance,
-        "data_sha256": hashlib.sha256(data.tobytes()).hexdigest(),
+        "data_sha256": hashlib.sha256(data).hexdigest(),
         "examples": len(dataset),
         "loss_first": losses[0],
         "loss_last": float(np.mean(losses[-10:])),
@@ -195,7 +224,9 @@ def _record(
     }
 
 
-def _save(tuned: Any, folder: Path, record: dict[str, Any]) -> None:
+def _save(
+    tuned: Any, folder: Path, record: dict[str, Any], projector: PatchProjector | None
+) -> None:
     """Write the PEFT folder next to its place and move it there whole."""
     for parameter in tuned.parameters():
         if parameter.requires_grad:
@@ -204,6 +235,8 @@ def _save(tuned: Any, folder: Path, record: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".training-") as scratch:
         fresh = Path(scratch) / folder.name
         tuned.save_pretrained(fresh)
+        if projector is not None:
+            projector.save(fresh)
         (fresh / PROVENANCE).write_text(json.dumps(record, indent=2) + "\n")
         (fresh / "README.md").write_text(_card(folder.name, record))
         if folder.exists():

@@ -15,7 +15,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.examples import labelled_dataset, real_levels, sample_views
+from agents.encodings.encoded_minds import ENCODING, EncodedMinds
+from agents.encodings.encoding import Encoding
+from agents.encodings.window import real_windows, widen
+from agents.examples import labelled_dataset, real_levels, sample_days
 from agents.observation import HISTORY_DAYS
 from agents.styles import STYLES, teach
 from agents.training import PROVENANCE, SOURCES, TrainingConfig, train_adapter
@@ -71,6 +74,7 @@ def train_styles(
     steps: int | None = None,
     top_layers: int | None = None,
     on_step: Callable[[str, int, int, float], None] = lambda name, step, steps, loss: None,
+    widened: bool | None = None,
 ) -> list[str]:
     """Train every adapter of a kind that the folder does not hold yet.
 
@@ -90,6 +94,9 @@ def train_styles(
         Override the kind's number of optimisation steps and of adapted layers (0 for all).
     on_step
         Called with name, step, steps and loss.
+    widened
+        Whether the price signs are one field, as encodings of numbers need (the default with
+        those).
 
     Returns
     -------
@@ -103,27 +110,32 @@ def train_styles(
     layers = settings.top_layers if top_layers is None else top_layers
     settings = replace(settings, steps=steps or settings.steps, top_layers=layers, seed=config.seed)
     series, train, _ = _splits(config)
-    levels = _levels(series, train)
+    encoding = Encoding(config.minds.encoding)
+    if encoding.numeric and kind == "sources":
+        raise ConfigError("--sources: sources are trained on words; set minds.encoding: words")
+    widened = encoding.numeric if widened is None else widened
     wanted = [name for name in teachers if name in (only or teachers)]
     todo = [name for name in wanted if not (out / name / PROVENANCE).is_file()]
     if not todo:
         return []
     model, tokenizer = load_model(config.minds.base)
     for name in todo:
-        views = sample_views(levels, EXAMPLES, config.minds.attention, _stream(config, name))
+        examples = draw_examples(config, series, train, EXAMPLES, name, widened)
         provenance = {
             "styles": list(teachers[name]),
             "base": config.minds.base,
             "series": series.name,
             "series_sha256": series.content_hash,
             "years": list(config.splits.train),
+            **({ENCODING: encoding.name} if encoding.numeric else {}),
         }
 
         def report(step: int, loss: float, name: str = name) -> None:
             on_step(name, step, settings.steps, loss)
 
-        dataset = labelled_dataset(views, teachers[name])
-        train_adapter(name, dataset, model, tokenizer, settings, out, provenance, report)
+        windows = examples.windows if encoding.numeric else None
+        dataset = labelled_dataset(examples.views, teachers[name], windows)
+        train_adapter(name, dataset, model, tokenizer, settings, out, provenance, report, encoding)
     return todo
 
 
@@ -133,37 +145,53 @@ def measure_agreement(
     """Compare every style adapter of a folder with its teacher on held-out windows, in INT8."""
     series, train, heldout = _splits(config)
     found = sorted(path.parent for path in folder.glob(f"*/{PROVENANCE}"))
+    encoding = Encoding(config.minds.encoding)
     engine = open_model(config.minds.base, found, ()).engine
-    stream = _stream(config, "held-out agreement")
-    attention = config.minds.attention
-    views = sample_views(_levels(series, heldout), count, attention, stream)
-    train_levels = _levels(series, train)
-    bare = engine.answer(np.zeros((1, len(found)), np.float32), views).argmax(axis=1)
+    minds = EncodedMinds(engine, encoding, found)
+    name, widened = "held-out agreement", encoding.numeric
+    drawn = draw_examples(config, series, heldout, count, name, widened)
+    views, windows = drawn.views, drawn.windows
+    bare = minds.answer(np.zeros((1, len(found)), np.float32), views, windows).argmax(axis=1)
     rows = []
     for k, path in enumerate(found):
         [style] = json.loads((path / PROVENANCE).read_text())["styles"]
         mind = np.zeros((1, len(found)), np.float32)
         mind[0, k] = 1.0
-        right = engine.answer(mind, views).argmax(axis=1) == teach(style, views)
-        seen = sample_views(train_levels, EXAMPLES, attention, _stream(config, path.name))
-        new = ~np.isin(views, seen)
+        right = minds.answer(mind, views, windows).argmax(axis=1) == teach(style, views)
+        seen = draw_examples(config, series, train, EXAMPLES, path.name, widened)
+        new = ~np.isin(views, seen.views)
         unseen = float(right[new].mean()) if new.any() else float("nan")
         known = float((bare == teach(style, views)).mean())
         rows.append(Agreement(style, float(right.mean()), known, unseen, len(views)))
     return rows
 
 
+@dataclass(frozen=True)
+class Examples:
+    """What an investor saw on real days: views int64[n] and windows float32[n, W]."""
+
+    views: NDArray[np.int64]
+    windows: NDArray[np.float32]
+
+
+def draw_examples(
+    config: ExperimentConfig, series: PriceSeries, split: Split, count: int, name: str, widened: bool
+) -> Examples:
+    """Draw masked views of a split's days and the days' windows, from the stream of a name.
+
+    The history before the split's first day counts as known. ``widened``: see
+    `agents.encodings.window.widen`.
+    """
+    rows = slice(max(split.start - HISTORY_DAYS, 0), split.stop)
+    levels = real_levels(series.close[rows], series.volume[rows])
+    rng = np.random.default_rng([config.seed, *name.encode()])
+    days, views = sample_days(levels, count, config.minds.attention, rng)
+    if widened:
+        views = widen(views, levels[days])
+    return Examples(views, real_windows(series.close[rows])[days])
+
+
 def _splits(config: ExperimentConfig) -> tuple[PriceSeries, Split, Split]:
     series = load_series(config.series, stock_splits=config.stock_splits)
     splits = config.splits.cut(series)
     return series, splits.train, splits.heldout
-
-
-def _levels(series: PriceSeries, split: Split) -> NDArray[np.int64]:
-    """Observe a split's days; the history before the split's first day counts as known."""
-    rows = slice(max(split.start - HISTORY_DAYS, 0), split.stop)
-    return real_levels(series.close[rows], series.volume[rows])
-
-
-def _stream(config: ExperimentConfig, name: str) -> np.random.Generator:
-    return np.random.default_rng([config.seed, *name.encode()])

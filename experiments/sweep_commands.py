@@ -234,6 +234,10 @@ def train_styles(
     top_layers: Annotated[
         int | None, typer.Option(help="Uppermost layers to adapt, 0 for all.", min=0)
     ] = None,
+    encoding: Annotated[
+        Literal["words", "digits", "patches"] | None,
+        typer.Option(help="What past prices become; default minds.encoding."),
+    ] = None,
     overrides: Set = [],  # noqa: B006
 ) -> None:
     """Train the style adapters and print their agreement with their teachers on held-out windows.
@@ -245,7 +249,8 @@ def train_styles(
 
     from experiments.config import load_config
 
-    settings, console = load_config(config, overrides), make_console()
+    chosen = [f"minds.encoding={encoding}"] if encoding else []
+    settings, console = load_config(config, [*overrides, *chosen]), make_console()
     from experiments.style_training import measure_agreement
     from experiments.style_training import train_styles as train
 
