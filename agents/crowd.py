@@ -172,8 +172,7 @@ class PersonaCrowd(Crowd):
         society, rng, n = self.population.society, self._rng, self.n_agents
         uniform = rng.random((3, n))
         spread = self._offsets.draw(uniform[1], rng.standard_normal(n))
-        rows = self._row_of[self._views]
-        self._tendency = decide(self._choices, self._persona, rows, uniform[0])
+        self._tendency = self._decide(uniform[0])
         lean = society.aggressiveness * self._tendency + society.dispersion * spread
         unit, size = self._offset_unit(), 100 * ORDER_FRACTION * self.wealth
         columns = price_orders(
@@ -183,6 +182,10 @@ class PersonaCrowd(Crowd):
         # The fast daily market knows no assets: for the first, the column is left out.
         asset = np.full(len(columns[0]), self._asset) if self._asset else None
         return Orders(*columns, asset=asset)
+
+    def _decide(self, uniform: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Draw each agent's tendency, int64[n]."""
+        return decide(self._choices, self._persona, self._row_of[self._views], uniform)
 
     def settled(self, outcome: DayOutcome) -> None:
         """Learn from the day: which personas' tendencies paid."""
@@ -309,10 +312,21 @@ def _cumulate(
 ) -> NDArray[np.float64]:
     given = [minds_of(minds, p).answer(p.mind, views) for p in population.personas]
     answers = np.array(given, np.float64)
-    mean = answers.mean(axis=1, keepdims=True)
-    unbiased = answers - (mean - mean[:, :, ::-1]) / 2
     temperature = np.array([persona.temperature for persona in population.personas])
-    scaled = unbiased / temperature[:, None, None]
+    return cumulate(answers, lean(answers), temperature)
+
+
+def lean(answers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how minds lean: of answers float64[P, V, 5], the mean's antisymmetric part."""
+    mean = answers.mean(axis=1, keepdims=True)
+    return np.asarray((mean - mean[:, :, ::-1]) / 2)
+
+
+def cumulate(
+    answers: NDArray[np.float64], leans: NDArray[np.float64], temperature: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Turn answers float64[P, V, 5] without their lean into cumulated choices, see `decide`."""
+    scaled = (answers - leans) / temperature[:, None, None]
     weights = np.exp(scaled - scaled.max(axis=2, keepdims=True))
     cumulative = np.cumsum(weights, axis=2)
     return np.asarray(cumulative / cumulative[:, :, -1:])

@@ -149,7 +149,7 @@ class MindEngine:
         return self._reply(PromptTable, mind, prompts)
 
     def prompt(self, shared: Sequence[Token], *steps: Sequence[Token]) -> Prompt:
-        """Make a prompt of token ids (`tokenize`) and soft tokens: the shared part, then the mind's own steps.
+        """Make a prompt of tokens (ids, see `tokenize`, or soft): the shared part, then own steps.
 
         The invocation stands between them, from where on a mind's adapters act. Each step is
         computed once for all prompts that begin with the same shared part and steps.

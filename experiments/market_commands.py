@@ -12,11 +12,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from experiments.terminal import Json, day_bar, make_console, print_next_steps
+from experiments.terminal import Json, Set, day_bar, make_console, print_next_steps
 
 
 def simulate(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    bundle: Annotated[
+        Path, typer.Argument(help="A bundle's folder, such as RUN/bundle, or a config's file.")
+    ],
     agents: Annotated[int, typer.Option(help="Agents in the market.", min=10)] = 400,
     days: Annotated[int, typer.Option(help="Days to simulate.", min=1)] = 250,
     seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 1,
@@ -24,13 +26,18 @@ def simulate(
         Path | None, typer.Option(help="YAML of an exchange: turns, other traders, events.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the tape.")] = None,
+    overrides: Set = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
     """Let an exported population trade, alone or in a scenario, and write its tape.
 
+    A config's file stands for the population that its sweep would begin with.
+
     Example: evobourse simulate runs/quickstart/bundle --agents 1000 --days 250 --seed 1
 
     Example: evobourse simulate runs/quickstart/bundle --scenario experiments/shock.yaml
+
+    Example: evobourse simulate experiments/quickstart.yaml --agents 100 --days 20
     """
     from experiments.scenario import load_scenario
     from experiments.simulation import simulate_bundle, simulate_scenario
@@ -41,11 +48,11 @@ def simulate(
         place = load_scenario(scenario)
         folder = out or Path("runs") / f"{scenario.stem}-{agents}-{days}-{seed}"
         console.print(f"loading {bundle}")
-        result = simulate_scenario(bundle, place, *size, folder, bar)
+        result = simulate_scenario(bundle, place, *size, folder, bar, overrides)
     else:
         console.print(f"loading {bundle}")
         folder = out or Path("runs") / f"simulate-{agents}-{days}-{seed}"
-        result = simulate_bundle(bundle, *size, folder, bar)
+        result = simulate_bundle(bundle, *size, folder, bar, overrides)
     if as_json:
         typer.echo(json.dumps(result))
         return

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.crowd import PersonaCrowd
+from agents.asking_crowd import seat_crowd
 from agents.society.settings import Social
 from evolve.bundle import Bundle
 from experiments.yaml_sections import read_section, read_yaml
@@ -29,6 +30,9 @@ from market.journal import TapeJournal, describe_instruments
 from market.recorded_tape import RecordedTape, read_tape
 from market.recording import Recorder
 from market.session import SessionRules
+
+if TYPE_CHECKING:
+    from agents.encodings.encoded_minds import EncodedMinds
 
 STOCK = "stock"
 
@@ -102,7 +106,7 @@ def load_scenario(path: Path) -> Scenario:
 def run_scenario(
     scenario: Scenario,
     bundle: Bundle,
-    choices: NDArray[np.float64],
+    choices: NDArray[np.float64] | EncodedMinds,
     agents: int,
     days: int,
     seed: int,
@@ -117,7 +121,8 @@ def run_scenario(
     scenario
         Where.
     bundle, choices
-        Who, and what their minds choose, see `agents.crowd.tabulate_choices`.
+        Who, and what their minds choose, see `agents.crowd.tabulate_choices`, or minds to be asked
+        as it goes.
     agents, days, seed
         Personas' agents, days, and the seed of every draw.
     out
@@ -141,7 +146,7 @@ def run_scenario(
     if scenario.society is not None:
         common = replace(population.society, social=scenario.society)
         population = replace(population, society=common)
-    personas = PersonaCrowd(population, choices, bundle.offsets, agents, of_personas)
+    personas = seat_crowd(population, choices, bundle.offsets, agents, of_personas)
     endowed, close = personas.accounts(), int(bundle.history[-1])
     lots = int(np.median(endowed.shares))
     seats: list[tuple[Crowd, int]] = []  # crowds beside the personas, and shares of each agent

@@ -175,7 +175,12 @@ class Examples:
 
 
 def draw_examples(
-    config: ExperimentConfig, series: PriceSeries, split: Split, count: int, name: str, widened: bool
+    config: ExperimentConfig,
+    series: PriceSeries,
+    split: Split,
+    count: int,
+    name: str,
+    widened: bool,
 ) -> Examples:
     """Draw masked views of a split's days and the days' windows, from the stream of a name.
 

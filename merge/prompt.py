@@ -1,6 +1,7 @@
 """A prompt in pieces: what everybody reads, where a mind begins, and steps of its own.
 
-Knows how a prompt is cut, and that a token may be a vector. Deliberately knows no text and no model.
+Knows how a prompt is cut, and that a token may be a vector. Deliberately knows no text and no
+model.
 """
 
 from __future__ import annotations

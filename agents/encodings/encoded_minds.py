@@ -30,8 +30,8 @@ class EncodedMinds:
 
     A window is a step of its own: agents of one mind who see the same day share it. The soft tokens
     of a mixture are the sum of its adapters' soft tokens times their coefficients (means over
-    blocks), as its low-rank updates are; the bare base has zeros. One window is projected at a time,
-    so that its bits depend on no other.
+    blocks), as its low-rank updates are; the bare base has zeros. One window is projected at a
+    time, so that its bits depend on no other.
 
     Parameters
     ----------
