@@ -74,24 +74,29 @@ class AskingCrowd(PersonaCrowd):
         log_path = np.log(view.assets[self._asset].close_ticks)
         if self._lean is None:
             self._lean = self._measure_lean(log_path)
-        self._window = scaled_returns(log_path)
+        window = scaled_returns(log_path)
         if self.minds.encoding.numeric:
             beside = np.zeros(len(FIELDS) - IS_PRICE.sum())
             today = to_levels(np.array([*price_values(log_path), *beside]))
             seen = np.where(IS_PRICE, today, decode_view(self._views))
             self._views = widen(self._views, seen)
+        self._distinct, self._row = np.unique(self._views, return_inverse=True)
+        personas = range(len(self._temperatures))
+        self._rows = [np.unique(self._row[self._persona == p]) for p in personas]
+        self._questions = [
+            (persona.mind, self._distinct[rows], np.tile(window, (len(rows), 1)))
+            for persona, rows in zip(self.population.personas, self._rows, strict=True)
+        ]
+        for question in self._questions:  # answered with those of all markets beside this one
+            self.minds.ask(*question)
 
     def _decide(self, uniform: NDArray[np.float64]) -> NDArray[np.int64]:
-        views, row = np.unique(self._views, return_inverse=True)
-        personas = range(len(self.population.personas))
-        asked = [np.unique(row[self._persona == p]) for p in personas]
-        cumulative = np.ones((len(asked), len(views), 5))
-        answers = self._ask([views[rows] for rows in asked], [self._window] * len(views))
-        for p, rows in enumerate(asked):
+        cumulative = np.ones((len(self._rows), len(self._distinct), 5))
+        for p, (rows, question) in enumerate(zip(self._rows, self._questions, strict=True)):
             own = slice(p, p + 1)
-            found = cumulate(answers[p][None], self._lean[own], self._temperatures[own])
-            cumulative[p, rows] = found[0]
-        return decide(cumulative, self._persona, row, uniform)
+            answers = self.minds.answer(*question)[None].astype(np.float64)
+            [cumulative[p, rows]] = cumulate(answers, self._lean[own], self._temperatures[own])
+        return decide(cumulative, self._persona, self._row, uniform)
 
     def _measure_lean(self, log_path: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what to subtract from each persona's answers, float64[P, 1, 5]."""
@@ -102,22 +107,12 @@ class AskingCrowd(PersonaCrowd):
             ends = np.linspace(HISTORY_DAYS, len(log_path), REFERENCE_DAYS).astype(np.int64)
             windows = [scaled_returns(log_path[:end]) for end in ends]
             windows += [-window for window in windows]
-        asked = np.tile(views, len(windows))
-        days = [window for window in windows for _ in views]
-        return lean(np.array(self._ask([asked] * len(self.population.personas), days)))
-
-    def _ask(
-        self, views: list[NDArray[np.int64]], windows: list[NDArray[np.float32]]
-    ) -> list[NDArray[np.float64]]:
-        """Ask every persona at once; of the windows, one a view, each takes as many as needed."""
+        asked, days = np.tile(views, len(windows)), np.repeat(windows, len(views), axis=0)
         minds = [persona.mind for persona in self.population.personas]
-        shown = [np.array(windows[: len(own)]) for own in views]
-        for mind, own, days in zip(minds, views, shown, strict=True):
-            self.minds.ask(mind, own, days)
-        return [
-            self.minds.answer(mind, own, days).astype(np.float64)
-            for mind, own, days in zip(minds, views, shown, strict=True)
-        ]
+        for mind in minds:
+            self.minds.ask(mind, asked, days)
+        answers = [self.minds.answer(mind, asked, days) for mind in minds]
+        return lean(np.array(answers, np.float64))
 
 
 def seat_crowd(
