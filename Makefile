@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench bench-minds bench-market bench-coverage bench-power bench-score bench-masks bench-merge bench-plan bench-gpu bench-checks bench-search bench-society bench-stack bench-tracking bench-executors drill styles clean
+.PHONY: help demo test check bench bench-minds bench-market bench-coverage bench-power bench-score bench-masks bench-merge bench-plan bench-gpu bench-checks bench-search bench-society bench-stack bench-tracking bench-executors bench-encodings drill styles clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -75,6 +75,9 @@ bench-stack: $(READY) ## evolved layer stacks against their single sources, on t
 
 bench-executors: $(READY) ## what a second worker is worth, in processes and on Ray
 	$(BIN)/python -W ignore -m experiments.benchmarks_executors
+
+bench-encodings: $(READY) ## words, digits and soft tokens compared, into docs/ (hours: it trains)
+	$(BIN)/python -W ignore -m experiments.benchmarks_encodings
 
 drill: $(READY) ## kill, fill and stop all that a sweep stands on, and compare its lineage
 	$(BIN)/python -W ignore -m experiments.kill_drill

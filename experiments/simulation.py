@@ -54,7 +54,7 @@ def open_cast(place: Path, overrides: Sequence[str] = ()) -> Cast:
         Overrides for a bundle, or an encoding of numbers where it cannot be used.
     """
     if place.is_file():
-        bundle, bases, encoding = _begin(place, overrides)
+        bundle, bases, encoding = begin(place, overrides)
     elif overrides:
         raise ConfigError(f"--set {overrides[0]!r}: {place} is a bundle, which has no settings")
     else:
@@ -68,8 +68,14 @@ def open_cast(place: Path, overrides: Sequence[str] = ()) -> Cast:
     return Cast(bundle, choices, minds.counters)
 
 
-def _begin(file: Path, overrides: Sequence[str]) -> tuple[Bundle, Bases, Encoding]:
-    """Make a bundle, in memory alone, of what a config's sweep would begin with."""
+def begin(file: Path, overrides: Sequence[str] = ()) -> tuple[Bundle, Bases, Encoding]:
+    """Make a bundle, in memory alone, of what a config's sweep would begin with.
+
+    Raises
+    ------
+    ConfigError
+        An encoding of numbers where it cannot be used.
+    """
     config = load_config(file, overrides)
     minds = config.minds
     encoding = Encoding(minds.encoding)

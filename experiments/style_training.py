@@ -140,16 +140,22 @@ def train_styles(
 
 
 def measure_agreement(
-    config: ExperimentConfig, folder: Path, count: int = HELDOUT_VIEWS
+    config: ExperimentConfig,
+    folder: Path,
+    count: int = HELDOUT_VIEWS,
+    widened: bool | None = None,
 ) -> list[Agreement]:
-    """Compare every style adapter of a folder with its teacher on held-out windows, in INT8."""
-    series, train, heldout = _splits(config)
+    """Compare every style adapter of a folder with its teacher on held-out windows, in INT8.
+
+    ``widened`` as in `train_styles`.
+    """
+    series, train, _ = _splits(config)
     found = sorted(path.parent for path in folder.glob(f"*/{PROVENANCE}"))
     encoding = Encoding(config.minds.encoding)
     engine = open_model(config.minds.base, found, ()).engine
     minds = EncodedMinds(engine, encoding, found)
-    name, widened = "held-out agreement", encoding.numeric
-    drawn = draw_examples(config, series, heldout, count, name, widened)
+    widened = encoding.numeric if widened is None else widened
+    drawn = heldout_examples(config, count, widened)
     views, windows = drawn.views, drawn.windows
     bare = minds.answer(np.zeros((1, len(found)), np.float32), views, windows).argmax(axis=1)
     rows = []
@@ -194,6 +200,12 @@ def draw_examples(
     if widened:
         views = widen(views, levels[days])
     return Examples(views, real_windows(series.close[rows])[days])
+
+
+def heldout_examples(config: ExperimentConfig, count: int, widened: bool) -> Examples:
+    """Draw what agreement is measured on, the same for every encoding."""
+    series, _, heldout = _splits(config)
+    return draw_examples(config, series, heldout, count, "held-out agreement", widened)
 
 
 def _splits(config: ExperimentConfig) -> tuple[PriceSeries, Split, Split]:

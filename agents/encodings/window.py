@@ -13,8 +13,12 @@ from agents.observation import (
     FIELD_NAMES,
     FIELDS,
     HISTORY_DAYS,
+    RANGE_DAYS,
+    RECENT_DAYS,
+    TREND_DAYS,
     decode_view,
     encode_view,
+    to_levels,
 )
 
 PERIODS: tuple[int, ...] = (39,) * 5 + (5,) * 5 + (4,) * 5 + (1,) * 10
@@ -45,6 +49,25 @@ def scaled_returns(log_prices: NDArray[np.float64]) -> NDArray[np.float32]:
     path = log_prices[-HISTORY_DAYS:]
     sigma = max(float(np.sqrt(np.mean(np.diff(path) ** 2))), 1e-8)
     return (np.diff(path[_ENDS]) / (sigma * _ROOTS)).astype(np.float32)
+
+
+def levels_of(window: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Read the price signs off a window alone: int64[F], those of the other fields of no meaning.
+
+    The path between two of the window's days is taken to be straight; what that gets wrong is what
+    the window leaves out. Volatility is the last 20 days' against 1, what all windows have.
+    """
+    moves = np.asarray(window, np.float64) * _ROOTS
+    path = np.interp(np.arange(HISTORY_DAYS), _ENDS, np.concatenate([[0.0], np.cumsum(moves)]))
+    recent, days = moves[_ENDS[1:] > HISTORY_DAYS - 1 - RECENT_DAYS], float(RECENT_DAYS)
+    low, high = path[-RANGE_DAYS:].min(), path[-RANGE_DAYS:].max()
+    values = (
+        (path[-1] - path[-1 - TREND_DAYS]) / TREND_DAYS**0.5,
+        (path[-1] - path.mean()) / 60**0.5,
+        (path[-1] - low) / max(high - low, 1e-12),
+        np.sqrt(np.sum(recent**2) / days),
+    )
+    return to_levels(np.array([*values, *np.zeros(len(FIELDS) - len(values))]))
 
 
 def real_windows(closes: NDArray[np.float64]) -> NDArray[np.float32]:

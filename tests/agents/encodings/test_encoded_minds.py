@@ -176,9 +176,11 @@ def test_the_memo_on_disk_knows_soft_tokens_by_content(open_minds, tiny, few, tm
 
 def test_an_adapter_of_another_encoding_is_refused(make_engine, tiny, style_folders, tmp_path):
     engine = make_engine([tiny["digits"]])
-    with pytest.raises(AgentError, match="trained for minds.encoding 'digits', and it is 'patches"):
+    with pytest.raises(
+        AgentError, match=r"trained for minds\.encoding 'digits', and it is 'patches"
+    ):
         EncodedMinds(engine, Encoding("patches"), [tiny["digits"]])
-    with pytest.raises(AgentError, match="'value': was trained for minds.encoding 'words'"):
+    with pytest.raises(AgentError, match=r"'value': was trained for minds\.encoding 'words'"):
         EncodedMinds(engine, Encoding("digits"), [style_folders["value"]])
     folder = shutil.copytree(tiny["digits"], tmp_path / "digits")
     record = json.loads((folder / "provenance.json").read_text()) | {"encoding": "patches"}
