@@ -131,7 +131,7 @@ def train_adapter(
         generator=torch.Generator().manual_seed(config.seed),
     )
     trained = [p for p in tuned.parameters() if p.requires_grad]
-    projector = open_projector(model) if encoding.name == "patches" else None
+    projector = open_projector(model, tokenizer) if encoding.name == "patches" else None
     if projector is not None:
         trained += projector.parameters()
     optimizer = torch.optim.AdamW(trained, lr=config.learning_rate)

@@ -322,9 +322,10 @@ crowd and news stay words everywhere.
 
 All three train on the same 6,000 examples of {series}, {train}, with the same masks, batches and
 steps, and are measured on the same {views:,} views of {heldout}, INT8 base: exact five-way
-agreement with the teacher, 95 % Wilson intervals; the bare base in the same encoding (patches: zeros in the
-place of soft tokens) is the floor. The *window's ceiling* is how often the teacher himself, reading
-the four signs off the same numbers, agrees with the one who saw the prices; words hand him the signs.
+agreement with the teacher, 95 % Wilson intervals; the bare base in the same encoding (patches:
+zeros in the place of soft tokens) is the floor. The *window's ceiling* is how often the teacher
+himself, reading the four signs off the same numbers, agrees with the one who saw the prices; words
+hand him the signs.
 *Not converged*: the last ten steps' mean loss is above 0.2, such were trained anew with more steps.
 
 {table}

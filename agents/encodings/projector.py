@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -16,35 +17,43 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from agents.encodings.encoding import PATCH
-from agents.encodings.window import WINDOW
+from agents.encodings.window import IS_PRICE, WINDOW
 from agents.errors import AgentError
+from agents.observation import FIELDS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 FILE = "patch_projector.safetensors"
 HIDDEN = 128
+SHARPNESS = 4.0
 
 
 class PatchProjector(nn.Module):
     """Two layers from a patch of scaled returns and its place in the window to a soft token.
 
+    A soft token is a weighted mean of prototypes, which begin as embeddings of words: the model's
+    frozen layers know what to do with those from the first step on (Jin et al. 2024,
+    arXiv 2310.01728, reprogram patches by attention over such prototypes).
+
     Parameters
     ----------
-    width
-        The model's embedding width.
-    size
-        Root mean square of the soft tokens' entries at the start, best the embeddings' own.
+    prototypes
+        float32[words, width], copied, and trained along.
     """
 
-    def __init__(self, width: int, size: float = 1.0):
+    def __init__(self, prototypes: torch.Tensor):
         super().__init__()
         self.inner = nn.Linear(PATCH, HIDDEN)
         self.place = nn.Parameter(torch.randn(WINDOW // PATCH, HIDDEN) / 2)
-        self.outer = nn.Linear(HIDDEN, width)
-        self.register_buffer("size", torch.tensor(size))
+        self.outer = nn.Linear(HIDDEN, len(prototypes))
+        self.prototypes = nn.Parameter(prototypes.detach().float().clone())
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """Map windows float32[n, `WINDOW`] to soft tokens float32[n, patches, width]."""
         inner = self.inner(windows.unflatten(-1, (-1, PATCH))) + self.place
-        return self.outer(nn.functional.gelu(inner)) * self.size
+        weights = (SHARPNESS * self.outer(nn.functional.gelu(inner))).softmax(dim=-1)
+        return weights @ self.prototypes
 
     def save(self, folder: Path) -> None:
         """Write the weights next to an adapter's."""
@@ -52,13 +61,13 @@ class PatchProjector(nn.Module):
         save_file(state, folder / FILE)
 
 
-def open_projector(model: nn.Module) -> PatchProjector:
-    """Make a new projector for a model, its soft tokens as large as the model's embeddings."""
-    weight = model.get_input_embeddings().weight.detach().float()
-    projector = PatchProjector(weight.shape[1])
-    # The second layer's entries begin at about a third of its input's size.
-    projector.size.fill_(3.0 * float(weight.square().mean().sqrt()))
-    return projector.to(weight.device)
+def open_projector(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> PatchProjector:
+    """Make a new projector for a model, its prototypes the words of the price signs."""
+    signs = (field for field, price in zip(FIELDS, IS_PRICE, strict=True) if price)
+    words = [f" {word}" for sign in signs for word in sign.words]
+    first = [tokenizer(word, add_special_tokens=False).input_ids[0] for word in words]
+    weight = model.get_input_embeddings().weight
+    return PatchProjector(weight[first]).to(weight.device)
 
 
 def read_projector(folder: Path) -> PatchProjector:
@@ -71,7 +80,7 @@ def read_projector(folder: Path) -> PatchProjector:
     """
     try:
         state = load_file(folder / FILE)
-        projector = PatchProjector(state["outer.weight"].shape[0])
+        projector = PatchProjector(state["prototypes"])
         projector.load_state_dict(state)
     except (OSError, KeyError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())

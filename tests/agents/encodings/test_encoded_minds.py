@@ -10,7 +10,7 @@ from agents.answer_memo import AnswerMemo
 from agents.encodings.encoded_minds import EncodedMinds
 from agents.encodings.encoding import Encoding
 from agents.encodings.projector import FILE, SoftInputs, read_projector
-from agents.encodings.window import shows_window
+from agents.encodings.window import WINDOW, shows_window
 from agents.errors import AgentError
 from agents.minds import MindEngine
 from agents.observation import INVOCATION
@@ -65,10 +65,10 @@ def test_training_writes_the_projector_beside_the_adapter(tiny):
     assert files["patches"] == files["digits"] | {FILE}
     assert FILE not in files["digits"]
     projector = read_projector(tiny["patches"])
-    embedding = 0.13  # root mean square of the base's embedding, about
-    vectors = projector(torch.zeros(1, 25))
-    assert vectors.shape == (1, 5, 576)
-    assert 0.1 < vectors.square().mean().sqrt() / embedding < 10
+    assert projector(torch.zeros(2, WINDOW)).shape == (2, 5, 576)
+    words = [5, 5, 3, 3]  # of the four price signs
+    assert projector.prototypes.shape == (sum(words), 576)
+    assert (projector.prototypes.std(dim=0) > 0).all()
 
 
 def test_the_same_seed_makes_the_same_bytes(train_tiny, tiny, tmp_path):
