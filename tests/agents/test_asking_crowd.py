@@ -36,7 +36,7 @@ def open_tiny(make_engine, tiny):
 
 
 def test_with_words_it_decides_as_the_crowd_with_a_table(population, fresh_engine, trade):
-    society = population(DIFFERENT, attention=2, switching=0.1)
+    society = population(DIFFERENT, attention=1, switching=0.1)
     [choices] = tabulate_choices([society], fresh_engine())
     told = trade(society, choices)
     asked = trade(society, EncodedMinds(fresh_engine(), WORDS, []))
@@ -47,14 +47,14 @@ def test_with_words_it_decides_as_the_crowd_with_a_table(population, fresh_engin
 
 @pytest.mark.parametrize(("name", "days"), [("patches", 20), ("digits", 3)])
 def test_real_minds_trade_on_numbers(name, days, population, open_tiny, trade):
-    society = population(((1.0,), (0.6,)), attention=2, momentary_mask=0.3)
+    society = population(((1.0,),), attention=2, momentary_mask=0.3)
     minds = open_tiny(name)
     tape = trade(society, minds, days=days)
     assert tape.volume.sum() > 0
     # One window a day: the questions are personas times what may stand beside it.
     rests = 16 + 2 * 3 + 1
     reference = 8 * 2 * (1 + 2 * 3) + 16
-    assert minds.counters.computed <= 2 * (days * rests + reference)
+    assert minds.counters.computed <= days * rests + reference
     levels = decode_view(tape.decisions["view"].to_numpy())
     shown = (levels[:, IS_PRICE] >= 0).sum(axis=1)
     assert set(shown) == {0, 4}

@@ -39,10 +39,10 @@ def open_minds(make_engine, tiny, tokenizer):
 
 @pytest.fixture(scope="module")
 def few(seen):
-    """Seven of the days' views and windows, with and without a window."""
+    """Five of the days' views and windows, with and without a window."""
     hidden = np.flatnonzero(~shows_window(seen.views))[:2]
-    chosen = np.concatenate([np.flatnonzero(shows_window(seen.views))[:5], hidden])
-    assert len(chosen) == 7
+    chosen = np.concatenate([np.flatnonzero(shows_window(seen.views))[:3], hidden])
+    assert len(chosen) == 5
     return seen.views[chosen], seen.windows[chosen]
 
 
@@ -85,7 +85,7 @@ def test_soft_tokens_logits_equal_inputs_embeds_in_fp32(smol, open_minds, few, m
     trie = PromptTrie(Decoder(smol[0]), AdapterBank(smol[0], ()), ByteBudget(10**9))
     minds = open_minds("patches")
     prompts = minds.prompts(MIND, *few)
-    assert sum(isinstance(t, SoftToken) for prompt in prompts for t in prompt.tokens) == 25
+    assert sum(isinstance(t, SoftToken) for prompt in prompts for t in prompt.tokens) == 15
     none = np.zeros((1, 0), np.float32)
     [(_, states)] = trie.last_states([(none, prompt) for prompt in prompts])
     logits = trie.decoder.option_logits(states, minds.engine.options)
@@ -123,18 +123,18 @@ def test_an_answer_is_the_same_bits_alone_and_beside_any_others(name, open_minds
     minds = open_minds(name)
     minds.ask(HALF, views[::-1], windows)  # other days for the same views
     together = minds.answer(MIND, views, windows)
-    for n in (0, 3, 6):
+    for n in (0, 4):
         alone = open_minds(name).answer(MIND, views[n : n + 1], windows[n : n + 1])
         np.testing.assert_array_equal(alone, together[n : n + 1])
-    assert len(np.unique(together, axis=0)) > 5
+    assert len(np.unique(together, axis=0)) >= 4
 
 
 def test_what_is_masked_does_not_reach_the_model(open_minds, few):
     views, windows = few
     for name in ("digits", "patches"):
         minds = open_minds(name)
-        shown, hidden = minds.prompts(MIND, views[[0, 6]], windows[[0, 6]])
-        other, same = minds.prompts(MIND, views[[0, 6]], windows[[3, 2]])
+        shown, hidden = minds.prompts(MIND, views[[0, 4]], windows[[0, 4]])
+        other, same = minds.prompts(MIND, views[[0, 4]], windows[[2, 1]])
         assert same == hidden
         assert other != shown
         assert not any(isinstance(t, SoftToken) for t in hidden.tokens)
