@@ -330,6 +330,10 @@ hand him the signs.
 
 {table}
 
+To use one: `evobourse train-styles CONFIG --encoding patches --out FOLDER`, then
+`evobourse simulate CONFIG --set minds.encoding=patches --set minds.adapters=FOLDER`, alone or
+with `--scenario`; sweeps take words (docs/decisions/085).
+
 The market runs {days} days with the trained minds and the bare base as personas, all minds asked
 as it goes; its window is shared by all who see it. Times are of one run, processor seconds for
 training.

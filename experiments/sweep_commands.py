@@ -243,6 +243,8 @@ def train_styles(
     """Train the style adapters and print their agreement with their teachers on held-out windows.
 
     Example: evobourse train-styles experiments/quickstart.yaml --out adapters
+
+    Example: evobourse train-styles experiments/quickstart.yaml --encoding patches --out patches
     """
     from rich.progress import Progress
     from rich.table import Table
@@ -272,9 +274,11 @@ def train_styles(
         console.print("exact five-way agreement with the teacher, held-out windows, INT8 base")
         console.print(table)
     key = "minds.sources" if sources else "minds.adapters"
-    print_next_steps(
-        console, [("trained", str(out)), ("use", f"evobourse evolve {config} --set {key}={out}")]
-    )
+    use = f"evobourse evolve {config} --set {key}={out}"
+    if settings.minds.encoding != "words":
+        use = f"evobourse simulate {config} --set {key}={out}"
+        use += f" --set minds.encoding={settings.minds.encoding}"
+    print_next_steps(console, [("trained", str(out)), ("use", use)])
 
 
 def _price(settings: Any, arguments: list[str], as_json: bool) -> None:

@@ -38,6 +38,7 @@ def heldout(config):
 
 
 def test_the_shipped_styles_examples_are_drawn_as_they_were(config, sp500):
+    config = replace(config, minds=replace(config.minds, attention=3))
     record = Path(agents.__file__).parent / "adapters" / "momentum" / "provenance.json"
     train = config.splits.cut(sp500).train
     views = draw_examples(config, sp500, train, EXAMPLES, "momentum", False).views
