@@ -244,7 +244,7 @@ def figures(
             add(f"training time, {what}", row.seconds, "s", peer, words[0].seconds)
     for style, kept in ceilings.items():
         for name, part in kept.items():
-            add(f"teacher on the {name}' numbers alone, {style}", part, "1", "its signs", 1.0)
+            add(f"teacher who reads the {name} alone, {style}", part, "1", "its signs", 1.0)
     for name, speed in speeds.items():
         words_speed = speeds.get("words", speed)
         for what in ("tokens", "heldout", "market"):
@@ -326,7 +326,7 @@ agreement with the teacher, 95 % Wilson intervals; the bare base in the same enc
 zeros in the place of soft tokens) is the floor. The *window's ceiling* is how often the teacher
 himself, reading the four signs off the same numbers, agrees with the one who saw the prices; words
 hand him the signs.
-*Not converged*: the last ten steps' mean loss is above 0.2, such were trained anew with more steps.
+*Not converged*: the last ten steps' mean loss is above 0.2.
 
 {table}
 
@@ -335,8 +335,8 @@ To use one: `evobourse train-styles CONFIG --encoding patches --out FOLDER`, the
 with `--scenario`; sweeps take words (docs/decisions/085).
 
 The market runs {days} days with the trained minds and the bare base as personas, all minds asked
-as it goes; its window is shared by all who see it. Times are of one run, processor seconds for
-training.
+as it goes; its window is shared by all who see it, and what its minds are asked to take off their
+lean counts (words: every view). Times are of one run, processor seconds for training.
 """
 
 if __name__ == "__main__":
