@@ -91,6 +91,9 @@ bench-executors: $(READY) ## what a second worker is worth, in processes and on 
 bench-deliberate: $(READY) ## one day of twenty agents who think in words, into docs/
 	$(BIN)/python -m experiments.benchmarks_deliberate
 
+bench-encodings: $(READY) ## words, digits and soft tokens compared, into docs/ (hours: it trains)
+	$(BIN)/python -W ignore -m experiments.benchmarks_encodings
+
 drill: $(READY) ## kill, fill and stop all that a sweep stands on, and compare its lineage
 	$(BIN)/python -W ignore -m experiments.kill_drill
 

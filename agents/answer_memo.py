@@ -80,7 +80,7 @@ class PromptTable:
         return np.array([self._logits[prompt] for prompt in prompts], np.float32)
 
 
-def answer_key(scope: Mapping[str, Any], prompt: Sequence[int] | str) -> bytes:
+def answer_key(scope: Mapping[str, Any], prompt: Sequence[int | str] | str) -> bytes:
     """Hash all that an answer depends on: 32 bytes.
 
     Parameters
@@ -89,7 +89,8 @@ def answer_key(scope: Mapping[str, Any], prompt: Sequence[int] | str) -> bytes:
         What is the same for many questions (base hash, mind, engine, precision, split of the
         prefix ...), as plain JSON values. Temperature is not among them: logits are free of it.
     prompt
-        The whole prompt, as token ids or, where only a server knows those, as text.
+        The whole prompt, as token ids (and soft tokens' keys) or, where only a server knows those,
+        as text.
     """
     whole = json.dumps([dict(scope), prompt if isinstance(prompt, str) else list(prompt)])
     return hashlib.sha256(whole.encode()).digest()

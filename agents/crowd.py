@@ -404,17 +404,29 @@ def tabulate_choices(populations: Sequence[Population], minds: Minds) -> list[ND
 
 def subtract_bias(answers: NDArray[np.float64]) -> NDArray[np.float64]:
     """Take the lean to one side off option logits float64[..., V, 5] over V views."""
-    mean = answers.mean(axis=-2, keepdims=True)
-    return answers - (mean - mean[..., ::-1]) / 2
+    return answers - lean(answers)
 
 
 def _cumulate(
     population: Population, views: NDArray[np.int64], minds: Minds
 ) -> NDArray[np.float64]:
     given = [minds_of(minds, p).answer(p.mind, views) for p in population.personas]
-    unbiased = subtract_bias(np.array(given, np.float64))
+    answers = np.array(given, np.float64)
     temperature = np.array([persona.temperature for persona in population.personas])
-    scaled = unbiased / temperature[:, None, None]
+    return cumulate(answers, lean(answers), temperature)
+
+
+def lean(answers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how minds lean: of answers float64[..., V, 5], the mean's antisymmetric part."""
+    mean = answers.mean(axis=-2, keepdims=True)
+    return np.asarray((mean - mean[..., ::-1]) / 2)
+
+
+def cumulate(
+    answers: NDArray[np.float64], leans: NDArray[np.float64], temperature: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Turn answers float64[P, V, 5] without their lean into cumulated choices, see `decide`."""
+    scaled = (answers - leans) / temperature[:, None, None]
     weights = np.exp(scaled - scaled.max(axis=2, keepdims=True))
     cumulative = np.cumsum(weights, axis=2)
     return np.asarray(cumulative / cumulative[:, :, -1:])

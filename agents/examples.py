@@ -98,16 +98,28 @@ def sample_views(
     NDArray
         int64[count] views.
     """
+    return sample_days(levels, count, attention, rng, days)[1]
+
+
+def sample_days(
+    levels: NDArray[np.int64],
+    count: int,
+    attention: int,
+    rng: np.random.Generator,
+    days: NDArray[np.int64] | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw what `sample_views` does, and say of which days: rows of levels and views, int64[n]."""
     days = rng.integers(len(levels), size=count) if days is None else days
     shown = rng.integers(1, attention + 1, size=(count, 2)).max(axis=1)
     rank = rng.random((count, len(FIELDS))).argsort(axis=1).argsort(axis=1)
-    return encode_view(levels[days], rank < shown[:, None])
+    return days, encode_view(levels[days], rank < shown[:, None])
 
 
 def labelled_dataset(
     views: NDArray[np.int64],
     styles: tuple[str, ...],
     teachers: Mapping[str, Policy] = TEACHERS,
+    windows: NDArray[np.float32] | None = None,
 ) -> Dataset:
     """Label views by one teacher, or by the rounded mean of several.
 
@@ -119,14 +131,16 @@ def labelled_dataset(
         Keys of ``teachers``.
     teachers
         Policies by name.
+    windows
+        float32[n, W] of the same days, for encodings of numbers.
 
     Returns
     -------
     datasets.Dataset
-        Columns ``view`` and ``label`` (0 strong sell .. 4 strong buy).
+        Columns ``view`` and ``label`` (0 strong sell .. 4 strong buy), and ``window`` if given.
     """
     from datasets import Dataset
 
     taught = [teach(style, views, teachers) for style in styles]
-    label = np.rint(np.mean(taught, axis=0)).astype(np.int64)
-    return Dataset.from_dict({"view": views, "label": label})
+    columns = {"view": views, "label": np.rint(np.mean(taught, axis=0)).astype(np.int64)}
+    return Dataset.from_dict(columns if windows is None else columns | {"window": windows})

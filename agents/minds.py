@@ -26,7 +26,7 @@ from merge.decoder import Decoder, Parts
 from merge.errors import AdapterError, ModelError
 from merge.int8 import GROUP, load_weights
 from merge.loading import hash_tensor
-from merge.prompt import Prompt
+from merge.prompt import Prompt, SoftToken, Token
 from merge.prompt_trie import PromptTrie
 
 _KIND = "answers"
@@ -161,8 +161,8 @@ class MindEngine:
         """Return option logits float32[n, 5], as `answer` does of views."""
         return self._reply(PromptTable, mind, prompts)
 
-    def prompt(self, shared: Sequence[int], *steps: Sequence[int]) -> Prompt:
-        """Make a prompt of token ids (`tokenize`): the shared part, then the mind's own steps.
+    def prompt(self, shared: Sequence[Token], *steps: Sequence[Token]) -> Prompt:
+        """Make a prompt of tokens (ids, see `tokenize`, or soft): the shared part, then own steps.
 
         The invocation stands between them, from where on a mind's adapters act. Each step is
         computed once for all prompts that begin with the same shared part and steps.
@@ -170,12 +170,20 @@ class MindEngine:
         Raises
         ------
         ModelError
-            A piece is empty, or a token is none of the vocabulary's.
+            A piece is empty, a token is none of the vocabulary's, or a soft token is no vector of
+            the model's width.
         """
         prompt = Prompt((*self._start, *shared), self.invocation, tuple(map(tuple, steps)))
-        size = self.decoder.model.config.vocab_size
-        if strange := [token for token in prompt.tokens if not 0 <= token < size]:
-            raise ModelError(f"prompt: token {strange[0]}, expected 0 to {size - 1}")
+        size, width = (getattr(self.decoder.model.config, x) for x in ("vocab_size", "hidden_size"))
+        for token in prompt.tokens:
+            if isinstance(token, SoftToken):
+                if token.vector.shape != (width,) or not np.isfinite(token.vector).all():
+                    raise ModelError(
+                        f"prompt: soft token of shape {token.vector.shape}, expected finite "
+                        f"({width},); its projector was trained on another model"
+                    )
+            elif not 0 <= token < size:
+                raise ModelError(f"prompt: token {token}, expected 0 to {size - 1}")
         return prompt
 
     def view_prompt(self, view: int) -> Prompt:
@@ -185,7 +193,7 @@ class MindEngine:
             self._views[view] = self.prompt(self.rules, words)
         return self._views[view]
 
-    def prompt_tokens(self, view: int) -> list[int]:
+    def prompt_tokens(self, view: int) -> list[Token]:
         """Return the whole prompt of a view as token ids, as a model without a memo reads it."""
         return self.view_prompt(view).tokens
 
@@ -263,7 +271,7 @@ class MindEngine:
         return [
             answer_key(
                 scope | {"split": [*map(len, prompt.path[:-1]), self.decoder.first_adapted]},
-                prompt.tokens,
+                prompt.names,
             )
             for prompt in prompts
         ]

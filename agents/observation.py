@@ -183,8 +183,13 @@ def render_rules(tendencies: Sequence[str] = TENDENCIES) -> str:
     measuring what the order does.
     """
     signs = "; ".join(f"{field.title} ({', '.join(field.words)})" for field in FIELDS)
-    choices = ", ".join(f"{o.strip()} {t}" for o, t in zip(OPTIONS, tendencies, strict=True))
     return (
         "You are an investor in a market for one stock. Every morning you see some of these "
-        f"signs: {signs}. You answer with one letter: {choices}."
+        f"signs: {signs}. {render_choices(tendencies)}"
     )
+
+
+def render_choices(tendencies: Sequence[str] = TENDENCIES) -> str:
+    """Write the end of the shared prefix: the five choices."""
+    choices = ", ".join(f"{o.strip()} {t}" for o, t in zip(OPTIONS, tendencies, strict=True))
+    return f"You answer with one letter: {choices}."

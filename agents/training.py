@@ -24,8 +24,10 @@ import torch
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from agents.encodings.encoding import SOFT, WORDS, Encoding
+from agents.encodings.projector import PatchProjector, SoftInputs, open_projector
 from agents.errors import AgentError
-from agents.observation import INVOCATION, OPTIONS, render_rules, render_view
+from agents.observation import INVOCATION, OPTIONS
 from agents.training_state import TrainingState
 from merge.int8 import Int8Linear
 
@@ -90,6 +92,7 @@ def train_adapter(
     folder: Path,
     provenance: dict[str, Any],
     on_step: Callable[[int, float], None] | None = None,
+    encoding: Encoding = WORDS,
 ) -> None:
     """Train one adapter and write it as a PEFT folder with its provenance.
 
@@ -116,12 +119,15 @@ def train_adapter(
     on_step
         Called with the step number and its loss; when a training goes on, with those that were
         done before first.
+    encoding
+        What a view becomes for the model; one of numbers needs the dataset's column ``window``.
+        A projector is trained along and written into the folder.
 
     Raises
     ------
     AgentError
         What an interrupted training left was made with other settings or data, or processes
-        cannot share a batch.
+        cannot share a batch or a projector.
     """
     from accelerate.utils import set_seed
     from torch.utils.data import DataLoader
@@ -138,13 +144,22 @@ def train_adapter(
     )
     with _attached(model, config) as own:
         trained = {name: p for name, p in own.named_parameters() if p.requires_grad}
+        projector = open_projector(model, tokenizer) if encoding.name == "patches" else None
+        if projector is not None:
+            if accelerator.num_processes > 1:
+                raise AgentError(
+                    "training: accelerate has several processes, and a projector is trained by "
+                    "one; launch one for --encoding patches"
+                )
+            trained |= {f"projector.{name}": p for name, p in projector.named_parameters()}
         optimizer: Any = torch.optim.AdamW(trained.values(), lr=config.learning_rate)
         schedule: Any = get_cosine_schedule_with_warmup(optimizer, config.steps // 10, config.steps)
         tuned, optimizer, loader, schedule = accelerator.prepare(own, optimizer, loader, schedule)
         told = {**provenance, **_data(dataset), "settings": asdict(config)}
         state = TrainingState(folder / f".{name}.unfinished", told, trained, optimizer, schedule)
         state.load()
-        read = choice_reader(tuned, tokenizer, accelerator.device, shared_prefix=config.activated)
+        shared, device = config.activated, accelerator.device
+        read = choice_reader(tuned, tokenizer, device, shared, encoding, projector)
         report = on_step or (lambda step, loss: None)
         for step, loss in enumerate(state.losses, 1):
             report(step, loss)
@@ -155,7 +170,8 @@ def train_adapter(
                 break
             state.batches += 1
             with accelerator.accumulate(tuned):
-                loss = functional.cross_entropy(read(batch["view"].tolist()), batch["label"])
+                logits = read(batch["view"].tolist(), batch.get("window"))
+                loss = functional.cross_entropy(logits, batch["label"])
                 accelerator.backward(loss)
                 optimizer.step()
                 schedule.step()
@@ -173,7 +189,7 @@ def train_adapter(
                 tokens = tokenizer(INVOCATION, add_special_tokens=False).input_ids
                 own.peft_config["default"].alora_invocation_tokens = tokens
             record = _record(told, state.losses)
-            save_adapter(own, folder / name, record, _card(name, record))
+            save_adapter(own, folder / name, record, _card(name, record), projector)
             state.remove()
         accelerator.wait_for_everyone()
 
@@ -204,8 +220,13 @@ def open_accelerator(batch: int) -> Accelerator:
 
 
 def choice_reader(
-    model: Any, tokenizer: Any, device: torch.device, shared_prefix: bool
-) -> Callable[[list[int]], torch.Tensor]:
+    model: Any,
+    tokenizer: Any,
+    device: torch.device,
+    shared_prefix: bool,
+    encoding: Encoding = WORDS,
+    projector: PatchProjector | None = None,
+) -> Callable[..., torch.Tensor]:
     """Build the differentiable function from views to the forced choice's logits.
 
     Parameters
@@ -219,37 +240,59 @@ def choice_reader(
     shared_prefix
         Read the rules once, without the adapter, and reuse their keys and values: right for an
         activated adapter. An ordinary one reads the rules itself.
+    encoding
+        What a view becomes for the model.
+    projector
+        Of an encoding in patches.
 
     Returns
     -------
     Callable
-        Takes n views, see `agents.observation.encode_view`; returns float32[n, 5].
+        Takes n views, see `agents.observation.encode_view`, and for an encoding of numbers their
+        windows float32[n, W]; returns float32[n, 5].
     """
     from accelerate.utils import extract_model_from_parallel
     from transformers import DynamicCache
 
-    rules = tokenizer(render_rules(), add_special_tokens=False).input_ids
-    options = [tokenizer(o, add_special_tokens=False).input_ids[0] for o in OPTIONS]
+    def tokenize(text: str) -> list[int]:
+        ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
+        return ids
+
+    rules, soft = tokenize(encoding.rules), SoftInputs()
+    options = [tokenize(option)[0] for option in OPTIONS]
+    own = extract_model_from_parallel(model, keep_fp32_wrapper=True)
     prefix = DynamicCache()
     if shared_prefix:
-        own = extract_model_from_parallel(model, keep_fp32_wrapper=True)
         with torch.no_grad(), own.disable_adapter():
             ids = torch.tensor([rules], device=device)
             prefix = own(input_ids=ids, use_cache=True).past_key_values
 
-    def read(views: list[int]) -> torch.Tensor:
-        private = [tokenizer(render_view(v), add_special_tokens=False).input_ids for v in views]
+    def read(views: list[int], windows: torch.Tensor | None = None) -> torch.Tensor:
+        private = [
+            tokenize(INVOCATION)
+            + encoding.window_part(tokenize, v, None if windows is None else _plain(windows[row]))
+            + encoding.words_part(tokenize, v)
+            for row, v in enumerate(views)
+        ]
         texts = private if shared_prefix else [rules + p for p in private]
         width = max(map(len, texts))
         last = torch.tensor([len(t) - 1 for t in texts], device=device)
         # Padding stands on the right, behind the last real token: causal attention never sees it.
         ids = torch.tensor([t + [t[-1]] * (width - len(t)) for t in texts], device=device)
         keep, row = torch.unique(last, return_inverse=True)
+        if projector is not None and windows is not None and (where := ids == SOFT).any():
+            soft.expect(where, projector(windows[where.any(dim=1)]))
+            ids = ids.clamp_min(0)
         cache = _fixed_prefix(prefix, len(texts))
-        out = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=keep)
+        with soft.attached(own):
+            out = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=keep)
         return out.logits[torch.arange(len(texts)), row][:, options].float()
 
     return read
+
+
+def _plain(window: torch.Tensor) -> Any:
+    return window.cpu().numpy()
 
 
 def _fixed_prefix(prefix: Any, rows: int) -> Any:
@@ -323,8 +366,10 @@ def _endless(loader: Iterable[Any]) -> Iterator[Any]:
 
 
 def _data(dataset: Dataset) -> dict[str, Any]:
-    data = np.stack([dataset["view"], dataset["label"]]).astype(np.int64)
-    return {"data_sha256": hashlib.sha256(data.tobytes()).hexdigest(), "examples": len(dataset)}
+    data = np.stack([dataset["view"], dataset["label"]]).astype(np.int64).tobytes()
+    if "window" in dataset.column_names:
+        data += np.array(dataset["window"], np.float32).tobytes()
+    return {"data_sha256": hashlib.sha256(data).hexdigest(), "examples": len(dataset)}
 
 
 def _record(told: dict[str, Any], losses: list[float]) -> dict[str, Any]:
@@ -335,7 +380,13 @@ def _record(told: dict[str, Any], losses: list[float]) -> dict[str, Any]:
     return rest | found | settings
 
 
-def save_adapter(tuned: Any, folder: Path, record: dict[str, Any], card: str) -> None:
+def save_adapter(
+    tuned: Any,
+    folder: Path,
+    record: dict[str, Any],
+    card: str,
+    projector: PatchProjector | None = None,
+) -> None:
     """Write a PEFT folder next to its place and move it there whole.
 
     Parameters
@@ -346,6 +397,8 @@ def save_adapter(tuned: Any, folder: Path, record: dict[str, Any], card: str) ->
         Replaced if it is there.
     record, card
         For ``provenance.json`` and ``README.md``.
+    projector
+        Written along.
     """
     for parameter in tuned.parameters():
         if parameter.requires_grad:
@@ -355,6 +408,8 @@ def save_adapter(tuned: Any, folder: Path, record: dict[str, Any], card: str) ->
         fresh = Path(scratch) / folder.name
         tuned.save_pretrained(fresh)
         _settle(fresh / "adapter_config.json", record.get("base"))
+        if projector is not None:
+            projector.save(fresh)
         (fresh / PROVENANCE).write_text(json.dumps(record, indent=2) + "\n")
         (fresh / "README.md").write_text(card)
         if folder.exists():

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.crowd import PersonaCrowd, history_ticks, tabulate_choices
+from agents.asking_crowd import seat_crowd
+from agents.crowd import history_ticks, tabulate_choices
 from agents.observation import HISTORY_DAYS
 from agents.order_generator import OffsetClusters
 from agents.order_regimes import OrderRegimes
@@ -25,6 +26,9 @@ from market.rules import MarketRules
 from market.series import PriceSeries
 from market.splits import Split, window_starts
 from market.tape import Tape
+
+if TYPE_CHECKING:
+    from agents.encodings.encoded_minds import EncodedMinds
 
 MIN_HISTORY_DAYS = HISTORY_DAYS + 1
 
@@ -117,7 +121,7 @@ def play(
 def play_market(
     world: World,
     part: Part,
-    choices: NDArray[np.float64],
+    choices: NDArray[np.float64] | EncodedMinds,
     record: Literal["prices", "full"] = "prices",
     on_day: Callable[[int], None] | None = None,
 ) -> Tape:
@@ -128,7 +132,8 @@ def play_market(
     world, part
         See `play`.
     choices
-        Of the part's population, see `agents.crowd.tabulate_choices`.
+        Of the part's population, see `agents.crowd.tabulate_choices`, or minds to be asked as it
+        goes.
     record
         Whether the tape holds orders and decisions beside prices.
     on_day
@@ -138,7 +143,7 @@ def play_market(
     of_crowd, of_market = (
         np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(key,))) for key in (1, 2)
     )
-    crowd = PersonaCrowd(population, choices, world.offsets, world.n_agents, of_crowd)
+    crowd = seat_crowd(population, choices, world.offsets, world.n_agents, of_crowd)
     market = Market(world.rules, history, crowd.accounts(), of_market, record)
 
     def pay(day: int) -> None:

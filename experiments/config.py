@@ -14,6 +14,7 @@ from typing import Any, Literal
 import yaml
 
 from agents.completions import EndpointLimits
+from agents.encodings.encoding import EncodingName
 from agents.endpoint import is_endpoint, parse_endpoint
 from agents.society.settings import Social
 from evolve.memetic import MemeticConfig
@@ -111,6 +112,9 @@ class MindConfig:
         `evolve.market_genome.MarketGenome`.
     attention
         Most observation fields that an agent ever sees.
+    encoding
+        What past prices become for the minds, see `agents.encodings.encoding.Encoding`; the
+        adapters must have been trained for it. A sweep takes words alone.
     device, max_memory, quantizer, compiled
         Where the base's weights lie and how they are quantised, see `merge.placement.Storage`;
         nothing to a server.
@@ -138,6 +142,7 @@ class MindConfig:
     stack: StackConfig | None = None
     cores: Literal["none", "diagonal", "full"] = "none"
     attention: int = 3
+    encoding: EncodingName = "words"
     device: str = "cpu"
     max_memory: dict[str, str] = field(default_factory=dict)
     quantizer: Quantizer = "groups"

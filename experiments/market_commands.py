@@ -12,11 +12,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from experiments.terminal import DayBar, Json, make_console, print_next_steps
+from experiments.terminal import DayBar, Json, Set, make_console, print_next_steps
 
 
 def simulate(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    bundle: Annotated[
+        Path, typer.Argument(help="A bundle's folder, such as RUN/bundle, or a config's file.")
+    ],
     agents: Annotated[int, typer.Option(help="Agents in the market.", min=10)] = 400,
     days: Annotated[int, typer.Option(help="Days to simulate.", min=1)] = 250,
     seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 1,
@@ -27,11 +29,13 @@ def simulate(
         Path | None, typer.Option(help="YAML of who trades instead of the bundle's personas.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the tape.")] = None,
+    overrides: Set = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
     """Let an exported population trade, alone or in a scenario, and write its tape.
 
-    With a cast, how many agents there are is the cast's to say.
+    A config's file stands for the population that its sweep would begin with. With a cast, which
+    needs a bundle, how many agents there are is the cast's to say.
 
     Example: evobourse simulate runs/quickstart/bundle --agents 1000 --days 250 --seed 1
 
@@ -39,8 +43,11 @@ def simulate(
 
     Example: evobourse simulate runs/quickstart/bundle --agents 20 --days 2
     --scenario experiments/deliberate.yaml
+
+    Example: evobourse simulate experiments/quickstart.yaml --agents 100 --days 20
     """
     from experiments.cast import load_cast
+    from experiments.errors import ConfigError
     from experiments.scenario import Scenario, load_scenario
     from experiments.simulation import simulate_bundle, simulate_cast, simulate_scenario
 
@@ -50,6 +57,10 @@ def simulate(
     if cast is None and place.cast is not None:
         cast = Path(place.cast)
     if cast is not None:
+        if overrides:
+            raise ConfigError(
+                f"--set {overrides[0]!r}: a cast trades in a bundle, without settings"
+            )
         who = load_cast(cast)
         agents = sum(member.count for member in who.members)
         folder = out or Path("runs") / f"{cast.stem}-{agents}-{days}-{seed}"
@@ -58,11 +69,11 @@ def simulate(
     elif scenario is not None:
         folder = out or Path("runs") / f"{scenario.stem}-{agents}-{days}-{seed}"
         console.print(f"loading {bundle}")
-        result = simulate_scenario(bundle, place, *size, folder, bar, bar.say)
+        result = simulate_scenario(bundle, place, *size, folder, bar, bar.say, overrides)
     else:
         console.print(f"loading {bundle}")
         folder = out or Path("runs") / f"simulate-{agents}-{days}-{seed}"
-        result = simulate_bundle(bundle, *size, folder, bar)
+        result = simulate_bundle(bundle, *size, folder, bar, overrides)
     if as_json:
         typer.echo(json.dumps(result))
         return

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.asking_crowd import AskingCrowd
 from agents.crowd import PersonaCrowd, tabulate_choices
 from agents.deliberation.settings import Deliberation
 from agents.persona import Persona, Population
@@ -40,6 +41,7 @@ from market.session import SessionRules
 
 if TYPE_CHECKING:
     from agents.deliberation.thinking import Thinker
+    from agents.encodings.encoded_minds import EncodedMinds
 
 STOCK = "stock"
 
@@ -126,7 +128,7 @@ def load_scenario(path: Path) -> Scenario:
 def run_scenario(
     scenario: Scenario,
     bundle: Bundle,
-    choices: NDArray[np.float64],
+    choices: NDArray[np.float64] | EncodedMinds,
     agents: int,
     days: int,
     seed: int,
@@ -143,7 +145,8 @@ def run_scenario(
     scenario
         Where.
     bundle, choices
-        Who, and what their minds choose, see `agents.crowd.tabulate_choices`.
+        Who, and what their minds choose, see `agents.crowd.tabulate_choices`, or minds to be asked
+        as it goes.
     agents, days, seed
         Personas' agents, days, and the seed of every draw.
     out
@@ -177,7 +180,9 @@ def run_scenario(
         if scenario.orders.by_style:
             population = with_order_styles(population, [path.name for path in bundle.adapters])
     personas: PersonaCrowd
-    if thinker is None:
+    if thinker is None and not isinstance(choices, np.ndarray):
+        personas = AskingCrowd(population, choices, offsets, agents, of_personas, turns=turns)
+    elif thinker is None:
         personas = PersonaCrowd(
             population,
             choices,

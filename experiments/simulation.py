@@ -1,31 +1,115 @@
-"""Simulating a bundle: open it, let its population trade, write the tape and a picture.
+"""Simulating a population: open it, let it trade, write the tape and a picture.
 
-Knows how a bundle becomes a market. Deliberately knows nothing of sweeps.
+Knows how a bundle, or a config as a sweep would begin with it, becomes a market. Deliberately knows
+nothing of sweeps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from agents.crowd import tabulate_choices
+from agents.crowd import history_ticks, tabulate_choices
+from agents.encodings.encoding import Encoding
+from agents.endpoint import is_endpoint
 from evolve.bases import Bases
-from evolve.bundle import Bundle, load_bundle
+from evolve.bundle import Bundle, Reference, load_bundle
 from evolve.durable import replace_bytes
 from evolve.errors import RunError
 from evolve.stage import World, play_market
 from experiments.cast import Cast
 from experiments.cast_market import asset_history, open_cast_bases, run_cast
+from experiments.config import load_config
 from experiments.deliberation import open_thinker
+from experiments.errors import ConfigError
 from experiments.report import figure_bytes
 from experiments.scenario import Scenario, run_scenario
+from experiments.workshop import build_workshop
 from market.recorded_tape import RecordedTape
+
+if TYPE_CHECKING:
+    from agents.encodings.encoded_minds import EncodedMinds
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A population at hand: its bundle, what answers for it, and what its views become."""
+
+    bundle: Bundle
+    minds: Any
+    encoding: Encoding
+
+    def choices(self) -> NDArray[np.float64] | EncodedMinds:
+        """Ask for all that can be met; of numbers, return minds to be asked as a market goes."""
+        if self.encoding.numeric:
+            from agents.encodings.encoded_minds import EncodedMinds
+
+            return EncodedMinds(self.minds, self.encoding, self.bundle.adapters)
+        [choices] = tabulate_choices([self.bundle.population], self.minds)
+        return choices
+
+
+def open_population(place: Path, overrides: Sequence[str] = ()) -> Opened:
+    """Open a bundle's folder, or a config's file: the population that its sweep begins with.
+
+    A config's market starts where its held-out years do. Views of `minds.encoding` digits and
+    patches hold numbers, so that those minds are asked as the market goes.
+
+    Raises
+    ------
+    ConfigError
+        Overrides for a bundle, or an encoding of numbers where it cannot be used.
+    """
+    if place.is_file():
+        bundle, bases, encoding = begin(place, overrides)
+    elif overrides:
+        raise ConfigError(f"--set {overrides[0]!r}: {place} is a bundle, which has no settings")
+    else:
+        (bundle, bases), encoding = open_bundle(place), Encoding()
+    return Opened(bundle, bases.serve(bundle.recipe), encoding)
+
+
+def begin(file: Path, overrides: Sequence[str] = ()) -> tuple[Bundle, Bases, Encoding]:
+    """Make a bundle, in memory alone, of what a config's sweep would begin with.
+
+    Raises
+    ------
+    ConfigError
+        An encoding of numbers where it cannot be used.
+    """
+    config = load_config(file, overrides)
+    minds = config.minds
+    encoding = Encoding(minds.encoding)
+    if encoding.numeric and (config.other_bases or minds.memory_bytes or is_endpoint(minds.base)):
+        raise ConfigError(
+            f"{file}: minds.encoding {encoding.name!r} needs all personas on one model here; leave "
+            "out their own bases, servers and minds.memory_bytes, or set minds.encoding: words"
+        )
+    workshop = build_workshop(replace(config, minds=replace(minds, encoding="words")))
+    genome, world = workshop.market_genome, workshop.stage.world
+    values = genome.genome().to_values(genome.genome().start_vector())
+    bases = workshop.open_bases()
+    bundle = Bundle(
+        config.name,
+        minds.base,
+        bases.base_hash,
+        minds.blocks,
+        genome.recipe(values),
+        workshop.adapters,
+        workshop.sources,
+        genome.population(values),
+        world.offsets,
+        world.rules,
+        history_ticks(workshop.series.close[: workshop.splits.heldout.start]),
+        Reference(0, 0, 0, ""),
+    )
+    return bundle, bases, encoding
 
 
 def open_bundle(folder: Path) -> tuple[Bundle, Bases]:
@@ -58,19 +142,22 @@ def simulate_bundle(
     seed: int,
     out: Path,
     on_day: Callable[[int], None] | None = None,
+    overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Simulate a bundle's population.
+    """Simulate a bundle's population, or the one that a config's sweep would begin with.
 
     Parameters
     ----------
     folder
-        The bundle.
+        The bundle's, or the config's file.
     agents, days, seed
         Size and seed of the simulation.
     out
         Folder for the tape's Parquet tables and ``prices.png``.
     on_day
         Called with each day simulated.
+    overrides
+        Of the config, see `experiments.config.load_config`.
 
     Returns
     -------
@@ -79,9 +166,8 @@ def simulate_bundle(
         and ``reference``: whether the tape equals the one made at export, None if the
         settings differ from that one's.
     """
-    bundle, bases = open_bundle(folder)
-    minds = bases.serve(bundle.recipe)
-    [choices] = tabulate_choices([bundle.population], minds)
+    opened = open_population(folder, overrides)
+    bundle, choices = opened.bundle, opened.choices()
     world = World(bundle.offsets, bundle.rules, agents, days)
     part = (bundle.population, bundle.history, seed)
     tape = play_market(world, part, choices, "full", on_day)
@@ -96,7 +182,7 @@ def simulate_bundle(
         "last_close": int(tape.close_ticks[-1]) / 100,
         "volatility": float(np.std(tape.log_returns())),
         "decisions": agents * days,
-        "forward_passes": minds.counters.computed,
+        "forward_passes": opened.minds.counters.computed,
         "digest": tape.digest(),
         "reference": tape.digest() == made.digest if same else None,
         "out": str(out),
@@ -112,12 +198,13 @@ def simulate_scenario(
     out: Path,
     on_day: Callable[[int], None] | None = None,
     on_stage: Callable[[str], None] | None = None,
+    overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Put a bundle's population into a scenario.
 
     Parameters
     ----------
-    folder, agents, days, seed, on_day
+    folder, agents, days, seed, on_day, overrides
         As for `simulate_bundle`.
     scenario
         See `experiments.scenario`.
@@ -133,13 +220,17 @@ def simulate_scenario(
         applied, and the tape's digest; of a deliberate market ``tokens`` as well: of prompts,
         computed of them, generated.
     """
-    bundle, bases = open_bundle(folder)
-    minds = bases.serve(bundle.recipe)
-    asked = agents * days
+    opened = open_population(folder, overrides)
+    bundle, minds, asked = opened.bundle, opened.minds, agents * days
     if scenario.deliberation is None:
-        [choices] = tabulate_choices([bundle.population], minds)
+        choices = opened.choices()
         tape = run_scenario(scenario, bundle, choices, agents, days, seed, out, on_day, minds=minds)
         return _summary(tape, bundle, asked, minds.counters.computed, out)
+    if opened.encoding.numeric:
+        raise ConfigError(
+            f"minds.encoding: is {opened.encoding.name!r}, and deliberation is in words; set "
+            "minds.encoding: words"
+        )
     thinker = open_thinker(scenario.deliberation, bundle, minds, on_stage)
     none = np.empty((0, 0, 5))
     tape = run_scenario(scenario, bundle, none, agents, days, seed, out, on_day, thinker=thinker)

@@ -6,7 +6,7 @@ Knows which teachers each adapter learns from and on which days. Deliberately le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.examples import labelled_dataset, real_levels, sample_views
+from agents.encodings.encoded_minds import ENCODING
+from agents.encodings.encoding import Encoding
+from agents.encodings.window import real_windows, widen
+from agents.examples import labelled_dataset, real_levels, sample_days
 from agents.expert import fit_policy
 from agents.observation import HISTORY_DAYS
 from agents.styles import STYLES, TEACHERS, Policy, linear
@@ -74,6 +77,11 @@ class Stretch:
         """Observed days, int64[T - HISTORY_DAYS, F]."""
         return real_levels(self.closes, self.volumes)
 
+    @property
+    def windows(self) -> NDArray[np.float32]:
+        """Scaled returns before each of those days, float32[T - HISTORY_DAYS, W]."""
+        return real_windows(self.closes)
+
 
 @dataclass(frozen=True)
 class StylePlan:
@@ -92,6 +100,9 @@ class StylePlan:
         Train on the base in INT8, as minds run on it.
     gradient_checkpointing
         See `agents.training.TrainingConfig`.
+    widened
+        Whether the price signs are one field, as encodings of numbers need; None for the
+        encoding's own way.
     """
 
     kind: Literal["styles", "sources"] = "styles"
@@ -100,6 +111,7 @@ class StylePlan:
     top_layers: int | None = None
     int8: bool = False
     gradient_checkpointing: bool = False
+    widened: bool | None = None
 
     def settings(self, seed: int) -> TrainingConfig:
         """Put together the loop's settings."""
@@ -141,17 +153,18 @@ def train_styles(
     teachers = {style: (style,) for style in STYLES} if plan.kind == "styles" else SOURCES
     if unknown := sorted(set(plan.only) - set(teachers)):
         raise ConfigError(f"--only {unknown[0]!r}: expected one of {', '.join(teachers)}")
-    settings = plan.settings(config.seed)
+    settings, encoding = plan.settings(config.seed), Encoding(config.minds.encoding)
+    if encoding.numeric and plan.kind == "sources":
+        raise ConfigError("--sources: sources are trained on words; set minds.encoding: words")
+    widened = encoding.numeric if plan.widened is None else plan.widened
     wanted = [name for name in teachers if name in (plan.only or teachers)]
     todo = [name for name in wanted if not (out / name / PROVENANCE).is_file()]
     if not todo:
         return []
     days = stretches(config, "train")
-    levels = np.concatenate([stretch.levels for stretch in days])
     model, tokenizer = _open_base(config, plan.int8)
     for name in todo:
-        attention = config.minds.attention
-        views = sample_views(levels, EXAMPLES, attention, stream(config, name))
+        examples = draw_examples(days, config, EXAMPLES, name, widened)
         taught = {EXPERT: _fit_expert(days)} if EXPERT in teachers[name] else {}
         provenance = {
             "styles": list(teachers[name]),
@@ -160,16 +173,43 @@ def train_styles(
             "series": ", ".join(stretch.series.name for stretch in days),
             "series_sha256": {s.series.name: s.series.content_hash for s in days},
             "years": list(config.splits.train),
-            "attention": attention,
+            "attention": config.minds.attention,
+            **({ENCODING: encoding.name} if encoding.numeric else {}),
             **({"teachers": taught} if taught else {}),
         }
 
         def report(step: int, loss: float, name: str = name) -> None:
             on_step(name, step, settings.steps, loss)
 
-        dataset = labelled_dataset(views, teachers[name], read_teachers({"teachers": taught}))
-        train_adapter(name, dataset, model, tokenizer, settings, out, provenance, report)
+        policies = read_teachers({"teachers": taught})
+        windows = examples.windows if encoding.numeric else None
+        dataset = labelled_dataset(examples.views, teachers[name], policies, windows)
+        train_adapter(name, dataset, model, tokenizer, settings, out, provenance, report, encoding)
     return todo
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What an investor saw on real days: views int64[n] and windows float32[n, W]."""
+
+    views: NDArray[np.int64]
+    windows: NDArray[np.float32]
+
+
+def draw_examples(
+    days: Sequence[Stretch], config: ExperimentConfig, count: int, name: str, widened: bool = False
+) -> Examples:
+    """Draw masked views of days and the days' windows, from the stream of a name.
+
+    ``widened``: see `agents.encodings.window.widen`.
+    """
+    levels = np.concatenate([stretch.levels for stretch in days])
+    windows = np.concatenate([stretch.windows for stretch in days])
+    attention = config.minds.attention
+    rows, views = sample_days(levels, count, attention, stream(config, name))
+    if widened:
+        views = widen(views, levels[rows])
+    return Examples(views, windows[rows])
 
 
 def read_teachers(provenance: Mapping[str, Any]) -> dict[str, Policy]:

@@ -11,6 +11,7 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import typer
 
 from experiments.terminal import (
@@ -245,6 +246,10 @@ def train_styles(
         bool,
         typer.Option("--gradient-checkpointing", help="Less memory for activations, more time."),
     ] = False,
+    encoding: Annotated[
+        Literal["words", "digits", "patches"] | None,
+        typer.Option(help="What past prices become; default minds.encoding."),
+    ] = None,
     overrides: Set = [],  # noqa: B006
 ) -> None:
     """Train the style adapters and print their agreement with their teachers on held-out windows.
@@ -258,6 +263,8 @@ def train_styles(
     On other prices: --set training.series=[nasdaq,prices.csv]
 
     Then on profit: evobourse train-styles experiments/quickstart.yaml --reinforce --out refined
+
+    On numbers: evobourse train-styles experiments/quickstart.yaml --encoding patches --out patches
     """
     from accelerate import PartialState
     from rich.progress import Progress
@@ -266,10 +273,15 @@ def train_styles(
     from experiments.config import load_config
     from experiments.errors import ConfigError
 
-    settings, main = load_config(config, overrides), PartialState().is_main_process
+    chosen = [f"minds.encoding={encoding}"] if encoding else []
+    settings = load_config(config, [*overrides, *chosen])
+    main, numeric = PartialState().is_main_process, settings.minds.encoding != "words"
     console = make_console(quiet=not main)
     if reinforce and (sources or top_layers is not None):
         raise ConfigError("--reinforce: goes with neither --sources nor --top-layers; leave it out")
+    if reinforce and numeric:
+        raise ConfigError("--reinforce: markets are played in words; set minds.encoding: words")
+    from experiments.encoding_measures import measure_agreement
     from experiments.style_cards import percent, write_cards
     from experiments.style_measures import measure_styles
     from experiments.style_training import StylePlan
@@ -295,19 +307,27 @@ def train_styles(
         raise typer.Exit(130) from None
     if not main:
         return
-    if not sources:
+    if numeric:
+        table = Table("style", "with adapter", "bare base", "on unseen views")
+        for row in measure_agreement(settings, out):
+            shown = (row.trained, row.bare, row.unseen)
+            table.add_row(row.style, *("-" if np.isnan(x) else f"{x:.1%}" for x in shown))
+    elif not sources:
         table = Table("style", "with adapter", "bare base", "in words", "on unseen views")
         measures = measure_styles(settings, out)
         for row in measures:
             shares = (row.trained, row.bare, row.prompted, row.unseen)
             table.add_row(row.style, *map(percent, shares))
         write_cards(out, measures)
+    if not sources:
         console.print("exact five-way agreement with the teacher, held-out windows, INT8 base")
         console.print(table)
     key = "minds.sources" if sources else "minds.adapters"
-    print_next_steps(
-        console, [("trained", str(out)), ("use", f"evobourse evolve {config} --set {key}={out}")]
-    )
+    use = f"evobourse evolve {config} --set {key}={out}"
+    if numeric:
+        use = f"evobourse simulate {config} --set {key}={out}"
+        use += f" --set minds.encoding={settings.minds.encoding}"
+    print_next_steps(console, [("trained", str(out)), ("use", use)])
 
 
 def _reinforce(settings: Any, out: Path, only: list[str], steps: int | None, bar: Any) -> None:

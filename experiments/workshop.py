@@ -139,10 +139,17 @@ def build_workshop(config: ExperimentConfig) -> Workshop:
     Raises
     ------
     SeriesError, ConfigError
-        Bad data, or a persona whose style no adapter has, or whose base lacks one.
+        Bad data, or a persona whose style no adapter has, or whose base lacks one, or an encoding
+        whose minds no table can hold.
     merge.errors.ModelError
         A persona's base is neither a folder with a model nor a hub id.
     """
+    if config.minds.encoding != "words":
+        raise ConfigError(
+            f"minds.encoding is {config.minds.encoding!r}: a sweep asks its minds for tables of "
+            "views, which numbers have none of; set minds.encoding: words, or run one market with "
+            "evobourse simulate CONFIG"
+        )
     series = load_series(config.series, stock_splits=config.stock_splits)
     market = config.market
     splits = config.splits.cut(series, market.days)

@@ -22,6 +22,7 @@ from merge import prefix_attention
 from merge.errors import ModelError
 from merge.placement import execution_device
 from merge.prefix_attention import Groups
+from merge.prompt import Token
 from merge.quantizers import precision_of
 
 if TYPE_CHECKING:
@@ -187,10 +188,15 @@ class Decoder:
         )
 
     @torch.inference_mode()
-    def embed(self, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Embed token ids of equal length: float32[rows, tokens, width]."""
-        ids = torch.tensor(tokens, device=self.device)
-        return self.parts.embedding(ids).float()
+    def embed(self, tokens: Sequence[Sequence[Token]]) -> torch.Tensor:
+        """Embed token ids and soft tokens, rows of equal length: float32[rows, tokens, width]."""
+        ids = [[t if isinstance(t, int) else 0 for t in row] for row in tokens]
+        hidden = self.parts.embedding(torch.tensor(ids, device=self.device)).float()
+        for row, of_row in enumerate(tokens):
+            for place, token in enumerate(of_row):
+                if not isinstance(token, int):
+                    hidden[row, place] = torch.from_numpy(token.vector.copy()).to(hidden.device)
+        return hidden
 
     @torch.inference_mode()
     def run(

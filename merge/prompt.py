@@ -1,19 +1,55 @@
 """A prompt in pieces: what everybody reads, where a mind begins, and steps of its own.
 
-Knows how a prompt is cut. Deliberately knows no text and no model.
+Knows how a prompt is cut, and that a token may be a vector. Deliberately knows no text and no
+model.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from merge.errors import ModelError
 
 
+class SoftToken:
+    """A vector that stands where a token's embedding would, known by its content.
+
+    Parameters
+    ----------
+    vector
+        float32[width], copied.
+    """
+
+    __slots__ = ("_hash", "key", "vector")
+
+    def __init__(self, vector: NDArray[np.float32]):
+        self.vector = np.array(vector, np.float32)
+        self.vector.setflags(write=False)
+        self.key = hashlib.sha256(self.vector.tobytes()).hexdigest()
+        self._hash = hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SoftToken) and other.key == self.key
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"SoftToken({self.key[:8]})"
+
+
+Token = int | SoftToken
+"""A token's id, or what stands in its place."""
+
+
 @dataclass(frozen=True)
 class Prompt:
-    """Token ids of a prompt, cut where it is computed in pieces.
+    """Tokens of a prompt, cut where it is computed in pieces.
 
     The cuts are the prompt's own: what else is asked moves none of them, so that they cannot change
     the bits of an answer. Another cut of the same tokens is another prompt.
@@ -34,9 +70,9 @@ class Prompt:
         A piece has no token.
     """
 
-    shared: tuple[int, ...]
-    opening: tuple[int, ...]
-    steps: tuple[tuple[int, ...], ...]
+    shared: tuple[Token, ...]
+    opening: tuple[Token, ...]
+    steps: tuple[tuple[Token, ...], ...]
 
     def __post_init__(self) -> None:
         if not all(self.path):
@@ -46,16 +82,21 @@ class Prompt:
             )
 
     @property
-    def path(self) -> tuple[tuple[int, ...], ...]:
+    def path(self) -> tuple[tuple[Token, ...], ...]:
         """The pieces in order."""
         return (self.shared, self.opening, *self.steps)
 
     @property
-    def tokens(self) -> list[int]:
+    def tokens(self) -> list[Token]:
         """The whole prompt, as a model without a memory reads it."""
         return [token for piece in self.path for token in piece]
 
+    @property
+    def names(self) -> list[int | str]:
+        """The whole prompt in plain values that tell it from any other."""
+        return [token if isinstance(token, int) else token.key for token in self.tokens]
 
-def cut(tokens: Sequence[int], length: int) -> tuple[tuple[int, ...], ...]:
+
+def cut(tokens: Sequence[Token], length: int) -> tuple[tuple[Token, ...], ...]:
     """Cut tokens into steps of a length, the last one with what is left."""
     return tuple(tuple(tokens[at : at + length]) for at in range(0, len(tokens), length))

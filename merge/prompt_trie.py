@@ -19,12 +19,12 @@ from merge.batch_size import BatchSize
 from merge.byte_budget import ByteBudget
 from merge.cores import Mixture, split_cores
 from merge.decoder import Decoder, Prefix
-from merge.prompt import Prompt
+from merge.prompt import Prompt, Token
 
 CHUNK_QUESTIONS = 4096
 _KIND = "node"
 
-Path = tuple[tuple[int, ...], ...]
+Path = tuple[tuple[Token, ...], ...]
 Question = tuple[Mixture, Prompt]
 _Key = tuple[bytes | None, Path]
 

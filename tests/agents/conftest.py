@@ -1,12 +1,21 @@
-"""PEFT's own models of the shipped styles, and small markets of minds that are no models."""
+"""PEFT's models of the shipped styles, small markets of minds that are no models, tiny adapters."""
 
 import copy
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Views of real days, and the days' windows."""
+
+    views: np.ndarray
+    windows: np.ndarray
 
 
 @pytest.fixture(scope="session")
@@ -75,3 +84,44 @@ def trade(sp500, offsets):
         return simulate(markets, crowds, days)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def seen(sp500):
+    """What investors saw on 48 real days: all price signs or none, and some of the others."""
+    from agents.encodings.window import real_windows, widen
+    from agents.examples import real_levels, sample_days
+
+    part = sp500.slice(0, 700)
+    levels = real_levels(part.close, part.volume)
+    days, views = sample_days(levels, 48, 3, np.random.default_rng(5))
+    return Seen(widen(views, levels[days]), real_windows(part.close)[days])
+
+
+@pytest.fixture(scope="session")
+def train_tiny(smol, seen):
+    """Train an adapter of an encoding for three steps on a copy of the real model."""
+
+    def train(name, folder):
+        from agents.encodings.encoding import Encoding
+        from agents.examples import labelled_dataset
+        from agents.training import TrainingConfig, train_adapter
+
+        encoding = Encoding(name)
+        record = {"styles": ["momentum"], "series": "sp500", "years": ["1999", "2001"]}
+        record |= {"encoding": name} if encoding.numeric else {}
+        windows = seen.windows if encoding.numeric else None
+        data = labelled_dataset(seen.views, ("momentum",), windows)
+        settings = TrainingConfig(rank=2, top_layers=2, steps=3, batch=4, seed=11)
+        model = copy.deepcopy(smol[0])
+        train_adapter(name, data, model, smol[1], settings, folder, record, encoding=encoding)
+        return folder / name
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def tiny(train_tiny, tmp_path_factory):
+    """Folders of two tiny adapters, one an encoding of numbers."""
+    root = tmp_path_factory.mktemp("encodings")
+    return {name: train_tiny(name, root) for name in ("digits", "patches")}
