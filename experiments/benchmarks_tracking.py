@@ -20,7 +20,7 @@ import numpy as np
 
 from agents.order_generator import fit_offsets
 from agents.stand_ins import TeacherMinds
-from agents.styles import STYLES
+from agents.styles import FIRST_STYLES
 from evolve.evaluation import path_seeds
 from evolve.genome import Genome, Values
 from evolve.loop import Evaluation, evolve, generation_seed
@@ -154,7 +154,7 @@ def market_genome(config: ExperimentConfig) -> MarketGenome:
     """Set up the config's genome with the shipped styles and two sources."""
     return MarketGenome(
         tuple(PersonaStart(p.name, p.profile, p.style) for p in config.personas),
-        STYLES,
+        FIRST_STYLES,
         config.minds.blocks,
         config.minds.base,
         ("one", "two"),
@@ -173,7 +173,7 @@ def evaluation_seconds(config: ExperimentConfig) -> float:
     stage, genome = Stage(series, world), market_genome(config)
     seeds = path_seeds(generation_seed(1, 0), market.paths)
     start = genome.genome().to_values(genome.genome().start_vector())
-    minds = TeacherMinds(STYLES)
+    minds = TeacherMinds(FIRST_STYLES)
 
     def evaluate() -> float:
         parts = [(genome.population(start), stage.history(splits.train, s), s) for s in seeds]

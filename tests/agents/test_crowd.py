@@ -7,7 +7,7 @@ from scipy.special import softmax
 from agents.crowd import START_PRICE_TICKS, PersonaCrowd, history_ticks, tabulate_choices
 from agents.observation import FIELD_NAMES, VIEWS, decode_view, possible_views
 from agents.stand_ins import RandomMinds, TeacherMinds
-from agents.styles import STYLES
+from agents.styles import FIRST_STYLES as STYLES
 
 CAST = tuple(map(tuple, np.eye(len(STYLES)).tolist()))
 DIFFERENT = ((0.9, 0.1, 0.0), (0.2, 0.7, -0.3))

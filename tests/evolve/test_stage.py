@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from agents.stand_ins import TeacherMinds
-from agents.styles import STYLES
+from agents.styles import FIRST_STYLES as STYLES
 from evolve.executors.executor import InProcess
 from evolve.executors.processes import local_processes
 from evolve.stage import Stage, World, play, play_market

@@ -11,7 +11,7 @@ import agents
 from agents.crowd import tabulate_choices
 from agents.observation import possible_views
 from agents.stand_ins import TeacherMinds
-from agents.styles import STYLES
+from agents.styles import FIRST_STYLES as STYLES
 from evolve.executors.executor import InProcess
 from evolve.executors.processes import local_processes
 from evolve.worker_bases import SHARE_MINDS, WorkerBases

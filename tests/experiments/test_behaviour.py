@@ -10,7 +10,8 @@ from rich.console import Console
 from agents.crowd import tabulate_choices
 from agents.observation import possible_views
 from agents.stand_ins import RandomMinds, TeacherMinds
-from agents.styles import STYLES, teach
+from agents.styles import FIRST_STYLES as STYLES
+from agents.styles import teach
 from evolve.bundle import Bundle, Reference
 from evolve.stage import World, play_market
 from experiments import behaviour

@@ -106,7 +106,7 @@ def test_an_unknown_style_and_a_quantiser_without_gradients_are_refused(quicksta
 # Training, measuring and the card
 
 
-def test_a_style_is_trained_on_int8_and_says_how(quickstart, tmp_path, monkeypatch):
+def test_a_style_is_trained_on_int8_and_says_how(smol, quickstart, tmp_path, monkeypatch):
     monkeypatch.setattr(style_training, "EXAMPLES", 64)
     told = []
     plan = StylePlan(only=("expert",), steps=1, top_layers=1, int8=True)
@@ -162,7 +162,7 @@ def test_where_a_mixture_does_not_follow_its_coefficient_is_said():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_benchmark_measures_writes_cards_and_draws(tmp_path, capsys):
+def test_the_benchmark_measures_writes_cards_and_draws(smol, tmp_path, capsys):
     import shutil
 
     for name in ("momentum", "expert"):

@@ -10,7 +10,7 @@ from agents.observation import FIELD_NAMES, FIELDS, decode_view
 from agents.order_generator import ORDER_FRACTION
 from agents.society.settings import Social
 from agents.stand_ins import TeacherMinds
-from agents.styles import STYLES
+from agents.styles import FIRST_STYLES as STYLES
 from market.daily_auction import Market, simulate
 from market.exchange import Exchange
 from market.instruments import Instrument
