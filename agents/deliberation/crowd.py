@@ -175,7 +175,9 @@ class DeliberateCrowd(PersonaCrowd):
         chosen = np.rint(np.mean(self._tendencies, axis=0)).astype(np.int64)
         accounts = self._accounts(settle_ticks, np.zeros(self.n_agents, np.int64))
         pages = [
-            render_close(accounts[agent], self.memories[agent].latest_notes())
+            render_close(
+                accounts[agent], self.memories[agent].latest_notes(), self._heard_by(agent)
+            )
             for agent in range(self.n_agents)
         ]
         self._keep_pages(pages)

@@ -59,10 +59,11 @@ def render_situation(
     return f"{news}{so_far}\nRound {turn + 1} of {turns}. {account}"
 
 
-def render_close(account: str, notes: Sequence[str]) -> str:
+def render_close(account: str, notes: Sequence[str], heard: Sequence[str]) -> str:
     """Write what holds after the day."""
+    news = "".join(f"\n{text}" for text in heard)
     so_far = " " + " ".join(notes) if notes else ""
-    return f"\nThe day is over.{so_far} {account}"
+    return f"{news}\nThe day is over.{so_far} {account}"
 
 
 def render_account(lots: int, stock_share: float, profit: float, resting: int) -> str:

@@ -61,11 +61,18 @@ def test_the_shipped_scenario_says_what_the_page_says():
     own = scenario.deliberation
     assert own.expert == Expert(style="value")
     assert own.memory == Memory()
-    assert own.of_persona("amateur") == (0.9, 2.0)
-    assert own.of_persona("anybody") == (0.5, 5.0)
-    assert own == Deliberation(expert=own.expert, personas=own.personas)
-    assert own.personas["cautious-saver"] == Traits(0.8, 20.0)
+    assert own == Deliberation(expert=own.expert)
     assert Scenario().deliberation is None
+
+
+def test_a_persona_s_own_traits_come_before_those_of_all(tmp_path):
+    (tmp_path / "scene.yaml").write_text(
+        "deliberation: {memory_days: 7, personas: {amateur: {receptivity: 0.9}}}"
+    )
+    own = load_scenario(tmp_path / "scene.yaml").deliberation
+    assert own.personas == {"amateur": Traits(receptivity=0.9)}
+    assert own.of_persona("amateur") == (0.9, 7.0)
+    assert own.of_persona("anybody") == (0.5, 7.0)
 
 
 @pytest.mark.parametrize(
