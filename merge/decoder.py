@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from merge import prefix_attention
 from merge.errors import ModelError
@@ -275,7 +276,7 @@ class Decoder:
         positions = torch.arange(before, before + tokens, device=hidden.device)[None]
         angles = self.model.model.rotary_emb(hidden, position_ids=positions)
         own = {}
-        with self._shared_prefix_attention():
+        with self.attending(prefix_attention.NAME):
             for place, slot in enumerate(self.parts.slots[first:last], first):
                 cache, here = _OwnKeys(), execution_device(slot.layer)
                 hidden = slot.layer(
@@ -307,10 +308,11 @@ class Decoder:
                 site.rows = None
 
     @contextmanager
-    def _shared_prefix_attention(self) -> Iterator[None]:
+    def attending(self, name: str) -> Iterator[None]:
+        """Let the layers attend by a function registered under a name, until the end."""
         config = self.model.config
         usual = config._attn_implementation
-        config._attn_implementation = prefix_attention.NAME
+        config._attn_implementation = name
         try:
             yield
         finally:
@@ -330,6 +332,25 @@ class Decoder:
         with _weights_at_hand(self.parts.head):
             head = self.parts.head.weight[list(options)].to(normed.device).float()
         return (normed[:, None, :] * head[None]).sum(-1)
+
+    @torch.inference_mode()
+    def likeliest(self, hidden: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Find the tokens that are likeliest to follow, from last-layer states [rows, width].
+
+        Returns
+        -------
+        tuple
+            int64[rows, count] token ids, ascending, and their logits float32[rows, count]. The
+            bf16 product over the vocabulary, the same bits in every batch, says which; their
+            logits are then taken as `option_logits` takes them.
+        """
+        normed = self.parts.norm(hidden)
+        with _weights_at_hand(self.parts.head):
+            weight = self.parts.head.weight
+            rough = functional.linear(normed.to(torch.bfloat16), weight.to(torch.bfloat16))
+            tokens = rough.topk(count, dim=-1).indices.sort(dim=-1).values
+            rows = weight[tokens].float()
+        return tokens, (normed[:, None, :] * rows).sum(-1)
 
 
 def _name_chip(device: torch.device) -> str:
