@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from itertools import groupby, islice
 from typing import Any
 
@@ -107,10 +108,14 @@ class MindEngine:
         self.tokenize: Callable[[str], list[int]] = lambda text: (
             tokenizer(text, add_special_tokens=False).input_ids
         )
+        self.detokenize: Callable[[Sequence[int]], str] = lambda tokens: tokenizer.decode(
+            tokens, skip_special_tokens=True
+        )
+        self._tokenizer = tokenizer
         self.options = self._option_tokens()
         self.invocation = tuple(self.tokenize(INVOCATION))
         self.activated = self._check_adapters()
-        self._rules = self.tokenize(render_rules())
+        self.rules = self.tokenize(render_rules())
         self._start = [tokenizer.bos_token_id] if self._adds_bos(tokenizer) else []
         self._views: dict[int, Prompt] = {}
         self._queue: dict[_Place, tuple[NDArray[np.float32], list[Any]]] = {}
@@ -129,6 +134,14 @@ class MindEngine:
             self.base_hash = base_hash
             self.trie.clear()
             self._queue.clear()  # what was asked of another base
+
+    @cached_property
+    def line_ends(self) -> frozenset[int]:
+        """Tokens that end a line or a text."""
+        single = [[token] for token in range(len(self._tokenizer))]
+        texts = self._tokenizer.batch_decode(single)
+        lines = {token for token, text in enumerate(texts) if "\n" in text}
+        return frozenset(lines | set(self._tokenizer.all_special_ids))
 
     def ask(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> None:
         """Queue questions of one mind, to be answered together with everyone else's."""
@@ -169,7 +182,7 @@ class MindEngine:
         """Return a view's prompt: the rules, then its words and the cue as one step."""
         if view not in self._views:
             words = self.tokenize(render_view(view).removeprefix(INVOCATION))
-            self._views[view] = self.prompt(self._rules, words)
+            self._views[view] = self.prompt(self.rules, words)
         return self._views[view]
 
     def prompt_tokens(self, view: int) -> list[int]:

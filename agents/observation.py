@@ -166,11 +166,13 @@ def render_view(view: int) -> str:
 
     A masked field is absent: neither its word nor its name nor a blank stands for it.
     """
+    return INVOCATION + "".join(" " + word for word in view_words(view)) + CUE
+
+
+def view_words(view: int) -> list[str]:
+    """Return the visible words of a view in field order, none for what is masked."""
     levels = decode_view(np.int64(view))
-    words = [
-        " " + field.words[level] for field, level in zip(FIELDS, levels, strict=True) if level >= 0
-    ]
-    return INVOCATION + "".join(words) + CUE
+    return [field.words[level] for field, level in zip(FIELDS, levels, strict=True) if level >= 0]
 
 
 def render_rules() -> str:

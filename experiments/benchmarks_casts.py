@@ -351,8 +351,8 @@ Written by `make bench-casts` (`{command}`); do not edit. What the parts are is 
 How far real prices reached from the close before (each day's high and low), in units of the usual
 volatility, against 20,000 draws: Wasserstein distance (W1) and Kolmogorov-Smirnov statistic, in
 each regime of the held-out days. *In use* is the generator without regimes, whose unit is the
-volatility of the last 20 days. Volumes are logs over the mean of the last 60 days. Regimes are in order of
-recent volatility.
+volatility of the last 20 days. Volumes are logs over the mean of the last 60 days. Regimes are in
+order of recent volatility.
 
 {orders}
 

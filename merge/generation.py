@@ -10,7 +10,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from merge.cores import Mixture
@@ -85,8 +84,6 @@ def write_texts(
     ModelError
         A strand was rewound and nothing read since, or there is no stream to draw from.
     """
-    if any(strand.state is None for strand in strands):
-        raise ModelError("generation: a strand without a last state; read a piece into it first")
     if sampling.temperature > 0 and (rngs is None or len(rngs) != len(strands)):
         raise ModelError(
             f"generation: {0 if rngs is None else len(rngs)} streams for {len(strands)} texts "
@@ -95,10 +92,7 @@ def write_texts(
     texts: list[list[int]] = [[] for _ in strands]
     going = list(range(len(strands)))
     for length in range(1, sampling.most_tokens + 1):
-        states = torch.stack([strands[row].state for row in going])
-        tokens, logits = (
-            part.cpu().numpy() for part in reader.decoder.likeliest(states, CANDIDATES)
-        )
+        tokens, logits = reader.likeliest([strands[row] for row in going], CANDIDATES)
         still = []
         for row, ids, weights in zip(going, tokens, logits, strict=True):
             token = int(ids[_choose(weights, sampling.temperature, rngs, row)])

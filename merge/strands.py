@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import AttentionInterface
 
 from merge.adapters import AdapterBank
@@ -22,6 +23,9 @@ from merge.decoder import Decoder
 from merge.errors import ModelError
 
 NAME = "evobourse_strands"
+LEAST_TOKENS = 16
+"""On a processor a bf16 product of a single row is summed in another order than that of two."""
+
 STEP_TILE = 64
 _GROWTH = 64
 
@@ -98,13 +102,13 @@ class StrandReader:
 
     Attributes
     ----------
-    computed
-        Tokens that have passed through the layers.
+    computed, stepped
+        Tokens that have passed through the layers, as pieces and step by step.
     """
 
     def __init__(self, decoder: Decoder, bank: AdapterBank):
         self.decoder, self.bank = decoder, bank
-        self.computed = 0
+        self.computed = self.stepped = 0
         self._most = MOST_TOKENS.get(decoder.device.type, MOST_TOKENS["cuda"])
         self._longest = int(decoder.model.config.max_position_embeddings)
 
@@ -152,6 +156,27 @@ class StrandReader:
                 [mixtures[row] for row in batch],
                 tile,
             )
+        if step:
+            self.stepped += len(strands)
+        else:
+            self.computed += sum(map(len, pieces))
+
+    def option_logits(
+        self, strands: Sequence[Strand], options: Sequence[int]
+    ) -> NDArray[np.float32]:
+        """Return the logits of a few tokens behind each strand: float32[n, options]."""
+        states = torch.stack([_state(strand) for strand in strands])
+        return self.decoder.option_logits(states, options).cpu().numpy()
+
+    def likeliest(
+        self, strands: Sequence[Strand], count: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return each strand's likeliest next tokens, int64[n, count], and their logits."""
+        states = [_state(strand) for strand in strands]
+        fill = _filling(len(states), self.decoder.tile_tokens and STEP_TILE)
+        found = self.decoder.likeliest(torch.stack(states + states[:1] * fill), count)
+        tokens, logits = (part[: len(states)].cpu().numpy() for part in found)
+        return tokens, logits
 
     @torch.inference_mode()
     def _read(
@@ -166,7 +191,7 @@ class StrandReader:
         spans = [(s, end - len(p), end) for s, p, end in zip(strands, pieces, ends, strict=True)]
         ids = [token for piece in pieces for token in piece]
         places = [at for s, p in zip(strands, pieces, strict=True) for at in _places(s, p)]
-        fill = 0 if tile is None else -len(ids) % tile
+        fill = _filling(len(ids), tile)
         hidden = decoder.embed([[token] for token in ids + ids[:1] * fill])
         positions = torch.tensor(places + [0] * fill, device=hidden.device)[:, None]
         angles = decoder.model.model.rotary_emb(hidden, position_ids=positions)
@@ -182,7 +207,6 @@ class StrandReader:
         for strand, piece, end in zip(strands, pieces, ends, strict=True):
             strand.tokens += piece
             strand.state = hidden[end - 1, 0].clone()
-        self.computed += len(ids)
 
     def _mixed(
         self, mixtures: Sequence[Mixture], pieces: Sequence[Sequence[int]], fill: int
@@ -247,7 +271,9 @@ def attend(
         )
         kv_heads, seen = keys.shape[:2]
         rows = (query[start:stop, :, 0] * scaling).transpose(0, 1)
-        scores = rows.reshape(kv_heads, -1, width) @ keys.transpose(1, 2)
+        # Through one dimension: where sizes are 1, strides that mean nothing choose a kernel.
+        rows = rows.reshape(-1).view(kv_heads, -1, width)
+        scores = rows @ keys.transpose(1, 2)
         if tokens > 1:
             later = torch.ones(tokens, seen, dtype=torch.bool, device=query.device)
             later = later.triu(1 + seen - tokens).repeat(heads // kv_heads, 1)
@@ -255,6 +281,17 @@ def attend(
         met = torch.softmax(scores, dim=-1) @ values
         out[start:stop, 0] = met.reshape(heads, tokens, width).transpose(0, 1)
     return out, None
+
+
+def _filling(count: int, tile: int | None) -> int:
+    """Return how many copies make a batch one of the shapes in which rows have the same bits."""
+    return max(0, LEAST_TOKENS - count) if tile is None else -count % tile
+
+
+def _state(strand: Strand) -> torch.Tensor:
+    if strand.state is None:
+        raise ModelError("strand: rewound, and nothing read since; read a piece into it first")
+    return strand.state
 
 
 def _places(strand: Strand, piece: Sequence[int]) -> range:
