@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.crowd import PersonaCrowd, tabulate_choices
+from agents.errors import AgentError
 from agents.persona import Persona, Population
 from agents.society.settings import Contest, Social
 from agents.stand_ins import Minds
@@ -88,6 +89,9 @@ class Scenario:
     cast
         File of a cast, see `experiments.cast`, from the scenario's own folder, in the place of the
         bundle's personas.
+    named_numbers
+        The ablation: minds name price and quantity of their orders themselves, see
+        `agents.own_numbers`; not with a cast. Some seconds a day of a hundred agents.
     """
 
     turns: tuple[Clearing, ...] = ("call",)
@@ -97,6 +101,7 @@ class Scenario:
     society: Social | None = None
     orders: ScenarioOrders | None = None
     cast: str | None = None
+    named_numbers: bool = False
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -164,7 +169,14 @@ def run_scenario(
         offsets = scenario.orders.fit()
         if scenario.orders.by_style:
             population = with_order_styles(population, [path.name for path in bundle.adapters])
-    personas = PersonaCrowd(
+    kind = PersonaCrowd
+    if scenario.named_numbers:
+        from agents.own_numbers import NamingCrowd, NumberWriter  # models
+
+        if not hasattr(minds, "decoder"):
+            raise AgentError("named_numbers: the bundle's base cannot write here; leave it out")
+        kind = NamingCrowd
+    personas = kind(
         population,
         choices,
         offsets,
@@ -174,6 +186,8 @@ def run_scenario(
         styles=[path.name for path in bundle.adapters] if social_contest(population) else (),
         tabulate=None if minds is None else lambda people: tabulate_choices([people], minds)[0],
     )
+    if scenario.named_numbers:
+        personas.name_with(NumberWriter(minds))
     endowed, close = personas.accounts(), int(bundle.history[-1])
     lots = int(np.median(endowed.shares))
     seats: list[tuple[Crowd, int]] = []  # crowds beside the personas, and shares of each agent
