@@ -80,7 +80,7 @@ class NumberWriter:
         tails = []
         for view, tendency in zip(views, tendencies, strict=True):
             words = "".join(f" {word}" for word in view_words(view))
-            cue = f"{words}; {TENDENCIES[tendency + 2]} ->"
+            cue = f"{words}; {TENDENCIES[tendency + 2]}; order:"
             tails.append([*engine.invocation, *engine.tokenize(cue)])
         self._reader.read(strands, tails, list(minds))
         sampling = Sampling(MOST_TOKENS, temperature, engine.line_ends)

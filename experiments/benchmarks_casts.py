@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from rich.progress import Progress
 from scipy.stats import ks_2samp, wasserstein_distance
@@ -340,8 +339,11 @@ def name_numbers(bundle: Bundle, minds: Minds, days: int = 5, agents: int = 60) 
             replies = crowd.replies
             bad = sum(reply.lots is None for reply in replies)
             malformed = f"{100 * bad / len(replies):.1f} of {len(replies)}"
+        if tape.orders is None or not len(tape.orders):
+            lines.append(f"| {name} | 0 | {malformed} | - | - | - | - | - |")
+            continue
         closes = np.concatenate([[tape.initial_close_ticks], tape.close_ticks])
-        orders = tape.orders if tape.orders is not None else pd.DataFrame()
+        orders = tape.orders
         reference = closes[orders["day"].to_numpy()]
         percent = np.round(100 * (orders["price_ticks"].to_numpy() / reference - 1), 2)
         shares = np.unique(percent, return_counts=True)[1] / len(percent)
@@ -395,7 +397,8 @@ volatility, against 20,000 draws: Wasserstein distance (W1) and Kolmogorov-Smirn
 each regime of the held-out days. *In use* is the generator without regimes, whose unit is the
 volatility of the last 20 days. Volumes are logs over the mean of the last 60 days. Regimes are in
 order of recent volatility. How far the unit follows the last 20 days is a society's
-`volatility_weight`, 0.04 in the quickstart's: there the generator in use is nearer to one fit for all.
+`volatility_weight`, 0.04 in the quickstart's: there the generator in use is nearer to one fit for
+all.
 
 {orders}
 
