@@ -23,6 +23,7 @@ from agents.observation import (
     to_levels,
 )
 from agents.order_generator import OffsetClusters
+from agents.order_regimes import OrderRegimes
 from agents.persona import Population
 from market.crowd import MarketView
 
@@ -54,7 +55,7 @@ class AskingCrowd(PersonaCrowd):
         self,
         population: Population,
         minds: EncodedMinds,
-        offsets: OffsetClusters,
+        offsets: OffsetClusters | OrderRegimes,
         n_agents: int,
         rng: np.random.Generator,
         asset: int = 0,
@@ -119,7 +120,7 @@ class AskingCrowd(PersonaCrowd):
 def seat_crowd(
     population: Population,
     choices: NDArray[np.float64] | EncodedMinds,
-    offsets: OffsetClusters,
+    offsets: OffsetClusters | OrderRegimes,
     n_agents: int,
     rng: np.random.Generator,
 ) -> PersonaCrowd:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from agents.asking_crowd import AskingCrowd
 from agents.crowd import PersonaCrowd, tabulate_choices
 from agents.deliberation.settings import Deliberation
+from agents.errors import AgentError
 from agents.persona import Persona, Population
 from agents.society.settings import Contest, Social
 from agents.stand_ins import Minds
 from agents.traits import Traits, order_style
 from evolve.bundle import Bundle
 from evolve.durable import replace_bytes
+from experiments.errors import ConfigError
 from experiments.order_settings import ScenarioOrders
 from experiments.yaml_sections import read_section, read_yaml
 from market.crowd import Clearing, Crowd
@@ -98,6 +100,9 @@ class Scenario:
     cast
         File of a cast, see `experiments.cast`, from the scenario's own folder, in the place of the
         bundle's personas.
+    named_numbers
+        The ablation: minds name price and quantity of their orders themselves, see
+        `agents.own_numbers`; not with a cast. Some seconds a day of a hundred agents.
     """
 
     turns: tuple[Clearing, ...] = ("call",)
@@ -108,6 +113,7 @@ class Scenario:
     deliberation: Deliberation | None = None
     orders: ScenarioOrders | None = None
     cast: str | None = None
+    named_numbers: bool = False
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -119,6 +125,11 @@ def load_scenario(path: Path) -> Scenario:
         The file is missing or no YAML mapping, a key is unknown or a value has the wrong type.
     """
     scenario: Scenario = read_section(Scenario, read_yaml(path, "a scenario"), str(path))
+    if scenario.named_numbers and scenario.deliberation is not None:
+        raise ConfigError(
+            f"{path}: named_numbers and deliberation are both set; agents who deliberate price by "
+            "the order generator: leave one out"
+        )
     files = {key: getattr(scenario, key) for key in ("events", "cast")}
     return replace(
         scenario, **{key: str(path.parent / file) for key, file in files.items() if file}
@@ -180,10 +191,17 @@ def run_scenario(
         if scenario.orders.by_style:
             population = with_order_styles(population, [path.name for path in bundle.adapters])
     personas: PersonaCrowd
-    if thinker is None and not isinstance(choices, np.ndarray):
+    if thinker is not None:
+        from agents.deliberation.crowd import DeliberateCrowd
+
+        tick_cents = bundle.rules.tick_cents
+        personas = DeliberateCrowd(
+            population, thinker, offsets, agents, of_personas, turns, tick_cents
+        )
+    elif not isinstance(choices, np.ndarray):
         personas = AskingCrowd(population, choices, offsets, agents, of_personas, turns=turns)
-    elif thinker is None:
-        personas = PersonaCrowd(
+    else:
+        personas = (PersonaCrowd if not scenario.named_numbers else _naming(minds))(
             population,
             choices,
             offsets,
@@ -192,13 +210,6 @@ def run_scenario(
             turns=turns,
             styles=[path.name for path in bundle.adapters] if social_contest(population) else (),
             tabulate=None if minds is None else lambda people: tabulate_choices([people], minds)[0],
-        )
-    else:
-        from agents.deliberation.crowd import DeliberateCrowd
-
-        tick_cents = bundle.rules.tick_cents
-        personas = DeliberateCrowd(
-            population, thinker, offsets, agents, of_personas, turns, tick_cents
         )
     endowed, close = personas.accounts(), int(bundle.history[-1])
     lots = int(np.median(endowed.shares))
@@ -226,6 +237,21 @@ def run_scenario(
         load_schedule(Path(scenario.events), of_events) if scenario.events else None,
     )
     return record_run(exchange, days, out, on_day)
+
+
+def _naming(minds: Minds | None) -> Callable[..., PersonaCrowd]:
+    """Make crowds whose minds write their own numbers."""
+    from agents.own_numbers import NamingCrowd, NumberWriter  # models
+
+    if not hasattr(minds, "decoder"):
+        raise AgentError("named_numbers: the bundle's base cannot write here; leave it out")
+
+    def seat(*arguments: Any, **options: Any) -> PersonaCrowd:
+        crowd = NamingCrowd(*arguments, **options)
+        crowd.name_with(NumberWriter(minds))
+        return crowd
+
+    return seat
 
 
 def record_run(
