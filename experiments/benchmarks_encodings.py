@@ -46,7 +46,10 @@ SECONDS = "seconds.json"
 
 @dataclass(frozen=True)
 class Trained:
-    """One adapter: its encoding, style and steps, the mean loss of its last ten, and its time."""
+    """One adapter: its encoding, style and steps, the mean loss of its last ten, and its time.
+
+    Seconds of the processor; NaN for an adapter that was trained by another command.
+    """
 
     encoding: EncodingName
     style: str
@@ -234,7 +237,8 @@ def figures(
     for row in found:
         what = f"{row.encoding}, {row.style}, {row.steps} steps"
         add(f"held-out agreement, {what}", row.agreement.trained, "1", "bare", row.agreement.bare)
-        if words := [r for r in found if (r.encoding, r.style) == ("words", row.style)]:
+        words = [r for r in found if (r.encoding, r.style) == ("words", row.style)]
+        if words and not np.isnan([row.seconds, words[0].seconds]).any():
             peer = f"words, {words[0].steps} steps"
             add(f"training time, {what}", row.seconds, "s", peer, words[0].seconds)
     for style, kept in ceilings.items():
