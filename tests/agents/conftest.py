@@ -111,7 +111,7 @@ def train_tiny(smol, seen):
         record = {"styles": ["momentum"], "series": "sp500", "years": ["1999", "2001"]}
         record |= {"encoding": name} if encoding.numeric else {}
         windows = seen.windows if encoding.numeric else None
-        data = labelled_dataset(seen.views, ("momentum",), windows)
+        data = labelled_dataset(seen.views, ("momentum",), windows=windows)
         settings = TrainingConfig(rank=2, top_layers=2, steps=3, batch=4, seed=11)
         model = copy.deepcopy(smol[0])
         train_adapter(name, data, model, smol[1], settings, folder, record, encoding=encoding)
