@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.crowd import PersonaCrowd, cumulate, lean
+from agents.choices import cumulate, lean
+from agents.crowd import PersonaCrowd
 from agents.daily import decide
 from agents.encodings.window import IS_PRICE, scaled_returns, widen
 from agents.observation import (
@@ -41,7 +42,7 @@ class AskingCrowd(PersonaCrowd):
     (`agents.encodings.window.widen`). A day's questions are personas times distinct rests of a
     view, over one window. With words it decides as a crowd with a table does, draw for draw.
 
-    Minds should lean neither way over all that they may see, see `agents.crowd.tabulate_choices`.
+    Minds should lean neither way over all that they may see, see `agents.choices.tabulate_choices`.
     For numbers that is taken over every rest of a view on `REFERENCE_DAYS` days of the history
     before the simulation, evenly spaced, each also with all its returns mirrored.
 

@@ -100,7 +100,7 @@ def decide(
     Parameters
     ----------
     cumulative
-        float64[P, V, 5], see `agents.crowd.tabulate_choices`.
+        float64[P, V, 5], see `agents.choices.tabulate_choices`.
     persona, row
         int64[n]: who decides, in view of what.
     uniform

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.distributions import Categorical, kl_divergence
 
+from agents.choice_reader import choice_reader
 from agents.experience import Experience
 from agents.rewards import RewardRules
-from agents.training import choice_reader, save_adapter
+from agents.training import save_adapter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -90,7 +90,7 @@ class Speakers(Crowd):
 
     Over a view that shows nothing and those that show one sign, a mind should lean neither way:
     the antisymmetric part of its mean logits there is subtracted, as
-    `agents.crowd.tabulate_choices` does over all views.
+    `agents.choices.tabulate_choices` does over all views.
 
     Parameters
     ----------

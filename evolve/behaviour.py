@@ -27,7 +27,7 @@ class Played:
     population
         Who traded.
     choices : float64[P, V, 5]
-        What their minds choose, see `agents.crowd.tabulate_choices`.
+        What their minds choose, see `agents.choices.tabulate_choices`.
     log_returns : float64[paths, days]
         Simulated.
     real : float64[paths, days]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents.crowd import tabulate_choices
+from agents.choices import tabulate_choices
 from agents.errors import AgentError
 from agents.persona import Population
 from evolve.behaviour import Played, measure

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.crowd import tabulate_choices
+from agents.choices import tabulate_choices
 from agents.experience import Experience, read_experience
 from agents.observation import possible_views
 from agents.persona import Persona, Population

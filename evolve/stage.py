@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.asking_crowd import seat_crowd
-from agents.crowd import history_ticks, tabulate_choices
+from agents.choices import tabulate_choices
+from agents.crowd import history_ticks
 from agents.observation import HISTORY_DAYS
 from agents.order_generator import OffsetClusters
 from agents.order_regimes import OrderRegimes
@@ -132,7 +133,7 @@ def play_market(
     world, part
         See `play`.
     choices
-        Of the part's population, see `agents.crowd.tabulate_choices`, or minds to be asked as it
+        Of the part's population, see `agents.choices.tabulate_choices`, or minds to be asked as it
         goes.
     record
         Whether the tape holds orders and decisions beside prices.

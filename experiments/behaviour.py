@@ -16,7 +16,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from agents.crowd import tabulate_choices
+from agents.choices import tabulate_choices
 from evolve.stage import World, play_market
 from experiments.simulation import open_bundle
 from fitness.behaviour_table import CrowdBehaviour, GroupBehaviour, describe_behaviour

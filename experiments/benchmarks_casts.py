@@ -25,7 +25,8 @@ from agents.backgrounds import (
     measure_diversity,
 )
 from agents.cast_words import STYLE_WORDS
-from agents.crowd import PersonaCrowd, tabulate_choices
+from agents.choices import tabulate_choices
+from agents.crowd import PersonaCrowd
 from agents.observation import FIELD_NAMES, FIELDS, encode_view
 from agents.order_generator import fit_offsets
 from agents.order_regimes import (

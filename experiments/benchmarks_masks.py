@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from agents.crowd import tabulate_choices
+from agents.choices import tabulate_choices
 from agents.persona import Population
 from agents.stand_ins import Minds
 from evolve.bundle import Bundle

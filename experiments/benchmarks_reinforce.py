@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 from scipy.stats import bootstrap
 
-from agents.crowd import tabulate_choices
+from agents.choices import tabulate_choices
 from agents.persona import Persona, Population
 from agents.reinforcement import ReinforcementConfig
 from agents.rewards import read_ledger

@@ -21,7 +21,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import spearmanr
 
-from agents.crowd import PersonaCrowd, tabulate_choices
+from agents.choices import tabulate_choices
+from agents.crowd import PersonaCrowd
 from agents.society.links import Circles, Links
 from agents.society.settings import Social
 from evolve.bundle import Bundle

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.crowd import PersonaCrowd, history_ticks, tabulate_choices
+from agents.choices import tabulate_choices
+from agents.crowd import PersonaCrowd, history_ticks
 from agents.endpoint import is_endpoint
 from agents.errors import AgentError
 from agents.persona import Persona, Population
@@ -111,7 +112,7 @@ def build_cast(
     cast, bundle
         Who, and the bundle whose styles, society, spread and history they have.
     minds
-        What answers for all personas, see `agents.crowd.tabulate_choices`.
+        What answers for all personas, see `agents.choices.tabulate_choices`.
     days, seed
         Days that will be played, and the seed of every draw.
 

@@ -13,21 +13,18 @@ from typing import Any, Literal
 
 import yaml
 
-from agents.completions import EndpointLimits
-from agents.encodings.encoding import EncodingName
 from agents.endpoint import is_endpoint, parse_endpoint
 from agents.society.settings import Social
 from evolve.memetic import MemeticConfig
 from evolve.optuna_search import Sampler
 from evolve.quality_diversity import Measure
 from experiments.errors import ConfigError
+from experiments.mind_settings import MindConfig
 from experiments.order_settings import OrderSettings
 from experiments.yaml_sections import override, read_section, read_yaml
 from market.series import SplitPolicy
 from market.splits import LEAST_EMBARGO_DAYS, SplitDates
 from merge.errors import ModelError
-from merge.placement import Quantizer, Storage
-from merge.sources import DEFAULT_BASE
 
 ASSETS = ("sp500", "nasdaq", "aapl", "ibm", "msft", "goog")
 
@@ -64,98 +61,6 @@ class PersonaConfig:
     profile: str = ""
     style: str | None = None
     base: str | None = None
-
-
-@dataclass(frozen=True)
-class StackConfig:
-    """Which layer stacks evolution may build, see `evolve.stack_genes.StackSpace`.
-
-    ``window`` null is the whole base. ``merged`` names a bundle or a run whose champion's merge of
-    the same sources is one more source: parameter space first, data-flow space after. ``home`` is
-    where the search starts: ``base``, a source's name, or ``merged``; null for the merge if there
-    is one, else the base.
-    """
-
-    window: tuple[int, int] | None = None
-    repeats: int = 2
-    order: Literal["layers", "sources"] = "layers"
-    scales: Literal["none", "network", "entries"] = "network"
-    merged: str | None = None
-    home: str | None = None
-
-
-@dataclass(frozen=True)
-class MindConfig:
-    """Base model, adapters and recipe.
-
-    Attributes
-    ----------
-    base
-        The shipped 135M (fetched once), a hub id, a local folder, or the URL of an
-        OpenAI-compatible server with the model's name, ``http://127.0.0.1:8000/v1#NAME``.
-    adapters
-        Folder of PEFT LoRA folders; null for the shipped styles.
-    styles
-        Names of those to use; null for all in a folder of your own, and of the shipped ones for
-        `agents.styles.FIRST_STYLES` and those that personas name. Without any (``[]``) all minds
-        are the base, and personas differ in temperature and share alone.
-    sources
-        Folder of source models for the recipe (full models, or LoRA folders folded into the
-        base); null for the shipped ones.
-    blocks, recipe_blocks
-        Layer blocks with coefficients of their own, in adapters and in the recipe;
-        ``recipe_blocks: 0`` leaves the base unmerged.
-    stack
-        Stacks of layers of the base and the sources in the place of merges; null for none.
-    cores
-        What evolves between the factors of a persona's own adapter, see
-        `evolve.market_genome.MarketGenome`.
-    attention
-        Most observation fields that an agent ever sees.
-    encoding
-        What past prices become for the minds, see `agents.encodings.encoding.Encoding`; the
-        adapters must have been trained for it. A sweep takes words alone.
-    device, max_memory, quantizer, compiled
-        Where the base's weights lie and how they are quantised, see `merge.placement.Storage`;
-        nothing to a server.
-    memo
-        SQLite file of answers, kept between runs and shared by processes; null keeps a model's
-        answers in memory, and a server's in the cache folder.
-    adapters_of
-        Folder of PEFT LoRA folders for a base that personas name, with every style of `adapters`;
-        for those not listed, `adapters` itself.
-    memory_bytes
-        Most bytes that loaded bases take together, see `evolve.council.Council`; null for no limit.
-    endpoint
-        How hard a server may be driven, see `agents.completions.EndpointLimits`.
-    kv_budget_bytes
-        Most bytes that a model's engine keeps of what it computed; null for a quarter of the
-        memory that is free. Answers do not depend on it.
-    """
-
-    base: str = DEFAULT_BASE
-    adapters: str | None = None
-    styles: tuple[str, ...] | None = None
-    sources: str | None = None
-    blocks: int = 1
-    recipe_blocks: int = 3
-    stack: StackConfig | None = None
-    cores: Literal["none", "diagonal", "full"] = "none"
-    attention: int = 3
-    encoding: EncodingName = "words"
-    device: str = "cpu"
-    max_memory: dict[str, str] = field(default_factory=dict)
-    quantizer: Quantizer = "groups"
-    compiled: bool = False
-    memo: str | None = None
-    adapters_of: dict[str, str] = field(default_factory=dict)
-    memory_bytes: int | None = None
-    endpoint: EndpointLimits = field(default_factory=EndpointLimits)
-    kv_budget_bytes: int | None = None
-
-    def storage(self) -> Storage:
-        """Put together where and how the base is kept."""
-        return Storage(self.device, self.max_memory, self.quantizer, self.compiled)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import DynamicCache
 
-from agents.crowd import PersonaCrowd, history_ticks, tabulate_choices
+from agents.choices import tabulate_choices
+from agents.crowd import PersonaCrowd, history_ticks
 from agents.examples import real_levels, sample_views
 from agents.minds import MindEngine
 from agents.observation import (

@@ -1,7 +1,7 @@
 """How much of a forced choice is the letter's doing, and what each correction leaves of that.
 
 Knows how tendencies are given to letters in other orders, and four ways to correct for it.
-Deliberately decides nothing: what the market uses stands in `agents.crowd`.
+Deliberately decides nothing: what the market uses stands in `agents.choices`.
 """
 
 from __future__ import annotations

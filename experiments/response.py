@@ -19,7 +19,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from agents.crowd import tabulate_choices
+from agents.choices import tabulate_choices
 from evolve.bundle import Bundle
 from experiments.errors import ConfigError
 from experiments.scenario import Scenario, run_scenario

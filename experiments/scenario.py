@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.asking_crowd import AskingCrowd
-from agents.crowd import PersonaCrowd, tabulate_choices
+from agents.choices import tabulate_choices
+from agents.crowd import PersonaCrowd
 from agents.deliberation.settings import Deliberation
 from agents.errors import AgentError
 from agents.persona import Persona, Population
@@ -156,8 +157,8 @@ def run_scenario(
     scenario
         Where.
     bundle, choices
-        Who, and what their minds choose, see `agents.crowd.tabulate_choices`, or minds to be asked
-        as it goes.
+        Who, and what their minds choose, see `agents.choices.tabulate_choices`, or minds to be
+        asked as it goes.
     agents, days, seed
         Personas' agents, days, and the seed of every draw.
     out

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from agents.crowd import history_ticks, tabulate_choices
+from agents.choices import tabulate_choices
+from agents.crowd import history_ticks
 from agents.encodings.encoding import Encoding
 from agents.endpoint import is_endpoint
 from evolve.bases import Bases

@@ -19,7 +19,7 @@ from scipy.special import softmax
 from scipy.stats import spearmanr
 from statsmodels.stats.proportion import proportion_confint
 
-from agents.crowd import subtract_bias
+from agents.choices import subtract_bias
 from agents.examples import sample_views
 from agents.expert import HORIZON_DAYS, forward_returns
 from agents.observation import INVOCATION, render_rules, render_view

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.crowd import tabulate_choices
+from agents.choices import tabulate_choices
 from agents.experience import Experience
 from agents.observation import possible_views
 from agents.persona import Population
@@ -150,7 +150,7 @@ class Arena:
     workshop, population
         The markets' parts, and who trades in them.
     choices : float64[P, V, 5]
-        Of everyone, see `agents.crowd.tabulate_choices`.
+        Of everyone, see `agents.choices.tabulate_choices`.
     mine : bool[P]
         Whose choices are given anew each time.
     settings

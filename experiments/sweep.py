@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from agents.crowd import history_ticks, tabulate_choices
+from agents.choices import tabulate_choices
+from agents.crowd import history_ticks
 from evolve import checkpoint
 from evolve.bases import Bases
 from evolve.budget import Budget
@@ -41,8 +42,9 @@ from evolve.optimizer import Optimizer, candidate_id
 from evolve.stage import play_market
 from evolve.timings import Timings
 from evolve.tracking import MlflowTracker, View
-from experiments.config import ExecutorConfig, ExperimentConfig, MindConfig, load_config
+from experiments.config import ExecutorConfig, ExperimentConfig, load_config
 from experiments.lineage_view import draw_candidate
+from experiments.mind_settings import MindConfig
 from experiments.optimizers import make_search, needed_measures
 from experiments.report import ReportData, save_report
 from experiments.scoreboard import Verdict, judge_champion, rank_finalists

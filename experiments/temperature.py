@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.crowd import tabulate_choices
+from agents.choices import tabulate_choices
 from agents.persona import Population
 from agents.stand_ins import Minds
 from evolve.bundle import Bundle

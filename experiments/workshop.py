@@ -28,8 +28,9 @@ from evolve.market_genome import MarketGenome, PersonaStart
 from evolve.stack_genes import BASE, StackSpace
 from evolve.stage import Stage, World
 from evolve.worker_bases import WorkerBases
-from experiments.config import ExperimentConfig, MindConfig, StackConfig
+from experiments.config import ExperimentConfig
 from experiments.errors import ConfigError
+from experiments.mind_settings import MindConfig, StackConfig
 from experiments.order_settings import fit_orders
 from fitness.distance import Target, make_target
 from market.rules import MarketRules

@@ -175,7 +175,7 @@ class Desk:
     def bias(self, mind: Mixture, page: str, views: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return how a mind leans behind a page that says nothing: float64[5], antisymmetric.
 
-        As in `agents.crowd.tabulate_choices`: over all that it may see a mind should lean neither
+        As in `agents.choices.tabulate_choices`: over all that it may see a mind should lean neither
         way, so this is what its logits are to be reduced by. At most 64 of the views are asked.
         """
         key = (mind.tobytes(), page, len(views))

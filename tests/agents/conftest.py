@@ -68,7 +68,8 @@ def trade(sp500, offsets):
     """Run markets side by side, one a (population, seed), and return their full tapes."""
 
     def run(parts, minds, n_agents=80, days=20):
-        from agents.crowd import PersonaCrowd, history_ticks, tabulate_choices
+        from agents.choices import tabulate_choices
+        from agents.crowd import PersonaCrowd, history_ticks
         from market.daily_auction import Market, simulate
         from market.rules import MarketRules
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from agents.asking_crowd import seat_crowd
-from agents.crowd import history_ticks, tabulate_choices
+from agents.choices import tabulate_choices
+from agents.crowd import history_ticks
 from agents.encodings.encoded_minds import EncodedMinds
 from agents.encodings.encoding import WORDS, Encoding
 from agents.encodings.window import IS_PRICE

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from agents.crowd import START_PRICE_TICKS, PersonaCrowd, history_ticks, tabulate_choices
+from agents.choices import tabulate_choices
+from agents.crowd import START_PRICE_TICKS, PersonaCrowd, history_ticks
 from agents.observation import FIELD_NAMES, VIEWS, decode_view, possible_views
 from agents.stand_ins import RandomMinds, TeacherMinds
 from agents.styles import FIRST_STYLES as STYLES

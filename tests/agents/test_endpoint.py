@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from agents.answer_memo import AnswerMemo
+from agents.choices import tabulate_choices
 from agents.completions import EndpointLimits, read_echoed, read_listed
-from agents.crowd import tabulate_choices
 from agents.endpoint import EndpointMinds, parse_endpoint
 from agents.errors import CapReached, EndpointError
 from agents.observation import OPTIONS, VIEWS, render_rules, render_view

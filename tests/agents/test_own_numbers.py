@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.crowd import history_ticks, tabulate_choices
+from agents.choices import tabulate_choices
+from agents.crowd import history_ticks
 from agents.own_numbers import NamingCrowd, NumberWriter, parse_reply
 from agents.stand_ins import TeacherMinds
 from market.daily_auction import Market, simulate

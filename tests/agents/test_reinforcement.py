@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from agents.crowd import tabulate_choices
+from agents.choices import tabulate_choices
 from agents.experience import Experience
 from agents.minds import hash_weights
 from agents.observation import possible_views

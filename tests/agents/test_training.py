@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch.nn import functional
 
+from agents.choice_reader import choice_reader
 from agents.errors import AgentError
 from agents.examples import labelled_dataset
 from agents.minds import hash_weights
-from agents.training import PROVENANCE, TrainingConfig, choice_reader, train_adapter
+from agents.training import PROVENANCE, TrainingConfig, train_adapter
 from merge.adapters import read_adapter
 from merge.int8 import Int8Linear
 

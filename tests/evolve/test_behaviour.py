@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from agents.crowd import tabulate_choices
+from agents.choices import tabulate_choices
 from agents.observation import possible_views
 from agents.stand_ins import RandomMinds
 from evolve.behaviour import MEASURES, Played, measure

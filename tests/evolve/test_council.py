@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import agents
-from agents.crowd import tabulate_choices
+from agents.choices import tabulate_choices
 from agents.errors import AgentError
 from agents.stand_ins import RandomMinds
 from evolve.bases import PersonaBase, open_bases, open_model

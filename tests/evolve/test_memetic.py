@@ -198,7 +198,7 @@ def test_learning_raises_what_decisions_earn_on_other_seeds(setup):
     failed = replace(best, id="g000-s00-f02", score=None, failure="toy")
     lesson = teacher.teach(1, [failed, worse, best], np.random.SeedSequence(1))
     assert lesson.pupil is best
-    from agents.crowd import tabulate_choices
+    from agents.choices import tabulate_choices
 
     earned = []
     for values in (start, lesson.genome):

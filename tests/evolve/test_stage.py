@@ -49,7 +49,7 @@ def test_tapes_do_not_depend_on_the_number_of_workers(stage, parts):
 
 
 def test_a_full_record_changes_no_price(stage, parts):
-    from agents.crowd import tabulate_choices
+    from agents.choices import tabulate_choices
 
     minds = TeacherMinds(STYLES)
     [prices] = play(stage.world, parts[:1], minds)

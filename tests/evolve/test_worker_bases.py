@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import agents
-from agents.crowd import tabulate_choices
+from agents.choices import tabulate_choices
 from agents.observation import possible_views
 from agents.stand_ins import TeacherMinds
 from agents.styles import FIRST_STYLES as STYLES

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from agents.crowd import tabulate_choices
+from agents.choices import tabulate_choices
 from agents.observation import possible_views
 from agents.stand_ins import RandomMinds, TeacherMinds
 from agents.styles import FIRST_STYLES as STYLES

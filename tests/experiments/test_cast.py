@@ -9,7 +9,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from agents.crowd import history_ticks, tabulate_choices
+from agents.choices import tabulate_choices
+from agents.crowd import history_ticks
 from agents.errors import AgentError
 from agents.observation import FIELD_NAMES, decode_view
 from agents.persona import Persona

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agents.crowd import history_ticks, tabulate_choices
+from agents.choices import tabulate_choices
+from agents.crowd import history_ticks
 from agents.society.settings import Social
 from agents.stand_ins import TeacherMinds
 from evolve.bundle import Bundle

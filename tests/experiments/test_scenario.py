@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from agents.crowd import history_ticks, tabulate_choices
+from agents.choices import tabulate_choices
+from agents.crowd import history_ticks
 from agents.stand_ins import TeacherMinds
 from evolve.stage import World, play_market
 from experiments.errors import ConfigError

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.crowd import PersonaCrowd, history_ticks, tabulate_choices
+from agents.choices import tabulate_choices
+from agents.crowd import PersonaCrowd, history_ticks
 from agents.errors import AgentError
 from agents.persona import Persona
 from agents.society.contest import Rivalry, recombine, transfers

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from agents.crowd import PersonaCrowd, history_ticks, tabulate_choices
+from agents.choices import tabulate_choices
+from agents.crowd import PersonaCrowd, history_ticks
 from agents.observation import FIELD_NAMES, FIELDS, decode_view
 from agents.order_generator import ORDER_FRACTION
 from agents.society.settings import Social
