@@ -20,13 +20,13 @@ from agents.observation import possible_views
 from agents.persona import Persona, Population
 from agents.rewards import RewardRules
 from agents.stand_ins import Minds
-from evolve.errors import EvolveError
 from evolve.evaluation import path_seeds
 from evolve.executors.executor import Executor, InProcess, collect
 from evolve.genome import Values
 from evolve.lineage import Candidate
 from evolve.loop import Lesson
 from evolve.market_genome import MarketGenome
+from evolve.memetic_config import MemeticConfig
 from evolve.optimizer import child_seed
 from evolve.stage import Part, Stage, World, play_market
 from market.splits import Split
@@ -42,39 +42,6 @@ DAMPING = 0.1
 
 LEAST_CHANCE = 1e-9
 _LESSONS_KEY = 0x6C65
-
-
-@dataclass(frozen=True)
-class MemeticConfig:
-    """When the best candidate so far is trained, and how.
-
-    Attributes
-    ----------
-    every
-        Before each so many-th generation, the first left out.
-    steps
-        Of the policy gradient.
-    markets
-        Played for each of them, on training windows; they count in no budget of decisions.
-    nats
-        Mean divergence of a persona's choices from those before, at most, in each step.
-    discount, risk_aversion
-        See `agents.rewards.RewardRules`.
-    """
-
-    every: int = 20
-    steps: int = 3
-    markets: int = 8
-    nats: float = 0.02
-    discount: float = 0.9
-    risk_aversion: float = 0.0
-
-    def __post_init__(self) -> None:
-        if min(self.every, self.steps, self.markets) < 1 or not self.nats > 0:
-            raise EvolveError(
-                f"memetic: every {self.every}, steps {self.steps}, markets {self.markets}, nats "
-                f"{self.nats}; use whole numbers of at least 1, and nats above 0"
-            )
 
 
 @dataclass(frozen=True)

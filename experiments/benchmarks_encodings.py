@@ -28,8 +28,8 @@ from agents.training import PROVENANCE
 from evolve.bases import open_model
 from evolve.durable import replace_bytes
 from evolve.stage import World, play_market
+from experiments.agreement import Agreement, heldout_examples, measure_agreement
 from experiments.config import ExperimentConfig, load_config
-from experiments.encoding_measures import Agreement, heldout_examples, measure_agreement
 from experiments.simulation import begin
 from experiments.style_training import Examples, StylePlan, train_styles
 from merge.sources import adapter_folders

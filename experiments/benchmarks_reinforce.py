@@ -28,9 +28,9 @@ from evolve.bundle import load_bundle
 from evolve.durable import replace_bytes
 from evolve.executors.executor import collect
 from evolve.stage import Part, World, play_market
+from experiments.agreement import Agreement, measure_agreement
 from experiments.config import ExperimentConfig, load_config
 from experiments.style_reinforcement import pure_cast, reinforce_styles
-from experiments.style_training import Agreement, measure_agreement
 from experiments.workshop import SHIPPED, Workshop, build_workshop
 from fitness.moments import FloatArray
 from merge.stack_recipe import AnyRecipe

@@ -15,7 +15,7 @@ import yaml
 
 from agents.endpoint import is_endpoint, parse_endpoint
 from agents.society.settings import Social
-from evolve.memetic import MemeticConfig
+from evolve.memetic_config import MemeticConfig
 from evolve.optuna_search import Sampler
 from evolve.quality_diversity import Measure
 from experiments.errors import ConfigError

@@ -281,7 +281,7 @@ def train_styles(
         raise ConfigError("--reinforce: goes with neither --sources nor --top-layers; leave it out")
     if reinforce and numeric:
         raise ConfigError("--reinforce: markets are played in words; set minds.encoding: words")
-    from experiments.encoding_measures import measure_agreement
+    from experiments.agreement import measure_agreement
     from experiments.style_cards import percent, write_cards
     from experiments.style_measures import measure_styles
     from experiments.style_training import StylePlan
@@ -307,7 +307,7 @@ def train_styles(
         raise typer.Exit(130) from None
     if not main:
         return
-    if numeric:
+    if numeric or reinforce:  # refined styles have cards of their own
         table = Table("style", "with adapter", "bare base", "on unseen views")
         for row in measure_agreement(settings, out):
             shown = (row.trained, row.bare, row.unseen)

@@ -14,7 +14,8 @@ from evolve.executors.processes import local_processes
 from evolve.lineage import Candidate
 from evolve.loop import LINEAGE_FILE, Lesson, evolve
 from evolve.market_genome import MarketGenome, PersonaStart
-from evolve.memetic import PROBE, MemeticConfig, MindTeacher, natural_step
+from evolve.memetic import PROBE, MindTeacher, natural_step
+from evolve.memetic_config import MemeticConfig
 from evolve.search import CrossSearch
 from evolve.stage import Stage, World
 from fitness.distance import make_target

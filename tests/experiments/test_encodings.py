@@ -11,9 +11,9 @@ import experiments
 from agents.encodings.window import IS_PRICE, levels_of, shows_window
 from agents.examples import labelled_dataset
 from agents.observation import FIELD_NAMES, decode_view
+from experiments.agreement import Agreement, heldout_examples
 from experiments.benchmarks_encodings import Speed, Trained, ceiling, figures, page
 from experiments.config import load_config
-from experiments.encoding_measures import Agreement, heldout_examples
 from experiments.errors import ConfigError
 from experiments.simulation import simulate_bundle
 from experiments.style_training import EXAMPLES, StylePlan, draw_examples, stretches, train_styles

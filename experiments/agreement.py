@@ -1,4 +1,4 @@
-"""How far adapters of one encoding agree with their teachers on held-out days.
+"""How far adapters agree with their teachers on held-out days, in any encoding.
 
 Knows the views and windows that are asked, the same for every encoding. Deliberately leaves cards,
 confusion and calibration to `experiments.style_measures`, which asks in words.
