@@ -102,7 +102,9 @@ styles: $(READY) ## train the shipped adapters that are missing (three minutes e
 		--set minds.attention=3 --set training.series=[sp500] --only momentum --only value \
 		--only contrarian --only breakout --only risk-averse --only herding --only news-driven
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters \
-		--set minds.attention=3
+		--set minds.attention=3 --only noise
+	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters \
+		--set minds.attention=3 --only expert --steps 200
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --sources --out agents/sources
 
 clean: ## remove the environment and caches, keep runs
