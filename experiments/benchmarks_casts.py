@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seeds=asked.seeds,
         agents=AGENTS,
         days=asked.days,
-        command=f"python -m experiments.benchmarks_casts --seeds {asked.seeds}",
+        command=f"python -m experiments.benchmarks_casts --seeds {asked.seeds} --days {asked.days}",
     )
     replace_bytes(asked.out, page.encode())
     print(page)
