@@ -7,13 +7,14 @@ Deliberately knows nothing of what the tokens say or who asks.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, reduce
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -21,7 +22,7 @@ from torch.nn import functional
 from merge import prefix_attention
 from merge.errors import ModelError
 from merge.placement import execution_device
-from merge.prefix_attention import Groups
+from merge.prefix_attention import Layout, Places, Rows
 from merge.prompt import Token
 from merge.quantizers import precision_of
 
@@ -29,50 +30,37 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-LEAST_TOKENS = 64
+LEAST_TOKENS = 16
+"""On a processor a bf16 product of a single row is summed in another order than that of two."""
+
 TILE_TOKENS = 2048
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Prefix:
-    """Keys and values of a token prefix.
+    """Keys and values of tokens: those of one text, or of several rows one after another.
 
     Attributes
     ----------
     tokens
-        Length P.
+        Their number P.
     layers
-        Place of a layer in the decoder's order to keys and values, each float32[n, heads, P, head
-        width]; n is 1, or as many as there are rows or groups of rows.
+        Place of a layer in the decoder's order to keys and values, float32[2, kv heads, P, head
+        width].
     """
 
     tokens: int
-    layers: dict[int, tuple[torch.Tensor, torch.Tensor]]
+    layers: Mapping[int, torch.Tensor]
 
-    @property
-    def rows(self) -> int:
-        """Count n; 1 where there are no layers."""
-        return next((len(keys) for keys, _ in self.layers.values()), 1)
+    def first(self, tokens: int) -> Prefix:
+        """Return those of the first tokens."""
+        return Prefix(tokens, {at: pair[:, :, :tokens] for at, pair in self.layers.items()})
 
     def followed_by(self, other: Prefix) -> Prefix:
         """Append another prefix's tokens, layer by layer."""
-        joined = {
-            layer: (torch.cat([keys, more_keys], dim=2), torch.cat([values, more_values], dim=2))
-            for layer, (keys, values) in self.layers.items()
-            for more_keys, more_values in [other.layers[layer]]
-        }
-        return Prefix(self.tokens + other.tokens, joined)
-
-    def at(self, layer: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return a layer's keys and values on a device."""
-        keys, values = self.layers[layer]
-        return keys.to(device), values.to(device)
-
-    def of_rows(self, rows: Sequence[int]) -> Prefix:
-        """Choose rows, in this order."""
-        index = list(rows)
-        chosen = {layer: (k[index], v[index]) for layer, (k, v) in self.layers.items()}
-        return Prefix(self.tokens, chosen)
+        pairs = {at: torch.cat([own, other.layers[at]], dim=2) for at, own in self.layers.items()}
+        return Prefix(self.tokens + other.tokens, pairs)
 
 
 @dataclass(frozen=True)
@@ -200,15 +188,9 @@ class Decoder:
 
     @torch.inference_mode()
     def run(
-        self,
-        hidden: torch.Tensor,
-        first: int,
-        last: int,
-        prefix: Prefix | None = None,
-        near: Prefix | None = None,
-        prefix_of: Sequence[int] | None = None,
+        self, hidden: torch.Tensor, first: int, last: int, prefix: Prefix | None = None
     ) -> tuple[torch.Tensor, Prefix]:
-        """Run the layers in slots ``first`` to ``last - 1``.
+        """Run rows of one length through the layers in slots ``first`` to ``last - 1``.
 
         Parameters
         ----------
@@ -218,95 +200,122 @@ class Decoder:
         first, last
             Span of slots.
         prefix
-            Keys and values that stand before the tokens of every row, or of every row of a group.
-        near
-            Keys and values of each row's own that stand between the prefix and its tokens.
-        prefix_of
-            Number of each row's group among the prefixes; None where all rows share one.
+            Keys and values that stand before the tokens of every row.
 
         Returns
         -------
         tuple
             float32[rows, tokens, width], input of slot ``last``, and the tokens' own keys
-            and values (a `Prefix` where there is one row).
-
-        Notes
-        -----
-        On a processor, a batch of fewer than `LEAST_TOKENS` tokens is filled up with copies of its
-        rows: from there on the fp32 kernels of attention give a row the same bits in every batch.
-        On a GPU the libraries choose a kernel, and with it the order of a sum, by the batch's
-        shape: there all batches of one length are cut and filled to one shape, of ``tile_tokens``
-        tokens.
+            and values, row by row.
         """
         rows, tokens = hidden.shape[:2]
-        size = max(rows, -(-LEAST_TOKENS // tokens))
-        if self.tile_tokens is not None:
-            size = -(-self.tile_tokens // tokens)
-        parts = []
-        for at in range(0, rows, size):
-            real = range(at, min(at + size, rows))
-            chosen = list(itertools.islice(itertools.cycle(real), size))
-            if chosen == list(range(rows)):
-                return self._run(hidden, first, last, prefix, near, prefix_of)
-            part = hidden[chosen], near.of_rows(chosen) if near else None
-            whose = None if prefix_of is None else [prefix_of[row] for row in chosen]
-            with self._mixtures_of(chosen, first, last):
-                out, own = self._run(part[0], first, last, prefix, part[1], whose)
-            parts.append((out[: len(real)], own.of_rows(range(len(real)))))
-        if len(parts) == 1:
-            return parts[0]
-        joined = {
-            place: tuple(torch.cat(pair) for pair in zip(*pairs, strict=True))
-            for place in range(first, last)
-            for pairs in [[own.layers[place] for _, own in parts]]
-        }
-        return torch.cat([out for out, _ in parts]), Prefix(tokens, joined)
+        before = prefix.tokens if prefix else 0
+        outs, owns = [], []
+        for chosen in self.tiles(range(rows), tokens):
+            layout = _plain_layout(tuple(chosen), tokens, before, self._queries, self.device)
+            part = hidden if len(chosen) == rows else hidden[chosen]
+            known = prefix.layers if prefix else None
+            out, own = self.run_pass(part.flatten(0, 1), first, last, layout, known)
+            real = len(set(chosen)) * tokens
+            outs.append(out[:real])
+            owns.append(own.first(real))
+        return torch.cat(outs).unflatten(0, (rows, tokens)), reduce(Prefix.followed_by, owns)
 
-    def _run(
+    def tiles(self, rows: Sequence[Item], tokens: int) -> Iterator[list[Item]]:
+        """Cut rows of one length into batches of the one shape whose bits do not vary.
+
+        On a processor any batch is. On a GPU the libraries choose a kernel, and with it the order
+        of a sum, by the batch's shape: there all batches of a length are cut and filled with
+        copies to one shape, of ``tile_tokens`` tokens.
+        """
+        if self.tile_tokens is None:
+            yield list(rows)
+            return
+        size = -(-self.tile_tokens // tokens)
+        for at in range(0, len(rows), size):
+            yield list(islice(cycle(rows[at : at + size]), size))
+
+    def lay_out(self, known: int, prefixes: Sequence[Places], rows: Sequence[Rows]) -> Layout:
+        """Say what the tokens of a pass see, see `Layout.of`; on a GPU of one shape of rows."""
+        alone = self.tile_tokens is not None
+        return Layout.of(known, prefixes, rows, self._queries, alone).to(self.device)
+
+    @torch.inference_mode()
+    def run_pass(
         self,
         hidden: torch.Tensor,
         first: int,
         last: int,
-        prefix: Prefix | None,
-        near: Prefix | None,
-        prefix_of: Sequence[int] | None,
+        layout: Layout,
+        known: Mapping[int, torch.Tensor] | None = None,
     ) -> tuple[torch.Tensor, Prefix]:
-        """Run layers over a batch as it is."""
-        tokens = hidden.shape[1]
-        before = (prefix.tokens if prefix else 0) + (near.tokens if near else 0)
-        groups = None
-        if prefix is not None and prefix_of is not None:
-            config = self.model.config
-            queries = tokens * config.num_attention_heads // config.num_key_value_heads
-            groups = Groups.of(prefix_of, prefix.rows, queries, hidden.device)
-        positions = torch.arange(before, before + tokens, device=hidden.device)[None]
+        """Run tokens of any rows through the layers in slots ``first`` to ``last - 1``.
+
+        The linear layers take all tokens at once; what each token attends to is the layout's to
+        say. A row may follow another of the same pass, since in every layer keys and values are
+        there before anyone attends to them.
+
+        Parameters
+        ----------
+        hidden
+            float32[tokens, width], input of slot ``first``.
+        first, last
+            Span of slots.
+        layout
+            What every token sees, see `lay_out`. Active mixtures are those of its rows.
+        known
+            Keys and values there before, as in `Prefix.layers`.
+
+        Returns
+        -------
+        tuple
+            float32[tokens, width], input of slot ``last``, and the tokens' keys and values.
+
+        Notes
+        -----
+        On a processor, a pass of fewer than `LEAST_TOKENS` tokens is filled up with copies.
+        """
+        tokens = len(hidden)
+        fill = max(0, LEAST_TOKENS - tokens)
+        hidden = torch.cat([hidden, hidden[:1].expand(fill, -1)])[:, None]
+        positions = functional.pad(layout.positions, (0, fill))[:, None]
         angles = self.model.model.rotary_emb(hidden, position_ids=positions)
         own = {}
-        with self.attending(prefix_attention.NAME):
-            for place, slot in enumerate(self.parts.slots[first:last], first):
-                cache, here = _OwnKeys(), execution_device(slot.layer)
+        places = range(first, last)
+        with (
+            self.attending(prefix_attention.NAME),
+            self._rows_of(functional.pad(layout.row_of, (0, fill)), places),
+        ):
+            for place in places:
+                slot, cache = self.parts.slots[place], _OwnKeys()
+                here = execution_device(slot.layer)
                 hidden = slot.layer(
                     hidden if slot.scale == 1 else hidden * slot.scale,
                     position_ids=positions,
                     past_key_values=cache,
                     use_cache=True,
                     position_embeddings=angles,
-                    shared=prefix.at(place, here) if prefix else None,
-                    near=near.at(place, here) if near else None,
-                    groups=groups.to(here) if groups else None,
+                    layout=layout.to(here),
+                    known=known[place].to(here) if known else None,
                 )
-                own[place] = tuple(half.clone() for half in cache.pair)
-        return hidden, Prefix(tokens, own)
+                pair = torch.stack([new[:tokens, :, 0] for new in cache.pair])
+                own[place] = pair.transpose(1, 2)
+        return hidden[:tokens, 0], Prefix(tokens, own)
+
+    @property
+    def _queries(self) -> int:
+        """Queries that a token brings each head of keys."""
+        config = self.model.config
+        return int(config.num_attention_heads // config.num_key_value_heads)
 
     @contextmanager
-    def _mixtures_of(self, rows: Sequence[int], first: int, last: int) -> Iterator[None]:
-        """Give the adapters the chosen rows' mixtures, in that order."""
-        layers = [slot.layer for slot in self.parts.slots[first:last]]
+    def _rows_of(self, row_of: torch.Tensor, places: Iterable[int]) -> Iterator[None]:
+        """Let the adapters mix each token as its row says."""
+        layers = [self.parts.slots[place].layer for place in places]
         parts = (part for layer in layers for part in layer.modules())
         sites = [site for part in parts if (site := getattr(part, "site", None))]
-        chosen = torch.tensor(rows)
         for site in sites:
-            site.rows = chosen
+            site.rows = row_of
         try:
             yield
         finally:
@@ -357,6 +366,18 @@ class Decoder:
             tokens = rough.topk(count, dim=-1).indices.sort(dim=-1).values
             rows = weight[tokens].float()
         return tokens, (normed[:, None, :] * rows).sum(-1)
+
+
+@lru_cache(maxsize=64)
+def _plain_layout(
+    chosen: tuple[int, ...], tokens: int, before: int, queries: int, device: torch.device
+) -> Layout:
+    """Lay out rows of one length, each with the mixture of its number, behind one prefix."""
+    rows = len(chosen)
+    near = Rows(tokens, np.empty((rows, 0), np.int64), np.zeros(rows, np.int64))
+    layout = Layout.of(before, [np.arange(before)], [near], queries)
+    row_of = torch.tensor(chosen)[layout.row_of]
+    return replace(layout, row_of=row_of).to(device)
 
 
 def _name_chip(device: torch.device) -> str:

@@ -1,84 +1,190 @@
-"""Attention of many short rows over shared prefixes, without a copy of the prefix per row.
+"""Attention of rows of any lengths in one pass, without a copy of a shared prefix per row.
 
-Knows grouped-query attention in two parts with one softmax. Deliberately knows nothing of
-layers or caches.
+Knows which keys and values each row of tokens sees, by their places among those that are known and
+those of the pass itself, and grouped-query attention in two parts with one softmax. Deliberately
+knows nothing of layers, nor where known keys and values come from.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import AttentionInterface
 
 NAME = "evobourse_shared_prefix"
 LEAST_QUERIES = 16
+"""From 4 on, a processor's fp32 products give a query the same bits among any others."""
+
+LEAST_PRODUCTS = 4
+"""A product of one matrix alone may be summed in another order than one of several."""
+
+Places = NDArray[np.int64]
+Part = TypeVar("Part", "_Near", "_Far", "Layout")
 
 
 @dataclass(frozen=True)
-class Groups:
-    """Which rows of a batch share which of several prefixes, and how they meet them.
+class Rows:
+    """Rows of one shape: the same number of tokens behind as much that they see.
+
+    Places count keys and values: those known before the pass, then the pass's own tokens.
 
     Attributes
     ----------
+    tokens
+        Of each row.
+    near
+        int64[rows, n], each row's places between its prefix and its own tokens.
     prefix_of
-        int64[rows], each row's prefix.
-    members
-        int64[prefixes, n], the rows of each prefix, filled up with copies. None where each row
-        meets a copy of its prefix alone: that product has the same shape whoever shares what,
-        and on a GPU the shape decides the bits.
-    places
-        int64[rows], where in the flattened members each row stands.
+        int64[rows], which of the pass's prefixes is each row's.
     """
 
-    prefix_of: torch.Tensor
-    members: torch.Tensor | None = None
-    places: torch.Tensor | None = None
+    tokens: int
+    near: Places
+    prefix_of: NDArray[np.int64]
 
-    def to(self, device: torch.device) -> Groups:
-        """Return the groups on a device."""
-        parts = (self.prefix_of, self.members, self.places)
-        return Groups(*(None if part is None else part.to(device) for part in parts))
+
+@dataclass(frozen=True)
+class _Near:
+    """Rows of one shape in a pass, and what each sees behind its prefix.
+
+    Attributes
+    ----------
+    start, stop
+        Their tokens in the pass are ``start`` to ``stop - 1``.
+    rows
+        Their number.
+    seen
+        int64[rows * n], places; a row's own tokens are its last.
+    later
+        bool[tokens, 1, n], which of them come after a token.
+    """
+
+    start: int
+    stop: int
+    rows: int
+    seen: torch.Tensor
+    later: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Far:
+    """Tokens ``start`` to ``stop - 1``, whose prefixes are of one length, in blocks of one prefix.
+
+    Attributes
+    ----------
+    blocks
+        Their number.
+    seen
+        int64[blocks * P], places of each block's prefix.
+    members
+        int64[blocks * n], the tokens of each block, counted from ``start`` and filled up with
+        copies; None where one block has all in their order.
+    places
+        int64[stop - start], where among the members each token stands.
+    """
+
+    start: int
+    stop: int
+    blocks: int
+    seen: torch.Tensor
+    members: torch.Tensor | None
+    places: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What every token of a pass sees.
+
+    Attributes
+    ----------
+    positions
+        int64[tokens], each one's place in its own text.
+    row_of
+        int64[tokens], the row that it belongs to.
+    near, far
+        The rows' own part, and their prefixes.
+    """
+
+    positions: torch.Tensor
+    row_of: torch.Tensor
+    near: tuple[_Near, ...]
+    far: tuple[_Far, ...]
 
     @classmethod
     def of(
-        cls, prefix_of: Sequence[int], count: int, queries: int, device: torch.device
-    ) -> Groups | None:
-        """Group rows by their prefix.
+        cls,
+        known: int,
+        prefixes: Sequence[Places],
+        parts: Sequence[Rows],
+        queries: int,
+        alone: bool = False,
+    ) -> Layout:
+        """Lay out a pass.
 
         Parameters
         ----------
-        prefix_of
-            Each row's prefix, 0 .. ``count`` - 1.
-        count
-            Number of prefixes.
+        known
+            Keys and values there before the pass.
+        prefixes
+            int64[P] places each; one may be empty.
+        parts
+            Rows in the order of the pass's tokens. Neighbours with prefixes of one length meet them
+            in one product.
         queries
-            Queries that a row brings a group of heads: tokens times heads a group. Groups are
-            filled up to `LEAST_QUERIES`, from where on a processor's fp32 products give a row the
-            same bits in groups of every size.
-        device
-            Where the rows are.
-
-        Returns
-        -------
-        Groups or None
-            None on a processor where there is one prefix.
+            That a token brings each head of keys.
+        alone
+            Whether each row meets a copy of its prefix alone: on a GPU the shape of a product
+            chooses its bits, and must not depend on who shares what.
         """
-        index = torch.tensor(prefix_of, device=device)
-        if device.type != "cpu":
-            return cls(index)
-        if count == 1:
-            return None
-        rows: list[list[int]] = [[] for _ in range(count)]
-        at = []
-        for row, group in enumerate(prefix_of):
-            at.append(len(rows[group]))
-            rows[group].append(row)
-        size = max(*map(len, rows), -(-LEAST_QUERIES // queries))
-        members = [own + (own[-1:] or [0]) * (size - len(own)) for own in rows]
-        return cls(index, torch.tensor(members), index * size + torch.tensor(at))
+        near, positions, owners = [], [], []
+        at = 0
+        for part in parts:
+            rows, between = part.near.shape
+            stop, tokens = at + rows * part.tokens, part.tokens
+            own = np.arange(known + at, known + stop).reshape(rows, tokens)
+            seen = torch.from_numpy(np.concatenate([part.near, own], axis=1).ravel())
+            later = torch.ones(tokens, between + tokens, dtype=torch.bool).triu(1 + between)
+            near.append(_Near(at, stop, rows, seen, later[:, None]))
+            before = np.array([len(prefix) for prefix in prefixes])[part.prefix_of] + between
+            positions.append((before[:, None] + np.arange(tokens)).ravel())
+            owners.append(np.repeat(part.prefix_of, tokens))
+            at = stop
+        far, start = [], 0
+        least = parts[0].tokens if alone else -(-LEAST_QUERIES // queries)
+        lengths = np.array([len(prefix) for prefix in prefixes])[np.concatenate(owners)]
+        for length, same in itertools.groupby(lengths):
+            stop = start + len(list(same))
+            if length:
+                own_prefix = np.concatenate(owners)[start:stop]
+                far.append(_in_blocks(start, own_prefix, prefixes, least, alone))
+            start = stop
+        counts = np.repeat([part.tokens for part in parts], [len(part.near) for part in parts])
+        row_of = np.repeat(np.arange(len(counts)), counts)
+        return cls(
+            torch.from_numpy(np.concatenate(positions)), torch.from_numpy(row_of),
+            tuple(near), tuple(far),
+        )  # fmt: skip
+
+    @cached_property
+    def tokens(self) -> int:
+        """Count the pass's tokens."""
+        return len(self.positions)
+
+    def to(self, device: torch.device) -> Layout:
+        """Return the layout on a device."""
+        moved = _moved(self, device)
+        return replace(
+            moved,
+            near=tuple(_moved(part, device) for part in self.near),
+            far=tuple(_moved(part, device) for part in self.far),
+        )
 
 
 def attend(
@@ -88,76 +194,145 @@ def attend(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     scaling: float,
-    shared: tuple[torch.Tensor, torch.Tensor] | None = None,
-    near: tuple[torch.Tensor, torch.Tensor] | None = None,
-    groups: Groups | None = None,
+    layout: Layout,
+    known: torch.Tensor | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend to a prefix that many rows share and, causally, to the row's own tokens.
+    """Attend to prefixes that many rows share and, causally, to what is the row's own.
 
-    The queries of all rows of a group meet its prefix as one long sequence: one matrix product
-    for the batch, where a prefix expanded to every row would be copied for each of them.
+    The queries of all rows that share a prefix meet it as one long sequence: one matrix product
+    for the pass, where a prefix expanded to every row would be copied for each of them.
 
     Parameters
     ----------
     module
         The attention layer, unused.
     query
-        float32[rows, heads, tokens, width].
+        float32[tokens, heads, 1, width], all rows' tokens one after another. Those behind the
+        layout's last are filling, and see nothing.
     key, value
-        float32[rows, kv heads, tokens, width], the rows' own.
+        float32[tokens, kv heads, 1, width].
     attention_mask
-        Ignored: rows are causal among themselves and see all that stands before.
+        Ignored: the layout says what a token sees.
     scaling
         Of the scores.
-    shared
-        The prefixes' keys and values, float32[groups, kv heads, prefix, width] each.
-    near
-        Keys and values between the prefix and the tokens, float32[rows, kv heads, near, width].
-    groups
-        Which rows share which prefix, None where there is one.
+    layout
+        Of the pass.
+    known
+        Keys and values before the pass, float32[2, kv heads, known, width]; None for none.
 
     Returns
     -------
     tuple
-        float32[rows, tokens, heads, width], and None for the weights.
+        float32[tokens, 1, heads, width], and None for the weights.
     """
-    rows, heads, tokens, width = query.shape
-    if near is not None:
-        key, value = torch.cat([near[0], key], dim=2), torch.cat([near[1], value], dim=2)
-    # On the strided views that a layer hands over, the product's bits depend on a row's place.
-    key, value = key.contiguous(), value.contiguous()
-    kv_heads, seen = key.shape[1:3]
-    repeat = heads // kv_heads
-    grouped = (query * scaling).reshape(rows, kv_heads, repeat * tokens, width)
-    own = grouped @ key.transpose(2, 3)  # [rows, kv heads, repeat * tokens, near + tokens]
-    later = torch.ones(tokens, seen, dtype=torch.bool, device=query.device)
-    own = own.masked_fill(later.triu(1 + seen - tokens).repeat(repeat, 1), float("-inf"))
-    peak = own.amax(dim=3, keepdim=True)
-    if shared is not None:
-        far = _meet(grouped, shared[0].transpose(2, 3), groups)
-        peak = torch.maximum(peak, far.amax(dim=3, keepdim=True))
-        far = torch.exp(far - peak)
-        mixed, total = _meet(far, shared[1], groups), far.sum(dim=3, keepdim=True)
-    else:
-        mixed, total = torch.zeros_like(grouped), torch.zeros_like(peak)
-    own = torch.exp(own - peak)
-    out = (mixed + own @ value) / (total + own.sum(dim=3, keepdim=True))
-    return out.reshape(rows, heads, tokens, width).transpose(1, 2).contiguous(), None
+    total, heads, _, width = query.shape
+    kv_heads = key.shape[1]
+    pair = (new[: layout.tokens, :, 0].transpose(0, 1) for new in (key, value))
+    keys, values = (
+        new.contiguous() if known is None else torch.cat([old, new], dim=1)
+        for old, new in zip(known if known is not None else (None, None), pair, strict=True)
+    )
+    grouped = (query[: layout.tokens, :, 0] * scaling).view(-1, kv_heads, heads // kv_heads, width)
+    grouped = grouped.transpose(0, 1).contiguous()  # [kv heads, tokens, heads a group, width]
+    scores = [_own_scores(grouped, keys, part) for part in layout.near]
+    peak = torch.cat([_by_token(own.amax(dim=4, keepdim=True)) for own in scores], dim=1)
+    mixed, summed = torch.zeros_like(grouped), torch.zeros_like(peak)
+    for part in layout.far:
+        span = slice(part.start, part.stop)
+        peak[:, span], mixed[:, span], summed[:, span] = _meet_prefixes(
+            grouped[:, span], keys, values, peak[:, span], part
+        )
+    for part, own in zip(layout.near, scores, strict=True):
+        span = slice(part.start, part.stop)
+        own.sub_(peak[:, span].view(*own.shape[:4], 1)).exp_()
+        seen = values.index_select(1, part.seen).view(kv_heads, part.rows, -1, width)
+        mixed[:, span] += _by_token(_multiply(own.flatten(2, 3), seen).view(*own.shape[:4], width))
+        summed[:, span] += _by_token(own.sum(dim=4, keepdim=True))
+    out = query.new_zeros(total, 1, heads, width)
+    out[: layout.tokens, 0] = mixed.div_(summed).transpose(0, 1).flatten(1, 2)
+    return out, None
 
 
-def _meet(rows: torch.Tensor, shared: torch.Tensor, groups: Groups | None) -> torch.Tensor:
-    """Multiply [rows, kv heads, m, k] by each row's prefix's [prefixes, kv heads, k, n]."""
-    if groups is not None:
-        if groups.members is None:
-            return rows @ shared[groups.prefix_of]
-        rows = rows[groups.members.flatten()]
-    count, kv_heads, m, k = rows.shape
-    number, together = shared.shape[0], count // shared.shape[0]
-    long = rows.reshape(number, together, kv_heads, m, k).transpose(1, 2)
-    met = long.reshape(number, kv_heads, together * m, k) @ shared
-    met = met.view(number, kv_heads, together, m, -1).transpose(1, 2).flatten(0, 1)
-    return met if groups is None else met[groups.places]
+def _own_scores(grouped: torch.Tensor, keys: torch.Tensor, part: _Near) -> torch.Tensor:
+    """Score rows' own part: [kv heads, rows, tokens, heads a group, seen]."""
+    kv_heads, _, repeat, width = grouped.shape
+    tokens = len(part.later)
+    rows = grouped[:, part.start : part.stop].reshape(kv_heads, part.rows, -1, width)
+    seen = keys.index_select(1, part.seen).view(kv_heads, part.rows, -1, width)
+    scores = _multiply(rows, seen, turned=True).view(kv_heads, part.rows, tokens, repeat, -1)
+    return scores.masked_fill_(part.later, float("-inf")) if tokens > 1 else scores
+
+
+def _meet_prefixes(
+    grouped: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    peak: torch.Tensor,
+    part: _Far,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Attend to the prefixes: the highest score so far, the mixed values and their weights' sum."""
+    kv_heads, _, repeat, width = grouped.shape
+    if part.members is not None:
+        grouped, peak = (x.index_select(1, part.members) for x in (grouped, peak))
+    blocks = (kv_heads, part.blocks, -1)
+    near_keys, near_values = (
+        x.index_select(1, part.seen).view(*blocks, width) for x in (keys, values)
+    )
+    scores = grouped.reshape(*blocks, width) @ near_keys.transpose(2, 3)
+    peak = torch.maximum(peak.reshape(*blocks, 1), scores.amax(dim=3, keepdim=True))
+    scores.sub_(peak).exp_()
+    found = peak, scores @ near_values, scores.sum(dim=3, keepdim=True)
+    peak, mixed, summed = (x.view(kv_heads, -1, repeat, x.shape[3]) for x in found)
+    if part.places is None:
+        return peak, mixed, summed
+    return tuple(x.index_select(1, part.places) for x in (peak, mixed, summed))  # type: ignore[return-value]
+
+
+def _multiply(left: torch.Tensor, right: torch.Tensor, turned: bool = False) -> torch.Tensor:
+    """Multiply [a, b, m, k] with [a, b, k, n], or [a, b, n, k] turned, whatever b to equal bits."""
+    rows = left.shape[1]
+    if left.shape[0] * rows < LEAST_PRODUCTS:
+        left, right = (x.repeat(1, LEAST_PRODUCTS, 1, 1) for x in (left, right))
+    return (left @ (right.transpose(2, 3) if turned else right))[:, :rows]
+
+
+def _by_token(rows: torch.Tensor) -> torch.Tensor:
+    """Give [kv heads, rows, tokens, heads a group, n] the pass's shape [kv heads, tokens, ...]."""
+    return rows.flatten(1, 2)
+
+
+def _in_blocks(
+    start: int, owners: Places, prefixes: Sequence[Places], least: int, alone: bool
+) -> _Far:
+    """Cut tokens into blocks of one prefix; ``least`` tokens each, or exactly so many if alone."""
+    stop, different = start + len(owners), np.unique(owners)
+    if not alone and len(different) == 1 and len(owners) >= least:
+        seen = torch.from_numpy(np.asarray(prefixes[different[0]], np.int64))
+        return _Far(start, stop, 1, seen, None, None)
+    # As much filling as there are tokens at most, however unevenly they share prefixes.
+    size = least if alone else max(least, -(-len(owners) // len(different)))
+    order = np.argsort(owners, kind="stable")
+    members, seen_by, places, at = [], [], np.empty(len(owners), np.int64), 0
+    for prefix, count in zip(*np.unique(owners, return_counts=True), strict=True):
+        own = order[at : at + count]
+        places[own] = len(members) * size + np.arange(count)
+        for block in range(0, count, size):
+            held = own[block : block + size]
+            members.append(np.pad(held, (0, size - len(held)), mode="edge"))
+            seen_by.append(prefixes[prefix])
+        at += count
+    return _Far(
+        start, stop, len(members), torch.from_numpy(np.concatenate(seen_by)),
+        torch.from_numpy(np.concatenate(members)), torch.from_numpy(places),
+    )  # fmt: skip
+
+
+def _moved(part: Part, device: torch.device) -> Part:
+    tensors = {f.name: getattr(part, f.name) for f in fields(part)}
+    return replace(
+        part, **{k: v.to(device) for k, v in tensors.items() if isinstance(v, torch.Tensor)}
+    )
 
 
 AttentionInterface.register(NAME, attend)

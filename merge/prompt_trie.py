@@ -6,19 +6,22 @@ Deliberately knows nothing of who asks, nor what is read from a prompt's last st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from merge.adapters import AdapterBank
 from merge.batch_size import BatchSize
 from merge.byte_budget import ByteBudget
 from merge.cores import Mixture, split_cores
 from merge.decoder import Decoder, Prefix
+from merge.prefix_attention import Layout, Rows
 from merge.prompt import Prompt, Token
 
 CHUNK_QUESTIONS = 4096
@@ -27,6 +30,7 @@ _KIND = "node"
 Path = tuple[tuple[Token, ...], ...]
 Question = tuple[Mixture, Prompt]
 _Key = tuple[bytes | None, Path]
+_Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class _Node:
         float32[tokens, width] below the first adapted layer; float32[width], the last token's,
         above the last layer.
     past
-        Keys and values float32[layers, 2, 1, kv heads, tokens, head width]; None where nothing
+        Keys and values float32[layers, 2, kv heads, tokens, head width]; None where nothing
         follows.
     """
 
@@ -130,9 +134,14 @@ class PromptTrie:
             keys.append((name, prompt.path))
             self._plan(chunk, keys[-1])
         for trunk in (True, False):
-            for depth in sorted(chunk.missing):
-                wanted = {k: v for k, v in chunk.missing[depth].items() if (k[0] is None) == trunk}
-                self._compute_level(chunk, wanted, trunk)
+            wanted = {
+                key: followed
+                for depth in sorted(chunk.missing)
+                for key, followed in chunk.missing[depth].items()
+                if (key[0] is None) == trunk
+            }
+            for together in self._passes(chunk, wanted):
+                self._compute_pass(chunk, together, wanted)
         return torch.stack([chunk.nodes[key].hidden for key in keys])
 
     def _plan(self, chunk: _Chunk, key: _Key, followed: bool = False) -> None:
@@ -162,54 +171,117 @@ class PromptTrie:
         chunk.mixtures[acting.tobytes()] = acting
         return acting.tobytes(), path
 
-    def _compute_level(self, chunk: _Chunk, wanted: dict[_Key, bool], trunk: bool) -> None:
-        """Compute nodes of one depth, whose ancestors are all there, in batches of one shape."""
-        shapes: dict[tuple[bool, tuple[int, ...]], list[_Key]] = {}
+    def _passes(self, chunk: _Chunk, wanted: Iterable[_Key]) -> Iterator[list[_Key]]:
+        """Put nodes into passes, ancestors first; on a GPU each is of one shape of rows."""
+        shapes: dict[tuple[bool, _Shape], list[_Key]] = {}
         for key in wanted:
             cored = key[0] is not None and chunk.mixtures[key[0]].ndim > 2
-            shapes.setdefault((cored, tuple(map(len, key[1]))), []).append(key)
-        for (_, shape), keys in shapes.items():
-            work = partial(self._compute, chunk, wanted)
-            for batch in _pack_groups(keys, self._batch_rows(shape, trunk)):
-                for nodes in self._batches.in_parts(batch, shape[-1], work):
-                    chunk.nodes |= nodes
-                    for key, node in nodes.items():
-                        if node.past is not None or trunk:
-                            self.budget.put((_KIND, *key), node)
+            shapes.setdefault((cored, _shape(key)), []).append(key)
+        together: dict[bool, list[_Key]] = {}
+        for (cored, shape), keys in shapes.items():
+            if self.decoder.tile_tokens is None:
+                together.setdefault(cored, []).extend(keys)
+                continue
+            rows = -(-self.decoder.tile_tokens // shape[-1])
+            yield from (keys[at : at + rows] for at in range(0, len(keys), rows))
+        for keys in together.values():
+            most = self._most_tokens({_shape(key) for key in keys}, trunk=keys[0][0] is None)
+            ends = np.cumsum([len(key[1][-1]) for key in keys])
+            begun = np.unique((ends - 1) // most, return_index=True)[1].tolist()
+            yield from (keys[at:end] for at, end in itertools.pairwise([*begun, len(keys)]))
+
+    def _compute_pass(
+        self, chunk: _Chunk, keys: Sequence[_Key], wanted: Mapping[_Key, bool]
+    ) -> None:
+        """Compute nodes whose ancestors are known or come before them."""
+        tokens = sum(len(path[-1]) for _, path in keys)
+        work = partial(self._compute, chunk, wanted)
+        for nodes in self._batches.in_parts(keys, -(-tokens // len(keys)), work):
+            chunk.nodes |= nodes
+            for key, node in nodes.items():
+                if node.past is not None or key[0] is None:
+                    self.budget.put((_KIND, *key), node)
 
     def _compute(
-        self, chunk: _Chunk, wanted: dict[_Key, bool], keys: Sequence[_Key]
+        self, chunk: _Chunk, wanted: Mapping[_Key, bool], keys: Sequence[_Key]
     ) -> dict[_Key, _Node]:
-        """Run one batch; all keys have one depth, one shape, and are the trunk's or minds'."""
-        paths, trunk = [path for _, path in keys], keys[0][0] is None
-        tokens = len(paths[0][-1])
+        """Run one pass; all keys are the trunk's, or all are minds'."""
+        trunk = keys[0][0] is None
+        if self.decoder.tile_tokens is not None:
+            [keys] = self.decoder.tiles(keys, len(keys[0][1][-1]))
+        keys = sorted(keys, key=lambda key: (sum(_shape(key)[:-1][:2]), _shape(key)))
         if trunk:
             first, last = 0, self.decoder.first_adapted
-            hidden = self.decoder.embed([path[-1] for _, path in keys])
+            hidden = self.decoder.embed([[t] for _, path in keys for t in path[-1]])[:, 0]
         else:
             first, last = self.decoder.first_adapted, self.decoder.depth
-            hidden = torch.stack([chunk.nodes[None, path].hidden for _, path in keys])
-        prefix, prefix_of = self._prefixes(chunk, keys, first)
-        near = self._near(chunk, keys, first)
+            hidden = torch.cat([chunk.nodes[None, path].hidden for _, path in keys])
+        known = self._known(chunk, keys)
+        at, layout = self._lay_out(chunk, known, keys)
+        past = {key: chunk.nodes[key].past for key in known}
+        joined = torch.cat(list(past.values()), dim=3) if past else None
+        before = None if joined is None else dict(enumerate(joined, first))
         with nullcontext() if trunk else self._mixed(chunk, keys):
-            hidden, own = self.decoder.run(hidden, first, last, prefix, near, prefix_of)
-        if len(paths[0]) > 2:
-            self.counters.trunk_rows += len(keys) if trunk else 0
-            self.counters.tokens += 0 if trunk else len(keys) * tokens
-        past = _pack(own, len(keys)) if any(wanted[key] for key in keys) else None
-        states = hidden if trunk else hidden[:, -1]
-        return {
-            key: _Node(
-                states[row].clone(),
-                past[:, :, row : row + 1].clone() if past is not None and wanted[key] else None,
-            )
-            for row, key in enumerate(keys)
-        }
+            hidden, own = self.decoder.run_pass(hidden, first, last, layout, before)
+        packed = _pack(own) if any(wanted[key] for key in keys) else None
+        nodes: dict[_Key, _Node] = {}
+        for key in keys:
+            if key in nodes:
+                continue
+            span = slice(at[key] - at[keys[0]], at[key] - at[keys[0]] + len(key[1][-1]))
+            state = hidden[span] if trunk else hidden[span][-1]
+            follows = wanted[key] and packed is not None
+            nodes[key] = _Node(state.clone(), packed[:, :, :, span].clone() if follows else None)
+            if len(key[1]) > 2:
+                self.counters.trunk_rows += trunk
+                self.counters.tokens += 0 if trunk else span.stop - span.start
+        return nodes
+
+    def _known(self, chunk: _Chunk, keys: Sequence[_Key]) -> list[_Key]:
+        """List the ancestors that are not in the pass themselves."""
+        inside = set(keys)
+        ancestors = (
+            self._ancestor(chunk, name, path[:depth])
+            for name, path in keys
+            for depth in range(1, len(path))
+        )
+        return [key for key in dict.fromkeys(ancestors) if key not in inside]
+
+    def _lay_out(
+        self, chunk: _Chunk, known: Sequence[_Key], keys: Sequence[_Key]
+    ) -> tuple[dict[_Key, int], Layout]:
+        """Say where keys and values of every piece stand, and what each row sees of them.
+
+        Shared piece and opening are one prefix; what stands between it and a row is the row's own.
+        """
+        places = dict(zip(known, _starts(known, 0), strict=True))
+        held = sum(len(path[-1]) for _, path in known)
+        places |= dict(zip(reversed(keys), reversed(_starts(keys, held)), strict=True))
+
+        def of(name: bytes | None, path: Path) -> NDArray[np.int64]:
+            start = places[self._ancestor(chunk, name, path)]
+            return np.arange(start, start + len(path[-1]))
+
+        prefixes: dict[tuple[_Key, ...], int] = {}
+        seen: list[NDArray[np.int64]] = []
+        rows = []
+        for shape, same in itertools.groupby(keys, _shape):
+            near, prefix_of = [], []
+            for name, path in same:
+                depths = range(1, min(len(path), 3))
+                group = tuple(self._ancestor(chunk, name, path[:depth]) for depth in depths)
+                if group not in prefixes:
+                    prefixes[group] = len(seen)
+                    seen.append(_join([of(name, path[:depth]) for depth in depths]))
+                prefix_of.append(prefixes[group])
+                near.append(_join([of(name, path[:d]) for d in range(3, len(path))]))
+            rows.append(Rows(shape[-1], np.stack(near), np.array(prefix_of)))
+        return places, self.decoder.lay_out(held, seen, rows)
 
     def _mixed(self, chunk: _Chunk, keys: Sequence[_Key]) -> AbstractContextManager[None]:
         """Let the adapters act in each row as its mind mixes them."""
         names = [name for name, _ in keys]
-        if len(keys[0][1]) == 1 and all(self._activated):
+        if not any(chunk.mixtures[name].any() for name in set(names)):
             return nullcontext()  # the base's own, not adapters times zero
         distinct = names[:1] if len(set(names)) == 1 else names
         stacked = zip(*(split_cores(chunk.mixtures[name]) for name in distinct), strict=True)
@@ -219,37 +291,6 @@ class PromptTrie:
             for part in stacked
         )
         return self.bank.mixed(coefficients, cores)
-
-    def _prefixes(
-        self, chunk: _Chunk, keys: Sequence[_Key], first: int
-    ) -> tuple[Prefix | None, list[int] | None]:
-        """Return what groups of rows share, shared piece and opening in one, and whose is which."""
-        depths = range(1, min(len(keys[0][1]), 3))
-        if not depths:
-            return None, None
-        groups: dict[tuple[_Key, ...], int] = {}
-        prefix_of = []
-        for name, path in keys:
-            group = tuple(self._ancestor(chunk, name, path[:depth]) for depth in depths)
-            prefix_of.append(groups.setdefault(group, len(groups)))
-        pieces = []
-        for column in zip(*groups, strict=True):
-            same = len(set(column)) == 1
-            pasts = [chunk.nodes[key].past for key in (column[:1] if same else column)]
-            piece = torch.cat(pasts, dim=2)
-            pieces.append(piece.expand(-1, -1, len(groups), -1, -1, -1))
-        return _unpack(torch.cat(pieces, dim=4), first), prefix_of
-
-    def _near(self, chunk: _Chunk, keys: Sequence[_Key], first: int) -> Prefix | None:
-        """Return what stands between opening and piece, a row of it for each key."""
-        pieces = []
-        for depth in range(3, len(keys[0][1])):
-            ancestors = {(name, path[:depth]): None for name, path in keys}
-            place = {key: at for at, key in enumerate(ancestors)}
-            stacked = torch.cat([chunk.nodes[key].past for key in ancestors], dim=2)
-            index = torch.tensor([place[name, path[:depth]] for name, path in keys])
-            pieces.append(stacked.index_select(2, index.to(stacked.device)))
-        return _unpack(torch.cat(pieces, dim=4), first) if pieces else None
 
     def _token_bytes(self, layers: int) -> int:
         """Return the bytes of one token's keys and values in a number of layers."""
@@ -265,46 +306,40 @@ class PromptTrie:
         hidden = (inner + len(prompt.path[-1])) * self.decoder.model.config.hidden_size * 4
         return inner * self._token_bytes(self.decoder.depth) + hidden
 
-    def _batch_rows(self, shape: tuple[int, ...], trunk: bool) -> int:
-        """Choose rows of a batch by what each needs: activations, scores, keys and values.
+    def _most_tokens(self, shapes: Iterable[_Shape], trunk: bool) -> int:
+        """Choose a pass's tokens by what each needs: activations, scores, keys and values.
 
         In the trunk all rows share the prefix; above, each may bring a mind's own.
         """
         config, first = self.decoder.model.config, self.decoder.first_adapted
         wide = 6 * config.hidden_size + 4 * config.intermediate_size
-        scores = 4 * config.num_attention_heads * sum(shape)
         layers = first if trunk else self.decoder.depth - first
-        past = sum(shape[2:] if trunk else shape) * self._token_bytes(layers)
-        return self._batches.rows(shape[-1], shape[-1] * 4 * (wide + scores) + past)
+        needed = 1
+        for shape in shapes:
+            scores = 4 * config.num_attention_heads * sum(shape)
+            past = sum(shape[2:] if trunk else shape) * self._token_bytes(layers)
+            needed = max(needed, 4 * (wide + scores) + past // shape[-1])
+        return self._batches.rows(1, needed)
 
 
-def _pack_groups(keys: Sequence[_Key], most: int) -> Iterator[list[_Key]]:
-    """Order rows by mind and put as many whole minds into a batch as it holds, largest first."""
-    groups: dict[bytes | None, list[_Key]] = {}
-    for key in keys:
-        groups.setdefault(key[0], []).append(key)
-    batch: list[_Key] = []
-    for rows in sorted(groups.values(), key=len, reverse=True):
-        if batch and len(batch) + len(rows) > most:
-            yield batch
-            batch = []
-        batch += rows
-        while len(batch) >= most:
-            yield batch[:most]
-            batch = batch[most:]
-    if batch:
-        yield batch
+def _shape(key: _Key) -> _Shape:
+    """Return the lengths of a node's pieces."""
+    return tuple(map(len, key[1]))
 
 
-def _pack(own: Prefix, rows: int) -> torch.Tensor:
-    """Put all layers' keys and values into one tensor [layers, 2, rows, heads, tokens, width]."""
+def _starts(keys: Sequence[_Key], first: int) -> list[int]:
+    """Return where each node's tokens begin when they stand one after another."""
+    lengths = [len(path[-1]) for _, path in keys]
+    return list(itertools.accumulate(lengths, initial=first))[:-1]
+
+
+def _join(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate([np.empty(0, np.int64), *parts])
+
+
+def _pack(own: Prefix) -> torch.Tensor:
+    """Put all layers' keys and values into one tensor [layers, 2, kv heads, tokens, width]."""
     if not own.layers:
-        return torch.zeros(0, 2, rows, 1, own.tokens, 1)
-    pairs = [torch.stack(pair) for _, pair in sorted(own.layers.items())]
+        return torch.zeros(0, 2, 1, own.tokens, 1)
+    pairs = [pair for _, pair in sorted(own.layers.items())]
     return torch.stack([pair.to(pairs[0].device) for pair in pairs])
-
-
-def _unpack(past: torch.Tensor, first: int) -> Prefix:
-    """Undo `_pack`: layers from ``first`` on."""
-    layers = {first + at: (pair[0], pair[1]) for at, pair in enumerate(past)}
-    return Prefix(past.shape[4], layers)

@@ -19,13 +19,10 @@ from transformers import AttentionInterface
 from merge.adapters import AdapterBank
 from merge.batch_size import MOST_TOKENS
 from merge.cores import Mixture, join_cores, split_cores
-from merge.decoder import Decoder
+from merge.decoder import LEAST_TOKENS, Decoder
 from merge.errors import ModelError
 
 NAME = "evobourse_strands"
-LEAST_TOKENS = 16
-"""On a processor a bf16 product of a single row is summed in another order than that of two."""
-
 STEP_TILE = 64
 _GROWTH = 64
 
