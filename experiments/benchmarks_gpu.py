@@ -254,7 +254,7 @@ class Bench:
         _print(f"{minds} minds, INT8 weights read", read / 1e9, "GB/s", "copying",
                self.chip.bandwidth / 1e9)  # fmt: skip
         if peak := self._peak():
-            held = sum(k.nbytes + v.nbytes for k, v in self.prefix.layers.values())
+            held = sum(pair.nbytes for pair in self.prefix.layers.values())
             _print(f"{minds} minds, peak memory, keys and values apart", (peak - held) / 1e9, "GB",
                    "limit", GIGABYTES)  # fmt: skip
 

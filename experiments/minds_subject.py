@@ -43,7 +43,7 @@ MINDS = 16
 ATTENTION = 5
 MASKED = 0.3
 MISSED = 0.1
-STEP_TOKENS = 10
+STEP_TOKENS = 3
 _TRADED = 10_000
 _BEGAN = time.perf_counter()
 
@@ -174,11 +174,7 @@ def render_in_words(view: int) -> str:
 
 
 def prompt_of(subject: Subject, view: int) -> Prompt:
-    """Return a view's prompt in words, cut into steps of one length.
-
-    Cut at its signs, prompts share more and compute less, but in so many shapes that the batches
-    are small: 43 s instead of 11 s for a morning of a thousand agents.
-    """
+    """Return a view's prompt in words, cut into steps of one length (docs/decisions/093)."""
     words = subject.tokens(render_in_words(view))
     return subject.engine.prompt(subject.tokens(render_rules()), *cut(words, STEP_TOKENS))
 

@@ -296,7 +296,7 @@ class Decoder:
                     use_cache=True,
                     position_embeddings=angles,
                     layout=layout.to(here),
-                    known=known[place].to(here) if known else None,
+                    known=None if known is None else known[place].to(here),
                 )
                 pair = torch.stack([new[:tokens, :, 0] for new in cache.pair])
                 own[place] = pair.transpose(1, 2)

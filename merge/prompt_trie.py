@@ -77,8 +77,9 @@ class PromptTrie:
 
     A prompt's pieces (`merge.prompt.Prompt`) are the trie's nodes. A node is computed over its
     ancestors' keys and values: by the layers below the first adapted one once for all mixtures
-    (the trunk), by those above once a mixture. Nodes of one shape, the lengths of all pieces so
-    far, share batches, whoever's they are.
+    (the trunk), by those above once a mixture. Nodes of all shapes and depths share passes,
+    whoever's they are: in every layer a node's keys and values are there before its followers
+    attend to them. On a GPU, where a batch's shape decides the bits, a pass has nodes of one shape.
 
     Parameters
     ----------

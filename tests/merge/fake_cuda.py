@@ -102,7 +102,7 @@ def main(library: Path, model: str, adapter: Path) -> None:
             with bank.mixed(torch.zeros(400, 1, 2)):
                 rows, own = engine.decoder.run(rows, 0, engine.decoder.depth)
             assert rows.shape == (400, 3, 576)
-            assert own.layers[29][0].shape[0] == 400
+            assert own.layers[29].shape[2] == 400 * 3
             assert engine.decoder.tile_tokens == TILE_TOKENS
             assert engine.decoder.engine == f"w8a16 in tiles of {TILE_TOKENS}"
         print(storage.device, *sorted(mode.seen))

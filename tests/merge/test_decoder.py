@@ -32,12 +32,12 @@ def test_prefix_trunk_and_rest_equal_the_plain_forward(smol, prompts):
     depth = decoder.depth
     hidden, lower = decoder.run(decoder.embed([rules]), 0, SPLIT)
     _, upper = decoder.run(hidden, SPLIT, depth)
-    prefix = Prefix(len(rules), lower.layers | upper.layers)
+    prefix = Prefix(len(rules), {**lower.layers, **upper.layers})
     hidden, _ = decoder.run(decoder.embed(private), 0, SPLIT, prefix)
     hidden, fresh = decoder.run(hidden, SPLIT, depth, prefix)
     logits = decoder.option_logits(hidden[:, -1], options)
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-3)
-    assert fresh.tokens == 9
+    assert fresh.tokens == 6 * 9
     assert sorted(fresh.layers) == list(range(SPLIT, depth))
 
 

@@ -99,16 +99,17 @@ def test_many_minds_in_one_batch_answer_as_each_alone(fresh_trie, prompt_of, mem
     prompts = [prompt_of(today) for _, today in memories[:2]]
     questions = [(mixture(seed), prompt) for seed in range(40) for prompt in prompts]
     together, shapes = fresh_trie(), []
-    run = together.decoder.run
+    run = together.decoder.run_pass
 
-    def watched(hidden, *spans):
-        shapes.append(hidden.shape[0])
-        return run(hidden, *spans)
+    def watched(hidden, first, last, layout, known):
+        shapes.append(int(layout.row_of[-1]) + 1)
+        return run(hidden, first, last, layout, known)
 
-    together.decoder.run = watched
+    together.decoder.run_pass = watched
     mixed = states(together, questions)
-    del together.decoder.run
-    assert max(shapes) >= 40  # different minds did share batches
+    del together.decoder.run_pass
+    assert len(shapes) == 2  # trunk and minds: one pass each, of all shapes
+    assert shapes[1] == 1 + 40 + len(questions)  # rules, openings and all steps
     for n in (0, 31, 79):
         assert torch.equal(states(fresh_trie(), questions[n : n + 1])[0], mixed[n])
 
@@ -155,17 +156,17 @@ def test_where_memory_runs_out_the_answers_are_the_same_bits(fresh_trie, prompt_
     questions = [(mixture(seed), prompt) for seed in range(40) for prompt in prompts]
     expected = states(fresh_trie(), questions)
     cramped, failures = fresh_trie(), []
-    run = cramped.decoder.run
+    run = cramped.decoder.run_pass
 
     def starved(hidden, *spans):
-        if hidden.shape[0] * hidden.shape[1] > 130:
-            failures.append(hidden.shape)
+        if len(hidden) > 130:
+            failures.append(len(hidden))
             torch.empty(1 << 60, dtype=torch.uint8)  # the allocator's own error
         return run(hidden, *spans)
 
-    cramped.decoder.run = starved
+    cramped.decoder.run_pass = starved
     try:
         assert torch.equal(states(cramped, questions), expected)
     finally:
-        del cramped.decoder.run
+        del cramped.decoder.run_pass
     assert 0 < len(failures) < 8
