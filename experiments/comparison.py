@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from evolve.budget import count_paths
 from evolve.errors import RunError
 from evolve.lineage import Candidate, Lineage
 from evolve.loop import LINEAGE_FILE, read_stop
@@ -63,7 +64,7 @@ class FinishedSweep:
     def decisions(self) -> NDArray[np.int64]:
         """Agents' decisions taken when each candidate had been scored, int64[n]."""
         market = self.config.market
-        paths = np.cumsum([len(candidate.seeds) for candidate in self.candidates])
+        paths = np.cumsum(count_paths(self.candidates, self.config.search.memetic))
         return np.asarray(paths * market.agents * market.days)
 
     @property

@@ -231,6 +231,7 @@ def make_budget(config: ExperimentConfig, run_folder: Path) -> Budget:
         search.max_decisions,
         market.agents * market.days,
         market.paths,
+        search.memetic,
     )
 
 

@@ -350,7 +350,8 @@ def _reinforce(settings: Any, out: Path, only: list[str], steps: int | None, bar
 
 def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
     """Print the cost of a sweep that is not started."""
-    from experiments.cost import estimate, print_estimate
+    from experiments.cost import estimate
+    from experiments.cost_view import print_estimate
 
     console = make_console(quiet=as_json)
     cost = estimate(settings, console.print)
