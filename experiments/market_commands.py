@@ -48,11 +48,11 @@ def simulate(
     """
     from experiments.cast import load_cast
     from experiments.errors import ConfigError
-    from experiments.scenario import Scenario, load_scenario
+    from experiments.scenario import Scenario, Size, load_scenario
     from experiments.simulation import simulate_bundle, simulate_cast, simulate_scenario
 
     console = make_console(quiet=as_json)
-    size, bar = (agents, days, seed), DayBar(console, days)
+    size, bar = Size(agents, days, seed), DayBar(console, days)
     place = load_scenario(scenario) if scenario is not None else Scenario()
     if cast is None and place.cast is not None:
         cast = Path(place.cast)
@@ -69,11 +69,11 @@ def simulate(
     elif scenario is not None:
         folder = out or Path("runs") / f"{scenario.stem}-{agents}-{days}-{seed}"
         console.print(f"loading {bundle}")
-        result = simulate_scenario(bundle, place, *size, folder, bar, bar.say, overrides)
+        result = simulate_scenario(bundle, place, size, folder, bar, bar.say, overrides)
     else:
         console.print(f"loading {bundle}")
         folder = out or Path("runs") / f"simulate-{agents}-{days}-{seed}"
-        result = simulate_bundle(bundle, *size, folder, bar, overrides)
+        result = simulate_bundle(bundle, size, folder, bar, overrides)
     if as_json:
         typer.echo(json.dumps(result))
         return
@@ -240,13 +240,13 @@ def response(
     from evolve.durable import replace_bytes
     from experiments.report import figure_bytes
     from experiments.response import draw_response, measure_bundle, print_response
-    from experiments.scenario import Scenario, load_scenario
+    from experiments.scenario import Scenario, Size, load_scenario
 
     console = make_console(quiet=as_json)
     place = load_scenario(scenario) if scenario else Scenario()
     console.print(f"loading {bundle}")
-    size = (pairs, agents, days, seed)
-    report = measure_bundle(bundle, place, rates, *size, lambda: console.print(".", end=""))
+    size = Size(agents, days, seed)
+    report = measure_bundle(bundle, place, rates, pairs, size, lambda: console.print(".", end=""))
     file = out or bundle.resolve().parent / "response.png"
     replace_bytes(file, figure_bytes(draw_response(report)))
     if as_json:
@@ -382,7 +382,7 @@ def plan(
     Example: evobourse plan --base mistralai/Mistral-7B-v0.3 --minds 300 --agents 1000 --gpu h100
     """
     from experiments.plan_view import make_plan, print_plan
-    from experiments.planning import plan_for
+    from experiments.planning import Typed, plan_for
 
     given = {
         "num_hidden_layers": layers,
@@ -392,10 +392,8 @@ def plan(
         "num_key_value_heads": kv_heads,
         "vocab_size": vocabulary,
     }
-    parts = plan_for(
-        base, given, config, minds, agents, shared_tokens, private_tokens, adapters, rank, gpu
-    )
-    made = make_plan(*parts)
+    typed = Typed(adapters, rank, minds, agents, shared_tokens, private_tokens)
+    made = make_plan(*plan_for(base, given, config, typed, gpu))
     if as_json:
         typer.echo(json.dumps(made))
         return

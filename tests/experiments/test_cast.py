@@ -26,7 +26,7 @@ from experiments.cli import app
 from experiments.config import load_config
 from experiments.errors import ConfigError
 from experiments.order_settings import OrderSettings, ScenarioOrders
-from experiments.scenario import Beside, Scenario, load_scenario, run_scenario
+from experiments.scenario import Beside, Scenario, Size, load_scenario, run_scenario
 from experiments.workshop import build_workshop
 from market.order_events import Kind, TimeInForce
 from market.recorded_tape import verify_tape
@@ -69,7 +69,7 @@ def test_a_cast_of_the_bundles_own_personas_makes_the_bundles_own_market(
     [choices] = tabulate_choices([people], teachers)
     alike = SimpleNamespace(**{**vars(bundle), "population": people})
     scenario = Scenario(turns=("call", "continuous"), beside=Beside(2, 10, 5))
-    own = run_scenario(scenario, alike, choices, 60, 12, 7, tmp_path / "own")
+    own = run_scenario(scenario, alike, choices, Size(60, 12, 7), tmp_path / "own")
     cast = Cast(
         (
             Member("a", 20, style="momentum", orders=PLAIN),
@@ -242,8 +242,8 @@ def test_orders_live_for_days_and_fill_late_and_nobody_has_two(bundle, teachers,
     scenario = Scenario(
         orders=ScenarioOrders(regimes=2, by_style=True), turns=("call", "continuous")
     )
-    tape = run_scenario(scenario, bundle, choices, 150, 40, 2, tmp_path / "a")
-    again = run_scenario(scenario, bundle, choices, 150, 40, 2, tmp_path / "b")
+    tape = run_scenario(scenario, bundle, choices, Size(150, 40, 2), tmp_path / "a")
+    again = run_scenario(scenario, bundle, choices, Size(150, 40, 2), tmp_path / "b")
     assert tape.manifest.digest == again.manifest.digest == verify_tape(tmp_path / "a")
     orders, fills = tape.frame("orders"), tape.frame("fills")
     entered = orders[orders.kind.isin([Kind.LIMIT, Kind.REPLACE])].set_index("number")
@@ -267,7 +267,9 @@ def test_by_style_and_tendency_shift_the_draw(bundle, teachers, tmp_path):
     for by_style in (False, True):
         orders = ScenarioOrders(regimes=2, by_style=by_style)
         name = str(by_style)
-        tape = run_scenario(Scenario(orders=orders), bundle, choices, 200, 1, 2, tmp_path / name)
+        tape = run_scenario(
+            Scenario(orders=orders), bundle, choices, Size(200, 1, 2), tmp_path / name
+        )
         decisions = tape.frame("decisions").set_index("agent")
         sent = tape.frame("orders").query("kind == 0").set_index("agent")
         joined = sent[["price_ticks"]].join(decisions[["tendency", "persona"]])
