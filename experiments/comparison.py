@@ -25,10 +25,10 @@ from evolve.budget import count_paths
 from evolve.errors import RunError
 from evolve.lineage import Candidate, Lineage
 from evolve.loop import LINEAGE_FILE, read_stop
+from experiments.ancestry import best_candidate, gene_table
 from experiments.config import ExperimentConfig
-from experiments.lineage_view import best_candidate, gene_table
+from experiments.run_folder import SCOREBOARD_FILE, open_run, read_champion
 from experiments.screen import SPLITS, as_score, describe, format_score
-from experiments.sweep import SCOREBOARD_FILE, open_run, read_champion
 from fitness.plots import COLOURS, INK
 
 SHOWN_GENES = 20

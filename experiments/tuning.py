@@ -31,6 +31,7 @@ from evolve.tracking import MlflowTracker
 from experiments.config import ExperimentConfig, load_config
 from experiments.errors import ConfigError
 from experiments.optimizers import make_search, needed_measures
+from experiments.run_folder import start_run
 from experiments.scoreboard import rank_finalists
 from experiments.sweep import (
     make_budget,
@@ -38,7 +39,6 @@ from experiments.sweep import (
     make_teacher,
     pick_finalists,
     score_last_mean,
-    start_run,
     tracking_view,
 )
 from experiments.workshop import Workshop, build_workshop

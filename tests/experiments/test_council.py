@@ -15,7 +15,7 @@ from experiments.config import load_config
 from experiments.errors import ConfigError
 from experiments.scenario import Size
 from experiments.simulation import simulate_bundle
-from experiments.sweep import export_bundle
+from experiments.sweep_bundle import export_bundle
 from experiments.workshop import build_workshop
 from merge.errors import ModelError
 
