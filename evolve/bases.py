@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agents.answer_memo import AnswerMemo
-from agents.completions import Budget, EndpointLimits
+from agents.completions import Budget
 from agents.endpoint import EndpointMinds, is_endpoint, parse_endpoint
 from agents.errors import AgentError
 from agents.minds import MindEngine
 from agents.stand_ins import Minds
 from evolve.council import Council, Member, PersonaBase
+from evolve.means import Means
 from merge.adapters import AdapterBank, read_adapter
 from merge.batches import check_batches
 from merge.errors import AdapterError, ModelError, RecipeError
@@ -191,35 +192,25 @@ def open_bases(
     adapters: Sequence[Path],
     sources: Sequence[Path],
     blocks: int = 1,
-    storage: Storage | None = None,
-    memo: Path | None = None,
-    limits: EndpointLimits | None = None,
-    kv_budget_bytes: int | None = None,
     others: Mapping[str, PersonaBase] | None = None,
-    memory_bytes: int | None = None,
+    means: Means | None = None,
 ) -> Bases:
     """Open a base: a server's, or a model with its adapters and the sources of its recipes.
 
-    With other bases beside it, or a budget, it is a council that loads each when it is asked.
+    With other bases beside it, or a budget of memory, it is a council that loads each when it is
+    asked.
 
     Parameters
     ----------
     base, adapters
         See `merge.sources.resolve_model` and `agents.endpoint.Endpoint`; of adapters, a server's
         minds use the names alone.
-    sources, blocks, storage
+    sources, blocks
         See `open_model`; nothing to a server.
-    memo
-        File of answers kept between runs. None keeps a model's in memory alone, and a server's,
-        which may be paid for, in ``answers.sqlite`` in the cache folder.
-    limits
-        How hard a server may be driven; all servers share the spending cap.
-    kv_budget_bytes
-        See `agents.minds.MindEngine`, for each model; nothing to a server.
     others
         Bases that personas name.
-    memory_bytes
-        See `evolve.council.Council`.
+    means
+        What they may use; None for the defaults.
 
     Raises
     ------
@@ -227,19 +218,21 @@ def open_bases(
         A model or adapter is missing, unreadable or of another shape; the base's URL or the memo
         cannot be used.
     """
-    limits = limits or EndpointLimits()
-    budget = Budget(limits.max_requests, limits.max_tokens)
-    kept = AnswerMemo(memo) if memo else None
+    means = means or Means()
+    budget = Budget(means.limits.max_requests, means.limits.max_tokens)
+    kept = AnswerMemo(means.memo) if means.memo else None
 
     def open_one(base: str, adapters: Sequence[Path], sources: Sequence[Path] = ()) -> Bases:
         if is_endpoint(base):
             answers = AnswerMemo(cache_folder() / "answers.sqlite") if kept is None else kept
             styles = [folder.name for folder in adapters]
-            minds = EndpointMinds(parse_endpoint(base), styles, limits, answers, budget)
+            minds = EndpointMinds(parse_endpoint(base), styles, means.limits, answers, budget)
             return EndpointBases(minds)
-        return open_model(base, adapters, sources, blocks, storage, kept, kv_budget_bytes)
+        return open_model(
+            base, adapters, sources, blocks, means.storage, kept, means.kv_budget_bytes
+        )
 
-    if not others and memory_bytes is None:
+    if not others and means.memory_bytes is None:
         return open_one(base, adapters, sources)
 
     def open_other(name: str, adapters: Sequence[Path]) -> Bases:
@@ -256,7 +249,7 @@ def open_bases(
         members[name] = Member(opens, base_hash=other.base_hash)
     for name, member in members.items():
         member.nbytes = 0 if is_endpoint(name) else None
-    return Council(members, memory_bytes)
+    return Council(members, means.memory_bytes)
 
 
 def open_model(

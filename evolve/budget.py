@@ -1,7 +1,7 @@
 """When a search has used up what it may: minutes of a clock, decisions of agents.
 
-Knows: what was used before, also before a resume, and what the next generation will take.
-Does not know: how candidates are proposed or scored.
+Knows: what was used before, also before a resume, and what the next generation and its lesson
+will take. Does not know: how candidates are proposed, scored or taught.
 """
 
 from __future__ import annotations
@@ -9,9 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evolve.errors import EvolveError
 from evolve.lineage import Candidate
+from evolve.memetic_config import LESSON_CANDIDATES, MemeticConfig
 from evolve.timings import Timings
 
 
@@ -33,6 +38,8 @@ class Budget:
         Agents times days.
     paths : int
         Paths a candidate, at most.
+    lessons : MemeticConfig, optional
+        Their markets count, and the candidates that come of them; None where nobody is taught.
     """
 
     timings: Timings
@@ -40,6 +47,7 @@ class Budget:
     max_decisions: int | None = None
     decisions_a_path: int = 0
     paths: int = 0
+    lessons: MemeticConfig | None = None
     clock: Callable[[], float] = time.monotonic
     _before_s: float = field(init=False)
     _began_s: float = field(init=False)
@@ -58,15 +66,21 @@ class Budget:
         EvolveError
             When the very first generation takes more decisions than allowed.
         """
-        return self._decisions_spent(planned, candidates) or self._minutes_spent(planned)
+        generation = candidates[-1].generation + 1 if candidates else 0
+        taught = 0
+        if self.lessons is not None and self.lessons.due(generation, candidates):
+            planned, taught = planned + LESSON_CANDIDATES, self.lessons.paths
+        return self._decisions_spent(planned, taught, candidates) or self._minutes_spent(planned)
 
-    def _decisions_spent(self, planned: int, candidates: Sequence[Candidate]) -> str | None:
+    def _decisions_spent(
+        self, planned: int, taught: int, candidates: Sequence[Candidate]
+    ) -> str | None:
         if self.max_decisions is None:
             return None
-        self._paths_played += sum(len(c.seeds) for c in candidates[self._counted :])
+        self._paths_played += int(count_paths(candidates, self.lessons, self._counted).sum())
         self._counted = len(candidates)
         taken = self.decisions_a_path * self._paths_played
-        coming = self.decisions_a_path * self.paths * planned
+        coming = self.decisions_a_path * (self.paths * planned + taught)
         if taken + coming <= self.max_decisions:
             return None
         if not candidates:
@@ -76,7 +90,7 @@ class Budget:
             )
         return (
             f"the decision budget: {taken:,} of {self.max_decisions:,} decisions are taken, "
-            f"the next generation would take {coming:,}"
+            f"the next generation{' and its lesson' if taught else ''} would take {coming:,}"
         )
 
     def _minutes_spent(self, planned: int) -> str | None:
@@ -91,3 +105,34 @@ class Budget:
             f"the time budget: {used_s / 60:.1f} of {self.max_minutes:g} minutes are used, "
             f"the next generation would take about {coming_s / 60:.1f}"
         )
+
+
+def count_paths(
+    candidates: Sequence[Candidate], lessons: MemeticConfig | None, begin: int = 0
+) -> NDArray[np.int64]:
+    """Count the market paths that a lineage names.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        In order.
+    lessons : MemeticConfig or None
+        A lesson's paths stand with the first candidate of its generation.
+    begin : int
+        Leaves out so many candidates, whole generations.
+
+    Returns
+    -------
+    NDArray
+        int64[n - begin], of each candidate.
+    """
+    paths = np.array([len(c.seeds) for c in candidates[begin:]], np.int64)
+    if lessons is None:
+        return paths
+    born = np.array([c.generation for c in candidates[begin:]], np.int64)
+    generations, first, counts = np.unique(born, return_index=True, return_counts=True)
+    for generation, at, count in zip(generations, first, counts, strict=True):
+        # What a search ends at is a generation of one, without a lesson.
+        if count > LESSON_CANDIDATES and lessons.due(generation, islice(candidates, begin + at)):
+            paths[at] += lessons.paths
+    return paths

@@ -28,6 +28,7 @@ from agents.traits import OrderStyle, Traits
 from evolve.bases import Bases, open_bases
 from evolve.council import PersonaBase
 from evolve.errors import RunError
+from evolve.means import Means
 from market.rules import MarketRules
 from merge.errors import MergeError
 from merge.stack_recipe import AnyRecipe, recipe_from_dict
@@ -105,7 +106,7 @@ class Bundle:
             self.sources if sources is None else sources,
             self.blocks,
             others=self.persona_bases,
-            memory_bytes=self.memory_bytes,
+            means=Means(memory_bytes=self.memory_bytes),
         )
 
 

@@ -78,9 +78,9 @@ class MindTeacher:
         self, generation: int, candidates: Sequence[Candidate], seed: np.random.SeedSequence
     ) -> Lesson | None:
         """Train the best of the candidates, if it is time to and there is one."""
-        alive = [c for c in candidates if c.score is not None]
-        if not alive or generation % self.config.every:
+        if not self.config.due(generation, candidates):
             return None
+        alive = [c for c in candidates if c.score is not None]
         best = min(alive, key=lambda c: (c.score, c.id))
         values = best.genome
         minds = self.bases.serve(self.market_genome.recipe(values))

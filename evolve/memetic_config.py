@@ -1,13 +1,22 @@
 """When and how a sweep's best candidate learns: settings alone, light to import.
 
-Knows their meaning and bounds. Deliberately knows nothing of minds or markets.
+Knows their meaning and bounds, and what lessons they lead to. Deliberately knows nothing of minds
+or markets.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from evolve.errors import EvolveError
+
+if TYPE_CHECKING:
+    from evolve.lineage import Candidate
+
+LESSON_CANDIDATES = 2
+"""More in a generation with a lesson: the pupil as it was, and as it was taught."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +30,7 @@ class MemeticConfig:
     steps
         Of the policy gradient.
     markets
-        Played for each of them, on training windows; they count in no budget of decisions.
+        Played for each of them, on training windows.
     nats
         Mean divergence of a persona's choices from those before, at most, in each step.
     discount, risk_aversion
@@ -41,3 +50,12 @@ class MemeticConfig:
                 f"memetic: every {self.every}, steps {self.steps}, markets {self.markets}, nats "
                 f"{self.nats}; use whole numbers of at least 1, and nats above 0"
             )
+
+    @property
+    def paths(self) -> int:
+        """Count the markets of a lesson."""
+        return self.steps * self.markets
+
+    def due(self, generation: int, before: Iterable[Candidate]) -> bool:
+        """Say whether a generation begins with a lesson: it is time, and somebody has a score."""
+        return not generation % self.every and any(c.score is not None for c in before)

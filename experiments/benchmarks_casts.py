@@ -9,13 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.progress import Progress
-from scipy.stats import ks_2samp, wasserstein_distance
 
 from agents.backgrounds import (
     DIMENSIONS,
@@ -28,70 +25,24 @@ from agents.cast_words import STYLE_WORDS
 from agents.choices import tabulate_choices
 from agents.crowd import PersonaCrowd
 from agents.observation import FIELD_NAMES, FIELDS, encode_view
-from agents.order_generator import fit_offsets
-from agents.order_regimes import (
-    RECENT_DAYS,
-    USUAL_DAYS,
-    OrderMixture,
-    RealOrders,
-    fit_regimes,
-    measure_orders,
-)
 from agents.own_numbers import NamingCrowd, NumberWriter
-from agents.society.settings import Contest, Social
 from agents.speakers import HOLDINGS, plain_views, speaker_prompt
 from agents.stand_ins import Minds
 from evolve.bundle import Bundle
 from evolve.durable import replace_bytes
 from experiments.cast_writing import ask_model
+from experiments.contest_years import AGENTS, CONTESTS, DAYS, Year, contest_table, play_year
+from experiments.order_distances import order_table
 from experiments.order_settings import ScenarioOrders
 from experiments.rumour_view import show
 from experiments.simulation import open_bundle
-from fitness.distance import score_paths
-from fitness.herding import effective_minds
-from fitness.target import Target, make_target
+from fitness.target import make_target
 from market.daily_auction import Market, simulate
 from market.series import load_series
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "cast_checks.md"
 BUNDLE = Path("runs") / "quickstart" / "bundle"
 SERIES = ("sp500", "nasdaq")
-TRAIN_END, HELDOUT_START = np.datetime64("2006-12-29"), np.datetime64("2007-06-01")
-DRAWS = 20_000
-CONTESTS: dict[str, Contest | None] = {
-    "none": None,
-    "capital": Contest(replaced=0),
-    "capital, half": Contest(replaced=0, part=0.5),
-    "voice": Contest(flow="voice", replaced=0),
-    "capital, worst replaced": Contest(replaced=1),
-    "voice by fidelity, worst replaced": Contest(by="fidelity", flow="voice", replaced=1),
-}
-AGENTS, DAYS = 400, 250
-
-
-@dataclass(frozen=True)
-class Year:
-    """What a year with or without a contest came to.
-
-    Attributes
-    ----------
-    gini
-        Of wealth at the end, 0 for equal.
-    top
-        Part of it that the richest tenth has.
-    minds
-        Effective number of minds among the personas' mean tendencies (K*).
-    score
-        J/J95 of the path alone against the real training years.
-    volatility
-        Of daily log returns, %.
-    """
-
-    gini: float
-    top: float
-    minds: float
-    score: float
-    volatility: float
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -135,132 +86,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     replace_bytes(asked.out, page.encode())
     print(page)
     print(f"written to {asked.out}")
-
-
-def measure_series(name: str) -> tuple[RealOrders, RealOrders, NDArray[np.float64]]:
-    """Measure a series' training and held-out days, and draw from the generator in use.
-
-    Returns
-    -------
-    RealOrders, RealOrders, NDArray
-        The third is float64[T, n]: draws of `agents.order_generator` for each held-out day, whose
-        unit is the volatility of the last 20 days, in units of the usual one.
-    """
-    series = load_series(name)
-    stop, start = (int((series.dates <= day).sum()) for day in (TRAIN_END, HELDOUT_START))
-    train, later = series.slice(0, stop), series.slice(start - USUAL_DAYS - 1, len(series))
-    real = [measure_orders(s.high, s.low, s.close, s.volume) for s in (train, later)]
-    returns = np.diff(np.log(train.close))
-    sigma = np.lib.stride_tricks.sliding_window_view(returns, RECENT_DAYS)[:-1].std(axis=1)
-    before = np.log(train.close[RECENT_DAYS:-1])
-    reach = np.concatenate(
-        [(np.log(x[RECENT_DAYS + 1 :]) - before) / sigma for x in (train.high, train.low)]
-    )
-    rng = np.random.default_rng(0)
-    clusters = fit_offsets(train.high, train.low, train.close)
-    shape = len(real[1].unit), 40
-    drawn = clusters.draw(rng.random(shape).ravel(), rng.standard_normal(shape).ravel())
-    recent = np.exp(real[1].signs[:, 0])  # over the usual
-    return real[0], real[1], (reach.mean() + reach.std() * drawn.reshape(shape)) * recent[:, None]
-
-
-def order_table(name: str) -> str:
-    """Return distances of drawn from real held-out reaches, by regime, for each generator."""
-    train, later, present = measure_series(name)
-    lines = [
-        f"{name}, fitted up to {TRAIN_END}, held out from {HELDOUT_START}:",
-        "",
-        "| fit | regime | days, train | held out | own: W1 | one fit for all: W1 "
-        "| in use, by 20-day volatility: W1 | own: KS | one for all: KS | in use: KS "
-        "| volumes, own: W1 | one for all: W1 |",
-        "|---" * 12 + "|",
-    ]
-    for kind in ("gaussian", "kmeans"):
-        fitted, single = (fit_regimes(train, n, kind) for n in (3, 1))
-        there, here = fitted.regime(train.signs), fitted.regime(later.signs)
-        level = np.log(np.exp(train.quantity).mean())
-        for r in range(3):
-            days = here == r
-            reach = np.concatenate([later.high[days], later.low[days]])
-            volume = later.quantity[days] - level
-            own, common = (
-                _draw(m, f.reach)
-                for m, f in ((fitted.mixtures[r], fitted), (single.mixtures[0], single))
-            )
-            offsets = own[0], common[0], present[days].ravel()
-            cells = [
-                *(f"{wasserstein_distance(reach, x):.3f}" for x in offsets),
-                *(f"{ks_2samp(reach, x).statistic:.3f}" for x in offsets),
-                *(f"{wasserstein_distance(volume, x[1]):.3f}" for x in (own, common)),
-            ]
-            counts = f"{(there == r).sum()} | {days.sum()}"
-            lines.append(f"| {kind} | {r} | {counts} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def play_year(
-    bundle: Bundle, minds: Minds, contest: Contest | None, days: int, seed: int, target: Target
-) -> Year:
-    """Play the bundle's population as a society, with or without a contest."""
-    society = replace(bundle.population.society, social=Social(contest=contest))
-    population = replace(bundle.population, society=society)
-    [choices] = tabulate_choices([population], minds)
-    of_crowd, of_market = (
-        np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(key,))) for key in (1, 2)
-    )
-    crowd = PersonaCrowd(
-        population,
-        choices,
-        bundle.offsets,
-        AGENTS,
-        of_crowd,
-        styles=[path.name for path in bundle.adapters],
-        tabulate=lambda people: tabulate_choices([people], minds)[0],
-    )
-    market = Market(bundle.rules, bundle.history, crowd.accounts(), of_market, "full")
-
-    def pay(day: int) -> None:
-        market.accounts.cash_cents += crowd.take_transfers()
-
-    [tape] = simulate([market], [crowd], days, pay)
-    decisions = tape.decisions
-    mean = decisions.pivot_table(index="persona", columns="day", values="tendency").fillna(0.0)
-    spread = mean.to_numpy() - mean.to_numpy().mean(axis=1, keepdims=True)
-    accounts = market.accounts
-    wealth = np.sort(accounts.cash_cents + accounts.shares * int(tape.close_ticks[-1]))
-    rank = np.arange(1, AGENTS + 1)
-    gini = 2 * (rank @ wealth) / (AGENTS * wealth.sum()) - (AGENTS + 1) / AGENTS
-    returns = tape.log_returns()
-    return Year(
-        float(gini),
-        float(wealth[-AGENTS // 10 :].sum() / wealth.sum()),
-        float(effective_minds(spread)),
-        float(score_paths(returns[None], target).ratio),
-        100 * float(returns.std()),
-    )
-
-
-def contest_table(years: dict[str, list[Year]]) -> str:
-    """Return a row a contest: means over seeds, and paired differences from none."""
-    names = {
-        "gini": ("Gini", 3),
-        "top": ("richest tenth, %", 1),
-        "minds": ("K*", 2),
-        "score": ("J/J95", 2),
-        "volatility": ("daily volatility, %", 2),
-    }
-    heads = [part for head, _ in names.values() for part in (head, "less none")]
-    lines = [f"| contest | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    for name, found in years.items():
-        cells = []
-        for key, (_, digits) in names.items():
-            scale = 100 if key == "top" else 1
-            values = [scale * getattr(year, key) for year in found]
-            base = [scale * getattr(year, key) for year in years["none"]]
-            less = [a - b for a, b in zip(values, base, strict=True)]
-            cells += [show(values, digits), "" if name == "none" else show(less, digits)]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
 
 
 def guess_words(guess: Callable[[str], tuple[str, float]]) -> str:
@@ -377,14 +202,6 @@ def diversity_table(count: int = 300, seeds: int = 8) -> str:
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _draw(
-    mixture: OrderMixture, reach: tuple[float, float]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    rng = np.random.default_rng(0)
-    offset, quantity = mixture.draw(rng.random(DRAWS), rng.standard_normal((2, DRAWS)))
-    return reach[0] + reach[1] * offset, quantity
 
 
 PAGE = """# Casts, measured

@@ -16,7 +16,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from rich.progress import Progress
@@ -29,7 +28,7 @@ from evolve.bundle import Bundle
 from evolve.durable import replace_bytes
 from experiments.deliberation import open_thinker
 from experiments.minds_subject import figure
-from experiments.scenario import Scenario, load_scenario, run_scenario
+from experiments.scenario import Scenario, Size, load_scenario, run_scenario
 from experiments.simulation import open_bundle
 from market.order_events import Kind
 from merge.sources import load_model
@@ -168,11 +167,8 @@ def play(
 
         started.update(dict.fromkeys(thinker.tokens(), 0), began=time.perf_counter())
         with tempfile.TemporaryDirectory(prefix="bench-deliberate-") as scratch:
-            nothing = np.empty((0, 0, 5))
-            tape = run_scenario(
-                scenario, bundle, nothing, agents, days, seed, Path(scratch) / "tape", on_day,
-                thinker=thinker,
-            )  # fmt: skip
+            size = Size(agents, days, seed)
+            tape = run_scenario(scenario, bundle, thinker, size, Path(scratch) / "tape", on_day)
             ended = time.perf_counter()
             tables = {name: of_day(tape.frame(name), days - 1) for name in TABLES}
     stages: dict[str, float] = {}

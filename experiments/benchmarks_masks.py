@@ -22,9 +22,10 @@ from evolve.bundle import Bundle
 from evolve.durable import replace_bytes
 from evolve.stage import World, play_market
 from experiments.config import ExperimentConfig, load_config
-from experiments.robustness import ORIGINAL, Standing, Variant, judge_variants
+from experiments.robustness import Standing, judge_variants
 from experiments.rumour_view import show
 from experiments.simulation import open_bundle
+from experiments.variants import ORIGINAL, Variant
 from experiments.workshop import build_workshop
 from fitness.behaviour_table import describe_behaviour
 

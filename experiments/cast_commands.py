@@ -31,7 +31,8 @@ def cast(
 ) -> None:
     """Write out who trades, as YAML to read and change before it is used.
 
-    Example: evobourse cast "forty cautious pensioners, ten momentum day-traders who see no news"
+    Example: evobourse cast "forty value investors, twenty contrarians, twenty cautious pensioners,
+    ten momentum day-traders who see no news, ten noise traders"
 
     Example: evobourse cast --diverse 300 --seed 1 --out people.yaml
     """

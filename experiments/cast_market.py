@@ -24,6 +24,7 @@ from agents.stand_ins import Minds
 from evolve.bases import Bases, open_bases
 from evolve.bundle import Bundle
 from evolve.council import Council, PersonaBase
+from evolve.means import Means
 from evolve.stage import MIN_HISTORY_DAYS
 from experiments.cast import Cast, CastAsset, Member
 from experiments.errors import ConfigError
@@ -82,7 +83,7 @@ def open_cast_bases(bundle: Bundle, cast: Cast) -> Bases:
         bundle.sources,
         bundle.blocks,
         others={**others, **bundle.persona_bases},
-        memory_bytes=bundle.memory_bytes,
+        means=Means(memory_bytes=bundle.memory_bytes),
     )
 
 

@@ -15,7 +15,14 @@ from pathlib import Path
 
 import typer
 
-from experiments import cast_commands, market_commands, sweep_commands
+from experiments import (
+    cast_commands,
+    market_commands,
+    plan_commands,
+    score_commands,
+    style_commands,
+    sweep_commands,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -40,10 +47,10 @@ app.command()(market_commands.export)
 app.command()(market_commands.behaviour)
 app.command()(market_commands.robust)
 app.command()(market_commands.response)
-app.command()(market_commands.score)
-app.command()(market_commands.baselines)
-app.command()(market_commands.plan)
-app.command("train-styles")(sweep_commands.train_styles)
+app.command()(score_commands.score)
+app.command()(score_commands.baselines)
+app.command()(plan_commands.plan)
+app.command("train-styles")(style_commands.train_styles)
 
 
 def _shadowed() -> str | None:

@@ -21,13 +21,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from evolve.budget import count_paths
 from evolve.errors import RunError
 from evolve.lineage import Candidate, Lineage
 from evolve.loop import LINEAGE_FILE, read_stop
+from experiments.ancestry import best_candidate, gene_table
 from experiments.config import ExperimentConfig
-from experiments.lineage_view import best_candidate, gene_table
+from experiments.run_folder import SCOREBOARD_FILE, open_run, read_champion
 from experiments.screen import SPLITS, as_score, describe, format_score
-from experiments.sweep import SCOREBOARD_FILE, open_run, read_champion
 from fitness.plots import COLOURS, INK
 
 SHOWN_GENES = 20
@@ -63,7 +64,7 @@ class FinishedSweep:
     def decisions(self) -> NDArray[np.int64]:
         """Agents' decisions taken when each candidate had been scored, int64[n]."""
         market = self.config.market
-        paths = np.cumsum([len(candidate.seeds) for candidate in self.candidates])
+        paths = np.cumsum(count_paths(self.candidates, self.config.search.memetic))
         return np.asarray(paths * market.agents * market.days)
 
     @property

@@ -121,8 +121,8 @@ class SearchConfig:
         each; the best of them is scored once on ``heldout_groups`` groups of held-out paths.
     max_minutes, max_decisions
         End the search before the generation that would go beyond them, sessions before a resume
-        included; judging comes on top. The same seed gives the same bytes under a decision
-        budget; where a time budget ends depends on the machine.
+        and memetic steps included; judging comes on top. The same seed gives the same bytes under
+        a decision budget; where a time budget ends depends on the machine.
     memetic
         Trains the best candidate so far between generations, see `evolve.memetic`; null for never.
     """

@@ -12,17 +12,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
+from agents.choices import tabulate_choices
 from agents.observation import possible_views
 from agents.persona import Population
-from agents.stand_ins import minds_of
+from agents.rewards import RewardRules
+from agents.stand_ins import Minds, minds_of
 from agents.styles import STYLES
 from evolve.evaluation import path_seeds
+from evolve.executors.executor import collect
 from evolve.lineage import Candidate
 from evolve.loop import generation_seed
+from evolve.memetic import gather
+from evolve.memetic_config import LESSON_CANDIDATES, MemeticConfig
 from evolve.optimizer import Optimizer
 from evolve.stage import play
 from evolve.worker_bases import WorkerBases
@@ -51,11 +52,17 @@ class Work:
     casts : int
         Populations whose minds are asked for the first time, each after a merge; at most, since
         answers are remembered.
+    probes : int
+        Populations asked as well, on the base that is there.
+    lesson_markets : int
+        Of the markets, those whose decisions are recorded and rewarded.
     """
 
     candidates: int = 0
     markets: int = 0
     casts: int = 0
+    probes: int = 0
+    lesson_markets: int = 0
 
     def __add__(self, other: Work) -> Work:
         """Add up."""
@@ -63,21 +70,30 @@ class Work:
             self.candidates + other.candidates,
             self.markets + other.markets,
             self.casts + other.casts,
+            self.probes + other.probes,
+            self.lesson_markets + other.lesson_markets,
         )
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What the probe measured, in seconds: of one cast's questions with its merge, one market."""
+    """What the probe measured, in seconds: of one cast's questions with its merge, one market.
+
+    The last two are of lessons: a cast's questions without a merge, one market with its rewards.
+    """
 
     cast_s: float
     market_s: float
     load_s: float
     line_bytes: int
+    probe_s: float = 0.0
+    lesson_market_s: float = 0.0
 
     def seconds(self, work: Work) -> float:
         """Price a part of a sweep."""
-        return work.casts * self.cast_s + work.markets * self.market_s
+        asked = work.casts * self.cast_s + work.probes * self.probe_s
+        usual = (work.markets - work.lesson_markets) * self.market_s
+        return asked + usual + work.lesson_markets * self.lesson_market_s
 
 
 def plan_search(config: ExperimentConfig, search: Optimizer) -> list[Work]:
@@ -100,6 +116,25 @@ def plan_search(config: ExperimentConfig, search: Optimizer) -> list[Work]:
         casts = candidates if not cross else rows if slow or not mean_is_known else 0
         plan.append(Work(candidates, candidates * paths, casts))
         mean_is_known = not slow or config.search.slow_count <= MEAN_IS_BEST
+    return plan
+
+
+def plan_lessons(config: ExperimentConfig, coefficients: int) -> list[Work]:
+    """Count the work of each generation's lesson, whose minds have so many coefficients.
+
+    A step asks each persona's mind and those with one coefficient moved; what the last step leads
+    to is asked as a candidate. The pupil is known. Wherever somebody may have a score by then a
+    lesson is counted.
+    """
+    lessons, work = config.search.memetic, Work()
+    plan = [work] * (config.search.generations + 1)
+    if lessons is None:
+        return plan
+    markets = lessons.paths + LESSON_CANDIDATES * config.market.paths
+    probes = max(lessons.steps * (1 + coefficients) - 2, 0)
+    work = Work(LESSON_CANDIDATES, markets, 2, probes, lessons.paths)
+    for generation in range(lessons.every, config.search.generations, lessons.every):
+        plan[generation] = work
     return plan
 
 
@@ -137,8 +172,9 @@ def measure_pace(
     cast_s = merged_s + asked_s[0] + (len(population.personas) - 1) * asked_s[-1]
 
     seeds = path_seeds(generation_seed(config.seed, 0), config.market.paths)
+    probe_s = len(population.personas) * asked_s[-1]
     if isinstance(bases, WorkerBases):
-        cast_s /= workshop.executor.workers
+        cast_s, probe_s = (s / workshop.executor.workers for s in (cast_s, probe_s))
     histories = {seed: workshop.stage.history(workshop.splits.train, seed) for seed in seeds}
 
     def play_some(populations: list[Population]) -> float:
@@ -149,9 +185,26 @@ def measure_pace(
 
     play_some([population])  # compiles, starts the workers, and asks the other minds
     market_s = play_some([genome.population(values) for _ in range(PROBE_CANDIDATES)])
+    lesson_market_s = _time_lesson(workshop, population, minds) if config.search.memetic else 0.0
     written = recipe.to_dict() if recipe else None
     line = Candidate("g000-s00-f00", 0, (), values, written, seeds, 1.0, {}, None).to_json()
-    return Pace(cast_s, market_s, load_s, len(line))
+    return Pace(cast_s, market_s, load_s, len(line), probe_s, lesson_market_s)
+
+
+def _time_lesson(workshop: Workshop, population: Population, minds: Minds) -> float:
+    """Play a step's markets of a lesson; return the seconds of one."""
+    config, stage = workshop.config, workshop.stage
+    lessons = config.search.memetic or MemeticConfig()
+    [choices] = tabulate_choices([population], minds)
+    rules = RewardRules(lessons.discount, lessons.risk_aversion)
+    parts = [
+        (population, stage.history(workshop.splits.train, seed), seed)
+        for seed in path_seeds(generation_seed(config.seed, 0), lessons.markets)
+    ]
+    began = time.perf_counter()
+    submit = workshop.executor.submit
+    collect(submit(gather, stage.world, part, choices, rules) for part in parts)
+    return (time.perf_counter() - began) / len(parts)
 
 
 def estimate(config: ExperimentConfig, say: Callable[[str], None]) -> dict[str, Any]:
@@ -162,19 +215,26 @@ def estimate(config: ExperimentConfig, say: Callable[[str], None]) -> dict[str, 
     dict
         Plain JSON: ``parts`` by name and ``total``, each with candidates, markets,
         simulated_days, decisions, forward_passes (at most) and seconds; ``disk_bytes``;
-        ``generations`` that will run and ``ends``, the reason in words; ``probe``.
+        ``generations`` that will run and ``ends``, the reason in words; ``probe``; with memetic
+        steps ``lessons``: how many (``count``), ``steps`` and ``markets`` in all of them.
     """
     workshop = build_workshop(config)
     market_genome = workshop.market_genome
     slow, seed = market_genome.slow_segments(), workshop.search_seed()
     search = make_search(config.search, market_genome.genome(), slow, seed)
     pace = measure_pace(workshop, say)
-    plan, ends = _within_budget(config, plan_search(config, search), pace)
+    coefficients = market_genome.blocks * len(market_genome.styles)
+    searching, teaching = plan_search(config, search), plan_lessons(config, coefficients)
+    kept, ends = _within_budget(config, searching, teaching, pace)
+    plan, taught = [*searching[:kept], searching[-1]], teaching[:kept]
     choosing, judging = plan_judging(config)
     if set(workshop.market_genome.styles) - set(STYLES):  # no rule-based row, see the scoreboard
         fewer = config.search.heldout_groups * config.market.paths
         judging += Work(0, -fewer, 0)
+    lessons, memetic = sum(taught, Work()), config.search.memetic
     parts = {"search": sum(plan, Work()), "choosing": choosing, "judging": judging}
+    if memetic is not None:
+        parts = {"search": parts.pop("search"), "lessons": lessons, **parts}
     views = len(possible_views(config.minds.attention)) * len(config.personas)
     market = config.market
 
@@ -185,7 +245,7 @@ def estimate(config: ExperimentConfig, say: Callable[[str], None]) -> dict[str, 
             "markets": work.markets,
             "simulated_days": days,
             "decisions": days * market.agents,
-            "forward_passes": work.casts * views,
+            "forward_passes": (work.casts + work.probes) * views,
             "seconds": round(pace.seconds(work), 1),
         }
 
@@ -194,56 +254,30 @@ def estimate(config: ExperimentConfig, say: Callable[[str], None]) -> dict[str, 
     copied = sum(_bytes(folder) for folder in (*workshop.adapters, *workshop.sources))
     disk = total.candidates * pace.line_bytes * (1 + MLFLOW_FACTOR) + copied + _SHIPPED_BYTES
     whole = tell(total) | {"seconds": round(pace.seconds(total) + pace.load_s, 1)}
-    return {
+    cost = {
         "parts": told,
         "total": whole,
         "disk_bytes": round(disk),
-        "generations": len(plan) - 1,
+        "generations": kept,
         "ends": ends,
         "workers": workshop.executor.workers,
         "probe": asdict(pace),
     }
-
-
-def print_estimate(cost: dict[str, Any], console: Console) -> None:
-    """Print what `estimate` found, in 80 columns."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1))
-    headings = ("", "candidates", "markets", "days", "decisions", "forward passes", "time")
-    for heading in headings:
-        table.add_column(heading, justify="right" if heading else "left")
-    for name, part in {**cost["parts"], "total": cost["total"]}.items():
-        table.add_row(
-            name,
-            f"{part['candidates']:,}" if part["candidates"] else "-",
-            f"{part['markets']:,}",
-            f"{part['simulated_days']:,}",
-            f"{part['decisions']:,}",
-            f"{part['forward_passes']:,}",
-            _duration(part["seconds"]),
-            style="bold" if name == "total" else "",
-        )
-    console.print(table)
-    probe = cost["probe"]
-    lines = (
-        f"generations: {cost['generations']}; the search ends: {cost['ends']}",
-        "forward passes are at most so many: answers are remembered, one a mind and view",
-        f"time is of this machine: {probe['load_s']:.1f} s of loading are in the total; "
-        f"{PROBE_CANDIDATES} candidates were played with {cost['workers']} workers at "
-        f"{1000 * probe['market_s']:.0f} ms a market, two minds asked everything at "
-        f"{probe['cast_s']:.1f} s a population and merge; fitting the baselines is left out",
-        f"disk: about {cost['disk_bytes'] / 1e6:,.0f} MB with MLflow and the bundle",
-    )
-    for line in lines:
-        console.print(line, highlight=False)
+    if memetic is not None:
+        count = sum(work.lesson_markets > 0 for work in taught)
+        steps, markets = count * memetic.steps, lessons.lesson_markets
+        cost["lessons"] = {"count": count, "steps": steps, "markets": markets}
+    return cost
 
 
 def _within_budget(
-    config: ExperimentConfig, plan: list[Work], pace: Pace
-) -> tuple[list[Work], str]:
-    """Cut a plan where a budget will end it; keep the final mean."""
+    config: ExperimentConfig, searching: list[Work], teaching: list[Work], pace: Pace
+) -> tuple[int, str]:
+    """Count the generations before a budget ends a plan, and say why it ends there."""
     search, market = config.search, config.market
     decisions, seconds = 0, 0.0
-    for generation, work in enumerate(plan[:-1]):
+    for generation in range(search.generations):
+        work = searching[generation] + teaching[generation]
         decisions += work.markets * market.days * market.agents
         seconds += pace.seconds(work)
         by = None
@@ -252,16 +286,10 @@ def _within_budget(
         elif search.max_minutes is not None and seconds > 60 * search.max_minutes:
             by = "by the time budget, about"
         if by is not None:
-            kept = plan[:generation]
-            return [*kept, plan[-1]], f"{by} after {generation} of {search.generations}"
-    return plan, f"after all {search.generations}, or before when nothing more can be learned"
+            return generation, f"{by} after {generation} of {search.generations}"
+    words = f"after all {search.generations}, or before when nothing more can be learned"
+    return search.generations, words
 
 
 def _bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"

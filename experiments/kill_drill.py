@@ -1,7 +1,7 @@
 """`make drill`: kill, fill and stop everything that a sweep stands on, and compare its lineage.
 
-Knows how to start a small sweep of the real market in a process of its own, how to strike it at
-moments drawn from a seed, and how to resume it. Deliberately fails no build: it prints figures.
+Knows how to strike a small sweep at moments drawn from a seed, and what should come of it.
+Deliberately fails no build: it prints figures.
 """
 
 from __future__ import annotations
@@ -17,155 +17,26 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import psutil
 
-from evolve.loop import LINEAGE_FILE, Observer
+from experiments.drilled_sweep import (
+    MODEL,
+    TEACHERS,
+    Session,
+    ended,
+    family_of,
+    kill,
+    orphans,
+    sweep,
+    undisturbed,
+    worker_ids,
+)
 
-SMALL = [
-    "search.generations=8",
-    "search.slow_count=2",
-    "search.slow_every=3",
-    "search.fast_count=6",
-    "market.agents=100",
-    "market.days=60",
-    "market.paths=2",
-    "minds.attention=1",
-]
-TEACHERS, MODEL = "teachers", "model"
-OVERRIDES = {
-    TEACHERS: [*SMALL, "minds.recipe_blocks=0"],
-    MODEL: [*SMALL, "search.generations=3", "search.fast_count=3", "market.agents=40"],
-}
 INTERRUPTED = 130
-_LONGEST_S = 900.0
-
-
-def sweep(
-    folder: Path,
-    minds: str,
-    overrides: Sequence[str],
-    observers: Sequence[Observer] = (),
-    mlflow_uri: str | None = None,
-) -> None:
-    """Run or resume the small sweep; say when its search begins."""
-    from evolve.evaluation import MarketEvaluator
-    from evolve.loop import evolve
-    from evolve.tracking import MlflowTracker, View
-    from evolve.worker_bases import WorkerBases
-    from experiments.config import load_config
-    from experiments.optimizers import make_search
-    from experiments.teacher_bases import TeacherBases
-    from experiments.workshop import build_workshop
-
-    quickstart = Path(__file__).with_name("quickstart.yaml")
-    config = load_config(quickstart, [*OVERRIDES[minds], *overrides])
-    workshop = build_workshop(config)
-    genome, train = workshop.market_genome, workshop.splits.train
-    with closing(workshop.executor) as executor:
-        if minds == MODEL:
-            bases = workshop.open_bases()
-        else:
-            opener = partial(TeacherBases, genome.styles)
-            bases = opener() if config.executor.kind == "local" else WorkerBases(opener, executor)
-        evaluator = MarketEvaluator(
-            workshop.stage, train, workshop.target(train), genome, bases, executor
-        )
-        search = make_search(
-            config.search, genome.genome(), genome.slow_segments(), workshop.search_seed()
-        )
-        tracker = MlflowTracker(View.of(folder, mlflow_uri)) if mlflow_uri else None
-        print("begun", flush=True)
-        try:
-            generations, seed = config.search.generations, config.seed
-            evolve(folder, genome.genome(), search, evaluator, generations, seed, observers)
-        finally:
-            if tracker:
-                tracker.close()
-
-
-@dataclass
-class Session:
-    """A sweep in a process of its own, from its start to its end.
-
-    Attributes
-    ----------
-    process
-        The driver; head of its own process group, as a command on a terminal is.
-    folder
-        The run's.
-    """
-
-    process: subprocess.Popen[str]
-    folder: Path
-
-    @classmethod
-    def start(
-        cls, folder: Path, minds: str = TEACHERS, *overrides: str, **options: str | int
-    ) -> Session:
-        """Start or resume a sweep; options become those of this module's command."""
-        command = [sys.executable, "-W", "ignore", "-m", "experiments.kill_drill"]
-        command += ["--sweep", str(folder), "--minds", minds]
-        command += [part for o in overrides for part in ("--set", o)]
-        command += [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        return cls(process, folder)
-
-    def begun(self) -> None:
-        """Wait until the search begins."""
-        line = self.process.stdout.readline() if self.process.stdout else ""
-        if line.strip() != "begun":
-            raise RuntimeError(f"the sweep has not begun: {self.finish()}")
-
-    def finish(self) -> tuple[int, str]:
-        """Wait for the end: exit code and what was said on stderr."""
-        _, errors = self.process.communicate(timeout=_LONGEST_S)
-        return self.process.returncode, errors
-
-
-def family_of(driver: int) -> list[psutil.Process]:
-    """List all processes below a driver."""
-    try:
-        return psutil.Process(driver).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
-def worker_ids(driver: int) -> list[int]:
-    """List the ids of worker processes and Ray actors below a driver, ready or not."""
-    found = []
-    for process in family_of(driver):
-        with suppress(psutil.Error):
-            said = " ".join(process.cmdline())
-            if "spawn_main" in said or "ray::Servant" in said:
-                found.append(process.pid)
-    return found
-
-
-def kill(pid: int) -> bool:
-    """Kill -9 a process, if it is there."""
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def orphans(family: list[psutil.Process], patience_s: float = 60.0) -> int:
-    """Count the processes that are still there after a while."""
-    _, alive = psutil.wait_procs(family, timeout=patience_s)
-    return len(alive)
 
 
 def kill_driver(
@@ -200,7 +71,7 @@ def kill_driver(
                 session.finish()
                 left += orphans(family)
                 continue
-        lineages.append(_ended(session))
+        lineages.append(ended(session))
     return lineages, left
 
 
@@ -216,7 +87,7 @@ def kill_workers(
             time.sleep(rng.uniform(0.0, seconds / 2))
             if (workers := worker_ids(session.process.pid)) and kill(int(rng.choice(workers))):
                 struck += 1
-        lineages.append(_ended(session))
+        lineages.append(ended(session))
     return lineages, struck
 
 
@@ -244,7 +115,7 @@ def lose_nodes(
                     cluster.remove_node(nodes.pop(0), allow_graceful=False)
                     lost += 1
                     nodes.append(cluster.add_node(num_cpus=1, **store))
-            lineages.append(_ended(session))
+            lineages.append(ended(session))
         return lineages, lost
     finally:
         cluster.shutdown()
@@ -257,7 +128,7 @@ def fill_disk(folder: Path, shares: Sequence[float], whole: bytes) -> tuple[list
         run = folder / f"{share:g}"
         code, said = Session.start(run, file_limit=int(share * len(whole))).finish()
         refused += code == 2 and "File too large" in said and len(said.splitlines()) == 1
-        lineages.append(_ended(Session.start(run)))
+        lineages.append(ended(Session.start(run)))
     # No space for the checkpoint, at once: the device that is always full.
     run = folder / "full"
     waiting = run / "checkpoint" / ".state.pickle.new"
@@ -266,7 +137,7 @@ def fill_disk(folder: Path, shares: Sequence[float], whole: bytes) -> tuple[list
     code, said = Session.start(run).finish()
     refused += code == 2 and "No space left" in said and len(said.splitlines()) == 1
     waiting.unlink(missing_ok=True)
-    lineages.append(_ended(Session.start(run)))
+    lineages.append(ended(Session.start(run)))
     return lineages, refused
 
 
@@ -279,7 +150,7 @@ def interrupt(folder: Path, seconds: float, *overrides: str) -> tuple[bytes, int
     os.killpg(session.process.pid, signal.SIGINT)
     code, _ = session.finish()
     left = orphans(family)
-    return _ended(Session.start(folder)), code, left
+    return ended(Session.start(folder)), code, left
 
 
 def stop_server(folder: Path, seconds: float) -> list[bytes]:
@@ -292,7 +163,7 @@ def stop_server(folder: Path, seconds: float) -> list[bytes]:
         time.sleep(seconds / 3)
     time.sleep(seconds / 3)
     with _mlflow_server(folder, port):
-        return [_ended(session)]
+        return [ended(session)]
 
 
 @contextmanager
@@ -317,21 +188,6 @@ def _mlflow_server(folder: Path, port: int) -> Iterator[None]:
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
-
-
-def _ended(session: Session) -> bytes:
-    code, said = session.finish()
-    if code:
-        raise RuntimeError(f"the sweep in {session.folder} ended with exit code {code}: {said}")
-    return (session.folder / LINEAGE_FILE).read_bytes()
-
-
-def undisturbed(folder: Path, minds: str, *overrides: str) -> tuple[bytes, float]:
-    """Run a sweep in peace: its lineage, and the seconds that its search takes."""
-    session = Session.start(folder, minds, *overrides)
-    session.begun()
-    began = time.monotonic()
-    return _ended(session), time.monotonic() - began
 
 
 PROCESSES = ("executor.kind=processes", "workers=2")

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from evolve.lineage import Candidate
-from experiments.lineage_view import SMALLEST_SCORE, best_candidate, gene_table
+from experiments.ancestry import best_candidate, gene_table
+from experiments.lineage_picture import SMALLEST_SCORE
 
 TEMPLATE = Path(__file__).with_name("lineage_page.html")
 _STEPS = 65535

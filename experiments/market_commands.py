@@ -1,4 +1,4 @@
-"""Commands about populations, prices and machines: what is typed and what is printed.
+"""Commands about exported populations: what is typed and what is printed.
 
 Knows options and messages. Deliberately leaves all work to the other modules and imports them
 only when their command runs.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -48,11 +48,11 @@ def simulate(
     """
     from experiments.cast import load_cast
     from experiments.errors import ConfigError
-    from experiments.scenario import Scenario, load_scenario
+    from experiments.scenario import Scenario, Size, load_scenario
     from experiments.simulation import simulate_bundle, simulate_cast, simulate_scenario
 
     console = make_console(quiet=as_json)
-    size, bar = (agents, days, seed), DayBar(console, days)
+    size, bar = Size(agents, days, seed), DayBar(console, days)
     place = load_scenario(scenario) if scenario is not None else Scenario()
     if cast is None and place.cast is not None:
         cast = Path(place.cast)
@@ -69,11 +69,11 @@ def simulate(
     elif scenario is not None:
         folder = out or Path("runs") / f"{scenario.stem}-{agents}-{days}-{seed}"
         console.print(f"loading {bundle}")
-        result = simulate_scenario(bundle, place, *size, folder, bar, bar.say, overrides)
+        result = simulate_scenario(bundle, place, size, folder, bar, bar.say, overrides)
     else:
         console.print(f"loading {bundle}")
         folder = out or Path("runs") / f"simulate-{agents}-{days}-{seed}"
-        result = simulate_bundle(bundle, *size, folder, bar, overrides)
+        result = simulate_bundle(bundle, size, folder, bar, overrides)
     if as_json:
         typer.echo(json.dumps(result))
         return
@@ -182,14 +182,10 @@ def robust(
 
     folder = bundle.resolve().parent
     settings = load_config(config or folder / "config.yaml")
-    from experiments.robustness import (
-        judge_variants,
-        list_variants,
-        open_other_adapters,
-        open_other_base,
-    )
+    from experiments.robustness import judge_variants
     from experiments.robustness_view import print_robustness
     from experiments.simulation import open_bundle
+    from experiments.variants import list_variants, open_other_adapters, open_other_base
 
     console = make_console(quiet=as_json)
     console.print(f"loading {bundle}")
@@ -240,13 +236,13 @@ def response(
     from evolve.durable import replace_bytes
     from experiments.report import figure_bytes
     from experiments.response import draw_response, measure_bundle, print_response
-    from experiments.scenario import Scenario, load_scenario
+    from experiments.scenario import Scenario, Size, load_scenario
 
     console = make_console(quiet=as_json)
     place = load_scenario(scenario) if scenario else Scenario()
     console.print(f"loading {bundle}")
-    size = (pairs, agents, days, seed)
-    report = measure_bundle(bundle, place, rates, *size, lambda: console.print(".", end=""))
+    size = Size(agents, days, seed)
+    report = measure_bundle(bundle, place, rates, pairs, size, lambda: console.print(".", end=""))
     file = out or bundle.resolve().parent / "response.png"
     replace_bytes(file, figure_bytes(draw_response(report)))
     if as_json:
@@ -255,156 +251,3 @@ def response(
     console.print(f"\n{pairs} pairs of markets of {agents} agents over {days} days")
     print_response(report, console)
     print_next_steps(console, [("picture", str(file))])
-
-
-def score(
-    series: Annotated[
-        str, typer.Argument(help="CSV or Parquet with date and close, a tape, or a name.")
-    ],
-    against: Annotated[
-        str,
-        typer.Option(
-            help="The real series: a file or sp500, nasdaq, wti, vix, aapl, fb, goog, ibm, msft."
-        ),
-    ] = "sp500",
-    window_days: Annotated[
-        int | None, typer.Option(help="Days in a window; default 250, or all if fewer.")
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option(metavar="FROM:TO", help="Real days, ISO; default all.")
-    ] = None,
-    stock_splits: Annotated[
-        Literal["refuse", "adjust", "accept"],
-        typer.Option(help="What to do about prices that look unadjusted for a stock split."),
-    ] = "refuse",
-    seed: Annotated[int, typer.Option(help="Of the real windows' bootstrap.", min=0)] = 0,
-    tried: Annotated[int, typer.Option(help="Configurations that this is the best of.", min=1)] = 1,
-    picture: Annotated[Path | None, typer.Option(help="PNG file: the page of all facts.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Hold a price series or a simulated tape against a real market.
-
-    Example: evobourse score prices.csv --against sp500 --window-days 250 --picture facts.png
-    """
-    from experiments.score_view import print_score
-    from experiments.scoring import read_daily, score_series
-
-    scored = read_daily(series, stock_splits=stock_splits)
-    real = read_daily(against, split, stock_splits)
-    result = score_series(scored, real, window_days, seed, tried)
-    if picture is not None:
-        from evolve.durable import replace_bytes
-        from experiments.report import figure_bytes
-        from experiments.score_picture import draw_score
-
-        replace_bytes(picture, figure_bytes(draw_score(result)))
-    if as_json:
-        typer.echo(json.dumps(result.as_json()))
-        return
-    console = make_console()
-    print_score(result, console)
-    cut = f" --split {split}" if split else ""
-    cut += f" --stock-splits {stock_splits}" if stock_splits != "refuse" else ""
-    again = f"evobourse score {series} --against {against}{cut}"
-    again += f" --window-days {result.target.window_days} --seed {seed}"
-    shown = f"{again} --picture facts.png"
-    drawn = ("drawn", str(picture)) if picture else ("picture", shown)
-    print_next_steps(console, [drawn, ("as data", f"{again} --json")])
-
-
-def baselines(
-    series: Annotated[
-        list[str] | None, typer.Argument(help="Real series, names or files; default sp500 nasdaq.")
-    ] = None,
-    window_days: Annotated[int, typer.Option(help="Days in a path.", min=30)] = 1000,
-    paths: Annotated[int, typer.Option(help="Paths in one score.", min=1)] = 4,
-    groups: Annotated[int, typer.Option(help="Scores of each law.", min=2)] = 50,
-    seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 0,
-    out: Annotated[Path, typer.Option(help="Markdown page to write.")] = Path("baselines.md"),
-    as_json: Json = False,
-) -> None:
-    """Score every law without agents on real series, in sample and held out.
-
-    Example: evobourse baselines sp500 nasdaq --out docs/baselines.md
-    """
-    from rich.progress import Progress
-
-    from evolve.durable import replace_bytes
-    from experiments.baseline_table import SPLITS, Budget, baseline_rows, print_rows, render
-    from fitness.laws import LAW_NAMES
-    from market.series import load_series
-
-    console = make_console(quiet=as_json)
-    names = series or ["sp500", "nasdaq"]
-    assets = [load_series(name, close_only=True) for name in names]
-    budget = Budget(window_days, paths, groups)
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("scoring", total=len(assets) * len(SPLITS) * len(LAW_NAMES))
-        rows = baseline_rows(assets, budget, seed, lambda: bar.advance(task))
-    spans = [f"{asset.name}, {asset.dates[0]} to {asset.dates[-1]}" for asset in assets]
-    size = f"--window-days {window_days} --paths {paths} --groups {groups} --seed {seed}"
-    command = f"evobourse baselines {' '.join(names)} {size} --out {out}"
-    page = render(rows, spans, budget, command)
-    replace_bytes(out, page.encode())
-    if as_json:
-        typer.echo(json.dumps([row.as_json() for row in rows]))
-        return
-    print_rows(rows, console)
-    print_next_steps(console, [("page", str(out))])
-
-
-def plan(
-    base: Annotated[
-        str, typer.Option(help="A hub id, a folder, a known base, or a name for --layers etc.")
-    ] = "",
-    minds: Annotated[
-        int | None, typer.Option(help="Distinct minds of a population.", min=1)
-    ] = None,
-    agents: Annotated[int | None, typer.Option(help="Agents in a market.", min=1)] = None,
-    gpu: Annotated[str, typer.Option(help="h100, h100-pcie, h200, a100 or cpu.")] = "h100",
-    config: Annotated[
-        Path | None, typer.Option(help="Take base, personas and search from it.")
-    ] = None,
-    shared_tokens: Annotated[int | None, typer.Option(help="Of every prompt.", min=0)] = None,
-    private_tokens: Annotated[int | None, typer.Option(help="Of each question.", min=1)] = None,
-    adapters: Annotated[int, typer.Option(help="Style adapters in the bank.", min=0)] = 7,
-    rank: Annotated[int, typer.Option(help="Of the adapters.", min=1)] = 8,
-    layers: Annotated[int | None, typer.Option(help="Shape of an unknown base.", min=1)] = None,
-    hidden: Annotated[int | None, typer.Option(min=1)] = None,
-    intermediate: Annotated[int | None, typer.Option(min=1)] = None,
-    heads: Annotated[int | None, typer.Option(min=1)] = None,
-    kv_heads: Annotated[int | None, typer.Option(min=1)] = None,
-    vocabulary: Annotated[int | None, typer.Option(min=1)] = None,
-    as_json: Json = False,
-) -> None:
-    """Say what minds will take on a chip, and how long a sweep will last, before loading anything.
-
-    Example: evobourse plan --base mistralai/Mistral-7B-v0.3 --minds 300 --agents 1000 --gpu h100
-    """
-    from experiments.plan_view import make_plan, print_plan
-    from experiments.planning import plan_for
-
-    given = {
-        "num_hidden_layers": layers,
-        "hidden_size": hidden,
-        "intermediate_size": intermediate,
-        "num_attention_heads": heads,
-        "num_key_value_heads": kv_heads,
-        "vocab_size": vocabulary,
-    }
-    parts = plan_for(
-        base, given, config, minds, agents, shared_tokens, private_tokens, adapters, rank, gpu
-    )
-    made = make_plan(*parts)
-    if as_json:
-        typer.echo(json.dumps(made))
-        return
-    console = make_console()
-    print_plan(made, console)
-    what = f"--config {config}" if config else f"--base {made['base']['name']}"
-    again = f"evobourse plan {what} --minds {made['load']['minds']} --agents"
-    again = f"{again} {made['market']['agents']} --gpu"
-    other = "cpu" if gpu != "cpu" else "h100"
-    print_next_steps(
-        console, [("elsewhere", f"{again} {other}"), ("as data", f"{again} {gpu} --json")]
-    )

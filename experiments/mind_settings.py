@@ -6,10 +6,12 @@ Knows these settings and their defaults. Deliberately checks nothing across sect
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from agents.completions import EndpointLimits
 from agents.encodings.encoding import EncodingName
+from evolve.means import Means
 from merge.placement import Quantizer, Storage
 from merge.sources import DEFAULT_BASE
 
@@ -104,3 +106,8 @@ class MindConfig:
     def storage(self) -> Storage:
         """Put together where and how the base is kept."""
         return Storage(self.device, self.max_memory, self.quantizer, self.compiled)
+
+    def means(self) -> Means:
+        """Put together what bases may use; the memo's path is absolute."""
+        memo = Path(self.memo).expanduser().absolute() if self.memo else None
+        return Means(self.storage(), memo, self.endpoint, self.kv_budget_bytes, self.memory_bytes)

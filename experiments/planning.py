@@ -7,6 +7,7 @@ Deliberately computes and prints nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.chips import Chip, find_chip
@@ -26,17 +27,29 @@ ISSUE_SHARED, ISSUE_PRIVATE = 120, 24
 """Tokens of a prompt where no config says which signs investors see."""
 
 
+@dataclass(frozen=True)
+class Typed:
+    """What is typed of a plan's load beside a config, which it wins over.
+
+    Attributes
+    ----------
+    adapters, rank
+        Of the bank.
+    minds, agents, shared, private
+        As in `experiments.planner.Load` and `experiments.config.MarketConfig`; None to take the
+        config's, or without one 300 minds, 1,000 agents and prompts of 120 + 24 tokens.
+    """
+
+    adapters: int
+    rank: int
+    minds: int | None = None
+    agents: int | None = None
+    shared: int | None = None
+    private: int | None = None
+
+
 def plan_for(
-    base: str,
-    given: Mapping[str, int | None],
-    config: Path | None,
-    minds: int | None,
-    agents: int | None,
-    shared: int | None,
-    private: int | None,
-    adapters: int,
-    rank: int,
-    gpu: str,
+    base: str, given: Mapping[str, int | None], config: Path | None, typed: Typed, gpu: str
 ) -> tuple[ModelShape, Load, Chip, Sweep, int, int]:
     """Gather what `experiments.plan_view.make_plan` takes.
 
@@ -46,12 +59,9 @@ def plan_for(
         Name of the base, and figures of its shape by their key in a transformers config; where
         any is given, all must be.
     config
-        Experiment whose base, personas, market and search count; what is given beside it wins.
-    minds, agents, shared, private
-        As in `experiments.planner.Load` and `experiments.config.MarketConfig`; None to take the
-        config's, or without one 300 minds, 1,000 agents and prompts of 120 + 24 tokens.
-    adapters, rank
-        Of the bank.
+        Experiment whose base, personas, market and search count.
+    typed
+        The load.
     gpu
         See `experiments.chips.find_chip`.
 
@@ -62,17 +72,19 @@ def plan_for(
     """
     settings = load_config(config) if config else ExperimentConfig()
     attention = settings.minds.attention
+    usual_shared = SHARED_TOKENS if config else ISSUE_SHARED
+    usual_private = private_tokens(attention) if config else ISSUE_PRIVATE
     load = Load(
-        minds or (len(settings.personas) if config else 300),
+        typed.minds or (len(settings.personas) if config else 300),
         count_views(attention),
-        (SHARED_TOKENS if config else ISSUE_SHARED) if shared is None else shared,
-        (private_tokens(attention) if config else ISSUE_PRIVATE) if private is None else private,
-        adapters,
-        rank,
+        usual_shared if typed.shared is None else typed.shared,
+        usual_private if typed.private is None else typed.private,
+        typed.adapters,
+        typed.rank,
         blocks=settings.minds.blocks,
     )
     market = settings.market
-    population = agents or (market.agents if config else 1000)
+    population = typed.agents or (market.agents if config else 1000)
     scaled = type(market)(population, market.days, market.paths)
     shape = _shape(base or settings.minds.base, given)
     chip = find_chip(gpu)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from rich.table import Table
 from agents.choices import tabulate_choices
 from evolve.bundle import Bundle
 from experiments.errors import ConfigError
-from experiments.scenario import Scenario, run_scenario
+from experiments.scenario import Scenario, Size, run_scenario
 from experiments.simulation import open_bundle
 from fitness.responsiveness import KyleFit, Responsiveness, fit_kyle, measure_response
 from market.crowds.pov import VolumeParticipant
@@ -114,9 +114,7 @@ def run_pairs(
     choices: NDArray[np.float64],
     rates: Sequence[float],
     pairs: int,
-    agents: int,
-    days: int,
-    first_seed: int,
+    size: Size,
     on_run: Callable[[], None] = lambda: None,
 ) -> Runs:
     """Run each seed's market without the buyer, then with it at each rate.
@@ -127,27 +125,29 @@ def run_pairs(
         As for `experiments.scenario.run_scenario`.
     rates
         Parts of the volume that the buyer wants, over 0 and below 1.
-    pairs, first_seed
-        Number of markets, and the seed of the first; the others' follow it.
-    agents, days
-        Size of each market; the buyer is there on each day.
+    pairs
+        Number of markets.
+    size
+        Of each market; the buyer is there on each day. The first has its seed, the others the
+        seeds that follow.
     on_run
         Called after each run.
     """
     asked = (0.0, *rates)
+    agents, days = size.agents, size.days
     own = agents + sum(asdict(scenario.beside).values())  # the buyer sits behind everybody else
     closes = np.empty((len(asked), pairs, days + 1), np.int64)
     volume, bought = (np.zeros((len(asked), pairs, days), np.int64) for _ in range(2))
     for pair in range(pairs):
         for row, rate in enumerate(asked):
             buyer = VolumeParticipant(rate, 0, days - 1)
-            size = (agents, days, first_seed + pair)
+            mine = replace(size, seed=size.seed + pair)
             with tempfile.TemporaryDirectory(prefix="evobourse-") as folder:
                 tape = run_scenario(
                     scenario,
                     bundle,
                     choices,
-                    *size,
+                    mine,
                     Path(folder) / "tape",
                     further=[(buyer, WEALTH_LOTS * agents)],
                 )
@@ -166,9 +166,7 @@ def measure_bundle(
     scenario: Scenario,
     rates: str,
     pairs: int,
-    agents: int,
-    days: int,
-    first_seed: int,
+    size: Size,
     on_run: Callable[[], None] = lambda: None,
 ) -> ResponseReport:
     """Load a bundle, run its pairs and measure them; rates as ``0.05,0.1``, the rest as there.
@@ -183,9 +181,8 @@ def measure_bundle(
     asked = _read_rates(rates)
     bundle, bases = open_bundle(folder)
     [choices] = tabulate_choices([bundle.population], bases.serve(bundle.recipe))
-    size = (pairs, agents, days, first_seed)
-    runs = run_pairs(scenario, bundle, choices, asked, *size, on_run)
-    return measure_rates(runs, np.random.default_rng(first_seed))
+    runs = run_pairs(scenario, bundle, choices, asked, pairs, size, on_run)
+    return measure_rates(runs, np.random.default_rng(size.seed))
 
 
 def measure_rates(runs: Runs, rng: np.random.Generator) -> ResponseReport:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from agents.observation import FIELD_NAMES, decode_view
 from agents.society.settings import Social
 from evolve.bundle import Bundle
-from experiments.scenario import STOCK, Scenario, run_scenario
+from experiments.scenario import STOCK, Scenario, Size, run_scenario
 from market.event_schedule import EventSchedule
 from market.event_values import Agents
 from market.events import Event, Rumour, SettleAt
@@ -185,8 +185,8 @@ def _run(
         file = Path(folder) / "events.yaml"
         file.write_text(EventSchedule(events).to_yaml())
         scenario = Scenario(events=str(file), society=social)
-        size = (plan.agents, plan.days, seed)
-        tape = run_scenario(scenario, bundle, choices, *size, Path(folder) / "tape")
+        size = Size(plan.agents, plan.days, seed)
+        tape = run_scenario(scenario, bundle, choices, size, Path(folder) / "tape")
         return _read(tape)
 
 

@@ -117,6 +117,15 @@ class Scenario:
     named_numbers: bool = False
 
 
+@dataclass(frozen=True)
+class Size:
+    """Of a market: its personas' agents, its days, and the seed of every draw."""
+
+    agents: int
+    days: int
+    seed: int
+
+
 def load_scenario(path: Path) -> Scenario:
     """Read a scenario, the paths of its events and cast made such from here.
 
@@ -140,14 +149,11 @@ def load_scenario(path: Path) -> Scenario:
 def run_scenario(
     scenario: Scenario,
     bundle: Bundle,
-    choices: NDArray[np.float64] | EncodedMinds,
-    agents: int,
-    days: int,
-    seed: int,
+    choices: NDArray[np.float64] | EncodedMinds | Thinker,
+    size: Size,
     out: Path,
     on_day: Callable[[int], None] | None = None,
     further: Sequence[tuple[Crowd, int]] = (),
-    thinker: Thinker | None = None,
     minds: Minds | None = None,
 ) -> RecordedTape:
     """Let a bundle's population trade in a scenario, and record the tape as it runs.
@@ -158,9 +164,9 @@ def run_scenario(
         Where.
     bundle, choices
         Who, and what their minds choose, see `agents.choices.tabulate_choices`, or minds to be
-        asked as it goes.
-    agents, days, seed
-        Personas' agents, days, and the seed of every draw.
+        asked as it goes, or what thinks for the personas' agents.
+    size
+        Of the market.
     out
         Folder for the tape; it must not hold one of another run.
     on_day
@@ -168,8 +174,6 @@ def run_scenario(
     further
         Crowds beside the scenario's, and the shares of each of their agents, who has as much in
         cash.
-    thinker
-        Thinks for the personas' agents, who then choose by that and not by ``choices``.
     minds
         What answered, for a contest that replaces personas.
 
@@ -179,7 +183,7 @@ def run_scenario(
         An event does not fit the market, or the folder cannot be written.
     """
     of_personas, of_market, of_noise, of_forecasters, of_events = (
-        np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(key,)))
+        np.random.default_rng(np.random.SeedSequence(size.seed, spawn_key=(key,)))
         for key in (1, 2, 3, 4, 5)
     )
     population = bundle.population
@@ -191,17 +195,9 @@ def run_scenario(
         offsets = scenario.orders.fit()
         if scenario.orders.by_style:
             population = with_order_styles(population, [path.name for path in bundle.adapters])
+    agents = size.agents
     personas: PersonaCrowd
-    if thinker is not None:
-        from agents.deliberation.crowd import DeliberateCrowd
-
-        tick_cents = bundle.rules.tick_cents
-        personas = DeliberateCrowd(
-            population, thinker, offsets, agents, of_personas, turns, tick_cents
-        )
-    elif not isinstance(choices, np.ndarray):
-        personas = AskingCrowd(population, choices, offsets, agents, of_personas, turns=turns)
-    else:
+    if isinstance(choices, np.ndarray):
         personas = (PersonaCrowd if not scenario.named_numbers else _naming(minds))(
             population,
             choices,
@@ -212,6 +208,17 @@ def run_scenario(
             styles=[path.name for path in bundle.adapters] if social_contest(population) else (),
             tabulate=None if minds is None else lambda people: tabulate_choices([people], minds)[0],
         )
+    else:
+        from agents.deliberation.crowd import DeliberateCrowd  # models, which are there by now
+        from agents.deliberation.thinking import Thinker
+
+        if isinstance(choices, Thinker):
+            cents = bundle.rules.tick_cents
+            personas = DeliberateCrowd(
+                population, choices, offsets, agents, of_personas, turns, cents
+            )
+        else:
+            personas = AskingCrowd(population, choices, offsets, agents, of_personas, turns=turns)
     endowed, close = personas.accounts(), int(bundle.history[-1])
     lots = int(np.median(endowed.shares))
     seats: list[tuple[Crowd, int]] = []  # crowds beside the personas, and shares of each agent
@@ -237,7 +244,7 @@ def run_scenario(
         SessionRules(scenario.turns),
         load_schedule(Path(scenario.events), of_events) if scenario.events else None,
     )
-    return record_run(exchange, days, out, on_day)
+    return record_run(exchange, size.days, out, on_day)
 
 
 def _naming(minds: Minds | None) -> Callable[..., PersonaCrowd]:

@@ -331,3 +331,9 @@ def _teachable() -> tuple[str, ...]:
     from agents.styles import STYLES
 
     return STYLES
+
+
+def finite_row(row: Row) -> Row:
+    """JSON has no infinity: null stands for the score of what failed."""
+    bad = {k: None for k, v in row.items() if isinstance(v, float) and not np.isfinite(v)}
+    return {**row, **bad}

@@ -30,7 +30,7 @@ from experiments.config import load_config
 from experiments.deliberation import open_thinker
 from experiments.errors import ConfigError
 from experiments.report import figure_bytes
-from experiments.scenario import Scenario, run_scenario
+from experiments.scenario import Scenario, Size, run_scenario
 from experiments.workshop import build_workshop
 from market.recorded_tape import RecordedTape
 
@@ -138,9 +138,7 @@ def check_base(folder: Path, bundle: Bundle, bases: Bases) -> None:
 
 def simulate_bundle(
     folder: Path,
-    agents: int,
-    days: int,
-    seed: int,
+    size: Size,
     out: Path,
     on_day: Callable[[int], None] | None = None,
     overrides: Sequence[str] = (),
@@ -151,8 +149,8 @@ def simulate_bundle(
     ----------
     folder
         The bundle's, or the config's file.
-    agents, days, seed
-        Size and seed of the simulation.
+    size
+        Of the market.
     out
         Folder for the tape's Parquet tables and ``prices.png``.
     on_day
@@ -169,20 +167,20 @@ def simulate_bundle(
     """
     opened = open_population(folder, overrides)
     bundle, choices = opened.bundle, opened.choices()
-    world = World(bundle.offsets, bundle.rules, agents, days)
-    part = (bundle.population, bundle.history, seed)
+    world = World(bundle.offsets, bundle.rules, size.agents, size.days)
+    part = (bundle.population, bundle.history, size.seed)
     tape = play_market(world, part, choices, "full", on_day)
     out.mkdir(parents=True, exist_ok=True)
     tape.write(out)
     closes = np.concatenate([bundle.history[-1:], tape.close_ticks])
     replace_bytes(out / "prices.png", figure_bytes(_draw(closes, tape.volume, bundle)))
     made = bundle.reference
-    same = (made.agents, made.days, made.seed) == (agents, days, seed)
+    same = Size(made.agents, made.days, made.seed) == size
     return {
         "first_close": int(tape.initial_close_ticks) / 100,
         "last_close": int(tape.close_ticks[-1]) / 100,
         "volatility": float(np.std(tape.log_returns())),
-        "decisions": agents * days,
+        "decisions": size.agents * size.days,
         "forward_passes": opened.minds.counters.computed,
         "digest": tape.digest(),
         "reference": tape.digest() == made.digest if same else None,
@@ -193,9 +191,7 @@ def simulate_bundle(
 def simulate_scenario(
     folder: Path,
     scenario: Scenario,
-    agents: int,
-    days: int,
-    seed: int,
+    size: Size,
     out: Path,
     on_day: Callable[[int], None] | None = None,
     on_stage: Callable[[str], None] | None = None,
@@ -205,7 +201,7 @@ def simulate_scenario(
 
     Parameters
     ----------
-    folder, agents, days, seed, on_day, overrides
+    folder, size, on_day, overrides
         As for `simulate_bundle`.
     scenario
         See `experiments.scenario`.
@@ -222,10 +218,10 @@ def simulate_scenario(
         computed of them, generated.
     """
     opened = open_population(folder, overrides)
-    bundle, minds, asked = opened.bundle, opened.minds, agents * days
+    bundle, minds, asked = opened.bundle, opened.minds, size.agents * size.days
     if scenario.deliberation is None:
         choices = opened.choices()
-        tape = run_scenario(scenario, bundle, choices, agents, days, seed, out, on_day, minds=minds)
+        tape = run_scenario(scenario, bundle, choices, size, out, on_day, minds=minds)
         return _summary(tape, bundle, asked, minds.counters.computed, out)
     if opened.encoding.numeric:
         raise ConfigError(
@@ -233,8 +229,7 @@ def simulate_scenario(
             "minds.encoding: words"
         )
     thinker = open_thinker(scenario.deliberation, bundle, minds, on_stage)
-    none = np.empty((0, 0, 5))
-    tape = run_scenario(scenario, bundle, none, agents, days, seed, out, on_day, thinker=thinker)
+    tape = run_scenario(scenario, bundle, thinker, size, out, on_day)
     asked *= len(scenario.turns)
     found = _summary(tape, bundle, asked, minds.counters.computed, out)
     return found | {"tokens": thinker.tokens()}
@@ -253,10 +248,12 @@ def simulate_cast(
 
     Parameters
     ----------
-    folder, scenario, days, seed, out, on_day
+    folder, scenario, out, on_day
         As for `simulate_scenario`.
     cast
-        See `experiments.cast`.
+        See `experiments.cast`; it says how many agents there are.
+    days, seed
+        Of the market.
 
     Returns
     -------

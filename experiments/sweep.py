@@ -1,6 +1,6 @@
 """A sweep from its config to its bundle: evolve, choose, judge, draw, export.
 
-Knows the order of the steps and the files of a run folder. Deliberately leaves each step to
+Knows the order of the steps, and who takes which. Deliberately leaves each step to
 the module that owns it.
 """
 
@@ -9,21 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
 
-from agents.choices import tabulate_choices
-from agents.crowd import history_ticks
 from evolve import checkpoint
 from evolve.bases import Bases
 from evolve.budget import Budget
-from evolve.bundle import Bundle, Reference, write_bundle
 from evolve.durable import replace_bytes
 from evolve.errors import RunError, hide_password
 from evolve.evaluation import MarketEvaluator
@@ -39,27 +35,25 @@ from evolve.loop import (
 )
 from evolve.memetic import MindTeacher
 from evolve.optimizer import Optimizer, candidate_id
-from evolve.stage import play_market
 from evolve.timings import Timings
 from evolve.tracking import MlflowTracker, View
-from experiments.config import ExecutorConfig, ExperimentConfig, load_config
-from experiments.lineage_view import draw_candidate
-from experiments.mind_settings import MindConfig
+from experiments.config import ExperimentConfig
+from experiments.lineage_picture import draw_candidate
 from experiments.optimizers import make_search, needed_measures
 from experiments.report import ReportData, save_report
-from experiments.scoreboard import Verdict, judge_champion, rank_finalists
+from experiments.run_folder import (
+    ARCHIVE_FILE,
+    BUNDLE_FOLDER,
+    CHAMPION_FILE,
+    REPORT_FILE,
+    SCOREBOARD_FILE,
+    SEARCH_FILE,
+    freeze_splits,
+    read_champion,
+)
+from experiments.scoreboard import Verdict, finite_row, judge_champion, rank_finalists
+from experiments.sweep_bundle import export_bundle
 from experiments.workshop import Workshop, build_workshop
-from market.splits import read_split_dates
-
-CONFIG_FILE = "config.yaml"
-SPLITS_FILE = "splits.yaml"
-CHAMPION_FILE = "champion.json"
-SCOREBOARD_FILE = "scoreboard.json"
-REPORT_FILE = "report.png"
-BUNDLE_FOLDER = "bundle"
-SEARCH_FILE = "search.yaml"
-ARCHIVE_FILE = "archive.csv"
-REFERENCE_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -72,46 +66,6 @@ class Outcome:
     stopped: str
     tracking_uri: str
     tracking_trouble: str | None
-
-
-def start_run(config: ExperimentConfig, run_folder: Path) -> None:
-    """Create a run folder that holds its config, or give its run other limits.
-
-    Raises
-    ------
-    RunError
-        The folder holds a run whose config differs in more than what decides no result (workers,
-        memo, budget of memory, how hard a server may be driven), or cannot be written.
-    """
-    file = run_folder / CONFIG_FILE
-    begun = (run_folder / CHECKPOINT_FOLDER).exists()
-    if begun and file.exists() and _deciding(open_run(run_folder)) != _deciding(config):
-        raise RunError(
-            f"{run_folder} holds a run with another config; resume it with "
-            f"'evobourse resume {run_folder}', or name another folder with --run"
-        )
-    run_folder.mkdir(parents=True, exist_ok=True)
-    replace_bytes(file, config.to_yaml().encode())
-
-
-def _deciding(config: ExperimentConfig) -> ExperimentConfig:
-    """Set what decides no result to its default."""
-    free = MindConfig()
-    minds = replace(
-        config.minds,
-        memo=free.memo,
-        memory_bytes=free.memory_bytes,
-        kv_budget_bytes=free.kv_budget_bytes,
-        endpoint=free.endpoint,
-    )
-    return replace(config, minds=minds, workers=0, executor=ExecutorConfig())
-
-
-def open_run(run_folder: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
-    """Read the config of a run folder, with ``key=value`` overrides."""
-    if not (run_folder / CONFIG_FILE).is_file():
-        raise RunError(f"{run_folder}: no run there (no {CONFIG_FILE}); name a run's folder")
-    return load_config(run_folder / CONFIG_FILE, overrides)
 
 
 def run_sweep(
@@ -152,7 +106,7 @@ def _run(
         workshop.search_seed(),
         config.name,
     )
-    _freeze_splits(workshop, run_folder)
+    freeze_splits(workshop, run_folder)
     say(
         f"{workshop.series.name}: {len(workshop.series)} days; "
         f"opening {' and '.join((config.minds.base, *config.other_bases))} "
@@ -183,7 +137,7 @@ def _run(
         champion = _champion(workshop, bases, candidates, run_folder, say)
         say(f"champion {champion.id}; reading the held-out windows, once")
         verdict = judge_champion(workshop, bases, champion, run_folder, len(candidates))
-        rows = json.dumps([_finite(row) for row in verdict.rows], indent=2) + "\n"
+        rows = json.dumps([finite_row(row) for row in verdict.rows], indent=2) + "\n"
         replace_bytes(run_folder / SCOREBOARD_FILE, rows.encode())
         save_report(_report(workshop, verdict, candidates), run_folder / REPORT_FILE)
         export_bundle(workshop, bases, champion, verdict.rows, run_folder / BUNDLE_FOLDER)
@@ -231,6 +185,7 @@ def make_budget(config: ExperimentConfig, run_folder: Path) -> Budget:
         search.max_decisions,
         market.agents * market.days,
         market.paths,
+        search.memetic,
     )
 
 
@@ -247,15 +202,6 @@ def tracking_view(config: ExperimentConfig, run_folder: Path) -> View:
         "search": search,
     }
     return View.of(run_folder, config.mlflow_uri, run_name=config.name, params=params)
-
-
-def _freeze_splits(workshop: Workshop, run_folder: Path) -> None:
-    """Note the splits and the series' hash; a run that has begun goes on with that series alone."""
-    file, splits = run_folder / SPLITS_FILE, workshop.config.splits
-    if file.exists() and (run_folder / CHECKPOINT_FOLDER).exists():
-        read_split_dates(file).cut(workshop.series, workshop.config.market.days)
-    else:
-        replace_bytes(file, splits.freeze(workshop.series).to_yaml().encode())
 
 
 def score_last_mean(
@@ -283,14 +229,6 @@ def score_last_mean(
     lineage.truncate_to(generation)
     lineage.append([candidate])
     return candidate, state["search"]
-
-
-def read_champion(run_folder: Path) -> str | None:
-    """Return the id of a run's champion; None before there is one."""
-    try:
-        return str(json.loads((run_folder / CHAMPION_FILE).read_text())["champion"])
-    except FileNotFoundError:
-        return None
 
 
 def _record_search(search: Optimizer, run_folder: Path, say: Callable[[str], None]) -> None:
@@ -345,70 +283,12 @@ def _champion(
         "champion": ranking[0].candidate.id,
         "stopped": read_stop(run_folder),
         "finalists": [
-            _finite({"id": f.candidate.id, "validation": f.validation, "train": f.train})
+            finite_row({"id": f.candidate.id, "validation": f.validation, "train": f.train})
             for f in ranking
         ],
     }
     replace_bytes(run_folder / CHAMPION_FILE, (json.dumps(record, indent=2) + "\n").encode())
     return ranking[0].candidate
-
-
-def export_bundle(
-    workshop: Workshop,
-    bases: Bases,
-    champion: Candidate,
-    rows: Sequence[dict[str, Any]],
-    folder: Path,
-) -> Bundle:
-    """Write the champion's bundle, with a reference simulation made on the spot."""
-    config, genome = workshop.config, workshop.market_genome
-    population, recipe = genome.population(champion.genome), genome.recipe(champion.genome)
-    history = history_ticks(workshop.series.close[: workshop.splits.heldout.start])
-    agents, days = config.market.agents, config.market.days
-    [choices] = tabulate_choices([population], bases.serve(recipe))
-    part = (population, history, REFERENCE_SEED)
-    tape = play_market(workshop.stage.world, part, choices, "full")
-    bundle = Bundle(
-        config.name,
-        config.minds.base,
-        bases.base_hash,
-        config.minds.blocks,
-        recipe,
-        workshop.adapters,
-        workshop.sources,
-        population,
-        workshop.stage.world.offsets,
-        workshop.stage.world.rules,
-        history,
-        Reference(agents, days, REFERENCE_SEED, tape.digest()),
-        {
-            name: replace(other, base_hash=bases.hash_of(name))
-            for name, other in workshop.persona_bases.items()
-        },
-        config.minds.memory_bytes,
-    )
-    shown = [_finite(row) for row in rows]
-    write_bundle(folder, bundle, bases.depth, shown, _card(config, champion, rows))
-    return bundle
-
-
-def _card(config: ExperimentConfig, champion: Candidate, rows: Sequence[dict[str, Any]]) -> str:
-    lines = [
-        f"# {config.name}: an evolved population",
-        "",
-        f"Champion `{champion.id}` of a sweep against {config.series}, base "
-        f"{' and '.join(f'`{base}`' for base in (config.minds.base, *config.other_bases))}.",
-        "Trades with `evobourse simulate`. Not a forecast and no advice: the population was bred",
-        "so that its market moves like a real one.",
-        "",
-        "| row | split | J/J95 | 95 % interval |",
-        "|---|---|---|---|",
-    ]
-    lines += [
-        "| {name} | {split} | {score:.2f} | {ci_low:.2f} to {ci_high:.2f} |".format(**row)
-        for row in rows
-    ]
-    return "\n".join([*lines, "", "Files and their sha256 are in `hashes.json`.", ""])
 
 
 def _report(workshop: Workshop, verdict: Verdict, candidates: Sequence[Candidate]) -> ReportData:
@@ -428,9 +308,3 @@ def _report(workshop: Workshop, verdict: Verdict, candidates: Sequence[Candidate
         heldout_dates=dates.heldout,
         train_dates=dates.train,
     )
-
-
-def _finite(row: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no infinity: null stands for the score of what failed."""
-    bad = {k: None for k, v in row.items() if isinstance(v, float) and not np.isfinite(v)}
-    return {**row, **bad}

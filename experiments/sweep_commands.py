@@ -11,7 +11,6 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import typer
 
 from experiments.terminal import (
@@ -58,7 +57,7 @@ def evolve(
             settings, [str(config), *(part for o in overrides for part in ("--set", o))], as_json
         )
         return
-    from experiments.sweep import start_run
+    from experiments.run_folder import start_run
 
     folder = run or Path("runs") / settings.name
     start_run(settings, folder)
@@ -79,7 +78,7 @@ def resume(
 
     With a higher spending cap: --set minds.endpoint.max_requests=20000
     """
-    from experiments.sweep import open_run, start_run
+    from experiments.run_folder import open_run, start_run
 
     changes = [*executor_overrides(executor, workers, address), *overrides]
     settings = open_run(run, changes)
@@ -97,9 +96,10 @@ def lineage(run: Run, as_json: Json = False) -> None:
     from evolve.lineage import Lineage
     from evolve.loop import LINEAGE_FILE, read_stop
     from experiments.lineage_page import render_page
-    from experiments.lineage_view import draw_lineage, front_table, summarise
+    from experiments.lineage_picture import draw_lineage
+    from experiments.lineage_view import front_table, summarise
     from experiments.report import figure_bytes
-    from experiments.sweep import open_run, read_champion
+    from experiments.run_folder import open_run, read_champion
     from experiments.tuning import read_objectives
 
     config = open_run(run)
@@ -156,8 +156,9 @@ def tune(
     Example: evobourse tune experiments/quickstart.yaml --vary search.sigma_fast=0.2:0.8
     --vary "search.optimizer=cross|cma" --objective score --objective decisions --trials 12
     """
+    from experiments.ancestry import front
     from experiments.config import load_config
-    from experiments.lineage_view import front, front_table
+    from experiments.lineage_view import front_table
     from experiments.screen import TrialScreen
     from experiments.tuning import Tuning, run_tuning
 
@@ -184,7 +185,8 @@ def track(run: Run, as_json: Json = False) -> None:
     Example: evobourse track runs/quickstart
     """
     from evolve.tracking import log_run
-    from experiments.sweep import open_run, tracking_view
+    from experiments.run_folder import open_run
+    from experiments.sweep import tracking_view
 
     view = tracking_view(open_run(run), run)
     new = log_run(view)
@@ -224,133 +226,10 @@ def compare(
     print_next_steps(console, [("drawn", str(picture)), ("tree", f"evobourse lineage {other}")])
 
 
-def train_styles(
-    config: Config,
-    out: Annotated[Path, typer.Option(help="Folder of the adapter folders.")] = Path("adapters"),
-    sources: Annotated[
-        bool, typer.Option("--sources", help="Train style-tuned sources for recipes instead.")
-    ] = False,
-    reinforce: Annotated[
-        bool,
-        typer.Option("--reinforce", help="Refine the styles on their own profit instead."),
-    ] = False,
-    only: Annotated[list[str], typer.Option(help="Train this one; repeatable.")] = [],  # noqa: B006
-    steps: Annotated[int | None, typer.Option(help="Optimisation steps each.", min=1)] = None,
-    top_layers: Annotated[
-        int | None, typer.Option(help="Uppermost layers to adapt, 0 for all.", min=0)
-    ] = None,
-    int8: Annotated[
-        bool, typer.Option("--int8", help="Train on the base in INT8, as it will run.")
-    ] = False,
-    gradient_checkpointing: Annotated[
-        bool,
-        typer.Option("--gradient-checkpointing", help="Less memory for activations, more time."),
-    ] = False,
-    encoding: Annotated[
-        Literal["words", "digits", "patches"] | None,
-        typer.Option(help="What past prices become; default minds.encoding."),
-    ] = None,
-    overrides: Set = [],  # noqa: B006
-) -> None:
-    """Train the style adapters and print their agreement with their teachers on held-out windows.
-
-    The same command again goes on where it was interrupted.
-
-    Example: evobourse train-styles experiments/quickstart.yaml --out adapters
-
-    A 7B: --set minds.base=OWNER/NAME --set minds.device=cuda --int8 --gradient-checkpointing
-
-    On other prices: --set training.series=[nasdaq,prices.csv]
-
-    Then on profit: evobourse train-styles experiments/quickstart.yaml --reinforce --out refined
-
-    On numbers: evobourse train-styles experiments/quickstart.yaml --encoding patches --out patches
-    """
-    from accelerate import PartialState
-    from rich.progress import Progress
-    from rich.table import Table
-
-    from experiments.config import load_config
-    from experiments.errors import ConfigError
-
-    chosen = [f"minds.encoding={encoding}"] if encoding else []
-    settings = load_config(config, [*overrides, *chosen])
-    main, numeric = PartialState().is_main_process, settings.minds.encoding != "words"
-    console = make_console(quiet=not main)
-    if reinforce and (sources or top_layers is not None):
-        raise ConfigError("--reinforce: goes with neither --sources nor --top-layers; leave it out")
-    if reinforce and numeric:
-        raise ConfigError("--reinforce: markets are played in words; set minds.encoding: words")
-    from experiments.agreement import measure_agreement
-    from experiments.style_cards import percent, write_cards
-    from experiments.style_measures import measure_styles
-    from experiments.style_training import StylePlan
-    from experiments.style_training import train_styles as train
-
-    kind: Literal["styles", "sources"] = "sources" if sources else "styles"
-    plan = StylePlan(kind, tuple(only), steps, top_layers, int8, gradient_checkpointing)
-    try:
-        with Progress(console=console, disable=not main) as bar:
-            tasks: dict[str, Any] = {}
-
-            def on_step(name: str, step: int, total: int, loss: float) -> None:
-                if name not in tasks:
-                    tasks[name] = bar.add_task(name, total=total)
-                bar.update(tasks[name], completed=step, description=f"{name} loss {loss:.3f}")
-
-            if reinforce:
-                _reinforce(settings, out, only, steps, bar)
-            else:
-                train(settings, out, plan, on_step)
-    except KeyboardInterrupt:
-        console.print("interrupted; the same command goes on where it stopped")
-        raise typer.Exit(130) from None
-    if not main:
-        return
-    if numeric or reinforce:  # refined styles have cards of their own
-        table = Table("style", "with adapter", "bare base", "on unseen views")
-        for row in measure_agreement(settings, out):
-            shown = (row.trained, row.bare, row.unseen)
-            table.add_row(row.style, *("-" if np.isnan(x) else f"{x:.1%}" for x in shown))
-    elif not sources:
-        table = Table("style", "with adapter", "bare base", "in words", "on unseen views")
-        measures = measure_styles(settings, out)
-        for row in measures:
-            shares = (row.trained, row.bare, row.prompted, row.unseen)
-            table.add_row(row.style, *map(percent, shares))
-        write_cards(out, measures)
-    if not sources:
-        console.print("exact five-way agreement with the teacher, held-out windows, INT8 base")
-        console.print(table)
-    key = "minds.sources" if sources else "minds.adapters"
-    use = f"evobourse evolve {config} --set {key}={out}"
-    if numeric:
-        use = f"evobourse simulate {config} --set {key}={out}"
-        use += f" --set minds.encoding={settings.minds.encoding}"
-    print_next_steps(console, [("trained", str(out)), ("use", use)])
-
-
-def _reinforce(settings: Any, out: Path, only: list[str], steps: int | None, bar: Any) -> None:
-    from dataclasses import replace
-
-    from agents.reinforcement import ReinforcementConfig
-    from experiments.style_reinforcement import reinforce_styles
-
-    tasks: dict[str, Any] = {}
-    how = ReinforcementConfig()
-
-    def on_step(name: str, step: int, total: int, found: Any) -> None:
-        if name not in tasks:
-            tasks[name] = bar.add_task(name, total=total)
-        news = f"{name} {found.reward:+.2f} bp a decision, {found.kl:.2f} nats from the style"
-        bar.update(tasks[name], completed=step, description=news)
-
-    reinforce_styles(settings, out, only, replace(how, iterations=steps or how.iterations), on_step)
-
-
 def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
     """Print the cost of a sweep that is not started."""
-    from experiments.cost import estimate, print_estimate
+    from experiments.cost import estimate
+    from experiments.cost_view import print_estimate
 
     console = make_console(quiet=as_json)
     cost = estimate(settings, console.print)
@@ -362,8 +241,9 @@ def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
 
 
 def _sweep(settings: Any, folder: Path, as_json: bool) -> None:
+    from experiments.run_folder import BUNDLE_FOLDER, REPORT_FILE, SCOREBOARD_FILE
     from experiments.screen import ProgressScreen, print_scoreboard
-    from experiments.sweep import BUNDLE_FOLDER, REPORT_FILE, SCOREBOARD_FILE, run_sweep
+    from experiments.sweep import run_sweep
 
     console = make_console(quiet=as_json)
     screens: list[ProgressScreen] = []

@@ -18,6 +18,7 @@ import numpy as np
 import yaml
 
 from evolve.bases import Bases
+from evolve.budget import count_paths
 from evolve.durable import replace_bytes
 from evolve.errors import EvolveError, RunError
 from evolve.gene import AnyGene, ChoiceGene, Gene, IntegerGene
@@ -30,13 +31,14 @@ from evolve.tracking import MlflowTracker
 from experiments.config import ExperimentConfig, load_config
 from experiments.errors import ConfigError
 from experiments.optimizers import make_search, needed_measures
+from experiments.run_folder import start_run
 from experiments.scoreboard import rank_finalists
 from experiments.sweep import (
     make_budget,
     make_evaluator,
+    make_teacher,
     pick_finalists,
     score_last_mean,
-    start_run,
     tracking_view,
 )
 from experiments.workshop import Workshop, build_workshop
@@ -252,9 +254,15 @@ class TrialEvaluator:
         )
         bases = self._bases(workshop)
         evaluator = make_evaluator(workshop, bases)
-        generations, budget = config.search.generations, make_budget(config, folder)
         candidates = evolve(
-            folder, genome.genome(), search, evaluator, generations, config.seed, (), budget
+            folder,
+            genome.genome(),
+            search,
+            evaluator,
+            config.search.generations,
+            config.seed,
+            budget=make_budget(config, folder),
+            teacher=make_teacher(workshop, bases),
         )
         candidates.append(score_last_mean(workshop, evaluator, folder)[0])
         if all(c.score is None for c in candidates):
@@ -266,7 +274,7 @@ class TrialEvaluator:
             **best.candidate.parts,
             "validation": best.validation,
             "train": best.train,
-            DECISIONS: float(played * sum(len(c.seeds) for c in candidates)),
+            DECISIONS: float(played * count_paths(candidates, config.search.memetic).sum()),
         }
         recipe = {"champion": best.candidate.id, "model": best.candidate.recipe}
         return Evaluation(best.score, parts, recipe, (config.seed,), None)

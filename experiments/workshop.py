@@ -95,12 +95,8 @@ class Workshop:
             tuple(folder.absolute() for folder in self.adapters),
             tuple(folder.absolute() for folder in self.sources),
             minds.blocks,
-            minds.storage(),
-            Path(minds.memo).expanduser().absolute() if minds.memo else None,
-            minds.endpoint,
-            minds.kv_budget_bytes,
             self.persona_bases,
-            minds.memory_bytes,
+            minds.means(),
         )
         if self.config.executor.kind == "local" or is_endpoint(minds.base):
             return opener()

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from agents.observation import decode_view
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -28,6 +30,18 @@ def ordinary_folders(style_folders, tmp_path_factory):
         config["alora_invocation_tokens"] = None
         (root / name / "adapter_config.json").write_text(json.dumps(config))
     return {name: root / name for name in style_folders}
+
+
+@pytest.fixture(scope="module")
+def ordinary_engine(make_engine, ordinary_folders):
+    return make_engine(ordinary_folders.values())
+
+
+@pytest.fixture(scope="module")
+def few(market_views):
+    """24 of the market's views that show three or five fields: two lengths of prompt."""
+    count = (decode_view(market_views) >= 0).sum(axis=1)
+    return market_views[np.isin(count, (3, 5))][:24]
 
 
 @pytest.fixture(scope="session")

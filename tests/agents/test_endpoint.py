@@ -12,6 +12,7 @@ from agents.errors import CapReached, EndpointError
 from agents.observation import OPTIONS, VIEWS, render_rules, render_view
 from agents.voices import put_in_words
 from evolve.bases import EndpointBases, open_bases
+from evolve.means import Means
 from merge.errors import RecipeError
 from merge.recipe import Recipe
 
@@ -308,7 +309,10 @@ def test_a_base_is_opened_by_its_url_and_takes_no_recipe(
 ):
     monkeypatch.setenv("EVOBOURSE_API_KEY", "open sesame")
     bases = open_bases(
-        server.base(f"?top={MOST}"), list(style_folders.values()), (), memo=tmp_path / "a"
+        server.base(f"?top={MOST}"),
+        list(style_folders.values()),
+        (),
+        means=Means(memo=tmp_path / "a"),
     )
     assert isinstance(bases, EndpointBases)
     assert_same_up_to_a_constant(bases.serve(None).answer(BARE, views), exact)

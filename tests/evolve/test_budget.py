@@ -1,11 +1,14 @@
 import json
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from evolve.budget import Budget
+from evolve.budget import Budget, count_paths
 from evolve.errors import EvolveError
-from evolve.lineage import Lineage
-from evolve.loop import LINEAGE_FILE, STOPPED_FILE, TIMINGS_FILE, evolve, read_stop
+from evolve.lineage import Candidate, Lineage
+from evolve.loop import LINEAGE_FILE, STOPPED_FILE, TIMINGS_FILE, Lesson, evolve, read_stop
+from evolve.memetic_config import MemeticConfig
 from evolve.timings import Timings
 
 A_GENERATION = 20
@@ -43,6 +46,92 @@ def test_a_decision_budget_ends_a_resumed_sweep_where_it_ends_any_other(sphere, 
         sphere.run(parts, generations, budget=budget(parts, max_decisions=limit))
     assert (parts / LINEAGE_FILE).read_bytes() == (whole / LINEAGE_FILE).read_bytes()
     assert (parts / STOPPED_FILE).read_bytes() == (whole / STOPPED_FILE).read_bytes()
+
+
+LESSONS = MemeticConfig(every=2, steps=3, markets=4)
+
+
+class Repeater:
+    """Hands the best candidate on as it is, when it is time."""
+
+    settings = {}  # noqa: RUF012
+
+    def teach(self, generation, candidates, seed):
+        if not LESSONS.due(generation, candidates):
+            return None
+        best = min((c for c in candidates if c.score is not None), key=lambda c: (c.score, c.id))
+        return Lesson(best, best.genome)
+
+
+def taught(sphere, folder, generations, limit):
+    genome = sphere.make_genome()
+    evaluator, search = sphere.SphereEvaluator(genome), sphere.make_search(genome)
+    allowed = budget(folder, max_decisions=limit, lessons=LESSONS)
+    return evolve(
+        folder, genome, search, evaluator, generations, 3, budget=allowed, teacher=Repeater()
+    )
+
+
+A_TAUGHT = A_GENERATION + 2 + 3 * 4  # its pupil before and after, and the lesson's markets
+
+
+def test_a_decision_budget_counts_lessons_and_what_they_lead_to(sphere, tmp_path):
+    limit = A_PATH * (3 * A_GENERATION + A_TAUGHT)
+    candidates = taught(sphere, tmp_path, 9, limit)
+    assert Counter(c.generation for c in candidates) == {0: 20, 1: 20, 2: 22, 3: 20}
+    assert read_stop(tmp_path) == (
+        "the decision budget: 94,000 of 94,000 decisions are taken, "
+        "the next generation and its lesson would take 34,000"
+    )
+    assert count_paths(candidates, LESSONS).sum() == 94
+    assert count_paths(candidates, LESSONS, 40).tolist() == [13, *[1] * 41]
+    one_less = tmp_path / "one-less"
+    one_less.mkdir()
+    assert len(taught(sphere, one_less, 9, limit - 1)) == 62
+
+
+def test_a_budget_of_lessons_ends_a_resumed_sweep_where_it_ends_any_other(sphere, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    limit = A_PATH * (3 * A_GENERATION + 2 * A_TAUGHT)
+    for folder in (whole, parts):
+        folder.mkdir()
+    assert taught(sphere, whole, 9, limit)[-1].generation == 4
+    for generations in (1, 3, 4, 9):
+        taught(sphere, parts, generations, limit)
+    for file in (LINEAGE_FILE, STOPPED_FILE):
+        assert (parts / file).read_bytes() == (whole / file).read_bytes()
+
+
+def test_a_budget_that_is_not_reached_changes_no_byte(sphere, tmp_path):
+    for folder, limit in ((tmp_path / "none", None), (tmp_path / "much", 10**9)):
+        folder.mkdir()
+        taught(sphere, folder, 5, limit)
+    assert (tmp_path / "none" / LINEAGE_FILE).read_bytes() == (
+        tmp_path / "much" / LINEAGE_FILE
+    ).read_bytes()
+
+
+def test_where_everyone_failed_nobody_is_taught(sphere, tmp_path):
+    candidates = taught(sphere, tmp_path, 3, None)
+    failed = [replace(c, score=None, failure="toy") for c in candidates[:40]]
+    assert not LESSONS.due(2, failed)
+    allowed = budget(tmp_path, max_decisions=60_000, lessons=LESSONS)
+    assert allowed(A_GENERATION, failed) is None
+    again = budget(tmp_path, max_decisions=60_000, lessons=LESSONS)
+    assert "its lesson would take 34,000" in again(A_GENERATION, candidates[:40])
+
+
+def test_minutes_of_a_generation_with_a_lesson_are_those_of_the_last_one(tmp_path):
+    now = [0.0]
+    timings = Timings(tmp_path / TIMINGS_FILE, lambda: now[0])
+    for candidates, seconds in ((20, 60.0), (20, 60.0), (22, 180.0), (20, 60.0)):
+        timings.start()
+        now[0] += seconds
+        timings.note(0, candidates, {})
+    alive = [Candidate("g003-s00-f00", 3, (), {}, None, (1,), 1.0, {}, None)]
+    allowed = Budget(timings, max_minutes=8.0, lessons=LESSONS, clock=lambda: now[0])
+    assert "would take about 3.0" in allowed(20, alive)  # the fifth begins with a lesson
+    assert allowed(20, [replace(alive[0], generation=4)]) is None
 
 
 def test_a_budget_below_the_first_generation_is_refused(sphere, tmp_path):

@@ -18,6 +18,7 @@ from agents.errors import AgentError
 from agents.stand_ins import RandomMinds
 from evolve.bases import PersonaBase, open_bases, open_model
 from evolve.council import Council, Member
+from evolve.means import Means
 from merge.errors import ModelError
 from merge.recipe import Recipe
 from merge.sources import DEFAULT_BASE
@@ -51,7 +52,9 @@ def open_council(folded_base, style_folders):
     def opened(memory_bytes=None, sources=()):
         styles = tuple(style_folders.values())
         others = {folded_base: PersonaBase(styles)}
-        return open_bases(DEFAULT_BASE, styles, sources, others=others, memory_bytes=memory_bytes)
+        return open_bases(
+            DEFAULT_BASE, styles, sources, others=others, means=Means(memory_bytes=memory_bytes)
+        )
 
     return opened
 

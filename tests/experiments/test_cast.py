@@ -1,13 +1,11 @@
 """Casts: the bundle's market where they are the bundle, every mask kept, every base asked."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import yaml
-from typer.testing import CliRunner
 
 from agents.choices import tabulate_choices
 from agents.crowd import history_ticks
@@ -16,17 +14,15 @@ from agents.observation import FIELD_NAMES, decode_view
 from agents.persona import Persona
 from agents.society.settings import Contest, Social
 from agents.stand_ins import RandomMinds, TeacherMinds
-from agents.styles import STYLES, teach
+from agents.styles import teach
 from agents.traits import OrderStyle
 from evolve.bundle import Bundle, Reference, load_bundle, write_bundle
-from experiments.cast import Cast, CastAsset, Member, load_cast, read_cast
+from experiments.cast import Cast, CastAsset, Member
 from experiments.cast_market import build_cast, run_cast
-from experiments.cast_writing import write_diverse, write_sentence
-from experiments.cli import app
 from experiments.config import load_config
 from experiments.errors import ConfigError
 from experiments.order_settings import OrderSettings, ScenarioOrders
-from experiments.scenario import Beside, Scenario, load_scenario, run_scenario
+from experiments.scenario import Beside, Scenario, Size, run_scenario
 from experiments.workshop import build_workshop
 from market.order_events import Kind, TimeInForce
 from market.recorded_tape import verify_tape
@@ -69,7 +65,7 @@ def test_a_cast_of_the_bundles_own_personas_makes_the_bundles_own_market(
     [choices] = tabulate_choices([people], teachers)
     alike = SimpleNamespace(**{**vars(bundle), "population": people})
     scenario = Scenario(turns=("call", "continuous"), beside=Beside(2, 10, 5))
-    own = run_scenario(scenario, alike, choices, 60, 12, 7, tmp_path / "own")
+    own = run_scenario(scenario, alike, choices, Size(60, 12, 7), tmp_path / "own")
     cast = Cast(
         (
             Member("a", 20, style="momentum", orders=PLAIN),
@@ -242,8 +238,8 @@ def test_orders_live_for_days_and_fill_late_and_nobody_has_two(bundle, teachers,
     scenario = Scenario(
         orders=ScenarioOrders(regimes=2, by_style=True), turns=("call", "continuous")
     )
-    tape = run_scenario(scenario, bundle, choices, 150, 40, 2, tmp_path / "a")
-    again = run_scenario(scenario, bundle, choices, 150, 40, 2, tmp_path / "b")
+    tape = run_scenario(scenario, bundle, choices, Size(150, 40, 2), tmp_path / "a")
+    again = run_scenario(scenario, bundle, choices, Size(150, 40, 2), tmp_path / "b")
     assert tape.manifest.digest == again.manifest.digest == verify_tape(tmp_path / "a")
     orders, fills = tape.frame("orders"), tape.frame("fills")
     entered = orders[orders.kind.isin([Kind.LIMIT, Kind.REPLACE])].set_index("number")
@@ -267,7 +263,9 @@ def test_by_style_and_tendency_shift_the_draw(bundle, teachers, tmp_path):
     for by_style in (False, True):
         orders = ScenarioOrders(regimes=2, by_style=by_style)
         name = str(by_style)
-        tape = run_scenario(Scenario(orders=orders), bundle, choices, 200, 1, 2, tmp_path / name)
+        tape = run_scenario(
+            Scenario(orders=orders), bundle, choices, Size(200, 1, 2), tmp_path / name
+        )
         decisions = tape.frame("decisions").set_index("agent")
         sent = tape.frame("orders").query("kind == 0").set_index("agent")
         joined = sent[["price_ticks"]].join(decisions[["tendency", "persona"]])
@@ -306,44 +304,6 @@ def test_a_sweep_may_draw_orders_by_regime():
         load_config(quickstart, ["society={contest: {every: 5}}"])
 
 
-# Reading and writing
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("members: []", "members is empty"),
-        ("cast: []", "unknown key 'cast'"),
-        ("members: [{count: 3}]", "name is missing"),
-        (
-            "members: [{name: a, cuont: 3}]",
-            r"unknown key 'members\[0\].cuont'; did you mean 'count'",
-        ),
-        ("members: [{name: a, count: 0}]", r"members\[0\] \(a\): count is 0, expected 1 to"),
-        ("members: [{name: a}, {name: a}]", "has 'a' twice"),
-        ("members: [{name: a, temperature: 0}]", "temperature is 0"),
-        ("members: [{name: a, style: x, mixture: {y: 1}}]", "has a style and a mixture"),
-        ("members: [{name: a, never_sees: [gold]}]", "names field 'gold'"),
-        ("members: [{name: a, never_sees: [news], only_sees: [news]}]", "give one of them"),
-        ("members: [{name: a, asset: oil}]", "names asset 'oil', the cast has stock"),
-        ("members: [{name: b}, {name: a, kind: rule}]", "is of kind rule with rule None"),
-        ("members: [{name: a, rule: forecasters}]", "is of kind investor with rule 'forecasters'"),
-        ("members: [{name: a, kind: bank}]", "expected investor or company"),
-        ("members: [{name: a, kind: rule, rule: forecasters}]", "rules alone"),
-        ("members: [{name: a, orders: {patience: -1}}]", "patience is -1"),
-        ("members: [{name: a, assets: [stock]}]", "has assets; give asset"),
-        ("members: [", "no valid YAML"),
-    ],
-)
-def test_a_bad_cast_is_refused_in_one_line(text, complaint, tmp_path):
-    file = tmp_path / "cast.yaml"
-    file.write_text(text)
-    with pytest.raises(ConfigError, match=complaint) as refused:
-        load_cast(file)
-    assert "\n" not in str(refused.value)
-    assert str(file) in str(refused.value)
-
-
 def test_an_unknown_style_and_series_are_refused(bundle, teachers, tmp_path):
     with pytest.raises(
         ConfigError, match="'a' has style 'vlaue', the bundle's are momentum, value"
@@ -352,68 +312,3 @@ def test_an_unknown_style_and_series_are_refused(bundle, teachers, tmp_path):
     few = Cast((Member("a"),), assets=(CastAsset("x", "ibm", "2000-03-01"),))
     with pytest.raises(ConfigError, match="expected at least 252"):
         run_cast(Scenario(), few, bundle, teachers, 1, 1, tmp_path)
-
-
-def test_what_is_written_is_a_cast_and_says_where_it_comes_from():
-    asked = []
-
-    def guess(word):
-        asked.append(word)
-        return "herding", 0.3
-
-    text, lost = write_sentence(
-        "forty cautious pensioners, ten jittery dentists who see no news, four diverse savers "
-        "without charts, 3 noise traders, zzz",
-        guess,
-    )
-    assert asked == ["jittery"]
-    assert lost == ["zzz"]
-    cast = read_cast(yaml.safe_load(text), "text")
-    assert [m.count for m in cast.members] == [40, 10, 1, 1, 1, 1, 3]
-    assert cast.members[1].style == "herding"
-    assert cast.members[1].hidden == ("news",)
-    assert all({"trend", "range"} <= set(m.hidden) for m in cast.members[2:6])
-    assert cast.members[-1].rule == "noise-traders"
-    assert "guessed by the model" in text
-    assert "# Not understood: zzz" in text
-    assert "cautious: style risk-averse" in text
-
-
-def test_hundreds_of_different_people_are_a_cast(bundle):
-    text, measured = write_diverse(300, 1)
-    assert write_diverse(5, 1)[0] == write_diverse(5, 1)[0] != write_diverse(5, 2)[0]
-    cast = read_cast(yaml.safe_load(text), "text")
-    assert len({m.background for m in cast.members}) == len(cast.members) == 300
-    assert measured["sentences"] == 1.0
-    personas = [m.persona(STYLES, 1, "main") for m in cast.members]
-    assert len({p.mixture for p in personas}) > 290
-    assert all(asdict(p)["traits"]["never_sees"] is not None for p in personas)
-
-
-def test_the_shipped_cast_is_one_and_a_scenario_may_name_it(tmp_path):
-    cast = load_cast(Path("experiments/cast.yaml"))
-    assert {m.kind for m in cast.members} == {"investor", "company", "industry", "rule"}
-    (tmp_path / "scene.yaml").write_text(
-        "cast: who.yaml\norders: {regimes: 3, mixture: gaussian}\n"
-    )
-    scenario = load_scenario(tmp_path / "scene.yaml")
-    assert scenario.cast == str(tmp_path / "who.yaml")
-    assert scenario.orders == ScenarioOrders()
-    (tmp_path / "bad.yaml").write_text("orders: {regimes: 0}\n")
-    with pytest.raises(ConfigError, match=r"orders.regimes is 0, expected 1 to 10"):
-        load_scenario(tmp_path / "bad.yaml")
-
-
-def test_the_command_prints_writes_and_refuses(tmp_path):
-    run = CliRunner().invoke
-    sentence = "forty cautious pensioners, ten momentum day-traders who see no news"
-    printed = run(app, ["cast", sentence])
-    assert printed.exit_code == 0
-    assert len(read_cast(yaml.safe_load(printed.stdout), "printed").members) == 2
-    file = tmp_path / "cast.yaml"
-    assert run(app, ["cast", sentence, "--out", str(file)]).exit_code == 0
-    assert file.read_text() == printed.stdout
-    left = run(app, ["cast", "ten gloomy savers", "--base", "none"])
-    assert "not understood: gloomy" in left.stderr
-    for bad, error in ((["cast", "hello world"], AgentError), (["cast"], ConfigError)):
-        assert isinstance(run(app, bad).exception, error)

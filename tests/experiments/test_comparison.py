@@ -10,7 +10,7 @@ from evolve.loop import LINEAGE_FILE
 from experiments.comparison import compare, draw_comparison, print_comparison, read_sweep
 from experiments.config import ExperimentConfig, MarketConfig, PersonaConfig, SearchConfig
 from experiments.report import figure_bytes
-from experiments.sweep import CHAMPION_FILE, CONFIG_FILE, SCOREBOARD_FILE
+from experiments.run_folder import CHAMPION_FILE, CONFIG_FILE, SCOREBOARD_FILE
 
 
 def candidate(id_, generation, score, seeds=2, **genes):

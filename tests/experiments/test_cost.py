@@ -1,17 +1,26 @@
 """What a dry run counts is what a sweep of the same config does."""
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from agents.observation import possible_views
 from agents.stand_ins import TeacherMinds
 from agents.styles import FIRST_STYLES
+from evolve.budget import count_paths
 from evolve.evaluation import MarketEvaluator
+from evolve.executors.executor import InProcess
 from evolve.loop import evolve
+from evolve.memetic import gather
 from experiments import cost
 from experiments.config import load_config
-from experiments.cost import Pace, Work, plan_judging, plan_search
+from experiments.cost import Pace, Work, plan_judging, plan_lessons, plan_search
+from experiments.cost_view import print_estimate
 from experiments.optimizers import make_search
+from experiments.sweep import make_evaluator, make_teacher
 from experiments.workshop import build_workshop
 
 QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
@@ -85,11 +94,100 @@ def test_a_budget_cuts_the_plan_where_it_cuts_the_sweep():
     config = load_config(QUICKSTART, ("search.max_decisions=20000000",))
     pace = Pace(0.0, 1.0, 0.0, 1)
     workshop = build_workshop(config)
-    plan, ends = cost._within_budget(config, plan_search(config, search_of(workshop)), pace)
+    plan, teaching = plan_search(config, search_of(workshop)), plan_lessons(config, 7)
+    kept, ends = cost._within_budget(config, plan, teaching, pace)
     a_generation = 16 * 4 * 250 * 400
-    assert len(plan) - 1 == 20_000_000 // a_generation
+    assert kept == 20_000_000 // a_generation
     assert ends == "by the decision budget after 3 of 80"
     config = load_config(QUICKSTART, ("search.max_minutes=3",))
-    plan, ends = cost._within_budget(config, plan_search(config, search_of(workshop)), pace)
-    assert len(plan) - 1 == 2  # 64 s each
+    kept, ends = cost._within_budget(config, plan, teaching, pace)
+    assert kept == 2  # 64 s each
     assert ends.startswith("by the time budget")
+
+
+class CountedMarkets(InProcess):
+    """Counts the markets that are played, by what is done with them."""
+
+    def __init__(self):
+        self.played = Counter()
+
+    def submit(self, function, *arguments):
+        self.played[function] += 1
+        return super().submit(function, *arguments)
+
+
+MEMETIC = "search.memetic={every: 2, steps: 2, markets: 3, nats: 0.001}"
+
+
+@pytest.mark.parametrize("generations", [2, 5])
+def test_lessons_are_what_the_sweep_takes(tmp_path, generations):
+    overrides = (*SMALL, "search.slow_count=2", "search.slow_every=2", "search.fast_count=3",
+                 f"search.generations={generations}", MEMETIC)  # fmt: skip
+    config = load_config(QUICKSTART, overrides)
+    workshop = build_workshop(config)
+    minds, markets = CountedMinds(), CountedMarkets()
+    workshop = replace(workshop, executor=markets)
+    evaluator, search = make_evaluator(workshop, minds), search_of(workshop)
+    genome = workshop.market_genome.genome()
+    teacher = make_teacher(workshop, minds)
+    candidates = evolve(
+        tmp_path, genome, search, evaluator, generations, config.seed, teacher=teacher
+    )
+    searching, teaching = plan_search(config, search), plan_lessons(config, 7)
+    born = Counter(c.generation for c in candidates)
+    assert [born[g] for g in range(generations)] == [
+        s.candidates + t.candidates for s, t in zip(searching[:-1], teaching[:-1], strict=True)
+    ]
+    total = sum(searching[:-1] + teaching, Work())
+    assert markets.played[gather] == total.lesson_markets
+    assert markets.played.total() == total.markets
+    paths = count_paths(candidates, config.search.memetic)
+    assert paths.sum() == total.markets
+    asked = (total.casts + total.probes) * len(config.personas)
+    assert 0.9 * asked <= len(minds.asked) <= asked  # the best may be taught twice
+
+
+def test_lessons_are_counted_in_both_budgets_of_a_plan():
+    pace = Pace(0.0, 1.0, 0.0, 1, 0.0, 2.0)
+    a_market = 250 * 400
+
+    def kept(*overrides):
+        config = load_config(QUICKSTART, overrides)
+        search = plan_search(config, search_of(build_workshop(config)))
+        return cost._within_budget(config, search, plan_lessons(config, 7), pace)[0]
+
+    memetic = "search.memetic={every: 1, steps: 1, markets: 8}"
+    rest = (16 + 2) * 4 + 8  # markets of a generation with a lesson
+    limit = (64 + 2 * rest) * a_market
+    assert kept(memetic, f"search.max_decisions={limit}") == 3
+    assert kept(memetic, f"search.max_decisions={limit - 1}") == 2
+    assert kept(f"search.max_decisions={limit}") == limit // (64 * a_market)
+    minutes = (64 + 72 + 2 * 8) / 60
+    assert kept(memetic, f"search.max_minutes={minutes + 0.01}") == 2
+    assert kept(memetic, f"search.max_minutes={minutes - 0.01}") == 1
+
+
+def test_lessons_are_printed_where_there_are_any(monkeypatch):
+    pace = Pace(1.0, 0.1, 0.0, 1000, 0.5, 0.2)
+    monkeypatch.setattr(cost, "measure_pace", lambda *_: pace)
+
+    def printed(*overrides):
+        config = load_config(QUICKSTART, (*SMALL, "search.generations=5", *overrides))
+        found, console = cost.estimate(config, print), Console(record=True, width=200)
+        print_estimate(found, console)
+        return found, console.export_text()
+
+    plain, words = printed()
+    assert "lesson" not in words
+    assert "lessons" not in {*plain, *plain["parts"]}
+    taught, words = printed(MEMETIC)
+    assert list(taught["parts"]) == ["search", "lessons", "choosing", "judging"]
+    assert taught["lessons"] == {"count": 2, "steps": 4, "markets": 12}
+    lessons = taught["parts"]["lessons"]
+    assert (lessons["candidates"], lessons["markets"]) == (4, 12 + 4 * 2)
+    assert lessons["decisions"] == lessons["markets"] * 60 * 20
+    assert lessons["seconds"] == pytest.approx(4 * 1.0 + 2 * 14 * 0.5 + 8 * 0.1 + 12 * 0.2)
+    assert lessons["forward_passes"] == 2 * 2 * 8 * 8 * len(possible_views(1))
+    assert "2 of 4 training steps in all, on 12 recorded markets at 200 ms" in words
+    for key in ("candidates", "markets", "decisions", "forward_passes"):
+        assert taught["total"][key] == plain["total"][key] + lessons[key]

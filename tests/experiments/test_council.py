@@ -13,8 +13,9 @@ from evolve.bundle import load_bundle
 from evolve.lineage import Candidate
 from experiments.config import load_config
 from experiments.errors import ConfigError
+from experiments.scenario import Size
 from experiments.simulation import simulate_bundle
-from experiments.sweep import export_bundle
+from experiments.sweep_bundle import export_bundle
 from experiments.workshop import build_workshop
 from merge.errors import ModelError
 
@@ -88,7 +89,7 @@ def test_a_bundle_carries_its_council_and_trades_again(
     assert all(folder.is_relative_to(moved) for folder in other.adapters)
     personas = yaml.safe_load((moved / "personas.yaml").read_text())
     assert [persona.get("base") for persona in personas] == [None, folded_base]
-    done = simulate_bundle(moved, AGENTS, DAYS, 1, tmp_path / "tape")
+    done = simulate_bundle(moved, Size(AGENTS, DAYS, 1), tmp_path / "tape")
     assert done["reference"] is True
     assert done["forward_passes"] == 2 * 23
 

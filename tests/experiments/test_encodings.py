@@ -15,6 +15,7 @@ from experiments.agreement import Agreement, heldout_examples
 from experiments.benchmarks_encodings import Speed, Trained, ceiling, figures, page
 from experiments.config import load_config
 from experiments.errors import ConfigError
+from experiments.scenario import Size
 from experiments.simulation import simulate_bundle
 from experiments.style_training import EXAMPLES, StylePlan, draw_examples, stretches, train_styles
 from experiments.workshop import build_workshop
@@ -79,15 +80,15 @@ def test_a_config_is_simulated_in_its_encoding(tmp_path):
         "minds.recipe_blocks=0",
         "personas=[{name: one}]",
     ]
-    result = simulate_bundle(QUICKSTART, 20, 2, 1, tmp_path, overrides=changed)
+    result = simulate_bundle(QUICKSTART, Size(20, 2, 1), tmp_path, overrides=changed)
     assert result["decisions"] == 40
     assert result["forward_passes"] > 0
     assert result["reference"] is None
     own = [*changed[1:3], "personas=[{name: one, base: other/model}]", changed[0]]
     with pytest.raises(ConfigError, match="needs all personas on one model here"):
-        simulate_bundle(QUICKSTART, 20, 2, 1, tmp_path, overrides=own)
+        simulate_bundle(QUICKSTART, Size(20, 2, 1), tmp_path, overrides=own)
     with pytest.raises(ConfigError, match=f"--set 'seed=1': {tmp_path} is a bundle"):
-        simulate_bundle(tmp_path, 20, 2, 1, tmp_path, overrides=["seed=1"])
+        simulate_bundle(tmp_path, Size(20, 2, 1), tmp_path, overrides=["seed=1"])
 
 
 def test_the_page_and_the_figures_say_the_same(config):

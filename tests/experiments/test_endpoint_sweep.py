@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from evolve.errors import RunError
-from experiments.sweep import open_run, start_run
+from experiments.run_folder import open_run, start_run
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = [

@@ -14,19 +14,8 @@ import pytest
 from evolve.errors import RunError
 from evolve.executors import ray_actors as ray_executor
 from evolve.loop import LINEAGE_FILE
-from experiments.kill_drill import (
-    IN_PROCESS,
-    INTERRUPTED,
-    PROCESSES,
-    TEACHERS,
-    Session,
-    family_of,
-    kill,
-    kill_driver,
-    orphans,
-    sweep,
-    worker_ids,
-)
+from experiments.drilled_sweep import TEACHERS, Session, family_of, kill, orphans, sweep, worker_ids
+from experiments.kill_drill import IN_PROCESS, INTERRUPTED, PROCESSES, kill_driver
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("search.generations=3", "search.slow_every=2", "search.fast_count=4")

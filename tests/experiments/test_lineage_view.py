@@ -9,8 +9,10 @@ from rich.console import Console
 
 from evolve.errors import EvolveError
 from evolve.lineage import Candidate
+from experiments.ancestry import ancestry
 from experiments.lineage_page import render_page
-from experiments.lineage_view import ancestry, draw_lineage, summarise
+from experiments.lineage_picture import draw_lineage
+from experiments.lineage_view import summarise
 from experiments.report import figure_bytes
 
 

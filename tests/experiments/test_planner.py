@@ -37,7 +37,7 @@ from experiments.planner import (
     private_tokens,
     questions_seconds,
 )
-from experiments.planning import plan_for
+from experiments.planning import Typed, plan_for
 from experiments.shapes import KNOWN, find_shape
 from merge.int8 import Int8Linear
 from merge.sources import DEFAULT_BASE, resolve_model
@@ -85,10 +85,10 @@ def test_a_shape_can_be_typed_and_must_be_whole():
         "num_hidden_layers": 32, "hidden_size": 4096, "intermediate_size": 14336,
         "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 32768,
     }  # fmt: skip
-    shape, *_ = plan_for("mine", figures, None, *[None] * 4, 7, 8, "h100")
+    shape, *_ = plan_for("mine", figures, None, Typed(7, 8), "h100")
     assert shape.parameters == MISTRAL.parameters
     with pytest.raises(ConfigError, match=r"hidden_size is not given; give all of --layers"):
-        plan_for("mine", {**figures, "hidden_size": None}, None, *[None] * 4, 7, 8, "h100")
+        plan_for("mine", {**figures, "hidden_size": None}, None, Typed(7, 8), "h100")
 
 
 # On paper

@@ -24,7 +24,7 @@ from experiments.response import (
     print_response,
     run_pairs,
 )
-from experiments.scenario import Beside, Scenario, run_scenario
+from experiments.scenario import Beside, Scenario, Size, run_scenario
 from fitness.errors import FitnessError
 from market.crowds.pov import VolumeParticipant
 from market.rules import MarketRules
@@ -47,7 +47,7 @@ def choices(bundle):
 
 @pytest.fixture(scope="module")
 def runs(bundle, choices):
-    return run_pairs(Scenario(), bundle, choices, RATES, 2, AGENTS, DAYS, 5)
+    return run_pairs(Scenario(), bundle, choices, RATES, 2, Size(AGENTS, DAYS, 5))
 
 
 def test_the_buyer_takes_its_part_of_every_run_but_the_first(runs):
@@ -77,7 +77,7 @@ def test_a_pair_is_the_scenarios_own_run_and_does_not_depend_on_its_company(
     buyer = VolumeParticipant(0.3, 0, DAYS - 1)
     further = [(buyer, response.WEALTH_LOTS * AGENTS)]
     tape = run_scenario(
-        Scenario(), bundle, choices, AGENTS, DAYS, 6, tmp_path / "t", further=further
+        Scenario(), bundle, choices, Size(AGENTS, DAYS, 6), tmp_path / "t", further=further
     )
     np.testing.assert_array_equal(tape.frame("prices")["close_ticks"], runs.closes[2, 1, 1:])
     assert buyer.traded_lots == runs.bought[2, 1].sum()
@@ -85,7 +85,7 @@ def test_a_pair_is_the_scenarios_own_run_and_does_not_depend_on_its_company(
 
 def test_beside_other_traders_the_buyer_is_still_found(bundle, choices):
     place = Scenario(("call", "continuous"), beside=Beside(2, 20, 10))
-    found = run_pairs(place, bundle, choices, (0.2,), 1, 40, 20, 1)
+    found = run_pairs(place, bundle, choices, (0.2,), 1, Size(40, 20, 1))
     part = found.bought[1].sum() / found.volume[1].sum()
     assert part == pytest.approx(0.2, rel=0.25)
 
@@ -155,7 +155,7 @@ def test_the_report_fits_the_terminal_and_one_pair_has_no_interval(runs, rng):
 @pytest.mark.parametrize("rates", ["", "0.1,x", "0.1,0.1", "0,0.1", "1.0", "nan"])
 def test_impossible_rates_are_refused(rates, tmp_path):
     with pytest.raises(ConfigError, match="numbers over 0 and below 1") as caught:
-        measure_bundle(tmp_path, Scenario(), rates, 1, 60, 40, 1)
+        measure_bundle(tmp_path, Scenario(), rates, 1, Size(60, 40, 1))
     assert repr(rates) in str(caught.value)
 
 

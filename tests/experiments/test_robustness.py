@@ -15,17 +15,16 @@ from agents.stand_ins import TeacherMinds
 from evolve.bundle import Bundle, Reference
 from experiments.config import load_config
 from experiments.errors import ConfigError
-from experiments.robustness import (
+from experiments.robustness import judge_variants, survivors
+from experiments.robustness_view import print_robustness
+from experiments.scoreboard import Judge, play_row
+from experiments.variants import (
     ORIGINAL,
     Variant,
-    judge_variants,
     list_variants,
     open_other_adapters,
     open_other_base,
-    survivors,
 )
-from experiments.robustness_view import print_robustness
-from experiments.scoreboard import Judge, play_row
 from experiments.workshop import build_workshop
 from merge.errors import ModelError
 

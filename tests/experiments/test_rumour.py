@@ -28,7 +28,7 @@ from experiments.config import load_config
 from experiments.errors import ConfigError
 from experiments.rumour import NEVER, Plan, least_days, most_liked, run_alone, run_free
 from experiments.rumour_view import day_table, draw_rumour, show
-from experiments.scenario import Scenario, load_scenario, run_scenario
+from experiments.scenario import Scenario, Size, load_scenario, run_scenario
 from market.rules import MarketRules
 
 PLAN = Plan(agents=150, days=12, day=5, planted=6)
@@ -162,10 +162,10 @@ def test_a_scenario_may_have_a_society(bundle, choices, tmp_path):
     file.write_text("society: {acquaintances: 10, decay: 1}\n")
     scenario = load_scenario(file)
     assert scenario.society == Social(acquaintances=10, decay=1.0)
-    tape = run_scenario(scenario, bundle, choices, 40, 3, 1, tmp_path / "tape")
+    tape = run_scenario(scenario, bundle, choices, Size(40, 3, 1), tmp_path / "tape")
     assert len(tape.frame("links")) > 0
     assert "mood" in tape.frame("decisions")
-    without = run_scenario(Scenario(), bundle, choices, 40, 3, 1, tmp_path / "other")
+    without = run_scenario(Scenario(), bundle, choices, Size(40, 3, 1), tmp_path / "other")
     assert len(without.frame("links")) == 0
     file.write_text("society: {aquaintances: 10}\n")
     with pytest.raises(ConfigError, match=r"'society.aquaintances'; did you mean 'acquaintances'"):
@@ -174,7 +174,7 @@ def test_a_scenario_may_have_a_society(bundle, choices, tmp_path):
 
 def test_the_shipped_society_is_one(bundle, choices, tmp_path):
     scenario = load_scenario(Path("experiments/friends.yaml"))
-    tape = run_scenario(scenario, bundle, choices, 100, 30, 1, tmp_path / "tape")
+    tape = run_scenario(scenario, bundle, choices, Size(100, 30, 1), tmp_path / "tape")
     heard = tape.frame("messages")
     assert heard["kind"].tolist() == ["rumour"]
     told = tape.frame("tellings")

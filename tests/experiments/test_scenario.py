@@ -11,7 +11,7 @@ from agents.crowd import history_ticks
 from agents.stand_ins import TeacherMinds
 from evolve.stage import World, play_market
 from experiments.errors import ConfigError
-from experiments.scenario import Beside, Scenario, load_scenario, run_scenario
+from experiments.scenario import Beside, Scenario, Size, load_scenario, run_scenario
 from market.errors import MarketError
 from market.recorded_tape import verify_tape
 from market.replay_log import replay_log
@@ -41,7 +41,7 @@ def choices(bundle):
 
 
 def test_alone_in_one_call_a_population_makes_the_fast_markets_prices(bundle, choices, tmp_path):
-    tape = run_scenario(Scenario(), bundle, choices, 60, 30, 3, tmp_path / "tape")
+    tape = run_scenario(Scenario(), bundle, choices, Size(60, 30, 3), tmp_path / "tape")
     world = World(bundle.offsets, bundle.rules, 60, 30)
     fast = play_market(world, (bundle.population, bundle.history, 3), choices)
     prices = tape.frame("prices")
@@ -62,7 +62,7 @@ def test_everything_at_once_is_recorded_replays_and_repeats(bundle, choices, tmp
     scenario = load_scenario(tmp_path / "scene.yaml")
     assert scenario.beside == Beside(3, 30, 20)
     first, second = (
-        run_scenario(scenario, bundle, choices, 60, 12, 3, tmp_path / name) for name in "ab"
+        run_scenario(scenario, bundle, choices, Size(60, 12, 3), tmp_path / name) for name in "ab"
     )
     assert first.manifest.digest == second.manifest.digest == verify_tape(tmp_path / "a")
     fills, prices = first.frame("fills"), first.frame("prices").set_index("day")
@@ -86,9 +86,7 @@ def test_news_moves_those_who_are_told(bundle, choices, tmp_path):
             Scenario(events=str(tmp_path / f"{tone}.yaml")),
             bundle,
             choices,
-            200,
-            6,
-            3,
+            Size(200, 6, 3),
             tmp_path / tone,
         )
         .frame("decisions")
@@ -118,14 +116,14 @@ def test_a_bad_scenario_is_refused_in_one_line(text, complaint, tmp_path):
 def test_missing_files_and_old_tapes_are_refused(bundle, choices, tmp_path):
     with pytest.raises(ConfigError, match="name a scenario"):
         load_scenario(tmp_path / "none.yaml")
-    run_scenario(Scenario(), bundle, choices, 20, 2, 3, tmp_path / "tape")
+    run_scenario(Scenario(), bundle, choices, Size(20, 2, 3), tmp_path / "tape")
     with pytest.raises(MarketError, match="holds a tape of 2 days; name another folder"):
-        run_scenario(Scenario(), bundle, choices, 20, 2, 3, tmp_path / "tape")
+        run_scenario(Scenario(), bundle, choices, Size(20, 2, 3), tmp_path / "tape")
 
 
 def test_the_shipped_scenario_is_one(bundle, choices, tmp_path):
     from pathlib import Path
 
     scenario = load_scenario(Path("experiments/shock.yaml"))
-    tape = run_scenario(scenario, bundle, choices, 40, 42, 1, tmp_path / "tape")
+    tape = run_scenario(scenario, bundle, choices, Size(40, 42, 1), tmp_path / "tape")
     assert len(tape.frame("events")) == 6

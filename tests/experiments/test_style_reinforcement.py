@@ -8,9 +8,10 @@ import pytest
 from agents.reinforcement import ReinforcementConfig
 from agents.training import PROVENANCE
 from evolve.stage import play_market
-from experiments.benchmarks_reinforce import interval, list_casts, measure, play_pairs
+from experiments.benchmarks_reinforce import interval
 from experiments.config import load_config
 from experiments.errors import ConfigError
+from experiments.refined_pairs import list_casts, measure, play_pairs
 from experiments.style_reinforcement import pure_cast, reinforce_styles
 from experiments.workshop import SHIPPED, build_workshop
 

@@ -13,10 +13,11 @@ import agents
 import experiments.style_training as style_training
 from agents.expert import fit_policy
 from agents.styles import EXPERT, FIRST_STYLES
-from experiments.benchmarks_styles import Blend, main
+from experiments.benchmarks_styles import main
 from experiments.config import ASSETS, load_config
 from experiments.errors import ConfigError
 from experiments.style_measures import calibrate, correlate
+from experiments.style_picture import Blend
 from experiments.style_training import StylePlan, stretches, train_styles
 from experiments.workshop import build_workshop
 from market.errors import SeriesError
@@ -201,7 +202,7 @@ def test_every_shipped_adapter_has_a_card_that_tells_what_it_does():
 
 
 def test_an_interrupted_command_says_how_to_go_on(tmp_path, monkeypatch, capsys):
-    from experiments.sweep_commands import train_styles as command
+    from experiments.style_commands import train_styles as command
 
     def interrupted(*_):
         raise KeyboardInterrupt

@@ -14,9 +14,9 @@ from agents.stand_ins import TeacherMinds
 from evolve.errors import EvolveError, GenomeError, RunError
 from evolve.lineage import Lineage
 from evolve.loop import LINEAGE_FILE
+from experiments.ancestry import front
 from experiments.config import load_config
 from experiments.errors import ConfigError
-from experiments.lineage_view import front
 from experiments.sweep_commands import lineage
 from experiments.tuning import (
     TRIALS_FOLDER,

@@ -8,7 +8,7 @@ import pytest
 import experiments
 from evolve.loop import CHECKPOINT_FOLDER
 from experiments.config import load_config
-from experiments.sweep import SPLITS_FILE, _freeze_splits
+from experiments.run_folder import SPLITS_FILE, freeze_splits
 from experiments.workshop import build_workshop
 from market.errors import SeriesError
 from market.series import load_series
@@ -62,10 +62,10 @@ def test_a_run_goes_on_with_the_series_that_it_began_with_alone(tmp_path):
     load_series("sp500").frame.to_csv(prices, index=False)
     run = tmp_path / "run"
     run.mkdir()
-    _freeze_splits(workshop("series=nasdaq"), run)  # looked at, never begun
-    _freeze_splits(workshop(f"series={prices}"), run)
+    freeze_splits(workshop("series=nasdaq"), run)  # looked at, never begun
+    freeze_splits(workshop(f"series={prices}"), run)
     (run / CHECKPOINT_FOLDER).mkdir()
-    _freeze_splits(workshop(f"series={prices}"), run)
+    freeze_splits(workshop(f"series={prices}"), run)
     written = (run / SPLITS_FILE).read_text()
     lines = prices.read_text().splitlines()
     prices.write_text("\n".join(lines[:-1]) + "\n")
@@ -74,7 +74,7 @@ def test_a_run_goes_on_with_the_series_that_it_began_with_alone(tmp_path):
     lines[2] = lines[2].replace(lines[2].rpartition(",")[2], "7")
     prices.write_text("\n".join(lines) + "\n")
     with pytest.raises(SeriesError, match="prices: the splits are frozen for the series with"):
-        _freeze_splits(workshop(f"series={prices}"), run)
+        freeze_splits(workshop(f"series={prices}"), run)
     assert (run / SPLITS_FILE).read_text() == written
 
 
