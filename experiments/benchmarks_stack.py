@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -87,6 +87,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="sweeps of each arm")
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--generations", type=int, default=10, help="of each stage")
+    parser.add_argument(
+        "--as-they-are", action="store_true", help="one society for all: layers alone evolve"
+    )
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     options = parser.parse_args()
     config = load_config(
@@ -95,7 +98,8 @@ def main() -> None:
     )
     bases = build_workshop(config).open_bases()
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    gaps = np.stack([compare_arms(replace(config, seed=seed), bases) for seed in seeds])
+    compare = compare_as_they_are if options.as_they_are else compare_arms
+    gaps = np.stack([compare(replace(config, seed=seed), bases) for seed in seeds])
     _print_gap(f"{options.seeds} sweeps", gaps, config)
 
 
@@ -103,7 +107,7 @@ def compare_arms(config: ExperimentConfig, bases: Any) -> Returns:
     """Run all arms with a seed; log J/J95 of the stack less the best source's, by held-out group.
 
     First each source's society evolves. Then, from the best one's champion and with the same
-    budget, its society goes on in one arm and stack and society in the other. Champions, and which
+    budget, its society goes on in one arm, stack and society in the other. Champions, and which
     source is the best, are chosen by training and validation windows; a group of held-out paths
     has the same seeds and windows in every arm.
     """
@@ -114,7 +118,30 @@ def compare_arms(config: ExperimentConfig, bases: Any) -> Returns:
     society = champions[best.name].candidate.genome["society"]
     for arm in (best, stack):
         champions[arm.name] = evolve_arm(arm, society)
-    logs = {a.name: np.log(judge(a, champions[a.name])) for a in (*arms, stack)}
+    return read_heldout(config, [*arms, stack], champions, best)
+
+
+def compare_as_they_are(config: ExperimentConfig, bases: Any) -> Returns:
+    """Compare as `compare_arms` does, with the society's start for all: nothing but layers evolve.
+
+    So the field compares: sources as they were found, in the very surroundings of what is evolved
+    from them. The stack starts at the best source.
+    """
+    none = replace(config, search=replace(config.search, generations=0))
+    only_slow = replace(config.search, slow_count=_candidates(config), fast_count=1)
+    arms = list_arms(none, bases)
+    champions = {arm.name: evolve_arm(arm) for arm in arms}
+    best = min(arms, key=lambda arm: champions[arm.name].score)
+    stack = stack_arm(replace(config, search=only_slow), bases, best.name)
+    champions[STACK] = evolve_arm(stack)
+    return read_heldout(config, [*arms, stack], champions, best)
+
+
+def read_heldout(
+    config: ExperimentConfig, arms: Sequence[Arm], champions: Mapping[str, Finalist], best: Arm
+) -> Returns:
+    """Read the held-out windows of all champions, print them, and return the stack's gap."""
+    logs = {arm.name: np.log(judge(arm, champions[arm.name])) for arm in arms}
     for name, champion in champions.items():
         written = champion.candidate.recipe
         depth = f", {len(StackRecipe.from_dict(written).stack.layers)} layers" if written else ""
@@ -236,9 +263,9 @@ def _print_gap(what: str, gaps: Returns, config: ExperimentConfig) -> None:
     low, high = interval(gaps)
     search = config.search
     figure = (
-        f"{what}: held-out J/J95 of the evolved stack over that of the best single source, twice "
-        f"{search.generations} generations of {_candidates(config)} each, 95 % interval {low:.2f} "
-        f"to {high:.2f}"
+        f"{what}: held-out J/J95 of the evolved stack over that of the best single source, "
+        f"{search.generations} generations of {_candidates(config)} each time, 95 % interval "
+        f"{low:.2f} to {high:.2f}"
     )
     _print(figure, float(np.exp(gaps.mean())), "the best single source", 1.0)
 

@@ -142,7 +142,8 @@ def test_a_row_is_the_same_bits_among_any_others_and_their_prefixes(tokens, near
 
     def of(chosen):
         own = [place for row in chosen for place in range(row * tokens, (row + 1) * tokens)]
-        part = Pass(whole.known, seen, [(tokens, [between[r] for r in chosen], [owner[r] for r in chosen])], width=64)  # fmt: skip
+        near, whose = [between[row] for row in chosen], [owner[row] for row in chosen]
+        part = Pass(whole.known, seen, [(tokens, near, whose)], width=64)
         part.query = whole.query[own]
         known, new = torch.arange(whole.known), torch.tensor(own) + whole.known
         part.key, part.value = (x[torch.cat([known, new])] for x in (whole.key, whole.value))
