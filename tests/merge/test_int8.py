@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from merge.adapters import AdapterBank, read_adapter
+from merge.decoder import LEAST_TOKENS
 from merge.int8 import GROUP, Int8Linear, load_weights, quantize_groups, quantize_int8
 
 BATCHES = (1, 2, 3, 7, 64, 257)
@@ -43,17 +44,18 @@ def test_only_the_decoder_stack_is_quantised(int8_model, smol):
 
 
 @pytest.mark.parametrize("module", MODULES)
-@pytest.mark.parametrize("tokens", [1, 9])
-def test_a_row_is_the_same_bits_alone_and_in_any_batch(int8_model, module, tokens):
+def test_a_token_is_the_same_bits_in_any_pass(int8_model, module):
+    """A decoder fills a pass up to `LEAST_TOKENS`: fewer have these bits too, but for one alone."""
     linear = int8_model.model.layers[12].get_submodule(module)
-    hidden = random_normal(max(BATCHES), tokens, linear.in_features)
+    hidden = random_normal(1025, 1, linear.in_features)
     with torch.inference_mode():
         whole = linear(hidden)
-        for rows in BATCHES:
-            assert torch.equal(linear(hidden[:rows]), whole[:rows])
-            assert torch.equal(linear(hidden[-rows:]), whole[-rows:])
-        for row in (0, 1, 100, 256):
-            assert torch.equal(linear(hidden[row : row + 1])[0], whole[row])
+        for tokens in (2, 3, 7, LEAST_TOKENS, 17, 64, 257, 511, 1000):
+            assert torch.equal(linear(hidden[:tokens]), whole[:tokens])
+            assert torch.equal(linear(hidden[-tokens:]), whole[-tokens:])
+        for token in (0, 1, 100, 1024):
+            filled = linear(hidden[token : token + 1].expand(LEAST_TOKENS, -1, -1))
+            assert torch.equal(filled, whole[token : token + 1].expand_as(filled))
 
 
 def test_a_row_with_its_own_mixture_is_the_same_bits_in_any_batch(int8_model, style_folders):
