@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from rich.progress import Progress
-from scipy.stats import bootstrap
 
 from agents.reinforcement import ReinforcementConfig
 from agents.training import PROVENANCE
@@ -24,6 +23,8 @@ from experiments.agreement import Agreement, measure_agreement
 from experiments.config import ExperimentConfig, load_config
 from experiments.refined_pairs import (
     MEASURES,
+    earns_more,
+    interval,
     list_casts,
     names_of,
     play_pairs,
@@ -69,7 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         refined = [path for path in found if path.name in (asked.only or names_of(found))]
         with closing(workshop.executor):
             casts = list_casts(workshop, refined, asked.bundle)
-            task = bar.add_task("held-out markets", total=len(casts))
+            task = bar.add_task("validation and held-out markets", total=len(casts) + 1)
+            chosen = play_pairs(workshop, casts[0], refined, asked.seeds, validation=True)
+            bar.advance(task)
             pairs = {}
             for cast in casts:
                 pairs[cast.name] = play_pairs(workshop, cast, refined, asked.seeds)
@@ -85,9 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         agents=config.market.agents,
         days=config.market.days,
         heldout=" to ".join(config.splits.heldout),
+        validation=" to ".join(config.splits.validation),
         train=" to ".join(config.splits.train),
         training=training_table(curves),
         agreement=agreement_table(kept),
+        choice=choice(chosen, pairs[casts[0].name], list(kept)),
         verdict=verdict(pairs, kept),
         sections="\n".join(f"### {name}\n\n{pair_table(p)}\n" for name, p in pairs.items()),
     )
@@ -141,20 +146,35 @@ def list_figures(
     return figures
 
 
-def interval(values: FloatArray) -> tuple[float, float, float]:
-    """Return the mean over markets float64[n] with its 95 % bootstrap interval."""
-    mean = float(values.mean())
-    if values.min() == values.max():
-        return mean, mean, mean
-    rng = np.random.default_rng(0)
-    found = bootstrap((values,), np.mean, n_resamples=10_000, method="percentile", rng=rng)
-    return mean, *map(float, found.confidence_interval)
-
-
 def show(values: FloatArray, sign: str = "") -> str:
     """Write a mean with its interval."""
     mean, low, high = interval(values)
     return f"{mean:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+
+
+def choice(
+    validation: dict[str, FloatArray], heldout: dict[str, FloatArray], styles: Sequence[str]
+) -> str:
+    """Say which refined styles validation windows would keep, and what those earn held out."""
+    lines = [
+        "| style | profit, validation | risk-adjusted, validation | kept | profit, held out | "
+        "risk-adjusted, held out |",
+        "|---" * 6 + "|",
+    ]
+    for style in styles:
+        cells = [
+            show(both[style][:, 1, k] - both[style][:, 0, k], "+")
+            for both in (validation, heldout)
+            for k in range(2)
+        ]
+        kept = "yes" if earns_more(validation[style]) else "no"
+        lines.append(f"| {style} | {' | '.join([*cells[:2], kept, *cells[2:]])} |")
+    kept_styles = [style for style in styles if earns_more(validation[style])]
+    if kept_styles:
+        gains = np.mean([heldout[s][:, 1] - heldout[s][:, 0] for s in kept_styles], axis=0)
+        cells = [show(gains[:, k], "+") for k in range(2)]
+        lines.append(f"| mean of those kept | | | | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def verdict(
@@ -237,6 +257,14 @@ starting wealth a day. Over all agents it sums to nothing: what one wins, others
 profit* is its mean over its standard deviation, of a year, per agent and then averaged; *Sharpe of
 wealth* is that of all that the account holds. Changes are means over the pairs with 95 % bootstrap
 intervals.
+
+## What validation windows keep, and what that earns held out
+
+A refined style is kept where its profit or its risk-adjusted profit rises in {seeds} pairs of markets
+that begin in validation windows ({validation}), interval and all; held-out windows have no say. In
+the cast of the training:
+
+{choice}
 
 ## What came out
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import bootstrap
 
 from agents.choices import tabulate_choices
 from agents.persona import Persona, Population
@@ -24,7 +25,7 @@ from experiments.workshop import Workshop
 from fitness.moments import FloatArray
 from merge.stack_recipe import AnyRecipe
 
-FIRST_SEED = 500_000
+FIRST_SEED = 500_000, 600_000
 YEAR = 252
 EVERYONE = "all at once"
 MEASURES = ("profit", "sharpe", "wealth sharpe")
@@ -94,9 +95,11 @@ def list_casts(workshop: Workshop, refined: Sequence[Path], bundle: Path) -> lis
 
 
 def play_pairs(
-    workshop: Workshop, cast: Cast, refined: Sequence[Path], seeds: int
+    workshop: Workshop, cast: Cast, refined: Sequence[Path], seeds: int, validation: bool = False
 ) -> dict[str, FloatArray]:
-    """Play held-out markets with styles as they were, each refined, and all of them refined.
+    """Play markets with styles as they were, each refined, and all of them refined.
+
+    They begin in held-out windows, or in those of validation, with seeds of their own.
 
     Returns
     -------
@@ -108,13 +111,16 @@ def play_pairs(
     variants = [cast.population, *(cast.refined([style], adapters) for style in styles)]
     variants.append(cast.refined(styles, adapters))
     tables = tabulate_choices(variants, cast.bases.serve(cast.recipe))
+    splits, stage = workshop.splits, workshop.stage
+    window = splits.validation if validation else splits.heldout
+    first = FIRST_SEED[validation]
     played = []
     for population, choices in zip(variants, tables, strict=True):
         futures = (
             workshop.executor.submit(
-                measure, workshop.stage.world, _part(workshop, population, seed), choices
+                measure, stage.world, (population, stage.history(window, seed), seed), choices
             )
-            for seed in range(FIRST_SEED, FIRST_SEED + seeds)
+            for seed in range(first, first + seeds)
         )
         played.append(np.stack(collect(futures)))
     before, *after, everyone = played
@@ -156,10 +162,6 @@ def sharpe(daily: FloatArray) -> FloatArray:
     )
 
 
-def _part(workshop: Workshop, population: Population, seed: int) -> Part:
-    return population, workshop.stage.history(workshop.splits.heldout, seed), seed
-
-
 def _padded(population: Population, refined: Sequence[Path]) -> Population:
     """Make room in all mixtures for the refined adapters."""
     more = (0.0,) * len(refined)
@@ -180,3 +182,18 @@ def _pure(population: Population, row: int, adapter: int) -> Persona:
     width = len(persona.mixture[0])
     pure = tuple(float(k == adapter) for k in range(width))
     return replace(persona, mixture=(pure,) * len(persona.mixture), cores=())
+
+
+def interval(values: FloatArray) -> tuple[float, float, float]:
+    """Return the mean over markets float64[n] with its 95 % bootstrap interval."""
+    mean = float(values.mean())
+    if values.min() == values.max():
+        return mean, mean, mean
+    rng = np.random.default_rng(0)
+    found = bootstrap((values,), np.mean, n_resamples=10_000, method="percentile", rng=rng)
+    return mean, *map(float, found.confidence_interval)
+
+
+def earns_more(both: FloatArray) -> bool:
+    """Say whether profit or risk-adjusted profit rises, interval and all: float64[seeds, 2, 3]."""
+    return any(interval(both[:, 1, k] - both[:, 0, k])[1] > 0 for k in range(2))

@@ -19,6 +19,8 @@ from experiments.terminal import (
     print_next_steps,
 )
 
+PAIRS = 96
+
 
 def train_styles(
     config: Config,
@@ -103,6 +105,8 @@ def train_styles(
         raise typer.Exit(130) from None
     if not main:
         return
+    if reinforce:
+        console.print(_earnings(settings, out))
     if numeric or reinforce:  # refined styles have cards of their own
         table = Table("style", "with adapter", "bare base", "on unseen views")
         for row in measure_agreement(settings, out):
@@ -142,3 +146,34 @@ def _reinforce(settings: Any, out: Path, only: list[str], steps: int | None, bar
         bar.update(tasks[name], completed=step, description=news)
 
     reinforce_styles(settings, out, only, replace(how, iterations=steps or how.iterations), on_step)
+
+
+def _earnings(settings: Any, out: Path) -> Any:
+    """Play pairs of markets in validation windows, each style as it was and refined."""
+    from contextlib import closing
+
+    from rich.table import Table
+
+    from agents.training import PROVENANCE
+    from experiments.refined_pairs import earns_more, interval, list_casts, play_pairs
+    from experiments.workshop import build_workshop
+
+    title = f"profit by trading, basis points a day, {PAIRS} pairs of markets in validation windows"
+    table = Table("style", "as it was", "gain", "95 % interval", "earns more", title=title)
+    refined = sorted(file.parent for file in out.glob(f"*/{PROVENANCE}"))
+    workshop = build_workshop(settings)
+    with closing(workshop.executor):
+        [cast, *_] = list_casts(workshop, refined, out)
+        pairs = play_pairs(workshop, cast, refined, PAIRS, validation=True)
+    for path in refined:
+        both = pairs[path.name]
+        mean, low, high = interval(both[:, 1, 0] - both[:, 0, 0])
+        said = "yes" if earns_more(both) else "no: keep the style as it was"
+        table.add_row(
+            path.name,
+            f"{both[:, 0, 0].mean():+.2f}",
+            f"{mean:+.2f}",
+            f"{low:+.2f}, {high:+.2f}",
+            said,
+        )
+    return table
