@@ -260,9 +260,9 @@ intervals.
 
 ## What validation windows keep, and what that earns held out
 
-A refined style is kept where its profit or its risk-adjusted profit rises in {seeds} pairs of markets
-that begin in validation windows ({validation}), interval and all; held-out windows have no say. In
-the cast of the training:
+A refined style is kept where its profit or its risk-adjusted profit rises in {seeds} pairs of
+markets that begin in validation windows ({validation}), interval and all; held-out windows have no
+say. `train-styles --reinforce` says the same of what it refined. In the cast of the training:
 
 {choice}
 

@@ -8,10 +8,10 @@ import pytest
 from agents.reinforcement import ReinforcementConfig
 from agents.training import PROVENANCE
 from evolve.stage import play_market
-from experiments.benchmarks_reinforce import interval
+from experiments.benchmarks_reinforce import choice
 from experiments.config import load_config
 from experiments.errors import ConfigError
-from experiments.refined_pairs import list_casts, measure, play_pairs
+from experiments.refined_pairs import earns_more, interval, list_casts, measure, play_pairs
 from experiments.style_reinforcement import pure_cast, reinforce_styles
 from experiments.workshop import SHIPPED, build_workshop
 
@@ -79,6 +79,29 @@ def test_pairs_differ_in_the_refined_style_alone(config, refined):
     pairs = play_pairs(workshop, same, shipped, 3)["contrarian"]
     np.testing.assert_array_equal(pairs[:, 0], pairs[:, 1])
     np.testing.assert_array_equal(pairs[:, 0], found["contrarian"][:, 0])
+
+
+def test_validation_windows_alone_choose_what_is_kept(config, refined):
+    workshop, paths = build_workshop(config), [refined[0] / "contrarian"]
+    [cast] = list_casts(workshop, paths, refined[0])
+    heldout, validation = (
+        play_pairs(workshop, cast, paths, 2, validation=own)["contrarian"] for own in (False, True)
+    )
+    begun = {
+        own: {workshop.stage.history(window, seed).tobytes() for seed in range(500_000, 500_002)}
+        for own, window in (("h", workshop.splits.heldout), ("v", workshop.splits.validation))
+    }
+    assert not begun["h"] & begun["v"]
+    assert (heldout != validation).any()
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 1, (40, 2, 3))
+    gains, loses = noise.copy(), noise.copy()
+    gains[:, 1, 1] += 3  # risk-adjusted profit alone
+    loses[:, 1, :2] -= 3
+    assert [earns_more(x) for x in (noise * [1, 1, 0], gains, loses)] == [False, True, False]
+    page = choice({"one": gains, "two": loses}, {"one": loses, "two": gains}, ["one", "two"])
+    assert [line.split("|")[4].strip() for line in page.splitlines()[2:4]] == ["yes", "no"]
+    assert page.splitlines()[4].startswith("| mean of those kept | | | | -")  # as held out says
 
 
 def test_measures_are_those_of_the_accounts(config):
