@@ -6,6 +6,7 @@ that logs, and what one candidate of the quickstart takes. Deliberately fails no
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import resource
@@ -44,13 +45,22 @@ ALLOWED_SHARE, ALLOWED_GROWTH, ALLOWED_BYTES = 0.02, 1.3, 1e9
 
 def main() -> None:
     """Run sweeps of 100 and 10,000 candidates, each in a process of its own; print the figures."""
-    many = int(sys.argv[1]) if len(sys.argv) > 1 else MANY
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("candidates", type=int, nargs="?", default=MANY, help="of a long sweep")
+    parser.add_argument("--sweep", type=Path, help="run one sweep in this folder instead")
+    parser.add_argument("--tracked", action="store_true", help="of the one sweep")
+    asked = parser.parse_args()
+    many = asked.candidates
+    if asked.sweep is not None:
+        print(json.dumps(sweep(asked.sweep, many, asked.tracked)))
+        return
     runs = {}
     with TemporaryDirectory() as root:
         for count in (FEW, many):
             for tracked in (False, True):
                 where = f"{root}/{count}-{tracked}"
-                command = [sys.executable, "-m", __spec__.name, where, str(count), str(tracked)]
+                command = [sys.executable, "-m", __spec__.name, str(count), "--sweep", where]
+                command += ["--tracked"] * tracked
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 runs[count, tracked] = json.loads(done.stdout)
                 print(f"{count:,} candidates, tracking {tracked}: {done.stdout.strip()}")
@@ -231,7 +241,4 @@ class _Distance:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 4:
-        print(json.dumps(sweep(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "True")))
-    else:
-        main()
+    main()
