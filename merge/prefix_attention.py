@@ -25,6 +25,9 @@ LEAST_QUERIES = 16
 LEAST_PRODUCTS = 4
 """A product of one matrix alone may be summed in another order than one of several."""
 
+FILLED = 32
+"""Rows that follow own keys see a multiple of so many, so that rows of many lengths are alike."""
+
 Places = NDArray[np.int64]
 Part = TypeVar("Part", "_Near", "_Far", "Layout")
 
@@ -61,9 +64,9 @@ class _Near:
     rows
         Their number.
     seen
-        int64[rows * n], places; a row's own tokens are its last.
+        int64[rows * n], places.
     later
-        bool[tokens, 1, n], which of them come after a token.
+        bool[rows, tokens, 1, n], which of them a token does not see: they come after it.
     """
 
     start: int
@@ -143,27 +146,32 @@ class Layout:
             Whether each row meets a copy of its prefix alone: on a GPU the shape of a product
             chooses its bits, and must not depend on who shares what.
         """
+        lengths = np.array([len(prefix) for prefix in prefixes])
         near, positions, owners = [], [], []
         at = 0
-        for part in parts:
-            rows, between = part.near.shape
-            stop, tokens = at + rows * part.tokens, part.tokens
-            own = np.arange(known + at, known + stop).reshape(rows, tokens)
-            seen = torch.from_numpy(np.concatenate([part.near, own], axis=1).ravel())
-            later = torch.ones(tokens, between + tokens, dtype=torch.bool).triu(1 + between)
-            near.append(_Near(at, stop, rows, seen, later[:, None]))
-            before = np.array([len(prefix) for prefix in prefixes])[part.prefix_of] + between
-            positions.append((before[:, None] + np.arange(tokens)).ravel())
-            owners.append(np.repeat(part.prefix_of, tokens))
-            at = stop
+        for (tokens, width), same in itertools.groupby(parts, _own_shape):
+            seen, later, start = [], [], at
+            for part in same:
+                rows, between = part.near.shape
+                own = np.arange(known + at, known + at + rows * tokens).reshape(rows, tokens)
+                filling = own[:, [-1] * (width - between - tokens)]
+                seen.append(np.concatenate([part.near, own, filling], axis=1))
+                after = np.arange(width) > between + np.arange(tokens)[:, None]
+                later.append(np.broadcast_to(after, (rows, tokens, width)))
+                before = lengths[part.prefix_of] + between
+                positions.append((before[:, None] + np.arange(tokens)).ravel())
+                owners.append(np.repeat(part.prefix_of, tokens))
+                at += rows * tokens
+            places = torch.from_numpy(np.concatenate(seen).ravel())
+            hidden = torch.from_numpy(np.concatenate(later))[:, :, None]
+            near.append(_Near(start, at, len(hidden), places, hidden))
         far, start = [], 0
         least = parts[0].tokens if alone else -(-LEAST_QUERIES // queries)
-        lengths = np.array([len(prefix) for prefix in prefixes])[np.concatenate(owners)]
-        for length, same in itertools.groupby(lengths):
-            stop = start + len(list(same))
+        owner = np.concatenate(owners)
+        for length, same_length in itertools.groupby(lengths[owner]):
+            stop = start + len(list(same_length))
             if length:
-                own_prefix = np.concatenate(owners)[start:stop]
-                far.append(_in_blocks(start, own_prefix, prefixes, least, alone))
+                far.append(_in_blocks(start, owner[start:stop], prefixes, least, alone))
             start = stop
         counts = np.repeat([part.tokens for part in parts], [len(part.near) for part in parts])
         row_of = np.repeat(np.arange(len(counts)), counts)
@@ -257,11 +265,11 @@ def attend(
 def _own_scores(grouped: torch.Tensor, keys: torch.Tensor, part: _Near) -> torch.Tensor:
     """Score rows' own part: [kv heads, rows, tokens, heads a group, seen]."""
     kv_heads, _, repeat, width = grouped.shape
-    tokens = len(part.later)
+    tokens = part.later.shape[1]
     rows = grouped[:, part.start : part.stop].reshape(kv_heads, part.rows, -1, width)
     seen = keys.index_select(1, part.seen).view(kv_heads, part.rows, -1, width)
     scores = _multiply(rows, seen, turned=True).view(kv_heads, part.rows, tokens, repeat, -1)
-    return scores.masked_fill_(part.later, float("-inf")) if tokens > 1 else scores
+    return scores.masked_fill_(part.later, float("-inf"))
 
 
 def _meet_prefixes(
@@ -295,6 +303,15 @@ def _multiply(left: torch.Tensor, right: torch.Tensor, turned: bool = False) -> 
     if left.shape[0] * rows < LEAST_PRODUCTS:
         left, right = (x.repeat(1, LEAST_PRODUCTS, 1, 1) for x in (left, right))
     return (left @ (right.transpose(2, 3) if turned else right))[:, :rows]
+
+
+def _own_shape(part: Rows) -> tuple[int, int]:
+    """Return a row's tokens, and how much of its own it sees, filled up where there is more.
+
+    How far it is filled up is the row's own, not the pass's: other lengths may give other bits.
+    """
+    own = part.near.shape[1] + part.tokens
+    return part.tokens, -(-own // FILLED) * FILLED if part.near.shape[1] else own
 
 
 def _by_token(rows: torch.Tensor) -> torch.Tensor:

@@ -62,6 +62,8 @@ class _Chunk:
     nodes: dict[_Key, _Node] = field(default_factory=dict)
     missing: dict[int, dict[_Key, bool]] = field(default_factory=dict)
     mixtures: dict[bytes, Mixture] = field(default_factory=dict)
+    planned: set[_Key] = field(default_factory=set)  # with all that stands before them
+    sharing: dict[bytes, bytes] = field(default_factory=dict)  # mixture to the shared piece's
 
 
 @dataclass
@@ -159,7 +161,11 @@ class PromptTrie:
             return
         level[key] = followed
         for depth in range(len(path) - 1, 0, -1):
-            self._plan(chunk, self._ancestor(chunk, name, path[:depth]), followed=True)
+            ancestor = self._ancestor(chunk, name, path[:depth])
+            if ancestor in chunk.planned:
+                break
+            chunk.planned.add(ancestor)
+            self._plan(chunk, ancestor, followed=True)
         if name is not None:
             self._plan(chunk, (None, path))
 
@@ -167,10 +173,12 @@ class PromptTrie:
         """Name a node as its followers see it: of the shared piece, what ordinary LoRA makes."""
         if name is None or len(path) > 1:
             return name, path
-        acting = chunk.mixtures[name].copy()
-        acting[:, self._activated] = 0
-        chunk.mixtures[acting.tobytes()] = acting
-        return acting.tobytes(), path
+        if name not in chunk.sharing:
+            acting = chunk.mixtures[name].copy()
+            acting[:, self._activated] = 0
+            chunk.sharing[name] = acting.tobytes()
+            chunk.mixtures[acting.tobytes()] = acting
+        return chunk.sharing[name], path
 
     def _passes(self, chunk: _Chunk, wanted: Iterable[_Key]) -> Iterator[list[_Key]]:
         """Put nodes into passes, ancestors first; on a GPU each is of one shape of rows."""
@@ -210,7 +218,8 @@ class PromptTrie:
         trunk = keys[0][0] is None
         if self.decoder.tile_tokens is not None:
             [keys] = self.decoder.tiles(keys, len(keys[0][1][-1]))
-        keys = sorted(keys, key=lambda key: (sum(_shape(key)[:-1][:2]), _shape(key)))
+        # Prefixes of one length beside each other, and in those rows of as many tokens.
+        keys = sorted(keys, key=lambda key: (sum(_shape(key)[:-1][:2]), *_shape(key)[::-1]))
         if trunk:
             first, last = 0, self.decoder.first_adapted
             hidden = self.decoder.embed([[t] for _, path in keys for t in path[-1]])[:, 0]
@@ -240,13 +249,14 @@ class PromptTrie:
 
     def _known(self, chunk: _Chunk, keys: Sequence[_Key]) -> list[_Key]:
         """List the ancestors that are not in the pass themselves."""
-        inside = set(keys)
-        ancestors = (
-            self._ancestor(chunk, name, path[:depth])
-            for name, path in keys
-            for depth in range(1, len(path))
-        )
-        return [key for key in dict.fromkeys(ancestors) if key not in inside]
+        found = dict.fromkeys(keys)
+        for name, path in keys:
+            for depth in range(len(path) - 1, 0, -1):
+                ancestor = self._ancestor(chunk, name, path[:depth])
+                if ancestor in found:
+                    break  # and so are all before it
+                found[ancestor] = None
+        return list(found)[len(set(keys)) :]
 
     def _lay_out(
         self, chunk: _Chunk, known: Sequence[_Key], keys: Sequence[_Key]
@@ -259,23 +269,33 @@ class PromptTrie:
         held = sum(len(path[-1]) for _, path in known)
         places |= dict(zip(reversed(keys), reversed(_starts(keys, held)), strict=True))
 
-        def of(name: bytes | None, path: Path) -> NDArray[np.int64]:
-            start = places[self._ancestor(chunk, name, path)]
-            return np.arange(start, start + len(path[-1]))
+        def piece(key: _Key) -> NDArray[np.int64]:
+            return np.arange(places[key], places[key] + len(key[1][-1]))
 
-        prefixes: dict[tuple[_Key, ...], int] = {}
+        def behind(name: bytes | None, path: Path) -> NDArray[np.int64]:
+            """Places of a text from its first step on."""
+            if len(path) < 3:
+                return np.empty(0, np.int64)
+            if (name, path) not in texts:
+                before = behind(name, path[:-1])
+                texts[name, path] = np.concatenate([before, piece((name, path))])
+            return texts[name, path]
+
+        texts: dict[_Key, NDArray[np.int64]] = {}
+        prefixes: dict[_Key, int] = {}
         seen: list[NDArray[np.int64]] = []
         rows = []
         for shape, same in itertools.groupby(keys, _shape):
             near, prefix_of = [], []
             for name, path in same:
-                depths = range(1, min(len(path), 3))
-                group = tuple(self._ancestor(chunk, name, path[:depth]) for depth in depths)
-                if group not in prefixes:
-                    prefixes[group] = len(seen)
-                    seen.append(_join([of(name, path[:depth]) for depth in depths]))
-                prefix_of.append(prefixes[group])
-                near.append(_join([of(name, path[:d]) for d in range(3, len(path))]))
+                opened = path[: min(len(path) - 1, 2)]
+                if (name, opened) not in prefixes:
+                    prefixes[name, opened] = len(seen)
+                    depths = range(1, len(opened) + 1)
+                    pieces = [piece(self._ancestor(chunk, name, path[:d])) for d in depths]
+                    seen.append(np.concatenate([np.empty(0, np.int64), *pieces]))
+                prefix_of.append(prefixes[name, opened])
+                near.append(behind(name, path[:-1]))
             rows.append(Rows(shape[-1], np.stack(near), np.array(prefix_of)))
         return places, self.decoder.lay_out(held, seen, rows)
 
@@ -332,10 +352,6 @@ def _starts(keys: Sequence[_Key], first: int) -> list[int]:
     """Return where each node's tokens begin when they stand one after another."""
     lengths = [len(path[-1]) for _, path in keys]
     return list(itertools.accumulate(lengths, initial=first))[:-1]
-
-
-def _join(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    return np.concatenate([np.empty(0, np.int64), *parts])
 
 
 def _pack(own: Prefix) -> torch.Tensor:
