@@ -26,6 +26,7 @@ from merge.decoder import Decoder, Parts
 from merge.errors import AdapterError, ModelError
 from merge.int8 import GROUP, load_weights
 from merge.loading import hash_tensor
+from merge.prefix_attention import FILLED
 from merge.prompt import Prompt, SoftToken, Token
 from merge.prompt_trie import PromptTrie
 
@@ -260,6 +261,7 @@ class MindEngine:
         scope = {
             "engine": self.decoder.engine,
             "group": GROUP,
+            "filled": FILLED,
             "base": self.base_hash,
             "adapters": [adapter.content_hash for adapter in self.bank.adapters],
             "mind": [list(mind.shape), mind.tobytes().hex()],
