@@ -163,8 +163,8 @@ class Layout:
                 owners.append(np.repeat(part.prefix_of, tokens))
                 at += rows * tokens
             places = torch.from_numpy(np.concatenate(seen).ravel())
-            hidden = torch.from_numpy(np.concatenate(later))[:, :, None]
-            near.append(_Near(start, at, len(hidden), places, hidden))
+            unseen = torch.from_numpy(np.concatenate(later))[:, :, None]
+            near.append(_Near(start, at, len(unseen), places, unseen))
         far, start = [], 0
         least = parts[0].tokens if alone else -(-LEAST_QUERIES // queries)
         owner = np.concatenate(owners)
