@@ -1,4 +1,4 @@
-"""Pairs of held-out markets, once with styles as they were and once with refined ones.
+"""Pairs of markets of later years, once with styles as they were and once with refined ones.
 
 Knows who trades in them and what their trading earns. Deliberately lays out no page.
 """

@@ -19,7 +19,8 @@ from experiments.terminal import (
     print_next_steps,
 )
 
-PAIRS = 96
+PAIRS = 192
+"""Fewer decide too little: with 96 one style more rises in risk-adjusted profit alone."""
 
 
 def train_styles(
@@ -106,7 +107,9 @@ def train_styles(
     if not main:
         return
     if reinforce:
-        console.print(_earnings(settings, out))
+        with console.status(f"{PAIRS} pairs of markets in validation windows"):
+            earnings = _earnings(settings, out)
+        console.print(earnings)
     if numeric or reinforce:  # refined styles have cards of their own
         table = Table("style", "with adapter", "bare base", "on unseen views")
         for row in measure_agreement(settings, out):
@@ -158,8 +161,8 @@ def _earnings(settings: Any, out: Path) -> Any:
     from experiments.refined_pairs import earns_more, interval, list_casts, play_pairs
     from experiments.workshop import build_workshop
 
-    title = f"profit by trading, basis points a day, {PAIRS} pairs of markets in validation windows"
-    table = Table("style", "as it was", "gain", "95 % interval", "earns more", title=title)
+    title = f"gains by trading, {PAIRS} pairs of markets in validation windows"
+    table = Table("style", "profit, bp a day", "Sharpe of profit", "keep", title=title)
     refined = sorted(file.parent for file in out.glob(f"*/{PROVENANCE}"))
     workshop = build_workshop(settings)
     with closing(workshop.executor):
@@ -167,13 +170,7 @@ def _earnings(settings: Any, out: Path) -> Any:
         pairs = play_pairs(workshop, cast, refined, PAIRS, validation=True)
     for path in refined:
         both = pairs[path.name]
-        mean, low, high = interval(both[:, 1, 0] - both[:, 0, 0])
-        said = "yes" if earns_more(both) else "no: keep the style as it was"
-        table.add_row(
-            path.name,
-            f"{both[:, 0, 0].mean():+.2f}",
-            f"{mean:+.2f}",
-            f"{low:+.2f}, {high:+.2f}",
-            said,
-        )
+        gains = [interval(both[:, 1, k] - both[:, 0, k]) for k in range(2)]
+        shown = (f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]" for mean, low, high in gains)
+        table.add_row(path.name, *shown, "yes" if earns_more(both) else "no")
     return table

@@ -187,6 +187,8 @@ class Layout:
 
     def to(self, device: torch.device) -> Layout:
         """Return the layout on a device."""
+        if self.positions.device == device:
+            return self
         moved = _moved(self, device)
         return replace(
             moved,
