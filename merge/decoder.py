@@ -170,7 +170,7 @@ class Decoder:
             (
                 place
                 for place, slot in enumerate(self.parts.slots)
-                if any(getattr(part, "site", None) is not None for part in slot.layer.modules())
+                if _sites(slot.layer)
             ),
             self.depth,
         )
@@ -248,6 +248,7 @@ class Decoder:
         last: int,
         layout: Layout,
         known: Mapping[int, torch.Tensor] | None = None,
+        read: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, Prefix]:
         """Run tokens of any rows through the layers in slots ``first`` to ``last - 1``.
 
@@ -265,19 +266,25 @@ class Decoder:
             What every token sees, see `lay_out`. Active mixtures are those of its rows.
         known
             Keys and values there before, as in `Prefix.layers`.
+        read
+            int64[r], the tokens whose state is wanted: the last slot computes no more of the others
+            than their keys and values. None for all.
 
         Returns
         -------
         tuple
-            float32[tokens, width], input of slot ``last``, and the tokens' keys and values.
+            float32[tokens or r, width], input of slot ``last``, and all tokens' keys and values.
 
         Notes
         -----
         On a processor, a pass of fewer than `LEAST_TOKENS` tokens is filled up with copies.
         """
         tokens = len(hidden)
+        wanted = tokens if read is None else len(read)
         fill = max(0, LEAST_TOKENS - tokens)
         hidden = torch.cat([hidden, hidden[:1].expand(fill, -1)])[:, None]
+        if read is not None:
+            read = functional.pad(read, (0, max(0, LEAST_TOKENS - wanted)))
         positions = functional.pad(layout.positions, (0, fill))[:, None]
         angles = self.model.model.rotary_emb(hidden, position_ids=positions)
         own = {}
@@ -289,18 +296,21 @@ class Decoder:
             for place in places:
                 slot, cache = self.parts.slots[place], _OwnKeys()
                 here = execution_device(slot.layer)
-                hidden = slot.layer(
-                    hidden if slot.scale == 1 else hidden * slot.scale,
-                    position_ids=positions,
-                    past_key_values=cache,
-                    use_cache=True,
-                    position_embeddings=angles,
-                    layout=layout.to(here),
-                    known=None if known is None else known[place].to(here),
-                )
+                hidden = hidden if slot.scale == 1 else hidden * slot.scale
+                some = None if read is None or place < last - 1 else read.to(here)
+                with _read_from(slot.layer, hidden, some) as entering:
+                    hidden = slot.layer(
+                        entering,
+                        position_ids=positions,
+                        past_key_values=cache,
+                        use_cache=True,
+                        position_embeddings=angles,
+                        layout=layout.to(here),
+                        known=None if known is None else known[place].to(here),
+                    )
                 pair = torch.stack([new[:tokens, :, 0] for new in cache.pair])
                 own[place] = pair.transpose(1, 2)
-        return hidden[:tokens, 0], Prefix(tokens, own)
+        return hidden[:wanted, 0], Prefix(tokens, own)
 
     @property
     def _queries(self) -> int:
@@ -311,9 +321,7 @@ class Decoder:
     @contextmanager
     def _rows_of(self, row_of: torch.Tensor, places: Iterable[int]) -> Iterator[None]:
         """Let the adapters mix each token as its row says."""
-        layers = [self.parts.slots[place].layer for place in places]
-        parts = (part for layer in layers for part in layer.modules())
-        sites = [site for part in parts if (site := getattr(part, "site", None))]
+        sites = [site for place in places for site in _sites(self.parts.slots[place].layer)]
         for site in sites:
             site.rows = row_of
         try:
@@ -378,6 +386,45 @@ def _plain_layout(
     layout = Layout.of(before, [np.arange(before)], [near], queries)
     row_of = torch.tensor(chosen)[layout.row_of]
     return replace(layout, row_of=row_of).to(device)
+
+
+@contextmanager
+def _read_from(
+    layer: nn.Module, hidden: torch.Tensor, read: torch.Tensor | None
+) -> Iterator[torch.Tensor]:
+    """Let a layer attend to all tokens and go on with those that are read, until the end.
+
+    Yields
+    ------
+    torch.Tensor
+        What the layer is to be called with.
+    """
+    if read is None:
+        yield hidden
+        return
+
+    def attend_to_all(_: nn.Module, inputs: Any) -> Any:
+        return (hidden.to(inputs[0].device),)
+
+    def go_on(_: nn.Module, inputs: Any) -> Any:
+        for site in _sites(layer):
+            site.rows = site.rows[read]
+        return (inputs[0][read],)
+
+    hooks = [
+        layer.input_layernorm.register_forward_pre_hook(attend_to_all),
+        layer.self_attn.o_proj.register_forward_pre_hook(go_on),
+    ]
+    try:
+        yield hidden[read.to(hidden.device)]
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _sites(layer: nn.Module) -> list[Any]:
+    """List where adapters join a layer."""
+    return [site for part in layer.modules() if (site := getattr(part, "site", None))]
 
 
 def _name_chip(device: torch.device) -> str:

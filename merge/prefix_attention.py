@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from math import isqrt
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,6 +28,9 @@ LEAST_PRODUCTS = 4
 
 FILLED = 32
 """Rows that follow own keys see a multiple of so many, so that rows of many lengths are alike."""
+
+COPIED = 16
+"""Tokens whose queries take as long as one more copy of their prefix: it decides no bits."""
 
 Places = NDArray[np.int64]
 Part = TypeVar("Part", "_Near", "_Far", "Layout")
@@ -329,8 +333,9 @@ def _in_blocks(
     if not alone and len(different) == 1 and len(owners) >= least:
         seen = torch.from_numpy(np.asarray(prefixes[different[0]], np.int64))
         return _Far(start, stop, 1, seen, None, None)
-    # As much filling as there are tokens at most, however unevenly they share prefixes.
-    size = least if alone else max(least, -(-len(owners) // len(different)))
+    # A block costs a copy of its prefix, as dear as the work for COPIED tokens; filling costs a
+    # prefix half a block on average.
+    size = least if alone else max(least, isqrt(2 * COPIED * len(owners) // len(different)))
     order = np.argsort(owners, kind="stable")
     members, seen_by, places, at = [], [], np.empty(len(owners), np.int64), 0
     for prefix, count in zip(*np.unique(owners, return_counts=True), strict=True):

@@ -41,27 +41,28 @@ class _Node:
     ----------
     hidden
         float32[tokens, width] below the first adapted layer; float32[width], the last token's,
-        above the last layer.
+        above the last layer, and None where nobody asked for it.
     past
         Keys and values float32[layers, 2, kv heads, tokens, head width]; None where nothing
         follows.
     """
 
-    hidden: torch.Tensor
+    hidden: torch.Tensor | None
     past: torch.Tensor | None
 
     @property
     def nbytes(self) -> int:
-        return self.hidden.nbytes + (0 if self.past is None else self.past.nbytes)
+        return sum(part.nbytes for part in (self.hidden, self.past) if part is not None)
 
 
 @dataclass
 class _Chunk:
-    """Nodes at hand, and which are missing: depth to key to whether something follows it."""
+    """Nodes at hand, and those missing: whether something follows them, whether they are asked."""
 
     nodes: dict[_Key, _Node] = field(default_factory=dict)
-    missing: dict[int, dict[_Key, bool]] = field(default_factory=dict)
+    missing: dict[_Key, bool] = field(default_factory=dict)
     mixtures: dict[bytes, Mixture] = field(default_factory=dict)
+    asked: set[_Key] = field(default_factory=set)
     planned: set[_Key] = field(default_factory=set)  # with all that stands before them
     sharing: dict[bytes, bytes] = field(default_factory=dict)  # mixture to the shared piece's
 
@@ -135,16 +136,18 @@ class PromptTrie:
             name = mixture.tobytes()
             chunk.mixtures[name] = mixture
             keys.append((name, prompt.path))
+            chunk.asked.add(keys[-1])
             self._plan(chunk, keys[-1])
+        # What all minds share comes before the minds, those one by one, and ancestors first.
+        minds = {name: place for place, name in enumerate(chunk.mixtures)}
+        missing = sorted(
+            chunk.missing,
+            key=lambda key: (len(key[1]) > 1, minds.get(key[0] or b"", 0), len(key[1])),
+        )
         for trunk in (True, False):
-            wanted = {
-                key: followed
-                for depth in sorted(chunk.missing)
-                for key, followed in chunk.missing[depth].items()
-                if (key[0] is None) == trunk
-            }
+            wanted = [key for key in missing if (key[0] is None) == trunk]
             for together in self._passes(chunk, wanted):
-                self._compute_pass(chunk, together, wanted)
+                self._compute_pass(chunk, together)
         return torch.stack([chunk.nodes[key].hidden for key in keys])
 
     def _plan(self, chunk: _Chunk, key: _Key, followed: bool = False) -> None:
@@ -152,14 +155,16 @@ class PromptTrie:
         known = chunk.nodes.get(key)
         if known is None:
             known = self.budget.get((_KIND, *key))
-        if known is not None and (known.past is not None or not followed):
-            chunk.nodes[key] = known
-            return
+        if known is not None:
+            followed |= known.past is not None
+            stated = known.hidden is not None or key not in chunk.asked
+            if stated and (known.past is not None or not followed):
+                chunk.nodes[key] = known
+                return
         name, path = key
-        level = chunk.missing.setdefault(len(path), {})
-        if level.get(key) in (True, followed):
+        if chunk.missing.get(key) in (True, followed):
             return
-        level[key] = followed
+        chunk.missing[key] = followed
         for depth in range(len(path) - 1, 0, -1):
             ancestor = self._ancestor(chunk, name, path[:depth])
             if ancestor in chunk.planned:
@@ -182,38 +187,32 @@ class PromptTrie:
 
     def _passes(self, chunk: _Chunk, wanted: Iterable[_Key]) -> Iterator[list[_Key]]:
         """Put nodes into passes, ancestors first; on a GPU each is of one shape of rows."""
-        shapes: dict[tuple[bool, _Shape], list[_Key]] = {}
+        tile = self.decoder.tile_tokens
+        groups: dict[tuple[bool, _Shape | None], list[_Key]] = {}
         for key in wanted:
             cored = key[0] is not None and chunk.mixtures[key[0]].ndim > 2
-            shapes.setdefault((cored, _shape(key)), []).append(key)
-        together: dict[bool, list[_Key]] = {}
-        for (cored, shape), keys in shapes.items():
-            if self.decoder.tile_tokens is None:
-                together.setdefault(cored, []).extend(keys)
+            groups.setdefault((cored, None if tile is None else _shape(key)), []).append(key)
+        for keys in groups.values():
+            if tile is not None:
+                rows = -(-tile // len(keys[0][1][-1]))
+                yield from (keys[at : at + rows] for at in range(0, len(keys), rows))
                 continue
-            rows = -(-self.decoder.tile_tokens // shape[-1])
-            yield from (keys[at : at + rows] for at in range(0, len(keys), rows))
-        for keys in together.values():
             most = self._most_tokens({_shape(key) for key in keys}, trunk=keys[0][0] is None)
             ends = np.cumsum([len(key[1][-1]) for key in keys])
             begun = np.unique((ends - 1) // most, return_index=True)[1].tolist()
             yield from (keys[at:end] for at, end in itertools.pairwise([*begun, len(keys)]))
 
-    def _compute_pass(
-        self, chunk: _Chunk, keys: Sequence[_Key], wanted: Mapping[_Key, bool]
-    ) -> None:
+    def _compute_pass(self, chunk: _Chunk, keys: Sequence[_Key]) -> None:
         """Compute nodes whose ancestors are known or come before them."""
         tokens = sum(len(path[-1]) for _, path in keys)
-        work = partial(self._compute, chunk, wanted)
+        work = partial(self._compute, chunk)
         for nodes in self._batches.in_parts(keys, -(-tokens // len(keys)), work):
             chunk.nodes |= nodes
             for key, node in nodes.items():
                 if node.past is not None or key[0] is None:
                     self.budget.put((_KIND, *key), node)
 
-    def _compute(
-        self, chunk: _Chunk, wanted: Mapping[_Key, bool], keys: Sequence[_Key]
-    ) -> dict[_Key, _Node]:
+    def _compute(self, chunk: _Chunk, keys: Sequence[_Key]) -> dict[_Key, _Node]:
         """Run one pass; all keys are the trunk's, or all are minds'."""
         trunk = keys[0][0] is None
         if self.decoder.tile_tokens is not None:
@@ -227,21 +226,28 @@ class PromptTrie:
             first, last = self.decoder.first_adapted, self.decoder.depth
             hidden = torch.cat([chunk.nodes[None, path].hidden for _, path in keys])
         known = self._known(chunk, keys)
-        at, layout = self._lay_out(chunk, known, keys)
+        layout = self._lay_out(chunk, known, keys)
         past = {key: chunk.nodes[key].past for key in known}
         joined = torch.cat(list(past.values()), dim=3) if past else None
         before = None if joined is None else dict(enumerate(joined, first))
+        ends = np.cumsum([len(path[-1]) for _, path in keys])
+        asked = [key in chunk.asked or self.decoder.tile_tokens is not None for key in keys]
+        read = None if trunk else torch.from_numpy(ends[asked] - 1).to(hidden.device)
         with nullcontext() if trunk else self._mixed(chunk, keys):
-            hidden, own = self.decoder.run_pass(hidden, first, last, layout, before)
-        packed = _pack(own) if any(wanted[key] for key in keys) else None
+            hidden, own = self.decoder.run_pass(hidden, first, last, layout, before, read)
+        packed = _pack(own) if any(chunk.missing[key] for key in keys) else None
+        states = iter(hidden)
         nodes: dict[_Key, _Node] = {}
-        for key in keys:
+        for key, end, is_asked in zip(keys, ends.tolist(), asked, strict=True):
+            span = slice(end - len(key[1][-1]), end)
+            state = hidden[span] if trunk else next(states) if is_asked else None
             if key in nodes:
                 continue
-            span = slice(at[key] - at[keys[0]], at[key] - at[keys[0]] + len(key[1][-1]))
-            state = hidden[span] if trunk else hidden[span][-1]
-            follows = wanted[key] and packed is not None
-            nodes[key] = _Node(state.clone(), packed[:, :, :, span].clone() if follows else None)
+            follows = chunk.missing[key] and packed is not None
+            nodes[key] = _Node(
+                None if state is None else state.clone(),
+                packed[:, :, :, span].clone() if follows else None,
+            )
             if len(key[1]) > 2:
                 self.counters.trunk_rows += trunk
                 self.counters.tokens += 0 if trunk else span.stop - span.start
@@ -260,7 +266,7 @@ class PromptTrie:
 
     def _lay_out(
         self, chunk: _Chunk, known: Sequence[_Key], keys: Sequence[_Key]
-    ) -> tuple[dict[_Key, int], Layout]:
+    ) -> Layout:
         """Say where keys and values of every piece stand, and what each row sees of them.
 
         Shared piece and opening are one prefix; what stands between it and a row is the row's own.
@@ -297,7 +303,7 @@ class PromptTrie:
                 prefix_of.append(prefixes[name, opened])
                 near.append(behind(name, path[:-1]))
             rows.append(Rows(shape[-1], np.stack(near), np.array(prefix_of)))
-        return places, self.decoder.lay_out(held, seen, rows)
+        return self.decoder.lay_out(held, seen, rows)
 
     def _mixed(self, chunk: _Chunk, keys: Sequence[_Key]) -> AbstractContextManager[None]:
         """Let the adapters act in each row as its mind mixes them."""
