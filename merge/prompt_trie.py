@@ -218,7 +218,7 @@ class PromptTrie:
         if self.decoder.tile_tokens is not None:
             [keys] = self.decoder.tiles(keys, len(keys[0][1][-1]))
         # Prefixes of one length beside each other, and in those rows of as many tokens.
-        keys = sorted(keys, key=lambda key: (sum(_shape(key)[:-1][:2]), *_shape(key)[::-1]))
+        keys = sorted(keys, key=lambda key: (sum(map(len, _prefix(key))), *_shape(key)[::-1]))
         if trunk:
             first, last = 0, self.decoder.first_adapted
             hidden = self.decoder.embed([[t] for _, path in keys for t in path[-1]])[:, 0]
@@ -269,40 +269,35 @@ class PromptTrie:
     ) -> Layout:
         """Say where keys and values of every piece stand, and what each row sees of them.
 
-        Shared piece and opening are one prefix; what stands between it and a row is the row's own.
+        What stands between its prefix and a row is the row's own.
         """
         places = dict(zip(known, _starts(known, 0), strict=True))
         held = sum(len(path[-1]) for _, path in known)
         places |= dict(zip(reversed(keys), reversed(_starts(keys, held)), strict=True))
 
-        def piece(key: _Key) -> NDArray[np.int64]:
-            return np.arange(places[key], places[key] + len(key[1][-1]))
-
-        def behind(name: bytes | None, path: Path) -> NDArray[np.int64]:
-            """Places of a text from its first step on."""
-            if len(path) < 3:
+        def text(name: bytes | None, path: Path, behind: int) -> NDArray[np.int64]:
+            """Places of a text's tokens from a piece on."""
+            if len(path) <= behind:
                 return np.empty(0, np.int64)
-            if (name, path) not in texts:
-                before = behind(name, path[:-1])
-                texts[name, path] = np.concatenate([before, piece((name, path))])
-            return texts[name, path]
+            if (name, path, behind) not in texts:
+                key = self._ancestor(chunk, name, path)
+                own = np.arange(places[key], places[key] + len(path[-1]))
+                before = text(name, path[:-1], behind)
+                texts[name, path, behind] = np.concatenate([before, own])
+            return texts[name, path, behind]
 
-        texts: dict[_Key, NDArray[np.int64]] = {}
+        texts: dict[tuple[bytes | None, Path, int], NDArray[np.int64]] = {}
         prefixes: dict[_Key, int] = {}
-        seen: list[NDArray[np.int64]] = []
         rows = []
         for shape, same in itertools.groupby(keys, _shape):
             near, prefix_of = [], []
             for name, path in same:
-                opened = path[: min(len(path) - 1, 2)]
-                if (name, opened) not in prefixes:
-                    prefixes[name, opened] = len(seen)
-                    depths = range(1, len(opened) + 1)
-                    pieces = [piece(self._ancestor(chunk, name, path[:d])) for d in depths]
-                    seen.append(np.concatenate([np.empty(0, np.int64), *pieces]))
-                prefix_of.append(prefixes[name, opened])
-                near.append(behind(name, path[:-1]))
+                prefix = _prefix((name, path))
+                met = self._ancestor(chunk, name, prefix)
+                prefix_of.append(prefixes.setdefault(met, len(prefixes)))
+                near.append(text(name, path[:-1], len(prefix)))
             rows.append(Rows(shape[-1], np.stack(near), np.array(prefix_of)))
+        seen = [text(*prefix, 0) for prefix in prefixes]
         return self.decoder.lay_out(held, seen, rows)
 
     def _mixed(self, chunk: _Chunk, keys: Sequence[_Key]) -> AbstractContextManager[None]:
@@ -352,6 +347,16 @@ class PromptTrie:
 def _shape(key: _Key) -> _Shape:
     """Return the lengths of a node's pieces."""
     return tuple(map(len, key[1]))
+
+
+def _prefix(key: _Key) -> Path:
+    """Return the pieces that a node meets as a prefix: what stands before it, as far as many share.
+
+    All minds' steps share what comes before the opening, and count the opening among what is their
+    own; a first step, such as a market's views are, stands right behind its opening.
+    """
+    path = key[1]
+    return path[: min(len(path) - 1, 2)] if len(path) < 4 else path[:1]
 
 
 def _starts(keys: Sequence[_Key], first: int) -> list[int]:
