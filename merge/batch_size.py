@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 
 MEMORY_SHARE = 0.25
-MOST_TOKENS = {"cpu": 1024, "cuda": 8192}
+MOST_TOKENS = {"cpu": 1536, "cuda": 8192}
 _MEMINFO = Path("/proc/meminfo")
 
 Item = TypeVar("Item")
