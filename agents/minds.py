@@ -28,7 +28,7 @@ from merge.int8 import GROUP, load_weights
 from merge.loading import hash_tensor
 from merge.prefix_attention import FILLED
 from merge.prompt import Prompt, SoftToken, Token
-from merge.prompt_trie import PromptTrie
+from merge.prompt_trie import STEPS_MEET, PromptTrie
 
 _KIND = "answers"
 Table = AnswerTable | PromptTable
@@ -262,6 +262,7 @@ class MindEngine:
             "engine": self.decoder.engine,
             "group": GROUP,
             "filled": FILLED,
+            "steps meet": STEPS_MEET,
             "base": self.base_hash,
             "adapters": [adapter.content_hash for adapter in self.bank.adapters],
             "mind": [list(mind.shape), mind.tobytes().hex()],

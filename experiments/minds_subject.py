@@ -36,14 +36,13 @@ from evolve.bases import open_model
 from experiments.config import load_config
 from experiments.workshop import Workshop, build_workshop
 from market.crowd import AssetView, MarketView
-from merge.prompt import Prompt, cut
+from merge.prompt import Prompt
 from merge.sources import DEFAULT_BASE, load_model
 
 MINDS = 16
 ATTENTION = 5
 MASKED = 0.3
 MISSED = 0.1
-STEP_TOKENS = 3
 _TRADED = 10_000
 _BEGAN = time.perf_counter()
 
@@ -158,25 +157,29 @@ def real_mornings(
     return mornings
 
 
-def render_in_words(view: int) -> str:
-    """Write what is seen with the name of each sign, then the cue.
+def render_in_words(view: int) -> list[str]:
+    """Write what is seen with the name of each sign, then the cue, cut where texts part.
 
     The market's own prompts name a sign by its word alone (4 to 10 private tokens, with the
     invocation): what is measured here is the dearer prompt that other toolkits use, three signs
-    in 24 tokens.
+    in 24 tokens. Behind the same signs comes one of a few names, and behind a name one of its words.
     """
     seen = [
-        f" {field.title} {field.words[level]}"
+        (field.title, field.words[level])
         for field, level in zip(FIELDS, decode_view(np.int64(view)), strict=True)
         if level >= 0
     ]
-    return ";".join(seen) + CUE
+    ends = [";"] * (len(seen) - 1) + [CUE]
+    pieces = [
+        (f" {title}", f" {word}{end}") for (title, word), end in zip(seen, ends, strict=False)
+    ]
+    return [text for pair in pieces for text in pair] or [CUE]
 
 
 def prompt_of(subject: Subject, view: int) -> Prompt:
-    """Return a view's prompt in words, cut into steps of one length (docs/decisions/093)."""
-    words = subject.tokens(render_in_words(view))
-    return subject.engine.prompt(subject.tokens(render_rules()), *cut(words, STEP_TOKENS))
+    """Return a view's prompt in words, one step a piece (docs/decisions/093)."""
+    steps = map(subject.tokens, render_in_words(view))
+    return subject.engine.prompt(subject.tokens(render_rules()), *steps)
 
 
 def morning_questions(

@@ -34,6 +34,7 @@ LEAST_TOKENS = 16
 """On a processor a bf16 product of a single row is summed in another order than that of two."""
 
 TILE_TOKENS = 2048
+_OF_LAYER = ("input_layernorm", "self_attn", "post_attention_layernorm", "mlp")
 Item = TypeVar("Item")
 
 
@@ -123,6 +124,8 @@ class Decoder:
         inner = getattr(model, "model", None)
         needed = ("embed_tokens", "layers", "norm", "rotary_emb")
         missing = [part for part in needed if not hasattr(inner, part)]
+        for layer in getattr(inner, "layers", ())[:1]:
+            missing += [part for part in _OF_LAYER if not hasattr(layer, part)]
         if missing or getattr(inner, "has_sliding_layers", False):
             kind = type(model).__name__
             raise ModelError(
@@ -310,6 +313,8 @@ class Decoder:
                     )
                 pair = torch.stack([new[:tokens, :, 0] for new in cache.pair])
                 own[place] = pair.transpose(1, 2)
+        if read is not None and not own:
+            hidden = hidden[read]
         return hidden[:wanted, 0], Prefix(tokens, own)
 
     @property
@@ -408,7 +413,7 @@ def _read_from(
 
     def go_on(_: nn.Module, inputs: Any) -> Any:
         for site in _sites(layer):
-            site.rows = site.rows[read]
+            site.rows = site.rows[read.to(site.rows.device)]
         return (inputs[0][read],)
 
     hooks = [

@@ -347,8 +347,9 @@ def _in_blocks(
         rest = owners[whole:]
         return [met, *(_in_blocks(start + whole, rest, prefixes, least, alone) if len(rest) else [])]
     # A block costs a copy of its prefix, as dear as the work for COPIED tokens; filling costs a
-    # prefix half a block on average.
-    size = least if alone else max(least, isqrt(2 * COPIED * len(owners) // len(different)))
+    # prefix half a block on average, and never more than there are tokens.
+    even = -(-len(owners) // len(different))
+    size = least if alone else max(least, min(even, isqrt(2 * COPIED * even)))
     order = np.argsort(owners, kind="stable")
     members, seen_by, places, at = [], [], np.empty(len(owners), np.int64), 0
     for prefix, count in zip(*np.unique(owners, return_counts=True), strict=True):

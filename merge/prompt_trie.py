@@ -25,6 +25,9 @@ from merge.prefix_attention import Layout, Rows
 from merge.prompt import Prompt, Token
 
 CHUNK_QUESTIONS = 4096
+STEPS_MEET = 1
+"""Pieces that steps behind the first meet as a prefix: other sums, and so other bits, with more."""
+
 _KIND = "node"
 
 Path = tuple[tuple[Token, ...], ...]
@@ -215,15 +218,16 @@ class PromptTrie:
     def _compute(self, chunk: _Chunk, keys: Sequence[_Key]) -> dict[_Key, _Node]:
         """Run one pass; all keys are the trunk's, or all are minds'."""
         trunk = keys[0][0] is None
+        adapted = self.decoder.first_adapted
         if self.decoder.tile_tokens is not None:
             [keys] = self.decoder.tiles(keys, len(keys[0][1][-1]))
         # Prefixes of one length beside each other, and in those rows of as many tokens.
         keys = sorted(keys, key=lambda key: (sum(map(len, _prefix(key))), *_shape(key)[::-1]))
         if trunk:
-            first, last = 0, self.decoder.first_adapted
+            first, last = 0, adapted
             hidden = self.decoder.embed([[t] for _, path in keys for t in path[-1]])[:, 0]
         else:
-            first, last = self.decoder.first_adapted, self.decoder.depth
+            first, last = adapted, self.decoder.depth
             hidden = torch.cat([chunk.nodes[None, path].hidden for _, path in keys])
         known = self._known(chunk, keys)
         layout = self._lay_out(chunk, known, keys)
@@ -352,11 +356,11 @@ def _shape(key: _Key) -> _Shape:
 def _prefix(key: _Key) -> Path:
     """Return the pieces that a node meets as a prefix: what stands before it, as far as many share.
 
-    All minds' steps share what comes before the opening, and count the opening among what is their
-    own; a first step, such as a market's views are, stands right behind its opening.
+    What is shared serves all minds' steps at once; the opening is then their own. A first step, such
+    as a market's views are, meets its opening with it.
     """
     path = key[1]
-    return path[: min(len(path) - 1, 2)] if len(path) < 4 else path[:1]
+    return path[:-1] if len(path) < 4 else path[:STEPS_MEET]
 
 
 def _starts(keys: Sequence[_Key], first: int) -> list[int]:

@@ -69,7 +69,7 @@ def test_another_failure_is_not_tried_again():
 def test_rows_follow_free_memory(monkeypatch):
     monkeypatch.setattr(batch_size, "free_bytes", lambda device: 4000)
     batches = BatchSize(CPU)
-    assert [batches.rows(3, size) for size in (1, 10, 300, 5000)] == [341, 100, 3, 1]
+    assert [batches.rows(3, size) for size in (1, 10, 300, 5000)] == [512, 100, 3, 1]
     assert batches.rows(5000, 1) == 1
 
 

@@ -6,6 +6,7 @@ from agents.observation import INVOCATION, OPTIONS, render_view
 from merge.adapters import AdapterBank
 from merge.byte_budget import ByteBudget
 from merge.decoder import Decoder
+from merge.prefix_attention import Rows
 from merge.prompt import Prompt, cut
 from merge.prompt_trie import PromptTrie
 
@@ -101,9 +102,9 @@ def test_many_minds_in_one_batch_answer_as_each_alone(fresh_trie, prompt_of, mem
     together, shapes = fresh_trie(), []
     run = together.decoder.run_pass
 
-    def watched(hidden, first, last, layout, known):
+    def watched(hidden, first, last, layout, *rest):
         shapes.append(int(layout.row_of[-1]) + 1)
-        return run(hidden, first, last, layout, known)
+        return run(hidden, first, last, layout, *rest)
 
     together.decoder.run_pass = watched
     mixed = states(together, questions)
@@ -124,15 +125,34 @@ def test_a_common_beginning_is_computed_once(fresh_trie, prompt_of, memories):
     assert trie.counters.tokens == 2 * (past + sum(todays))
 
 
-def test_a_prompt_may_be_the_beginning_of_another(fresh_trie, prompt_of, memories):
+@pytest.mark.parametrize("order", [(0, 2, 1), (2, 1, 0)])
+def test_a_prompt_may_be_the_beginning_of_another(order, fresh_trie, prompt_of, memories):
     longer = prompt_of(*memories[0])
     shorter = Prompt(longer.shared, longer.opening, longer.steps[:1])
     bare = Prompt(longer.shared, longer.opening, ())
     questions = [(mixture(0), prompt) for prompt in (shorter, bare, longer)]
     together = states(fresh_trie(), questions)
     one_after_another = fresh_trie()
-    for n in (0, 2, 1):
+    for n in order:
         assert torch.equal(states(one_after_another, questions[n : n + 1])[0], together[n])
+
+
+@pytest.mark.parametrize("read", [[], [53], [0, 8, 9, 30], [*range(5, 40)], [*range(54)]])
+@pytest.mark.parametrize("first", [22, 29, 30])
+def test_what_is_read_has_the_bits_that_it_has_among_all(first, read, style_engine):
+    decoder = style_engine.decoder
+    hidden = torch.randn(54, 576, generator=torch.Generator().manual_seed(0))
+    rows = Rows(9, np.empty((6, 0), np.int64), np.zeros(6, np.int64))
+    layout = decoder.lay_out(0, [np.empty(0, np.int64)], [rows])
+    mixtures = torch.from_numpy(np.stack([mixture(seed) for seed in range(6)]))
+    with style_engine.bank.mixed(mixtures):
+        whole, keys = decoder.run_pass(hidden, first, decoder.depth, layout)
+        some, same = decoder.run_pass(
+            hidden, first, decoder.depth, layout, read=torch.tensor(read, dtype=torch.int64)
+        )
+    assert torch.equal(some, whole[read])
+    assert keys.layers.keys() == same.layers.keys()
+    assert all(torch.equal(pair, same.layers[place]) for place, pair in keys.layers.items())
 
 
 # Memory
