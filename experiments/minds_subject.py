@@ -162,7 +162,7 @@ def render_in_words(view: int) -> list[str]:
 
     The market's own prompts name a sign by its word alone (4 to 10 private tokens, with the
     invocation): what is measured here is the dearer prompt that other toolkits use, three signs
-    in 24 tokens. Behind the same signs comes one of a few names, and behind a name one of its words.
+    in 24 tokens. Behind the same signs stands one of a few names, behind a name one of its words.
     """
     seen = [
         (field.title, field.words[level])

@@ -170,11 +170,7 @@ class Decoder:
     def first_adapted(self) -> int:
         """The lowest slot whose layer has adapters, or the depth: below it all minds are one."""
         return next(
-            (
-                place
-                for place, slot in enumerate(self.parts.slots)
-                if _sites(slot.layer)
-            ),
+            (place for place, slot in enumerate(self.parts.slots) if _sites(slot.layer)),
             self.depth,
         )
 

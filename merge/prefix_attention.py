@@ -344,8 +344,9 @@ def _in_blocks(
         seen = np.tile(np.asarray(prefixes[different[0]], np.int64), blocks)
         whole = len(owners) // blocks * blocks
         met = _Far(start, start + whole, blocks, torch.from_numpy(seen), None, None)
-        rest = owners[whole:]
-        return [met, *(_in_blocks(start + whole, rest, prefixes, least, alone) if len(rest) else [])]
+        if whole == len(owners):
+            return [met]
+        return [met, *_in_blocks(start + whole, owners[whole:], prefixes, least, alone)]
     # A block costs a copy of its prefix, as dear as the work for COPIED tokens; filling costs a
     # prefix half a block on average, and never more than there are tokens.
     even = -(-len(owners) // len(different))

@@ -7,7 +7,7 @@ Deliberately knows nothing of who asks, nor what is read from a prompt's last st
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -58,6 +58,21 @@ class _Node:
         return sum(part.nbytes for part in (self.hidden, self.past) if part is not None)
 
 
+class _Piece(tuple[Token, ...]):
+    """A long piece, which stands in every key: its hash is taken once."""
+
+    _hash: int
+
+    @classmethod
+    def of(cls, tokens: tuple[Token, ...]) -> _Piece:
+        piece = cls(tokens)
+        piece._hash = hash(tokens)
+        return piece
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
 @dataclass
 class _Chunk:
     """Nodes at hand, and those missing: whether something follows them, whether they are asked."""
@@ -66,6 +81,7 @@ class _Chunk:
     missing: dict[_Key, bool] = field(default_factory=dict)
     mixtures: dict[bytes, Mixture] = field(default_factory=dict)
     asked: set[_Key] = field(default_factory=set)
+    pieces: dict[tuple[Token, ...], _Piece] = field(default_factory=dict)
     planned: set[_Key] = field(default_factory=set)  # with all that stands before them
     sharing: dict[bytes, bytes] = field(default_factory=dict)  # mixture to the shared piece's
 
@@ -138,7 +154,10 @@ class PromptTrie:
         for mixture, prompt in questions:
             name = mixture.tobytes()
             chunk.mixtures[name] = mixture
-            keys.append((name, prompt.path))
+            shared = chunk.pieces.get(prompt.shared)
+            if shared is None:
+                shared = chunk.pieces[prompt.shared] = _Piece.of(prompt.shared)
+            keys.append((name, (shared, *prompt.path[1:])))
             chunk.asked.add(keys[-1])
             self._plan(chunk, keys[-1])
         # What all minds share comes before the minds, those one by one, and ancestors first.
@@ -234,27 +253,27 @@ class PromptTrie:
         past = {key: chunk.nodes[key].past for key in known}
         joined = torch.cat(list(past.values()), dim=3) if past else None
         before = None if joined is None else dict(enumerate(joined, first))
-        ends = np.cumsum([len(path[-1]) for _, path in keys])
+        lengths = [len(path[-1]) for _, path in keys]
+        ends = np.cumsum(lengths)
         asked = [key in chunk.asked or self.decoder.tile_tokens is not None for key in keys]
         read = None if trunk else torch.from_numpy(ends[asked] - 1).to(hidden.device)
         with nullcontext() if trunk else self._mixed(chunk, keys):
             hidden, own = self.decoder.run_pass(hidden, first, last, layout, before, read)
         packed = _pack(own) if any(chunk.missing[key] for key in keys) else None
-        states = iter(hidden)
+        states = iter(hidden.split(lengths) if trunk else hidden)
+        pasts = packed.split(lengths, dim=3) if packed is not None else [None] * len(keys)
         nodes: dict[_Key, _Node] = {}
-        for key, end, is_asked in zip(keys, ends.tolist(), asked, strict=True):
-            span = slice(end - len(key[1][-1]), end)
-            state = hidden[span] if trunk else next(states) if is_asked else None
+        for key, tokens, past, is_asked in zip(keys, lengths, pasts, asked, strict=True):
+            state = next(states) if trunk or is_asked else None
             if key in nodes:
                 continue
-            follows = chunk.missing[key] and packed is not None
+            follows = past is not None and chunk.missing[key]
             nodes[key] = _Node(
-                None if state is None else state.clone(),
-                packed[:, :, :, span].clone() if follows else None,
+                None if state is None else state.clone(), past.clone() if follows else None
             )
             if len(key[1]) > 2:
                 self.counters.trunk_rows += trunk
-                self.counters.tokens += 0 if trunk else span.stop - span.start
+                self.counters.tokens += 0 if trunk else tokens
         return nodes
 
     def _known(self, chunk: _Chunk, keys: Sequence[_Key]) -> list[_Key]:
@@ -268,9 +287,7 @@ class PromptTrie:
                 found[ancestor] = None
         return list(found)[len(set(keys)) :]
 
-    def _lay_out(
-        self, chunk: _Chunk, known: Sequence[_Key], keys: Sequence[_Key]
-    ) -> Layout:
+    def _lay_out(self, chunk: _Chunk, known: Sequence[_Key], keys: Sequence[_Key]) -> Layout:
         """Say where keys and values of every piece stand, and what each row sees of them.
 
         What stands between its prefix and a row is the row's own.
@@ -279,29 +296,31 @@ class PromptTrie:
         held = sum(len(path[-1]) for _, path in known)
         places |= dict(zip(reversed(keys), reversed(_starts(keys, held)), strict=True))
 
-        def text(name: bytes | None, path: Path, behind: int) -> NDArray[np.int64]:
-            """Places of a text's tokens from a piece on."""
-            if len(path) <= behind:
+        def text(name: bytes | None, path: Path) -> NDArray[np.int64]:
+            """Places of all tokens of a text, in their order."""
+            if not path:
                 return np.empty(0, np.int64)
-            if (name, path, behind) not in texts:
-                key = self._ancestor(chunk, name, path)
+            key = self._ancestor(chunk, name, path)
+            found = texts.get(key)
+            if found is None:
                 own = np.arange(places[key], places[key] + len(path[-1]))
-                before = text(name, path[:-1], behind)
-                texts[name, path, behind] = np.concatenate([before, own])
-            return texts[name, path, behind]
+                found = texts[key] = np.concatenate([text(name, path[:-1]), own])
+            return found
 
-        texts: dict[tuple[bytes | None, Path, int], NDArray[np.int64]] = {}
-        prefixes: dict[_Key, int] = {}
+        texts: dict[_Key, NDArray[np.int64]] = {}
+        prefixes: dict[_Key, tuple[int, NDArray[np.int64]]] = {}
         rows = []
         for shape, same in itertools.groupby(keys, _shape):
             near, prefix_of = [], []
             for name, path in same:
+                before = text(name, path[:-1])
                 prefix = _prefix((name, path))
                 met = self._ancestor(chunk, name, prefix)
-                prefix_of.append(prefixes.setdefault(met, len(prefixes)))
-                near.append(text(name, path[:-1], len(prefix)))
+                shared = before[: sum(map(len, prefix))]
+                prefix_of.append(prefixes.setdefault(met, (len(prefixes), shared))[0])
+                near.append(before[len(shared) :])
             rows.append(Rows(shape[-1], np.stack(near), np.array(prefix_of)))
-        seen = [text(*prefix, 0) for prefix in prefixes]
+        seen = [shared for _, shared in prefixes.values()]
         return self.decoder.lay_out(held, seen, rows)
 
     def _mixed(self, chunk: _Chunk, keys: Sequence[_Key]) -> AbstractContextManager[None]:
@@ -356,8 +375,8 @@ def _shape(key: _Key) -> _Shape:
 def _prefix(key: _Key) -> Path:
     """Return the pieces that a node meets as a prefix: what stands before it, as far as many share.
 
-    What is shared serves all minds' steps at once; the opening is then their own. A first step, such
-    as a market's views are, meets its opening with it.
+    What is shared serves all minds' steps at once; the opening is then their own. A first step,
+    such as a market's views are, meets its opening with it.
     """
     path = key[1]
     return path[:-1] if len(path) < 4 else path[:STEPS_MEET]
