@@ -17,7 +17,7 @@ import numpy as np
 
 from experiments.minds_agents import SIZES, MarketTime, plot_distinct_work, time_market
 from experiments.minds_fidelity import bytes_per_weight, measure_fidelity
-from experiments.minds_ladder import PEER, Ladder, Rung, climb, peer_rung
+from experiments.minds_ladder import PEER, Ladder, Rung, climb, peer_rung, side_by_side
 from experiments.minds_machine import measure_ceilings, measure_throughput, profile_shares
 from experiments.minds_mixed_batch import LARGE, large_overhead, peft_times, small_overhead
 from experiments.minds_subject import (
@@ -33,7 +33,7 @@ from experiments.minds_subject import (
     softmax,
 )
 
-AGENTS, MORNINGS, DAYS = 1_000, 10, 20
+AGENTS, MORNINGS, DAYS, TURNS = 1_000, 10, 20, 7
 PICTURE = Path(__file__).parent.parent / "docs" / "minds_distinct_work.png"
 
 
@@ -71,6 +71,13 @@ def part_a(subject: Subject, options: argparse.Namespace) -> None:
         figure("morning", f"decisions: {rung.name}", rate, "1/s", PEER, peer.seconds / rung.seconds)
     moved = max(_moved(rung, own[-1]) for rung in own if rung.logits is not None)
     figure("morning", "largest move of a probability between own ways", moved, "1", None, None)
+    peers, first = side_by_side(subject, population, questions, options.few, TURNS, progress)
+    ratios = peers / first
+    for what, ratio in (
+        ("median", np.median(ratios)), ("lowest", ratios.min()), ("highest", ratios.max())
+    ):  # fmt: skip
+        name = f"decisions: the first morning, nothing known, {what} of {TURNS} turns"
+        figure("morning", name, options.agents / float(np.median(first)), "1/s", PEER, float(ratio))
     progress(f"{MORNINGS} mornings in a row")
     ladder = Ladder(subject.fresh_engine(), population)
     seconds = []
@@ -81,7 +88,7 @@ def part_a(subject: Subject, options: argparse.Namespace) -> None:
         seconds.append(time.perf_counter() - began)
     name = f"decisions: a market's mornings, mean of the first {MORNINGS}"
     mean = float(np.mean(seconds))
-    figure("morning", name, options.agents / mean, "1/s", PEER, peer.seconds / mean)
+    figure("morning", name, options.agents / mean, "1/s", PEER, float(np.median(peers)) / mean)
 
 
 def part_b(subject: Subject, options: argparse.Namespace) -> None:

@@ -201,3 +201,37 @@ def climb(
         seconds = (time.perf_counter() - began) * agents / len(asked)
         rungs.append(Rung(name, seconds, len(asked), logits))
     return rungs
+
+
+def side_by_side(
+    subject: Subject,
+    population: Population,
+    questions: Sequence[Question],
+    few: int,
+    turns: int,
+    progress: Callable[[str], None],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Time the peers' way and an engine that knows nothing in turns, so that both meet one machine.
+
+    Parameters
+    ----------
+    questions
+        One an agent.
+    few
+        Agents of a turn asked in the peers' way, others in each turn.
+
+    Returns
+    -------
+    tuple
+        Seconds of the whole morning, float64[turns] each: the peers', the engine's.
+    """
+    agents, peers, own = len(questions), [], []
+    for turn in range(turns):
+        progress(f"the peers' way and a fresh engine, turn {turn + 1} of {turns}")
+        asked = [questions[(turn * few + at) % agents] for at in range(few)]
+        peers.append(peer_rung(subject, asked, agents).seconds)
+        ladder = Ladder(subject.fresh_engine(), population)
+        began = time.perf_counter()
+        ladder.by_engine(questions)
+        own.append(time.perf_counter() - began)
+    return np.array(peers), np.array(own)

@@ -88,6 +88,17 @@ def test_every_way_of_answering_gives_the_same_answers(subject, population, ques
     assert ladder.engine.counters.computed == len(set(asked))
 
 
+def test_peers_and_engine_are_timed_in_turns_on_a_whole_morning(subject, population, questions):
+    from experiments.minds_ladder import side_by_side
+
+    said = []
+    peers, own = side_by_side(subject, population, questions[:20], 2, 2, said.append)
+    assert peers.shape == own.shape == (2,)
+    assert (own > 0).all()
+    assert (peers > own).all()  # twenty whole prompts, one by one
+    assert len(said) == 2
+
+
 def test_the_oracle_of_fidelity_is_near_and_tells_styles_apart(subject):
     from experiments.minds_fidelity import measure_fidelity
     from experiments.minds_subject import real_views

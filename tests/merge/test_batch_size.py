@@ -1,9 +1,14 @@
+import os
+import platform
+import subprocess
+import sys
+
 import psutil
 import pytest
 import torch
 
 from merge import batch_size
-from merge.batch_size import BatchSize, free_bytes, ran_out
+from merge.batch_size import BatchSize, free_bytes, keep_freed_memory, ran_out
 
 CPU = torch.device("cpu")
 
@@ -78,3 +83,37 @@ def test_free_memory_is_what_psutil_says(monkeypatch):
     assert 0.7 * free < free_bytes(CPU) < 1.3 * free
     monkeypatch.setattr(batch_size, "_MEMINFO", batch_size._MEMINFO / "none")
     assert 0 < free_bytes(CPU) < psutil.virtual_memory().total
+
+
+TOUCHES = """
+import resource
+import torch
+from merge.batch_size import keep_freed_memory
+
+keep_freed_memory()
+for turn in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        held = [torch.ones(3_000_000) for _ in range(4)]
+        del held
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_large_arrays_are_made_again_of_the_memory_of_those_before():
+    def faults(**settings):
+        done = subprocess.run(
+            [sys.executable, "-c", TOUCHES], env=os.environ | settings, capture_output=True,
+            text=True, check=True,
+        )  # fmt: skip
+        return int(done.stdout)
+
+    pages = 20 * 4 * 12_000_000 // os.sysconf("SC_PAGE_SIZE")
+    assert faults() < pages / 100
+    assert faults(MALLOC_TRIM_THRESHOLD_="1000000") > pages / 2  # one's own settings stay
+
+
+def test_settings_of_ones_own_stay(monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000000")
+    assert not keep_freed_memory.__wrapped__()
