@@ -167,7 +167,7 @@ def test_the_planned_bytes_are_the_engines(fresh_engine):
     assert parts["3 adapters, fp32"] == sum(f.nbytes for f in factors)
     nodes = [thing for thing, _ in engine.budget._things.values() if hasattr(thing, "hidden")]
     # A batch puts the rules' upper keys and values, which all minds share, before a mind's own.
-    upper = [n for n in nodes if n.past is not None and n.hidden.dim() == 1]
+    upper = [n for n in nodes if n.hidden is None]
     assert opening_bytes(shape, load) == sum(node.past.nbytes for node in upper) + 3 * 4
     trunk = sum(node.hidden.nbytes for node in nodes if node.past is None)
     assert parts["trunk, one row a view"] == trunk
