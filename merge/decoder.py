@@ -7,7 +7,7 @@ Deliberately knows nothing of what the tokens say or who asks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, reduce
@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from merge import prefix_attention
 from merge.errors import ModelError
+from merge.layer_rows import adapter_sites, read_from, rows_of
 from merge.placement import execution_device
 from merge.prefix_attention import Layout, Places, Rows
 from merge.prompt import Token
@@ -170,7 +171,7 @@ class Decoder:
     def first_adapted(self) -> int:
         """The lowest slot whose layer has adapters, or the depth: below it all minds are one."""
         return next(
-            (place for place, slot in enumerate(self.parts.slots) if _sites(slot.layer)),
+            (place for place, slot in enumerate(self.parts.slots) if adapter_sites(slot.layer)),
             self.depth,
         )
 
@@ -288,16 +289,17 @@ class Decoder:
         angles = self.model.model.rotary_emb(hidden, position_ids=positions)
         own = {}
         places = range(first, last)
+        layers = [self.parts.slots[place].layer for place in places]
         with (
             self.attending(prefix_attention.NAME),
-            self._rows_of(functional.pad(layout.row_of, (0, fill)), places),
+            rows_of(functional.pad(layout.row_of, (0, fill)), layers),
         ):
             for place in places:
                 slot, cache = self.parts.slots[place], _OwnKeys()
                 here = execution_device(slot.layer)
                 hidden = hidden if slot.scale == 1 else hidden * slot.scale
                 some = None if read is None or place < last - 1 else read.to(here)
-                with _read_from(slot.layer, hidden, some) as entering:
+                with read_from(slot.layer, hidden, some) as entering:
                     hidden = slot.layer(
                         entering,
                         position_ids=positions,
@@ -318,18 +320,6 @@ class Decoder:
         """Queries that a token brings each head of keys."""
         config = self.model.config
         return int(config.num_attention_heads // config.num_key_value_heads)
-
-    @contextmanager
-    def _rows_of(self, row_of: torch.Tensor, places: Iterable[int]) -> Iterator[None]:
-        """Let the adapters mix each token as its row says."""
-        sites = [site for place in places for site in _sites(self.parts.slots[place].layer)]
-        for site in sites:
-            site.rows = row_of
-        try:
-            yield
-        finally:
-            for site in sites:
-                site.rows = None
 
     @contextmanager
     def attending(self, name: str) -> Iterator[None]:
@@ -387,45 +377,6 @@ def _plain_layout(
     layout = Layout.of(before, [np.arange(before)], [near], queries)
     row_of = torch.tensor(chosen)[layout.row_of]
     return replace(layout, row_of=row_of).to(device)
-
-
-@contextmanager
-def _read_from(
-    layer: nn.Module, hidden: torch.Tensor, read: torch.Tensor | None
-) -> Iterator[torch.Tensor]:
-    """Let a layer attend to all tokens and go on with those that are read, until the end.
-
-    Yields
-    ------
-    torch.Tensor
-        What the layer is to be called with.
-    """
-    if read is None:
-        yield hidden
-        return
-
-    def attend_to_all(_: nn.Module, inputs: Any) -> Any:
-        return (hidden.to(inputs[0].device),)
-
-    def go_on(_: nn.Module, inputs: Any) -> Any:
-        for site in _sites(layer):
-            site.rows = site.rows[read.to(site.rows.device)]
-        return (inputs[0][read],)
-
-    hooks = [
-        layer.input_layernorm.register_forward_pre_hook(attend_to_all),
-        layer.self_attn.o_proj.register_forward_pre_hook(go_on),
-    ]
-    try:
-        yield hidden[read.to(hidden.device)]
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _sites(layer: nn.Module) -> list[Any]:
-    """List where adapters join a layer."""
-    return [site for part in layer.modules() if (site := getattr(part, "site", None))]
 
 
 def _name_chip(device: torch.device) -> str:
