@@ -73,11 +73,11 @@ def part_a(subject: Subject, options: argparse.Namespace) -> None:
     figure("morning", "largest move of a probability between own ways", moved, "1", None, None)
     peers, first = side_by_side(subject, population, questions, options.few, TURNS, progress)
     ratios = peers / first
-    for what, ratio in (
-        ("median", np.median(ratios)), ("lowest", ratios.min()), ("highest", ratios.max())
-    ):  # fmt: skip
+    turns = np.argsort(ratios)
+    for what, turn in (("median", turns[TURNS // 2]), ("lowest", turns[0]), ("highest", turns[-1])):
         name = f"decisions: the first morning, nothing known, {what} of {TURNS} turns"
-        figure("morning", name, options.agents / float(np.median(first)), "1/s", PEER, float(ratio))
+        rate, ratio = options.agents / float(first[turn]), float(ratios[turn])
+        figure("morning", name, rate, "1/s", PEER, ratio)
     progress(f"{MORNINGS} mornings in a row")
     ladder = Ladder(subject.fresh_engine(), population)
     seconds = []

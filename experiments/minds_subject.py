@@ -169,15 +169,12 @@ def render_in_words(view: int) -> list[str]:
         for field, level in zip(FIELDS, decode_view(np.int64(view)), strict=True)
         if level >= 0
     ]
-    ends = [";"] * (len(seen) - 1) + [CUE]
-    pieces = [
-        (f" {title}", f" {word}{end}") for (title, word), end in zip(seen, ends, strict=False)
-    ]
-    return [text for pair in pieces for text in pair] or [CUE]
+    texts = [text for title, word in seen for text in (f" {title}", f" {word};")]
+    return [*texts[:-1], texts[-1].removesuffix(";") + CUE] if texts else [CUE]
 
 
 def prompt_of(subject: Subject, view: int) -> Prompt:
-    """Return a view's prompt in words, one step a piece (docs/decisions/093)."""
+    """Return a view's prompt in words, one step a piece (docs/decisions/094)."""
     steps = map(subject.tokens, render_in_words(view))
     return subject.engine.prompt(subject.tokens(render_rules()), *steps)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -50,7 +51,7 @@ def keep_freed_memory() -> bool:
     bool
         Whether it is so now: not where the C library is another one.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None or any(name in os.environ for name in _OWN_SETTINGS):
         return False
     return all(mallopt(option, limit) for option, limit in _KEPT.values())

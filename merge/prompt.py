@@ -7,7 +7,6 @@ model.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,8 +94,3 @@ class Prompt:
     def names(self) -> list[int | str]:
         """The whole prompt in plain values that tell it from any other."""
         return [token if isinstance(token, int) else token.key for token in self.tokens]
-
-
-def cut(tokens: Sequence[Token], length: int) -> tuple[tuple[Token, ...], ...]:
-    """Cut tokens into steps of a length, the last one with what is left."""
-    return tuple(tuple(tokens[at : at + length]) for at in range(0, len(tokens), length))

@@ -178,7 +178,7 @@ class PromptTrie:
         if known is None:
             known = self.budget.get((_KIND, *key))
         if known is not None:
-            followed |= known.past is not None
+            followed |= known.past is not None  # computed again, it must bring what it had
             stated = known.hidden is not None or key not in chunk.asked
             if stated and (known.past is not None or not followed):
                 chunk.nodes[key] = known

@@ -88,15 +88,28 @@ def test_every_way_of_answering_gives_the_same_answers(subject, population, ques
     assert ladder.engine.counters.computed == len(set(asked))
 
 
-def test_peers_and_engine_are_timed_in_turns_on_a_whole_morning(subject, population, questions):
-    from experiments.minds_ladder import side_by_side
+def test_peers_and_a_fresh_engine_take_turns(subject, population, questions, monkeypatch):
+    from experiments import minds_ladder
 
-    said = []
-    peers, own = side_by_side(subject, population, questions[:20], 2, 2, said.append)
-    assert peers.shape == own.shape == (2,)
-    assert (own > 0).all()
-    assert (peers > own).all()  # twenty whole prompts, one by one
-    assert len(said) == 2
+    peer, ask, asked, counters = minds_ladder.peer_rung, minds_ladder.Ladder.by_engine, [], []
+
+    def watched_peer(subject, some, agents):
+        asked.append((some, agents))
+        return peer(subject, some, agents)
+
+    def watched_engine(ladder, whole):
+        answers = ask(ladder, whole)
+        counters.append((len(whole), ladder.engine.counters.computed))
+        return answers
+
+    monkeypatch.setattr(minds_ladder, "peer_rung", watched_peer)
+    monkeypatch.setattr(minds_ladder.Ladder, "by_engine", watched_engine)
+    some = questions[:5]
+    peers, own = minds_ladder.side_by_side(subject, population, some, 2, 3, lambda _: None)
+    assert asked == [(some[:2], 5), (some[2:4], 5), ([some[4], some[0]], 5)]
+    assert counters == [(5, len(set(some)))] * 3  # all of the morning, and nothing was known
+    assert peers.shape == own.shape == (3,)
+    assert (np.minimum(peers, own) > 0).all()
 
 
 def test_the_oracle_of_fidelity_is_near_and_tells_styles_apart(subject):

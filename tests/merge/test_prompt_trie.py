@@ -7,7 +7,7 @@ from merge.adapters import AdapterBank
 from merge.byte_budget import ByteBudget
 from merge.decoder import Decoder
 from merge.prefix_attention import Rows
-from merge.prompt import Prompt, cut
+from merge.prompt import Prompt
 from merge.prompt_trie import PromptTrie
 
 ROOMY = 10**9
@@ -49,6 +49,10 @@ def fresh_trie(style_engine):
         return PromptTrie(style_engine.decoder, style_engine.bank, ByteBudget(limit))
 
     return make
+
+
+def cut(tokens, length):
+    return [tokens[at : at + length] for at in range(0, len(tokens), length)]
 
 
 def states(trie, questions):
