@@ -31,6 +31,7 @@ from agents.errors import AgentError
 from agents.observation import INVOCATION
 from agents.training_state import TrainingState
 from merge.int8 import Int8Linear
+from merge.sources import public_name
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -312,7 +313,8 @@ def save_adapter(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".training-") as scratch:
         fresh = Path(scratch) / folder.name
-        tuned.save_pretrained(fresh)
+        # PEFT would ask the hub whether the vocabulary has grown, which nothing here does.
+        tuned.save_pretrained(fresh, save_embedding_layers=False)
         _settle(fresh / "adapter_config.json", record.get("base"))
         if projector is not None:
             projector.save(fresh)
@@ -324,11 +326,10 @@ def save_adapter(
 
 
 def _settle(file: Path, base: str | None) -> None:
-    """Write PEFT's sets in order, and the base as it was asked for, not where it lay."""
+    """Write PEFT's sets in order, and the base by its public name, not where it lay."""
     config = json.loads(file.read_text())
     config["target_modules"] = sorted(config["target_modules"])
-    if base is not None:
-        config["base_model_name_or_path"] = base
+    config["base_model_name_or_path"] = public_name(base or config["base_model_name_or_path"])
     file.write_text(json.dumps(config, indent=2, sort_keys=True))
 
 

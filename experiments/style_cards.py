@@ -1,6 +1,6 @@
 """A model card for each style adapter: what it is, how it was made, what it does on held-out days.
 
-Knows the layout of a card and the Hugging Face front matter. Deliberately measures nothing.
+A card is Markdown with the Hugging Face front matter.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from agents.expert import HORIZON_DAYS
 from agents.training import PROVENANCE
 from experiments.style_measures import BLOCK_DAYS, Predictive, Share, StyleMeasure
 from market.durable import replace_bytes
+from merge.sources import public_name
 
 CARD = "README.md"
 
@@ -34,7 +35,7 @@ def render_card(measure: StyleMeasure) -> str:
         license="apache-2.0",
         language="en",
         library_name="peft",
-        base_model=made["base"],
+        base_model=public_name(made["base"]),
         tags=["lora", *(["alora"] if settings["activated"] else []), "evobourse", "investor-style"],
         eval_results=[
             EvalResult(

@@ -1,8 +1,4 @@
-"""A merged model as an ordinary Hugging Face folder.
-
-Knows config, sharded weights, tokenizer and model card. Deliberately knows nothing of how
-the weights were made.
-"""
+"""A merged model as an ordinary Hugging Face folder: config, weights, tokenizer, model card."""
 
 from __future__ import annotations
 
@@ -16,11 +12,10 @@ import yaml
 
 from merge.errors import ModelError
 from merge.recipe import HEAD, State, is_tied
-from merge.sources import DEFAULT_BASE, resolve_model
+from merge.sources import public_name, resolve_model
 from merge.stack import stack_config
 
 CONFIG_NAME = "mergekit_config.yml"
-_DEFAULT_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _CARD = """---
 {front}---
 # {name}
@@ -108,8 +103,11 @@ def write_card(
     folder: Path, name: str, recipe_yaml: str, models: Sequence[str], seed: int | None = None
 ) -> None:
     """Write ``README.md``, with the hub's front matter, and ``mergekit_config.yml``."""
-    hub = [_DEFAULT_HUB_ID if model == DEFAULT_BASE else model for model in models]
-    hub = [model for model in hub if model.count("/") == 1 and model[0] not in "./~"]
+    hub = [
+        model
+        for model in map(public_name, models)
+        if model.count("/") == 1 and model[0] not in "./~"
+    ]
     front = {"tags": ["mergekit", "merge"], "library_name": "transformers"}
     run = "" if seed is None else f" with `mergekit-yaml --random-seed {seed}`"
     card = _CARD.format(

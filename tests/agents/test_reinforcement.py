@@ -142,6 +142,8 @@ def test_its_folder_tells_how_it_was_made(refined, tokenizer):
     assert record["settings"]["rewards"] == {"discount": 0.9, "risk_aversion": 0.0}
     assert record["styles"] == ["momentum"]
     assert "refined by 2 steps" in (folder / "README.md").read_text()
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
     adapter = read_adapter(folder)
     assert tokenizer.decode(list(adapter.invocation_tokens)) == "\nToday:"
 

@@ -54,6 +54,8 @@ def test_training_writes_a_complete_peft_folder(trained, tokenizer):
     assert {layer for layer, _ in adapter.factors} == {28, 29}
     assert all(down.shape[0] == 2 for down, _ in adapter.factors.values())
     assert all(up.abs().max() > 0 for _, up in adapter.factors.values())
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
 def test_provenance_tells_how_it_was_made(trained, dataset):

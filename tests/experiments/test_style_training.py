@@ -183,7 +183,7 @@ def test_the_benchmark_measures_writes_cards_and_draws(smol, tmp_path, capsys):
     for name in ("momentum", "expert"):
         assert f"| {name} |" in page
         card = ModelCard.load(tmp_path / "adapters" / name / "README.md")
-        assert card.data.base_model == "smollm2-135m-instruct"
+        assert card.data.base_model == "HuggingFaceTB/SmolLM2-135M-Instruct"
         [result] = card.data.eval_results
         assert f"| with the adapter | {100 * result.metric_value:.1f} %" in card.text
     assert "rank correlation" in card.text

