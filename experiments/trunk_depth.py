@@ -1,7 +1,6 @@
 """How many layers style adapters should touch: agreement lost against the time of a round.
 
-Knows how to train the same styles at several depths and to time a round of minds with each.
-Deliberately changes no default: what follows from it stands in docs/decisions/058.
+The same styles are trained at several depths; what follows stands in docs/decisions/058.
 """
 
 from __future__ import annotations
@@ -18,10 +17,11 @@ import numpy as np
 
 from agents.minds import MindEngine
 from agents.observation import possible_views
-from evolve.bases import adapter_folders, open_model
+from evolve.bases import open_model
 from experiments.config import ExperimentConfig, load_config
 from experiments.style_measures import measure_styles
 from experiments.style_training import StylePlan, train_styles
+from merge.sources import adapter_folders
 
 DEPTHS = (3, 6, 10, 15, 30)
 STYLES = ("momentum", "news-driven")

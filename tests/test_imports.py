@@ -19,6 +19,7 @@ MAY_IMPORT = {
 OURS = {*MAY_IMPORT, "tests", "notebooks"}
 MODULES = [file for package in MAY_IMPORT for file in sorted((ROOT / package).rglob("*.py"))]
 TORCH_FREE = ("market", "fitness", "evolve")
+EXTRAS = ("bitsandbytes", "bokeh_sampledata", "chronos", "psycopg", "ray", "ribs", "torchao")
 
 
 def imports_of(file):
@@ -65,3 +66,20 @@ def test_importing_does_not_load(statement, unloaded):
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_every_module_imports_without_the_optional_extras():
+    names = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in MODULES]
+    script = f"""
+import importlib, sys
+sys.modules |= dict.fromkeys({EXTRAS})  # as if they were not installed
+for name in {names}:
+    try:
+        importlib.import_module(name.removesuffix(".__init__"))
+    except Exception as error:
+        print(f"{{name}}: {{error!r}}")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("", "")
