@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.observation import FIELD_NAMES, LEVELS, decode_view
+from evobourse.agents.observation import FIELD_NAMES, LEVELS, decode_view
 
 Signs = Mapping[str, NDArray[np.float64]]
 Policy = Callable[[Signs], NDArray[np.float64]]
@@ -40,7 +40,7 @@ EXPERT: dict[str, float] = {
     "crowd": -0.871,
     "news": -0.75,
 }
-"""Weights of the signs that paid in 1999 to 2006 on six assets, see `agents.expert.fit_policy`."""
+"""Weights of the signs that paid in 1999 to 2006 on six assets, see `expert.fit_policy`."""
 
 
 def signs_of(views: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:

@@ -14,10 +14,10 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from evolve.errors import EvolveError
-from evolve.lineage import Candidate
-from evolve.memetic_config import LESSON_CANDIDATES, MemeticConfig
-from evolve.timings import Timings
+from evobourse.evolve.errors import EvolveError
+from evobourse.evolve.lineage import Candidate
+from evobourse.evolve.memetic.settings import LESSON_CANDIDATES, MemeticConfig
+from evobourse.evolve.timings import Timings
 
 
 @dataclass

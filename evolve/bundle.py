@@ -19,19 +19,19 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from agents.errors import AgentError
-from agents.order_generator import OffsetClusters
-from agents.order_regimes import OrderRegimes, read_regimes
-from agents.persona import Persona, Population, Society
-from agents.society.settings import Contest, Social
-from agents.traits import OrderStyle, Traits
-from evolve.bases import Bases, open_bases
-from evolve.council import PersonaBase
-from evolve.errors import RunError
-from evolve.means import Means
-from market.rules import MarketRules
-from merge.errors import MergeError
-from merge.stack_recipe import AnyRecipe, recipe_from_dict
+from evobourse.agents.crowds.offsets import OffsetClusters
+from evobourse.agents.crowds.order_regimes import OrderRegimes, read_regimes
+from evobourse.agents.errors import AgentError
+from evobourse.agents.personas.persona import Persona, Population, Society
+from evobourse.agents.personas.social import Contest, Social
+from evobourse.agents.personas.traits import OrderStyle, Traits
+from evobourse.evolve.bases.base_pool import PersonaBase
+from evobourse.evolve.bases.limits import Means
+from evobourse.evolve.bases.opening import Bases, open_bases
+from evobourse.evolve.errors import RunError
+from evobourse.market.rules import MarketRules
+from evobourse.merge.errors import MergeError
+from evobourse.merge.recipes.stack_recipe import AnyRecipe, recipe_from_dict
 
 SCHEMA = "evobourse/simulator/v1"
 
@@ -75,7 +75,7 @@ class Bundle:
     persona_bases
         Bases that personas name beside the main one, with hashes.
     memory_bytes
-        Most that loaded bases take together, or None; see `evolve.council.Council`.
+        Most that loaded bases take together, or None; see `evolve.bases.base_pool.Council`.
     """
 
     name: str

@@ -10,10 +10,10 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from evolve import durable
-from evolve.errors import RunError
+from evobourse.evolve import durable
+from evobourse.evolve.errors import RunError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 FILE_NAME = "state.pickle"
 
 

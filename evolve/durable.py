@@ -10,8 +10,8 @@ import contextlib
 import os
 from pathlib import Path
 
-from evolve.errors import RunError
-from market import durable
+from evobourse.evolve.errors import RunError
+from evobourse.market import durable
 
 
 def append_bytes(path: Path, data: bytes) -> None:

@@ -13,26 +13,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents.choices import tabulate_choices
-from agents.errors import AgentError
-from agents.persona import Population
-from evolve.behaviour import Played, measure
-from evolve.executors.executor import Executor, InProcess, collect
-from evolve.genome import Values
-from evolve.loop import Evaluation
-from evolve.market_genome import MarketGenome
-from evolve.racing import race
-from evolve.stage import Stage, play_market
-from evolve.worker_bases import WorkerBases
-from fitness.distance import Score, Target, score_paths
-from fitness.moments import MOMENT_NAMES, FloatArray
-from market.splits import Split
-from market.tape import Tape
-from merge.errors import MergeError
+from evobourse.agents.errors import AgentError
+from evobourse.agents.minds.choices import tabulate_choices
+from evobourse.agents.personas.persona import Population
+from evobourse.evolve.bases.workers import WorkerBases
+from evobourse.evolve.executors.executor import Executor, InProcess, collect
+from evobourse.evolve.genomes.genome import Values
+from evobourse.evolve.genomes.market import MarketGenome
+from evobourse.evolve.loop import Evaluation
+from evobourse.evolve.markets import Stage, play_market
+from evobourse.evolve.measures import Played, measure
+from evobourse.evolve.searches.racing import race
+from evobourse.fitness.distance import Score, Target, score_paths
+from evobourse.fitness.moments import MOMENT_NAMES, FloatArray
+from evobourse.market.series.splits import Split
+from evobourse.market.tape.daily_tape import Tape
+from evobourse.merge.errors import MergeError
 
 if TYPE_CHECKING:
-    from evolve.bases import Bases
-    from merge.stack_recipe import AnyRecipe
+    from evobourse.evolve.bases.opening import Bases
+    from evobourse.merge.recipes.stack_recipe import AnyRecipe
 
 
 @dataclass
@@ -50,9 +50,10 @@ class MarketEvaluator:
     executor
         Runs markets; no score depends on which it is.
     measures
-        Names of `evolve.behaviour.MEASURES` that evaluations hold beside the score.
+        Names of `evolve.measures.MEASURES` that evaluations hold beside the score.
     rungs
-        After how many paths the worse half of a generation stops, see `evolve.racing.race`.
+        After how many paths the worse half of a generation stops, see
+        `evolve.searches.racing.race`.
     decisions
         Agent decisions taken so far, for the progress display.
     saved

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agents.minds import hash_weights
-from evolve.bundle import Bundle
-from evolve.errors import RunError
-from merge.adapters import read_adapter
-from merge.cores import split_cores
-from merge.export import export_model
-from merge.mixture import mix_adapters, write_adapter
-from merge.recipe import Recipe, load_source, merge_recipe
-from merge.sources import load_model
-from merge.stack import stack_adapter, stack_state
-from merge.stack_recipe import StackRecipe, stack_states
+from evobourse.agents.minds.engine import hash_weights
+from evobourse.evolve.bundle import Bundle
+from evobourse.evolve.errors import RunError
+from evobourse.merge.engine.adapter_bank import read_adapter
+from evobourse.merge.peft.mind_vector import split_cores
+from evobourse.merge.peft.write import mix_adapters, write_adapter
+from evobourse.merge.recipes.export import export_model
+from evobourse.merge.recipes.layer_stack import stack_adapter, stack_state
+from evobourse.merge.recipes.recipe import Recipe, load_source, merge_recipe
+from evobourse.merge.recipes.stack_recipe import StackRecipe, stack_states
+from evobourse.merge.sources import load_model
 
 
 def export_base(bundle: Bundle, folder: Path) -> None:

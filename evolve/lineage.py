@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from evolve import durable
-from evolve.errors import EvolveError, RunError
-from evolve.genome import Values
+from evobourse.evolve import durable
+from evobourse.evolve.errors import EvolveError, RunError
+from evobourse.evolve.genomes.genome import Values
 
 
 @dataclass(frozen=True)

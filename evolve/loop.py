@@ -14,12 +14,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from evolve import checkpoint, durable
-from evolve.errors import EvolveError, RunError
-from evolve.genome import Genome, Values
-from evolve.lineage import Candidate, Lineage
-from evolve.optimizer import Optimizer, ParentWeights, candidate_id
-from evolve.timings import Timings
+from evobourse.evolve import checkpoint, durable
+from evobourse.evolve.errors import EvolveError, RunError
+from evobourse.evolve.genomes.genome import Genome, Values
+from evobourse.evolve.lineage import Candidate, Lineage
+from evobourse.evolve.searches.search import Optimizer, ParentWeights, candidate_id
+from evobourse.evolve.timings import Timings
 
 LINEAGE_FILE = "lineage.jsonl"
 CHECKPOINT_FOLDER = "checkpoint"

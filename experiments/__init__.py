@@ -1,1 +1,1 @@
-"""Experiments: configs, the command line, reports and benchmarks; the only wiring."""
+"""Experiments: configs, the command line, sweeps, studies and benchmarks; the only wiring."""

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from arch.univariate import GARCH, ConstantMean, StudentsT
 
-from fitness.errors import FitnessError
-from fitness.moments import MIN_DAYS, FloatArray, path_faults
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.moments import MIN_DAYS, FloatArray, path_faults
 
 GBM_TRAILING_DAYS = 250
 GARCH_TRAILING_DAYS = 750

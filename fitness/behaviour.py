@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fitness.errors import FitnessError
-from fitness.moments import FloatArray
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.moments import FloatArray
 
 TRADING_DAYS = 250
 """Days of a year, for annual figures."""

@@ -11,21 +11,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fitness.behaviour import (
+from evobourse.fitness.behaviour import (
     annual_turnover,
     count_gains,
     disposition_effect,
     group_returns,
     sortino_ratio,
 )
-from fitness.errors import FitnessError
-from fitness.fact_table import max_drawdown
-from fitness.facts import volume_volatility
-from fitness.herding import conformity, effective_minds, lsv_herding
-from fitness.moments import FloatArray
-from fitness.portfolios import hold_value, rebuild_portfolios
-from market.rules import MarketRules
-from market.tape import Tape
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.fact_table import max_drawdown
+from evobourse.fitness.facts import volume_volatility
+from evobourse.fitness.herding import conformity, effective_minds, lsv_herding
+from evobourse.fitness.moments import FloatArray
+from evobourse.fitness.portfolios import hold_value, rebuild_portfolios
+from evobourse.market.rules import MarketRules
+from evobourse.market.tape.daily_tape import Tape
 
 IntArray = npt.NDArray[np.int64]
 

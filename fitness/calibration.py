@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fitness.distance import Target
-from fitness.errors import FitnessError
-from fitness.franke_westerhoff import PUBLISHED, FrankeWesterhoff, franke_westerhoff
-from fitness.moments import moments
+from evobourse.fitness.distance import Target
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.franke_westerhoff import PUBLISHED, FrankeWesterhoff, franke_westerhoff
+from evobourse.fitness.moments import moments
 
 FREE = ("phi", "chi", "alpha_0", "alpha_n", "alpha_p", "sigma_f", "sigma_c")
 """As in the paper: mu and beta only scale the others."""

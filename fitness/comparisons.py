@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fitness.distance import Score, SplitScore, covered
-from fitness.errors import FitnessError
-from fitness.moments import FloatArray
-from fitness.target import Target
+from evobourse.fitness.distance import Score, SplitScore, covered
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.moments import FloatArray
+from evobourse.fitness.target import Target
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,9 +17,9 @@ import numpy.typing as npt
 from scipy.stats import bootstrap
 from scipy.stats import f as f_distribution
 
-from fitness.errors import FitnessError
-from fitness.moments import MOMENT_NAMES, FloatArray, moments, path_faults
-from fitness.target import Target, distance_j, make_target
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.moments import MOMENT_NAMES, FloatArray, moments, path_faults
+from evobourse.fitness.target import Target, distance_j, make_target
 
 __all__ = [
     "Score",

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import skew
 
-from fitness.errors import FitnessError
-from fitness.moments import FloatArray
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.moments import FloatArray
 
 
 def under_diversification(holding_values: npt.ArrayLike) -> FloatArray:

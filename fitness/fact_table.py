@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import wasserstein_distance
 
-from fitness import facts, garch_filter, moments, signature
-from fitness.errors import FitnessError
-from fitness.moments import FloatArray, on_sound_paths, standardise
-from fitness.remembered import remember
-from fitness.signature import price_signature, signature_mmd
+from evobourse.fitness import facts, garch_filter, moments, signature
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.moments import FloatArray, on_sound_paths, standardise
+from evobourse.fitness.remembered import remember
+from evobourse.fitness.signature import price_signature, signature_mmd
 
 _FROM_RETURNS: dict[str, Callable[[npt.ArrayLike], FloatArray]] = {
     "mean_abs_acf": facts.mean_abs_acf,

@@ -19,9 +19,9 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import kurtosis, skew, spearmanr
 from statsmodels.tsa.stattools import ccf
 
-from fitness.errors import FitnessError
-from fitness.garch_filter import garch_residuals
-from fitness.moments import SMALLEST_STD, FloatArray, acf, on_sound_paths, standardise
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.garch_filter import garch_residuals
+from evobourse.fitness.moments import SMALLEST_STD, FloatArray, acf, on_sound_paths, standardise
 
 NEAR_LAGS = range(1, 11)
 """Two trading weeks: what the facts on memory average over."""

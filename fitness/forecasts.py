@@ -23,9 +23,9 @@ from statsmodels.tsa.arima.model import ARIMA
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 from statsmodels.tsa.stattools import diebold_mariano_test
 
-from fitness.comparisons import holm
-from fitness.errors import FitnessError
-from fitness.moments import LARGEST_LOG_RETURN, MIN_DAYS, FloatArray, path_faults
+from evobourse.fitness.comparisons import holm
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.moments import LARGEST_LOG_RETURN, MIN_DAYS, FloatArray, path_faults
 
 HORIZON_DAYS = 3
 """Days of a forecast, n in the loss."""

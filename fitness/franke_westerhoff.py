@@ -13,8 +13,8 @@ doi:10.1016/j.jedc.2011.10.004.
 import numpy as np
 from numba import njit
 
-from fitness.moments import FloatArray
-from market.crowds.franke_westerhoff import PUBLISHED, FrankeWesterhoff
+from evobourse.fitness.moments import FloatArray
+from evobourse.market.crowds.franke_westerhoff import PUBLISHED, FrankeWesterhoff
 
 __all__ = ["BURN_IN_DAYS", "PUBLISHED", "FrankeWesterhoff", "franke_westerhoff"]
 

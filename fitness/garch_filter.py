@@ -9,7 +9,7 @@ import numpy.typing as npt
 from numba import njit
 from scipy.optimize import minimize
 
-from fitness.moments import FloatArray
+from evobourse.fitness.moments import FloatArray
 
 BACKCAST_DAYS = 75
 BACKCAST_DECAY = 0.94

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binom
 
-from fitness.errors import FitnessError
-from fitness.moments import FloatArray
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.moments import FloatArray
 
 ROUNDING = 1e-12
 """Eigenvalues of a unit-trace matrix below this are rounding errors of zero."""

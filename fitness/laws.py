@@ -10,9 +10,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from fitness.baselines import block_bootstrap, garch_t, gbm, gjr_garch_t
-from fitness.franke_westerhoff import PUBLISHED, FrankeWesterhoff, franke_westerhoff
-from fitness.moments import FloatArray
+from evobourse.fitness.baselines import block_bootstrap, garch_t, gbm, gjr_garch_t
+from evobourse.fitness.franke_westerhoff import PUBLISHED, FrankeWesterhoff, franke_westerhoff
+from evobourse.fitness.moments import FloatArray
 
 Law = Callable[[int, int, np.random.Generator], FloatArray]
 """From a number of paths, their days and a stream to daily log returns [paths, days]."""

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from scipy.stats import DegenerateDataWarning, bootstrap, norm
 from statsmodels.tsa.stattools import ccf
 
-from fitness.errors import FitnessError
-from fitness.moments import FloatArray, path_faults
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.moments import FloatArray, path_faults
 
 PATH_MEASURES: tuple[str, ...] = ("rmse", "mae", "correlation", "best_lag")
 """Root mean squared and mean absolute error in units of price, correlation of log returns, lag in

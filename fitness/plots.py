@@ -15,10 +15,10 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from scipy.stats import norm
 
-from fitness.distance import Target
-from fitness.errors import FitnessError
-from fitness.fact_table import FactRow
-from fitness.moments import MOMENT_NAMES, FloatArray
+from evobourse.fitness.distance import Target
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.fact_table import FactRow
+from evobourse.fitness.moments import MOMENT_NAMES, FloatArray
 
 INK = "#262626"
 MUTED = "#8c8c8c"

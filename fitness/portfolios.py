@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fitness.errors import FitnessError
-from fitness.moments import FloatArray
-from market.cents import part_up
-from market.rules import MarketRules
-from market.tape import Tape
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.moments import FloatArray
+from evobourse.market.cents import part_up
+from evobourse.market.rules import MarketRules
+from evobourse.market.tape.daily_tape import Tape
 
 IntArray = npt.NDArray[np.int64]
 

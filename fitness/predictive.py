@@ -21,8 +21,8 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fitness.errors import FitnessError
-from fitness.moments import FloatArray, path_faults
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.moments import FloatArray, path_faults
 
 LAG_DAYS = 20
 """Days that a forecast looks back: a trading month."""

@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 from scipy.stats import binomtest
 
-from fitness.errors import FitnessError
+from evobourse.fitness.errors import FitnessError
 
 QUESTION = "Which of the two would you choose?"
 

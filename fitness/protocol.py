@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitness.errors import FitnessError
+from evobourse.fitness.errors import FitnessError
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from types import ModuleType
 
 import numpy as np
 
-from fitness.moments import FloatArray
+from evobourse.fitness.moments import FloatArray
 
 FOLDER_VARIABLE = "EVOBOURSE_CACHE"
 """Environment variable that moves the folder; the default is ``~/.cache/evobourse/fitness``."""

@@ -18,8 +18,8 @@ import numpy.typing as npt
 import statsmodels.api as sm
 from statsmodels.stats.diagnostic import linear_reset
 
-from fitness.errors import FitnessError
-from fitness.moments import FloatArray
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.moments import FloatArray
 
 HAC_LAGS_DAYS = 5
 """A trading week of memory in the errors (Newey and West 1987, Bartlett weights)."""

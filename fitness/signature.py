@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist, pdist
 
-from fitness.moments import FloatArray, on_sound_paths
+from evobourse.fitness.moments import FloatArray, on_sound_paths
 
 LEVELS = 4
 """Iterated integrals of up to four coordinates: 2 + 4 + 8 + 16 words of time and log price."""

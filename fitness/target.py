@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fitness import moments as moment_set
-from fitness.errors import FitnessError
-from fitness.moments import MIN_DAYS, MOMENT_NAMES, FloatArray, moments, path_faults
-from fitness.remembered import remember
+from evobourse.fitness import moments as moment_set
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.moments import MIN_DAYS, MOMENT_NAMES, FloatArray, moments, path_faults
+from evobourse.fitness.remembered import remember
 
 MIN_RESAMPLES = 100
 """Fewer resamples pin down neither the 7 x 7 covariance nor a 95 % quantile."""

@@ -12,10 +12,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 # Numba's cache watches this file alone: after a change to it, delete __pycache__.
-from market.cents import part_up
-from market.crowd import Orders
-from market.errors import MarketError
-from market.rules import MarketRules
+from evobourse.market.cents import part_up
+from evobourse.market.crowd import Orders
+from evobourse.market.errors import MarketError
+from evobourse.market.rules import MarketRules
 
 
 class RejectReason(IntEnum):

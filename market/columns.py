@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from market.errors import MarketError
+from evobourse.market.errors import MarketError
 
 
 class GrowingColumn:

@@ -10,9 +10,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from evobourse.market.book.order_events import Kind, Reason
+
 # Numba's cache watches this file alone: after a change to one of these, delete __pycache__.
-from market.cents import part, part_up
-from market.order_events import Kind, Reason
+from evobourse.market.cents import part, part_up
 
 # What one asset costs and requires.
 TERMS = np.dtype(

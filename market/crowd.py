@@ -11,9 +11,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from market.book import Depth, RestingOrders
-from market.errors import MarketError
-from market.order_events import EVENT_DTYPES, Kind
+from evobourse.market.book.book import Depth, RestingOrders
+from evobourse.market.book.order_events import EVENT_DTYPES, Kind
+from evobourse.market.errors import MarketError
 
 Clearing = Literal["call", "continuous", "impact"]
 """How a turn's orders meet: at one price, as they come, or at a price that demand moves."""

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from market.accounts import Accounts, RejectReason
-from market.auction import clear_call_auction
-from market.columns import GrowingColumn, price_history, read_only_view
-from market.crowd import AssetView, Crowd, DayOutcome, MarketView, Orders, TurnOutcome
-from market.errors import MarketError
-from market.rules import MarketRules
-from market.tape import Tape
+from evobourse.market.accounts import Accounts, RejectReason
+from evobourse.market.book.auction import clear_call_auction
+from evobourse.market.columns import GrowingColumn, price_history, read_only_view
+from evobourse.market.crowd import AssetView, Crowd, DayOutcome, MarketView, Orders, TurnOutcome
+from evobourse.market.errors import MarketError
+from evobourse.market.rules import MarketRules
+from evobourse.market.tape.daily_tape import Tape
 
 
 class Market:

@@ -12,23 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from market.book import MAX_TICKS, Depth
-from market.crowd import (
-    Clearing,
-    Crowd,
-    DayOutcome,
-    Message,
-    Orders,
-    event_columns,
-)
-from market.errors import MarketError
-from market.floor import Floor
-from market.instruments import Instrument
-from market.ledger import Ledger
-from market.listing import Batch, Listing
-from market.order_events import Kind, OrderEvents, TimeInForce
-from market.seams import Applied, Journal, Schedule
-from market.session import SessionRules
+from evobourse.market.book.book import MAX_TICKS, Depth
+from evobourse.market.book.order_events import Kind, OrderEvents, TimeInForce
+from evobourse.market.crowd import Clearing, Crowd, DayOutcome, Message, Orders, event_columns
+from evobourse.market.errors import MarketError
+from evobourse.market.hooks import Applied, Journal, Schedule
+from evobourse.market.instruments import Instrument
+from evobourse.market.ledger import Ledger
+from evobourse.market.listing import Batch, Listing
+from evobourse.market.seating import Floor
+from evobourse.market.session import SessionRules
 
 
 class Exchange:

@@ -7,7 +7,7 @@ Does not know: where prices come from, or whether anyone trades the index.
 import numpy as np
 from numpy.typing import NDArray
 
-from market.errors import MarketError
+from evobourse.market.errors import MarketError
 
 
 def index_levels(

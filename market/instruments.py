@@ -7,8 +7,8 @@ Does not know: who holds what, and how a price is found.
 from dataclasses import dataclass
 from typing import Literal
 
-from market.errors import MarketError
-from market.rules import price_band
+from evobourse.market.errors import MarketError
+from evobourse.market.rules import price_band
 
 ShortSales = Literal["forbidden", "allowed", "uptick"]
 

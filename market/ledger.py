@@ -11,8 +11,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from market.book import MAX_TICKS, RestingOrders
-from market.credit import (
+from evobourse.market.book.book import MAX_TICKS, RestingOrders
+from evobourse.market.book.order_events import OrderEvents
+from evobourse.market.credit import (
     TERMS,
     add_orders,
     close_out,
@@ -21,9 +22,8 @@ from market.credit import (
     screen_orders,
     trade,
 )
-from market.errors import MarketError
-from market.instruments import Instrument
-from market.order_events import OrderEvents
+from evobourse.market.errors import MarketError
+from evobourse.market.instruments import Instrument
 
 SHORT_SALES = ("forbidden", "allowed", "uptick")
 MAX_CASH_CENTS = 2**48

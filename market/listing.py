@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from market.book import BookRules, Depth, OrderBook
-from market.columns import GrowingColumn, price_history
-from market.crowd import AssetView
-from market.impact import impact_price
-from market.instruments import Instrument
-from market.order_events import Fills, Kind, OrderEvents, Reason, SelfTrade, Status
+from evobourse.market.book.book import BookRules, Depth, OrderBook
+from evobourse.market.book.impact import impact_price
+from evobourse.market.book.order_events import Fills, Kind, OrderEvents, Reason, SelfTrade, Status
+from evobourse.market.columns import GrowingColumn, price_history
+from evobourse.market.crowd import AssetView
+from evobourse.market.instruments import Instrument
 
 NO_NUMBER = -1
 
@@ -125,7 +125,7 @@ class Listing:
     def process(
         self, turn: int, events: OrderEvents, refused: NDArray[np.int8] | None = None
     ) -> Batch:
-        """Send events through the book; see :meth:`market.book.OrderBook.process`."""
+        """Send events through the book; see :meth:`market.book.book.OrderBook.process`."""
         fills, reports = self.book.process(events, refused)
         events = self._with_limits(events)
         own = slice(len(reports.number) - len(events), None)
@@ -149,7 +149,7 @@ class Listing:
         impact_per_lot: float,
         dealer: int,
     ) -> Batch:
-        """Fill market orders with the dealer at `market.impact.impact_price`, past the book."""
+        """Fill market orders with the dealer at `book.impact.impact_price`, past the book."""
         market = (events.kind == Kind.MARKET) & (events.quantity > 0)
         reason = np.where(market, refused, np.where(refused > 0, refused, Reason.WRONG_PHASE))
         let_in = np.flatnonzero(reason == Reason.NONE)

@@ -7,7 +7,7 @@ Does not know: orders, accounts, or how a price is found.
 import math
 from dataclasses import dataclass
 
-from market.errors import MarketError
+from evobourse.market.errors import MarketError
 
 
 @dataclass(frozen=True)

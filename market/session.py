@@ -7,9 +7,9 @@ Does not know: how a turn is played.
 import math
 from dataclasses import dataclass
 
-from market.crowd import Clearing
-from market.errors import MarketError
-from market.order_events import SelfTrade
+from evobourse.market.book.order_events import SelfTrade
+from evobourse.market.crowd import Clearing
+from evobourse.market.errors import MarketError
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def _own_cache(tmp_path_factory):
 @pytest.fixture(scope="session")
 def smol():
     """SmolLM2-135M-Instruct in fp32 and its tokenizer; to be copied before any change."""
-    from merge.sources import load_model
+    from evobourse.merge.sources import load_model
 
     return load_model("smollm2-135m-instruct")
 
@@ -41,7 +41,7 @@ def tokenizer(smol):
 @pytest.fixture(scope="session")
 def int8_model(smol):
     """The model in INT8, without adapters; to be copied before any is attached."""
-    from merge.int8 import quantize_int8
+    from evobourse.merge.engine.int8 import quantize_int8
 
     return quantize_int8(copy.deepcopy(smol[0]))
 
@@ -51,7 +51,7 @@ def rounded_model(smol, int8_model):
     """A plain fp32 model with the INT8 weights' values: what the engine's oracles run on."""
     import torch
 
-    from merge.int8 import Int8Linear
+    from evobourse.merge.engine.int8 import Int8Linear
 
     model = copy.deepcopy(smol[0])
     for name, module in int8_model.named_modules():
@@ -65,7 +65,7 @@ def rounded_model(smol, int8_model):
 @pytest.fixture(scope="session")
 def style_folders():
     """Three of the shipped style adapters, in the order of the coefficients in all tests."""
-    import agents
+    from evobourse import agents
 
     root = Path(agents.__file__).parent / "adapters"
     return {name: root / name for name in STYLES}
@@ -88,10 +88,10 @@ def folded_base(smol, tmp_path_factory):
     """Write the base with a source folded in as a model folder of its own; return its name."""
     import torch
 
-    import agents
-    from merge.export import export_model
-    from merge.recipe import load_source
-    from merge.sources import DEFAULT_BASE
+    from evobourse import agents
+    from evobourse.merge.recipes.export import export_model
+    from evobourse.merge.recipes.recipe import load_source
+    from evobourse.merge.sources import DEFAULT_BASE
 
     source = Path(agents.__file__).parent / "sources" / "value-investor"
     folder = tmp_path_factory.mktemp("models") / "value"
@@ -106,8 +106,8 @@ def make_engine(smol, int8_model):
     """Open an engine with a model of its own on PEFT folders."""
 
     def make(folders, blocks=1):
-        from agents.minds import MindEngine
-        from merge.adapters import AdapterBank, read_adapter
+        from evobourse.agents.minds.engine import MindEngine
+        from evobourse.merge.engine.adapter_bank import AdapterBank, read_adapter
 
         model = copy.deepcopy(int8_model)
         bank = AdapterBank(model, tuple(map(read_adapter, folders)), blocks)
@@ -126,7 +126,7 @@ def fresh_engine(style_engine, tokenizer):
     """Make engines that remember nothing, all on one model and one bank of style adapters."""
 
     def make():
-        from agents.minds import MindEngine
+        from evobourse.agents.minds.engine import MindEngine
 
         model, bank = style_engine.decoder.model, style_engine.bank
         return MindEngine(model, tokenizer, bank, "bare")
@@ -136,7 +136,7 @@ def fresh_engine(style_engine, tokenizer):
 
 @pytest.fixture(scope="session")
 def sp500():
-    from market.series import load_series
+    from evobourse.market.series.named import load_series
 
     return load_series("sp500")
 
@@ -144,7 +144,7 @@ def sp500():
 @pytest.fixture(scope="session")
 def market_views(sp500):
     """128 different views that investors of the real S&P 500 had, most fields visible."""
-    from agents.examples import real_levels, sample_views
+    from evobourse.agents.training.examples import real_levels, sample_views
 
     levels = real_levels(sp500.close, sp500.volume)
     views = sample_views(levels, 1000, 6, np.random.default_rng(0))
@@ -169,8 +169,8 @@ def population():
     """Build a population of one persona a mixture, with any setting of the society changed."""
 
     def build(mixtures, mask=None, temperature=1.0, **society):
-        from agents.observation import FIELD_NAMES
-        from agents.persona import Persona, Population, Society
+        from evobourse.agents.observation import FIELD_NAMES
+        from evobourse.agents.personas.persona import Persona, Population, Society
 
         personas = tuple(
             Persona(f"p{n}", "of a test", (tuple(row),), temperature, 1.0 + n)
@@ -184,7 +184,7 @@ def population():
 
 @pytest.fixture(scope="session")
 def offsets(sp500):
-    from agents.order_generator import fit_offsets
+    from evobourse.agents.crowds.offsets import fit_offsets
 
     training = sp500.slice(0, 2000)
     return fit_offsets(training.high, training.low, training.close)

@@ -11,11 +11,11 @@ from dataclasses import fields
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.crowd import PersonaCrowd
-from agents.deliberation.desk import Ask
-from agents.deliberation.memory import LayeredMemory
-from agents.deliberation.thinking import Text, Thinker, Thought
-from agents.deliberation.wording import (
+from evobourse.agents.crowds.offsets import OffsetClusters
+from evobourse.agents.crowds.persona_crowd import PersonaCrowd
+from evobourse.agents.deliberation.memory import LayeredMemory
+from evobourse.agents.deliberation.thinking import Text, Thinker, Thought
+from evobourse.agents.deliberation.wording import (
     line_of,
     render_account,
     render_close,
@@ -27,12 +27,12 @@ from agents.deliberation.wording import (
     render_situation,
     render_withdrawal,
 )
-from agents.errors import AgentError
-from agents.observation import FIELD_NAMES, decode_view, view_words
-from agents.order_generator import OffsetClusters
-from agents.persona import Population
-from market.crowd import DayOutcome, MarketView, Orders, TurnOutcome
-from market.crowds.withdrawal import withdraw
+from evobourse.agents.deliberation.writer import Ask
+from evobourse.agents.errors import AgentError
+from evobourse.agents.observation import FIELD_NAMES, decode_view, view_words
+from evobourse.agents.personas.persona import Population
+from evobourse.market.crowd import DayOutcome, MarketView, Orders, TurnOutcome
+from evobourse.market.crowds.withdrawal import withdraw
 
 _NEWS, _PEERS = FIELD_NAMES.index("news"), FIELD_NAMES.index("crowd")
 _LEAN = np.arange(-2.0, 3.0)

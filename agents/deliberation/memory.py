@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.deliberation.settings import Memory
+from evobourse.agents.deliberation.settings import Memory
 
 FORGOTTEN = 0.01
 """What is left of a memory when it goes altogether."""

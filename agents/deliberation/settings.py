@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agents.errors import AgentError
+from evobourse.agents.errors import AgentError
 
 _RANGES: dict[str, tuple[float, float]] = {
     "iterations": (0, 10),

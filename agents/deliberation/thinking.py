@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.deliberation.desk import Ask, Desk
-from agents.deliberation.settings import Deliberation
-from agents.deliberation.wording import cue_of, line_of, render_situation, sentence_of
-from agents.observation import TENDENCIES
-from merge.cores import Mixture
+from evobourse.agents.deliberation.settings import Deliberation
+from evobourse.agents.deliberation.wording import cue_of, line_of, render_situation, sentence_of
+from evobourse.agents.deliberation.writer import Ask, Desk
+from evobourse.agents.observation import TENDENCIES
+from evobourse.merge.peft.mind_vector import Mixture
 
 MARKET = "market"
 """What goes on between the stages of thinking."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agents.observation import TENDENCIES
+from evobourse.agents.observation import TENDENCIES
 
 _OPENINGS = {
     "reason": ("Thought", "I think"),

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents.encodings.encoding import SOFT, Encoding
-from agents.encodings.projector import read_projector
-from agents.errors import AgentError
-from agents.minds import MindEngine
-from merge.cores import split_cores
-from merge.prompt import Prompt, SoftToken, Token
+from evobourse.agents.encodings.encoding import SOFT, Encoding
+from evobourse.agents.encodings.projector import read_projector
+from evobourse.agents.errors import AgentError
+from evobourse.agents.minds.engine import MindEngine
+from evobourse.merge.engine.prompt import Prompt, SoftToken, Token
+from evobourse.merge.peft.mind_vector import split_cores
 
 ENCODING = "encoding"
 """Entry of an adapter's provenance; absent for words."""

@@ -13,8 +13,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.encodings.window import PERIODS, WINDOW, other_titles, other_words, shows_window
-from agents.observation import CUE, INVOCATION, render_choices, render_rules, render_view
+from evobourse.agents.encodings.window import (
+    PERIODS,
+    WINDOW,
+    other_titles,
+    other_words,
+    shows_window,
+)
+from evobourse.agents.observation import CUE, INVOCATION, render_choices, render_rules, render_view
 
 EncodingName = Literal["words", "digits", "patches"]
 BIN = 0.1

@@ -16,10 +16,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from agents.encodings.encoding import PATCH
-from agents.encodings.window import IS_PRICE, WINDOW
-from agents.errors import AgentError
-from agents.observation import FIELDS
+from evobourse.agents.encodings.encoding import PATCH
+from evobourse.agents.encodings.window import IS_PRICE, WINDOW
+from evobourse.agents.errors import AgentError
+from evobourse.agents.observation import FIELDS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

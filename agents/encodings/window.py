@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.observation import (
+from evobourse.agents.observation import (
     FIELD_NAMES,
     FIELDS,
     HISTORY_DAYS,
@@ -71,7 +71,7 @@ def levels_of(window: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def real_windows(closes: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Measure the window of every day of `agents.examples.real_levels`: float32[T', `WINDOW`]."""
+    """Measure the window of every day of `training.examples.real_levels`: float32[T', `WINDOW`]."""
     log_prices = np.log(closes)
     days = range(HISTORY_DAYS, len(closes))
     return np.array([scaled_returns(log_prices[:day]) for day in days])

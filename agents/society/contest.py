@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.observation import VIEWS
-from agents.persona import Persona
-from agents.society.settings import Contest
-from agents.styles import STYLES, teach
+from evobourse.agents.observation import VIEWS
+from evobourse.agents.personas.persona import Persona
+from evobourse.agents.personas.social import Contest
+from evobourse.agents.styles import STYLES, teach
 
 
 @dataclass(frozen=True)

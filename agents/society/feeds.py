@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from agents.society.links import Circles
+from evobourse.agents.society.links import Circles
 
 
 @dataclass(frozen=True, eq=False)

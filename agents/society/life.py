@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.society.feeds import Feed, read_feeds
-from agents.society.links import KEYS_PER_ASSET, Circles, Links, TradingProfiles
-from agents.society.rumours import Rumours
-from agents.society.settings import Social
-from market.crowd import Message
+from evobourse.agents.personas.social import Social
+from evobourse.agents.society.feeds import Feed, read_feeds
+from evobourse.agents.society.links import KEYS_PER_ASSET, Circles, Links, TradingProfiles
+from evobourse.agents.society.rumours import Rumours
+from evobourse.market.crowd import Message
 
 
 class SocialLife:

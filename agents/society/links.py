@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from agents.errors import AgentError
+from evobourse.agents.errors import AgentError
 
 if TYPE_CHECKING:
     import networkx

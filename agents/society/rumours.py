@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from market.crowd import Message
+from evobourse.market.crowd import Message
 
 FORGOTTEN = 0.01
 """What is left of a rumour when it is dropped altogether."""
@@ -48,7 +48,7 @@ class Rumours:
     n_agents
         How many can hear them.
     telling, half_life_days, receptivity
-        See `agents.society.settings.Social`.
+        See `agents.personas.social.Social`.
     rng
         Parent of each rumour's own stream; nothing is drawn from it.
     """

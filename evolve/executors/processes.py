@@ -17,7 +17,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
-from evolve.executors.crew import Crew, WorkerLost, attempt, settle, settle_in
+from evobourse.evolve.executors.worker_pool import Crew, WorkerLost, attempt, settle, settle_in
 
 
 def local_processes(workers: int) -> Crew:

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from evolve.errors import EvolveError
-from evolve.executors.crew import Crew, WorkerLost, attempt, settle, settle_in
+from evobourse.evolve.errors import EvolveError
+from evobourse.evolve.executors.worker_pool import Crew, WorkerLost, attempt, settle, settle_in
 
 OBJECT_STORE_BYTES = 200 * 2**20
 """Of a Ray that is started here; tasks and results are small."""
@@ -77,7 +77,7 @@ class Servant:
         """Return as soon as the actor is there."""
 
     def attempt(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        """Carry out a call, see `evolve.executors.crew.attempt`."""
+        """Carry out a call, see `evolve.executors.worker_pool.attempt`."""
         return attempt(function, arguments)
 
 

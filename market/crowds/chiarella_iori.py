@@ -17,11 +17,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from market.crowd import Crowd, MarketView, Orders
-from market.crowds.chartist import trend_return
-from market.crowds.fundamentalist import value_return
-from market.errors import MarketError
-from market.order_events import Kind
+from evobourse.market.book.order_events import Kind
+from evobourse.market.crowd import Crowd, MarketView, Orders
+from evobourse.market.crowds.chartist import trend_return
+from evobourse.market.crowds.fundamentalist import value_return
+from evobourse.market.errors import MarketError
 
 
 @dataclass(frozen=True)

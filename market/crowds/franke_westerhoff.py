@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from market.crowd import Crowd, MarketView, Orders
-from market.errors import MarketError
-from market.order_events import Kind
+from evobourse.market.book.order_events import Kind
+from evobourse.market.crowd import Crowd, MarketView, Orders
+from evobourse.market.errors import MarketError
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from market.book import Depth
-from market.crowd import AssetView, Crowd, MarketView, Orders
-from market.errors import MarketError
-from market.order_events import Kind, TimeInForce
+from evobourse.market.book.book import Depth
+from evobourse.market.book.order_events import Kind, TimeInForce
+from evobourse.market.crowd import AssetView, Crowd, MarketView, Orders
+from evobourse.market.errors import MarketError
 
 
 @dataclass(frozen=True)

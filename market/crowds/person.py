@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from market.crowd import Crowd, DayOutcome, MarketView, Orders, TurnOutcome
-from market.errors import MarketError
-from market.order_events import Kind, Reason, TimeInForce
+from evobourse.market.book.order_events import Kind, Reason, TimeInForce
+from evobourse.market.crowd import Crowd, DayOutcome, MarketView, Orders, TurnOutcome
+from evobourse.market.errors import MarketError
 
 GRAMMAR = """\
 buy LOTS @ TICKS     buy or sell LOTS at TICKS or better, for the day

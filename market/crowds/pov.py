@@ -8,10 +8,10 @@ import math
 
 import numpy as np
 
-from market.crowd import Crowd, DayOutcome, MarketView, Orders, TurnOutcome
-from market.crowds.withdrawal import withdraw
-from market.errors import MarketError
-from market.order_events import Kind
+from evobourse.market.book.order_events import Kind
+from evobourse.market.crowd import Crowd, DayOutcome, MarketView, Orders, TurnOutcome
+from evobourse.market.crowds.withdrawal import withdraw
+from evobourse.market.errors import MarketError
 
 
 class VolumeParticipant(Crowd):

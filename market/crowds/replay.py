@@ -10,9 +10,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from market.crowd import ORDER_DTYPES, SPECIAL_DTYPES, Crowd, MarketView, Orders, TurnOutcome
-from market.errors import MarketError
-from market.order_events import Kind, OrderEvents
+from evobourse.market.book.order_events import Kind, OrderEvents
+from evobourse.market.crowd import (
+    ORDER_DTYPES,
+    SPECIAL_DTYPES,
+    Crowd,
+    MarketView,
+    Orders,
+    TurnOutcome,
+)
+from evobourse.market.errors import MarketError
 
 NEEDED = ("day", *ORDER_DTYPES)
 OPTIONAL = ("turn", "number", *SPECIAL_DTYPES)

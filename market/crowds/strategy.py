@@ -7,8 +7,8 @@ Does not know: the strategy.
 from collections.abc import Callable
 from typing import Any
 
-from market.crowd import Crowd, DayOutcome, MarketView, Orders, TurnOutcome
-from market.errors import MarketError
+from evobourse.market.crowd import Crowd, DayOutcome, MarketView, Orders, TurnOutcome
+from evobourse.market.errors import MarketError
 
 
 class StrategyCrowd(Crowd):

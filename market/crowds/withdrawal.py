@@ -6,8 +6,8 @@ Does not know: why anybody wants them back.
 
 import numpy as np
 
-from market.crowd import Orders, TurnOutcome
-from market.order_events import Kind, Reason
+from evobourse.market.book.order_events import Kind, Reason
+from evobourse.market.crowd import Orders, TurnOutcome
 
 
 def withdraw(outcome: TurnOutcome) -> Orders:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from market.book import MAX_TICKS
-from market.crowd import Crowd, MarketView, Orders, TurnOutcome
-from market.errors import MarketError
-from market.order_events import Kind, Reason
+from evobourse.market.book.book import MAX_TICKS
+from evobourse.market.book.order_events import Kind, Reason
+from evobourse.market.crowd import Crowd, MarketView, Orders, TurnOutcome
+from evobourse.market.errors import MarketError
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from agents.observation import decode_view
+from evobourse.agents.observation import decode_view
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ def trade(sp500, offsets):
     """Run markets side by side, one a (population, seed), and return their full tapes."""
 
     def run(parts, minds, n_agents=80, days=20):
-        from agents.choices import tabulate_choices
-        from agents.crowd import PersonaCrowd, history_ticks
-        from market.daily_auction import Market, simulate
-        from market.rules import MarketRules
+        from evobourse.agents.crowds.persona_crowd import PersonaCrowd, history_ticks
+        from evobourse.agents.minds.choices import tabulate_choices
+        from evobourse.market.daily_auction import Market, simulate
+        from evobourse.market.rules import MarketRules
 
         history = history_ticks(sp500.close[:1000])
         markets, crowds = [], []
@@ -104,8 +104,8 @@ def trade(sp500, offsets):
 @pytest.fixture(scope="session")
 def seen(sp500):
     """What investors saw on 48 real days: all price signs or none, and some of the others."""
-    from agents.encodings.window import real_windows, widen
-    from agents.examples import real_levels, sample_days
+    from evobourse.agents.encodings.window import real_windows, widen
+    from evobourse.agents.training.examples import real_levels, sample_days
 
     part = sp500.slice(0, 700)
     levels = real_levels(part.close, part.volume)
@@ -118,9 +118,9 @@ def train_tiny(smol, seen):
     """Train an adapter of an encoding for three steps on a copy of the real model."""
 
     def train(name, folder):
-        from agents.encodings.encoding import Encoding
-        from agents.examples import labelled_dataset
-        from agents.training import TrainingConfig, train_adapter
+        from evobourse.agents.encodings.encoding import Encoding
+        from evobourse.agents.training.examples import labelled_dataset
+        from evobourse.agents.training.supervised import TrainingConfig, train_adapter
 
         encoding = Encoding(name)
         record = {"styles": ["momentum"], "series": "sp500", "years": ["1999", "2001"]}

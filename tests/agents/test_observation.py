@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.observation import (
+from evobourse.agents.observation import (
     CUE,
     FIELD_NAMES,
     FIELDS,

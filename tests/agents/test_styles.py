@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from agents.observation import (
+from evobourse.agents.minds.stand_ins import RandomMinds, TeacherMinds
+from evobourse.agents.observation import (
     FIELD_NAMES,
     FIELDS,
     LEVELS,
@@ -11,8 +12,7 @@ from agents.observation import (
     encode_view,
     possible_views,
 )
-from agents.stand_ins import RandomMinds, TeacherMinds
-from agents.styles import (
+from evobourse.agents.styles import (
     FIRST_STYLES,
     STYLES,
     SUPERSTITIONS,

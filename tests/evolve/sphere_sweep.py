@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from evolve.cma_search import CmaSearch
-from evolve.gene import ChoiceGene, Gene, IntegerGene
-from evolve.genome import Genome, Segment
-from evolve.loop import Evaluation, evolve
-from evolve.optuna_search import OptunaSearch
-from evolve.quality_diversity import Measure, QualityDiversitySearch
-from evolve.search import CrossSearch
-from evolve.tracking import MlflowTracker, View
+from evobourse.evolve.genomes.gene import ChoiceGene, Gene, IntegerGene
+from evobourse.evolve.genomes.genome import Genome, Segment
+from evobourse.evolve.loop import Evaluation, evolve
+from evobourse.evolve.searches.cma import CmaSearch
+from evobourse.evolve.searches.cross import CrossSearch
+from evobourse.evolve.searches.optuna import OptunaSearch
+from evobourse.evolve.searches.quality_diversity import Measure, QualityDiversitySearch
+from evobourse.evolve.tracking.follower import MlflowTracker, View
 
 SEED = 7
 

@@ -4,12 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from evolve.budget import Budget, count_paths
-from evolve.errors import EvolveError
-from evolve.lineage import Candidate, Lineage
-from evolve.loop import LINEAGE_FILE, STOPPED_FILE, TIMINGS_FILE, Lesson, evolve, read_stop
-from evolve.memetic_config import MemeticConfig
-from evolve.timings import Timings
+from evobourse.evolve.budget import Budget, count_paths
+from evobourse.evolve.errors import EvolveError
+from evobourse.evolve.lineage import Candidate, Lineage
+from evobourse.evolve.loop import (
+    LINEAGE_FILE,
+    STOPPED_FILE,
+    TIMINGS_FILE,
+    Lesson,
+    evolve,
+    read_stop,
+)
+from evobourse.evolve.memetic.settings import MemeticConfig
+from evobourse.evolve.timings import Timings
 
 A_GENERATION = 20
 A_PATH = 1000  # decisions; the toy evaluator plays one path a candidate

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import yaml
 
-from agents.order_generator import OffsetClusters
-from agents.society.settings import Social
-from evolve.bundle import Bundle, Reference, load_bundle, write_bundle
-from evolve.errors import RunError
-from market.rules import MarketRules
+from evobourse.agents.crowds.offsets import OffsetClusters
+from evobourse.agents.personas.social import Social
+from evobourse.evolve.bundle import Bundle, Reference, load_bundle, write_bundle
+from evobourse.evolve.errors import RunError
+from evobourse.market.rules import MarketRules
 
 
 @pytest.fixture

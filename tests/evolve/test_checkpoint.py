@@ -4,8 +4,8 @@ import pickle
 
 import pytest
 
-from evolve import checkpoint
-from evolve.errors import RunError
+from evobourse.evolve import checkpoint
+from evobourse.evolve.errors import RunError
 
 
 def test_the_last_state_is_loaded(tmp_path):

@@ -7,8 +7,8 @@ import resource
 import numpy as np
 import pytest
 
-from evolve.errors import EvolveError, RunError
-from evolve.lineage import Candidate, Lineage
+from evobourse.evolve.errors import EvolveError, RunError
+from evobourse.evolve.lineage import Candidate, Lineage
 
 
 def make(generation, s=0, score=1.5, **changes):

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evolve import checkpoint
-from evolve.errors import EvolveError, RunError
-from evolve.lineage import Lineage
-from evolve.loop import CHECKPOINT_FOLDER, LINEAGE_FILE, evolve, generation_seed
+from evobourse.evolve import checkpoint
+from evobourse.evolve.errors import EvolveError, RunError
+from evobourse.evolve.lineage import Lineage
+from evobourse.evolve.loop import CHECKPOINT_FOLDER, LINEAGE_FILE, evolve, generation_seed
 
 SCRIPT = Path(__file__).with_name("sphere_sweep.py")
 GENERATIONS = 12

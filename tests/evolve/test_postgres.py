@@ -15,10 +15,10 @@ import optuna
 import psycopg
 import pytest
 
-from evolve.errors import hide_password
-from evolve.lineage import Lineage
-from evolve.loop import LINEAGE_FILE
-from evolve.tracking import View, log_run
+from evobourse.evolve.errors import hide_password
+from evobourse.evolve.lineage import Lineage
+from evobourse.evolve.loop import LINEAGE_FILE
+from evobourse.evolve.tracking.follower import View, log_run
 
 SCRIPT = Path(__file__).with_name("sphere_sweep.py")
 USER = "evobourse"

@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 import yaml
 
-import experiments
-from experiments.config import load_config
+from evobourse import experiments
+from evobourse.experiments.config.experiment import load_config
 
 PLACE = Path(experiments.__file__).parent
 SCHEMA = yaml.safe_load(Path(__file__).with_name("kuberay_schema.yaml").read_text())

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from arch.data import sp500
 
-from fitness.distance import Target, make_target
+from evobourse.fitness.distance import Target, make_target
 
 matplotlib.use("Agg")
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from arch import arch_model
 
-from fitness.baselines import (
+from evobourse.fitness.baselines import (
     block_bootstrap,
     garch_t,
     garch_t_history,
@@ -10,8 +10,8 @@ from fitness.baselines import (
     gbm_history,
     gjr_garch_t,
 )
-from fitness.errors import FitnessError
-from fitness.facts import leverage
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.facts import leverage
 
 BASELINES = {
     "gbm": lambda r, rng: gbm(r, 3, 100, rng),

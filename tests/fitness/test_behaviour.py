@@ -4,14 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fitness.behaviour import (
+from evobourse.fitness.behaviour import (
     annual_turnover,
     count_gains,
     disposition_effect,
     group_returns,
     sortino_ratio,
 )
-from fitness.errors import FitnessError
+from evobourse.fitness.errors import FitnessError
 
 
 def random_trading(rng, days=60, investors=6, assets=3):

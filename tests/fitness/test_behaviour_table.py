@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fitness.behaviour_table import describe_behaviour
-from fitness.errors import FitnessError
-from fitness.portfolios import hold_value, rebuild_portfolios
-from market.accounts import Accounts
-from market.crowd import Crowd, Orders
-from market.daily_auction import Market, simulate
-from market.rules import MarketRules
+from evobourse.fitness.behaviour_table import describe_behaviour
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.portfolios import hold_value, rebuild_portfolios
+from evobourse.market.accounts import Accounts
+from evobourse.market.crowd import Crowd, Orders
+from evobourse.market.daily_auction import Market, simulate
+from evobourse.market.rules import MarketRules
 
 RULES = MarketRules(tick_cents=5, fee_bps=7)
 GROUPS = ("herd", "value", "noise")

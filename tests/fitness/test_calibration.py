@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from fitness import calibration
-from fitness.calibration import calibrate_franke_westerhoff
-from fitness.distance import make_target, score_groups
-from fitness.errors import FitnessError
-from fitness.franke_westerhoff import PUBLISHED, franke_westerhoff
+from evobourse.fitness import calibration
+from evobourse.fitness.calibration import calibrate_franke_westerhoff
+from evobourse.fitness.distance import make_target, score_groups
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.franke_westerhoff import PUBLISHED, franke_westerhoff
 
 TINY = {"generations": 20, "population": 12}
 

@@ -8,10 +8,10 @@ from arch.data import nasdaq, sp500
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fitness.baselines import gbm
-from fitness.comparisons import holm, pool_scores
-from fitness.distance import make_target, score_paths
-from fitness.errors import FitnessError
+from evobourse.fitness.baselines import gbm
+from evobourse.fitness.comparisons import holm, pool_scores
+from evobourse.fitness.distance import make_target, score_paths
+from evobourse.fitness.errors import FitnessError
 
 
 @pytest.fixture(scope="module")

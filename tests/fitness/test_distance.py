@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import f as f_distribution
 
-from fitness.baselines import block_bootstrap, gbm
-from fitness.distance import covered, make_target, score_groups, score_paths
-from fitness.errors import FitnessError
-from fitness.moments import moments
+from evobourse.fitness.baselines import block_bootstrap, gbm
+from evobourse.fitness.distance import covered, make_target, score_groups, score_paths
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.moments import moments
 
 
 def _groups(paths):

@@ -4,8 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fitness.diversification import lottery_assets, lottery_preference, under_diversification
-from fitness.errors import FitnessError
+from evobourse.fitness.diversification import (
+    lottery_assets,
+    lottery_preference,
+    under_diversification,
+)
+from evobourse.fitness.errors import FitnessError
 
 
 def test_concentration_is_zero_for_equal_weights_and_one_for_a_single_asset():

@@ -3,17 +3,17 @@ import pytest
 from arch.data import sp500
 from scipy.stats import norm
 
-from fitness.baselines import gbm
-from fitness.errors import FitnessError
-from fitness.fact_table import (
+from evobourse.fitness.baselines import gbm
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.fact_table import (
     FACT_NAMES,
     compare_facts,
     max_drawdown,
     quantile_distance,
     spread_windows,
 )
-from fitness.facts import excess_kurtosis, leverage, volume_volatility
-from fitness.moments import standardise
+from evobourse.fitness.facts import excess_kurtosis, leverage, volume_volatility
+from evobourse.fitness.moments import standardise
 
 
 @pytest.fixture(scope="module")

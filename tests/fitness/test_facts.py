@@ -11,8 +11,8 @@ from scipy.signal import lfilter
 from scipy.special import gammaln
 from scipy.stats import kurtosis, rankdata
 
-from fitness import facts
-from fitness.errors import FitnessError
+from evobourse.fitness import facts
+from evobourse.fitness.errors import FitnessError
 
 OF_RETURNS = (
     facts.mean_abs_acf,

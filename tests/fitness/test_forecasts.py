@@ -8,8 +8,8 @@ from scipy.stats import ttest_1samp
 from statsmodels.stats.multitest import multipletests
 from statsmodels.tsa.ar_model import AutoReg
 
-from fitness.errors import FitnessError
-from fitness.forecasts import (
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.forecasts import (
     ForecastRow,
     baseline_forecasts,
     compare_forecasts,

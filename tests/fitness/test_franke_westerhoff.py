@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from scipy.stats import kurtosis
 
-from fitness.distance import score_paths
-from fitness.franke_westerhoff import (
+from evobourse.fitness.distance import score_paths
+from evobourse.fitness.franke_westerhoff import (
     BURN_IN_DAYS,
     PUBLISHED,
     FrankeWesterhoff,
     franke_westerhoff,
 )
-from fitness.moments import ac1, acf_abs, hill, path_faults
-from market.errors import MarketError
+from evobourse.fitness.moments import ac1, acf_abs, hill, path_faults
+from evobourse.market.errors import MarketError
 
 PAPERS_DAYS = 6750
 

@@ -9,8 +9,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import check_grad
 from scipy.stats import kurtosis
 
-from fitness.garch_filter import _loss, _variances, garch_residuals
-from fitness.moments import standardise
+from evobourse.fitness.garch_filter import _loss, _variances, garch_residuals
+from evobourse.fitness.moments import standardise
 
 
 def log_likelihood(z, residuals):

@@ -6,8 +6,13 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import binom, ortho_group
 from sklearn.metrics import cohen_kappa_score
 
-from fitness.errors import FitnessError
-from fitness.herding import _binomial_mean_deviation, conformity, effective_minds, lsv_herding
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.herding import (
+    _binomial_mean_deviation,
+    conformity,
+    effective_minds,
+    lsv_herding,
+)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 40])

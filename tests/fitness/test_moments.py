@@ -7,8 +7,8 @@ from scipy.signal import lfilter
 from scipy.special import betaln
 from statsmodels.tsa.stattools import acf as statsmodels_acf
 
-from fitness.baselines import garch_t
-from fitness.moments import (
+from evobourse.fitness.baselines import garch_t
+from evobourse.fitness.moments import (
     MOMENT_NAMES,
     ac1,
     acf,

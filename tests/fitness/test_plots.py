@@ -2,11 +2,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from fitness.baselines import gbm
-from fitness.errors import FitnessError
-from fitness.fact_table import FACT_NAMES, compare_facts
-from fitness.moments import acf_abs, moments, standardise
-from fitness.plots import (
+from evobourse.fitness.baselines import gbm
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.fact_table import FACT_NAMES, compare_facts
+from evobourse.fitness.moments import acf_abs, moments, standardise
+from evobourse.fitness.plots import (
     BEYOND,
     plot_acf_abs,
     plot_fact_rows,

@@ -3,9 +3,9 @@ import pytest
 from arch.data import sp500
 from scipy.signal import lfilter
 
-from fitness.baselines import block_bootstrap, gbm
-from fitness.errors import FitnessError
-from fitness.predictive import LAG_DAYS, cut_windows, predictive_score
+from evobourse.fitness.baselines import block_bootstrap, gbm
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.predictive import LAG_DAYS, cut_windows, predictive_score
 
 
 def ar1(rng, paths, days, phi):

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitness.errors import FitnessError
-from fitness.prospect import QUESTION, ask, items
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.prospect import QUESTION, ask, items
 
 NUMBER = r"(\d+)"
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from fitness.errors import FitnessError
-from fitness.protocol import HeldOutDoor
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.protocol import HeldOutDoor
 
 
 def test_a_reading_is_on_record(tmp_path):

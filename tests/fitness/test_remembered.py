@@ -10,11 +10,11 @@ import types
 import numpy as np
 import pytest
 
-from fitness import moments as moment_set
-from fitness import remembered
-from fitness.distance import make_target
-from fitness.errors import FitnessError
-from fitness.remembered import remember
+from evobourse.fitness import moments as moment_set
+from evobourse.fitness import remembered
+from evobourse.fitness.distance import make_target
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.remembered import remember
 
 
 class Counted:
@@ -119,7 +119,7 @@ def test_a_failed_computation_leaves_nothing(folder):
 WRITER = """
 import sys
 import numpy as np
-from fitness import moments, remembered
+from evobourse.fitness import moments, remembered
 
 def compute():
     print("computing", flush=True)

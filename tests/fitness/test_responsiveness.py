@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from fitness.errors import FitnessError
-from fitness.responsiveness import fit_kyle, measure_response
+from evobourse.fitness.errors import FitnessError
+from evobourse.fitness.responsiveness import fit_kyle, measure_response
 
 SIGMA_V, SIGMA_U = 0.2, 500.0
 KYLE_LAMBDA = SIGMA_V / (2 * SIGMA_U)  # Kyle (1985), theorem 1

@@ -7,8 +7,8 @@ from math import factorial, prod
 import numpy as np
 import pytest
 
-from fitness.baselines import block_bootstrap, gbm
-from fitness.signature import LEVELS, price_signature, signature, signature_mmd
+from evobourse.fitness.baselines import block_bootstrap, gbm
+from evobourse.fitness.signature import LEVELS, price_signature, signature, signature_mmd
 
 
 def words(d, levels):

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from market.crowd import Crowd, Message, Orders
-from market.exchange import Exchange
-from market.instruments import Instrument
-from market.order_events import Kind, TimeInForce
-from market.session import SessionRules
+from evobourse.market.book.order_events import Kind, TimeInForce
+from evobourse.market.crowd import Crowd, Message, Orders
+from evobourse.market.exchange import Exchange
+from evobourse.market.instruments import Instrument
+from evobourse.market.session import SessionRules
 
 INSTRUMENTS = (
     Instrument("next day", fee_bps=7, sell_tax_bps=10, sell_next_day=True, price_limit=0.1),

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from market.accounts import Accounts
-from market.crowd import Crowd, Orders
-from market.daily_auction import Market
-from market.order_events import Kind, OrderEvents, TimeInForce
-from market.rules import MarketRules
+from evobourse.market.accounts import Accounts
+from evobourse.market.book.order_events import Kind, OrderEvents, TimeInForce
+from evobourse.market.crowd import Crowd, Orders
+from evobourse.market.daily_auction import Market
+from evobourse.market.rules import MarketRules
 
 
 class ZeroIntelligence(Crowd):

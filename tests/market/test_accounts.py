@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.accounts import Accounts, RejectReason
-from market.cents import part, part_up
-from market.crowd import Orders
-from market.errors import MarketError
-from market.rules import MarketRules
+from evobourse.market.accounts import Accounts, RejectReason
+from evobourse.market.cents import part, part_up
+from evobourse.market.crowd import Orders
+from evobourse.market.errors import MarketError
+from evobourse.market.rules import MarketRules
 
 HUGE = 2**62
 

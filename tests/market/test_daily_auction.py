@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.accounts import Accounts, RejectReason
-from market.crowd import Crowd, Orders
-from market.daily_auction import Market, simulate
-from market.errors import MarketError
-from market.rules import MarketRules
+from evobourse.market.accounts import Accounts, RejectReason
+from evobourse.market.crowd import Crowd, Orders
+from evobourse.market.daily_auction import Market, simulate
+from evobourse.market.errors import MarketError
+from evobourse.market.rules import MarketRules
 
 
 @settings(deadline=None, max_examples=25)

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.crowd import Crowd, Orders
-from market.errors import MarketError
-from market.exchange import Exchange
-from market.instruments import Instrument
-from market.order_events import Reason
-from market.session import SessionRules
+from evobourse.market.book.order_events import Reason
+from evobourse.market.crowd import Crowd, Orders
+from evobourse.market.errors import MarketError
+from evobourse.market.exchange import Exchange
+from evobourse.market.instruments import Instrument
+from evobourse.market.session import SessionRules
 from tests.market.anything import INSTRUMENTS, TURNS, make_anything
 
 

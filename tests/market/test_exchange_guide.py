@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from market.order_events import Reason
+from evobourse.market.book.order_events import Reason
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "exchange.md").read_text()
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from market.errors import MarketError
-from market.index import index_levels
+from evobourse.market.errors import MarketError
+from evobourse.market.index import index_levels
 
 
 def test_an_index_is_the_value_of_a_portfolio_left_alone():

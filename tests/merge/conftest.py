@@ -51,7 +51,7 @@ RECIPES = {
 @pytest.fixture(scope="session")
 def recipes():
     """One recipe or more of every method, over the sources one and two of base."""
-    from merge.recipe import FilterSetting, Recipe
+    from evobourse.merge.recipes.recipe import FilterSetting, Recipe
 
     def build(name, weights, sources=("one", "two"), filters=None, **further):
         filters = {key: FilterSetting(**tables) for key, tables in (filters or {}).items()}

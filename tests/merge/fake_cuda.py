@@ -53,8 +53,8 @@ def reader(folder, names, tied):
 
 def pretend_two_gpus():
     """Answer for CUDA what a machine with two GPUs would, and keep hashes and logits real."""
-    from agents import minds
-    from merge import batch_size, decoder, loading
+    from evobourse.agents.minds import engine as minds
+    from evobourse.merge.engine import batch_size, decoder, loading
 
     fake_tensor.CONSTANT_NUMEL_LIMIT = 0  # single numbers would really be sent to the device
     torch.cuda.is_available = lambda: False
@@ -80,11 +80,11 @@ def pretend_two_gpus():
 def main(library: Path, model: str, adapter: Path) -> None:
     ctypes.CDLL(str(library))
     pretend_two_gpus()
-    from agents.minds import MindEngine
-    from merge.adapters import AdapterBank, read_adapter
-    from merge.decoder import TILE_TOKENS
-    from merge.loading import load_quantized
-    from merge.placement import Storage
+    from evobourse.agents.minds.engine import MindEngine
+    from evobourse.merge.engine.adapter_bank import AdapterBank, read_adapter
+    from evobourse.merge.engine.decoder import TILE_TOKENS
+    from evobourse.merge.engine.loading import load_quantized
+    from evobourse.merge.engine.placement import Storage
 
     read = read_adapter(adapter)
     for storage in (

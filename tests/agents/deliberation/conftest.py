@@ -11,7 +11,7 @@ def shallow_engine(fresh_engine):
     """Make engines that think fast: the real embedding, layers 27 to 29, norm and head."""
 
     def make():
-        from merge.decoder import Parts
+        from evobourse.merge.engine.decoder import Parts
 
         engine = fresh_engine()
         own = engine.decoder.parts
@@ -40,7 +40,7 @@ def people(population):
 
 @pytest.fixture(scope="session")
 def history(sp500):
-    from agents.crowd import history_ticks
+    from evobourse.agents.crowds.persona_crowd import history_ticks
 
     return history_ticks(sp500.close[:1000])
 
@@ -48,7 +48,7 @@ def history(sp500):
 @pytest.fixture(scope="session")
 def short():
     """Settings of texts of a token."""
-    from agents.deliberation.settings import Deliberation, Memory
+    from evobourse.agents.deliberation.settings import Deliberation, Memory
 
     def build(**changed):
         lengths = {
@@ -76,14 +76,14 @@ def play(shared_engine, offsets, history):
         on_stage=lambda stage: None,
         on_day=None,
     ):
-        from agents.deliberation.crowd import DeliberateCrowd
-        from agents.deliberation.desk import Desk
-        from agents.deliberation.thinking import Thinker
-        from market.exchange import Exchange
-        from market.instruments import Instrument
-        from market.journal import TapeJournal, describe_instruments
-        from market.recording import MemoryRecorder
-        from market.session import SessionRules
+        from evobourse.agents.deliberation.crowd import DeliberateCrowd
+        from evobourse.agents.deliberation.thinking import Thinker
+        from evobourse.agents.deliberation.writer import Desk
+        from evobourse.market.exchange import Exchange
+        from evobourse.market.instruments import Instrument
+        from evobourse.market.session import SessionRules
+        from evobourse.market.tape.journal import TapeJournal, describe_instruments
+        from evobourse.market.tape.recorder import MemoryRecorder
 
         desk = Desk(engine or shared_engine)
         expert = np.eye(STYLES, dtype=np.float32)[None, 1]

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from agents.deliberation.settings import Traits
-from agents.deliberation.thinking import revise, to_probabilities
-from agents.errors import AgentError
-from agents.society.settings import Social
-from market.order_events import Kind
+from evobourse.agents.deliberation.settings import Traits
+from evobourse.agents.deliberation.thinking import revise, to_probabilities
+from evobourse.agents.errors import AgentError
+from evobourse.agents.personas.social import Social
+from evobourse.market.book.order_events import Kind
 
 SOCIAL = Social(link_threshold=0.0, posting=1.0, decay=0.1)
 TRAITS = {"p0": Traits(receptivity=0.0), "p1": Traits(receptivity=1.0)}

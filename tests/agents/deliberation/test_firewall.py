@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agents import observation
-from agents.observation import FIELD_NAMES, FIELDS, decode_view, possible_views
-from agents.society.settings import Social
-from market.event_schedule import load_schedule
-from merge.decoder import Decoder
+from evobourse.agents import observation
+from evobourse.agents.observation import FIELD_NAMES, FIELDS, decode_view, possible_views
+from evobourse.agents.personas.social import Social
+from evobourse.market.events.schedule import load_schedule
+from evobourse.merge.engine.decoder import Decoder
 
 WORD, NEWS, RUMOUR, POST = " quartz", " zebra", " violin", " kangaroo"
 EVENTS = f"""

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.deliberation.memory import FORGOTTEN, LayeredMemory, similarity
-from agents.deliberation.settings import Deliberation, Expert, Memory, Traits
-from agents.errors import AgentError
+from evobourse.agents.deliberation.memory import FORGOTTEN, LayeredMemory, similarity
+from evobourse.agents.deliberation.settings import Deliberation, Expert, Memory, Traits
+from evobourse.agents.errors import AgentError
 
 DAYS = st.lists(
     st.tuples(

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from agents.answer_memo import AnswerMemo
-from agents.encodings.encoded_minds import EncodedMinds
-from agents.encodings.encoding import Encoding
-from agents.encodings.projector import FILE, SoftInputs, open_projector, read_projector
-from agents.encodings.window import WINDOW, shows_window
-from agents.errors import AgentError
-from agents.minds import MindEngine
-from agents.observation import INVOCATION
-from merge.adapters import AdapterBank, read_adapter
-from merge.byte_budget import ByteBudget
-from merge.decoder import Decoder
-from merge.errors import ModelError
-from merge.prompt import SoftToken
-from merge.prompt_trie import PromptTrie
+from evobourse.agents.encodings.encoded_minds import EncodedMinds
+from evobourse.agents.encodings.encoding import Encoding
+from evobourse.agents.encodings.projector import FILE, SoftInputs, open_projector, read_projector
+from evobourse.agents.encodings.window import WINDOW, shows_window
+from evobourse.agents.errors import AgentError
+from evobourse.agents.minds.answer_memo import AnswerMemo
+from evobourse.agents.minds.engine import MindEngine
+from evobourse.agents.observation import INVOCATION
+from evobourse.merge.engine.adapter_bank import AdapterBank, read_adapter
+from evobourse.merge.engine.byte_budget import ByteBudget
+from evobourse.merge.engine.decoder import Decoder
+from evobourse.merge.engine.prompt import SoftToken
+from evobourse.merge.engine.prompt_trie import PromptTrie
+from evobourse.merge.errors import ModelError
 
 MIND, HALF = np.ones((1, 1), np.float32), np.full((1, 1), 0.5, np.float32)
 

@@ -3,9 +3,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.encodings.encoding import BIN, ENCODINGS, SOFT, Encoding, from_bins, to_bins
-from agents.encodings.window import WINDOW, shows_window
-from agents.observation import CUE, INVOCATION, VIEWS, decode_view, render_rules, render_view
+from evobourse.agents.encodings.encoding import BIN, ENCODINGS, SOFT, Encoding, from_bins, to_bins
+from evobourse.agents.encodings.window import WINDOW, shows_window
+from evobourse.agents.observation import (
+    CUE,
+    INVOCATION,
+    VIEWS,
+    decode_view,
+    render_rules,
+    render_view,
+)
 
 DIGITS, PATCHES, WORDS = Encoding("digits"), Encoding("patches"), Encoding()
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.encodings.window import (
+from evobourse.agents.encodings.window import (
     IS_PRICE,
     PERIODS,
     WINDOW,
@@ -12,8 +12,7 @@ from agents.encodings.window import (
     shows_window,
     widen,
 )
-from agents.examples import real_levels
-from agents.observation import (
+from evobourse.agents.observation import (
     FIELD_NAMES,
     FIELDS,
     HISTORY_DAYS,
@@ -21,6 +20,7 @@ from agents.observation import (
     decode_view,
     price_values,
 )
+from evobourse.agents.training.examples import real_levels
 
 views = st.integers(0, VIEWS - 1)
 

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.choices import tabulate_choices
-from agents.crowd import PersonaCrowd, history_ticks
-from agents.errors import AgentError
-from agents.persona import Persona
-from agents.society.contest import Rivalry, recombine, transfers
-from agents.society.settings import Contest, Social
-from agents.stand_ins import TeacherMinds
-from agents.styles import STYLES, teach
-from market.daily_auction import Market, simulate
-from market.rules import MarketRules
+from evobourse.agents.crowds.persona_crowd import PersonaCrowd, history_ticks
+from evobourse.agents.errors import AgentError
+from evobourse.agents.minds.choices import tabulate_choices
+from evobourse.agents.minds.stand_ins import TeacherMinds
+from evobourse.agents.personas.persona import Persona
+from evobourse.agents.personas.social import Contest, Social
+from evobourse.agents.society.contest import Rivalry, recombine, transfers
+from evobourse.agents.styles import STYLES, teach
+from evobourse.market.daily_auction import Market, simulate
+from evobourse.market.rules import MarketRules
 
 ALL = tuple(map(tuple, np.eye(len(STYLES)).tolist()))
 

@@ -5,20 +5,20 @@ import dataclasses
 import numpy as np
 import pytest
 
-from agents.choices import tabulate_choices
-from agents.crowd import PersonaCrowd, history_ticks
-from agents.observation import FIELD_NAMES, FIELDS, decode_view
-from agents.order_generator import ORDER_FRACTION
-from agents.society.settings import Social
-from agents.stand_ins import TeacherMinds
-from agents.styles import FIRST_STYLES as STYLES
-from market.daily_auction import Market, simulate
-from market.exchange import Exchange
-from market.instruments import Instrument
-from market.journal import TapeJournal, describe_instruments
-from market.recording import MemoryRecorder
-from market.rules import MarketRules
-from market.session import SessionRules
+from evobourse.agents.crowds.offsets import ORDER_FRACTION
+from evobourse.agents.crowds.persona_crowd import PersonaCrowd, history_ticks
+from evobourse.agents.minds.choices import tabulate_choices
+from evobourse.agents.minds.stand_ins import TeacherMinds
+from evobourse.agents.observation import FIELD_NAMES, FIELDS, decode_view
+from evobourse.agents.personas.social import Social
+from evobourse.agents.styles import FIRST_STYLES as STYLES
+from evobourse.market.daily_auction import Market, simulate
+from evobourse.market.exchange import Exchange
+from evobourse.market.instruments import Instrument
+from evobourse.market.rules import MarketRules
+from evobourse.market.session import SessionRules
+from evobourse.market.tape.journal import TapeJournal, describe_instruments
+from evobourse.market.tape.recorder import MemoryRecorder
 
 CAST = tuple(map(tuple, np.eye(len(STYLES)).tolist()))
 CROWD = FIELD_NAMES.index("crowd")
@@ -58,7 +58,7 @@ def recorded(offsets, history):
     """Run the second of two crowds at the exchange, the first a rule's, and return the tape."""
 
     def run(society, days=8, seed=1):
-        from market.crowds.noise_trader import NoiseFlow, NoiseTraders
+        from evobourse.market.crowds.noise_trader import NoiseFlow, NoiseTraders
 
         crowd = open_crowd(society, offsets, seed)
         noise = NoiseTraders(NoiseFlow(market_orders=5.0), 10, np.random.default_rng(8))

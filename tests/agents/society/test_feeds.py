@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.society.feeds import read_feeds
-from agents.society.links import Circles
+from evobourse.agents.society.feeds import read_feeds
+from evobourse.agents.society.links import Circles
 
 
 def read(n, acquaintances, threshold, reads, seed):

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.errors import AgentError
-from agents.society.life import SocialLife
-from agents.society.rumours import FORGOTTEN, Rumours
-from agents.society.settings import Social
-from market.crowd import Message
+from evobourse.agents.errors import AgentError
+from evobourse.agents.personas.social import Social
+from evobourse.agents.society.life import SocialLife
+from evobourse.agents.society.rumours import FORGOTTEN, Rumours
+from evobourse.market.crowd import Message
 
 N = 40
 

@@ -9,8 +9,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import pdist
 
-from agents.errors import AgentError
-from agents.society.links import KEYS_PER_ASSET, Circles, TradingProfiles, trade_keys
+from evobourse.agents.errors import AgentError
+from evobourse.agents.society.links import KEYS_PER_ASSET, Circles, TradingProfiles, trade_keys
 
 INTENSITIES = arrays(
     np.float64,

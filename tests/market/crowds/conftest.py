@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from market.exchange import Exchange
-from market.instruments import Instrument
-from market.session import SessionRules
+from evobourse.market.exchange import Exchange
+from evobourse.market.instruments import Instrument
+from evobourse.market.session import SessionRules
 
 TURNS = ("call", "continuous", "continuous", "call")
 

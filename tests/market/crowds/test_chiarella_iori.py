@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from market.crowds.chartist import trend_return
-from market.crowds.chiarella_iori import Forecasters, ForecastRule, mixture
-from market.crowds.fundamentalist import value_return
-from market.errors import MarketError
+from evobourse.market.crowds.chartist import trend_return
+from evobourse.market.crowds.chiarella_iori import Forecasters, ForecastRule, mixture
+from evobourse.market.crowds.fundamentalist import value_return
+from evobourse.market.errors import MarketError
 
 RULE = ForecastRule(activity=1.0, most_margin=0.0, reversion_days=10.0, longest_trend_days=3)
 

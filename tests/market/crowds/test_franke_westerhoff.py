@@ -3,11 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.impact_check import play_market
-from fitness.franke_westerhoff import franke_westerhoff
-from market.auction import clear_call_auction
-from market.crowds.franke_westerhoff import PUBLISHED, FrankeWesterhoff, FrankeWesterhoffCrowd
-from market.errors import MarketError
+from evobourse.experiments.studies.market_checks.impact import play_market
+from evobourse.fitness.franke_westerhoff import franke_westerhoff
+from evobourse.market.book.auction import clear_call_auction
+from evobourse.market.crowds.franke_westerhoff import (
+    PUBLISHED,
+    FrankeWesterhoff,
+    FrankeWesterhoffCrowd,
+)
+from evobourse.market.errors import MarketError
 
 
 def direct(seed, days, parameters=PUBLISHED):

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from market.crowds.market_maker import MakerRule, MarketMakers, quotes
-from market.crowds.noise_trader import NoiseFlow, NoiseTraders
-from market.errors import MarketError
-from market.order_events import Kind, Reason, Status
+from evobourse.market.book.order_events import Kind, Reason, Status
+from evobourse.market.crowds.market_maker import MakerRule, MarketMakers, quotes
+from evobourse.market.crowds.noise_trader import NoiseFlow, NoiseTraders
+from evobourse.market.errors import MarketError
 
 RULE = MakerRule(risk_aversion=0.002, arrival_decay=0.3, lots=10, most_lots=20)
 

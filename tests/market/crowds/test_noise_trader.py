@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from market.crowds.noise_trader import NoiseFlow, NoiseTraders
-from market.errors import MarketError
-from market.order_events import Kind, Reason, Status, TimeInForce
+from evobourse.market.book.order_events import Kind, Reason, Status, TimeInForce
+from evobourse.market.crowds.noise_trader import NoiseFlow, NoiseTraders
+from evobourse.market.errors import MarketError
 
 EVERYTHING = NoiseFlow(
     limit_orders=40.0,

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.crowds.noise_trader import NoiseFlow, NoiseTraders
-from market.crowds.person import PersonCrowd, parse_order
-from market.errors import MarketError
-from market.order_events import Kind, TimeInForce
+from evobourse.market.book.order_events import Kind, TimeInForce
+from evobourse.market.crowds.noise_trader import NoiseFlow, NoiseTraders
+from evobourse.market.crowds.person import PersonCrowd, parse_order
+from evobourse.market.errors import MarketError
 
 ASSETS = ("Steel", "Pulp and paper")
 

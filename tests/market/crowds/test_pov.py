@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from market.crowds.noise_trader import NoiseFlow, NoiseTraders
-from market.crowds.pov import VolumeParticipant
-from market.errors import MarketError
+from evobourse.market.crowds.noise_trader import NoiseFlow, NoiseTraders
+from evobourse.market.crowds.pov import VolumeParticipant
+from evobourse.market.errors import MarketError
 
 FLOW = NoiseFlow(limit_orders=120.0, market_orders=40.0, window_ticks=30)
 

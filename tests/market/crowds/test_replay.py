@@ -2,12 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from market.book import BookRules, OrderBook
-from market.crowd import ORDER_DTYPES, SPECIAL_DTYPES
-from market.crowds.noise_trader import NoiseFlow, NoiseTraders
-from market.crowds.replay import ReplayCrowd
-from market.errors import MarketError
-from market.order_events import Kind, OrderEvents, Reason
+from evobourse.market.book.book import BookRules, OrderBook
+from evobourse.market.book.order_events import Kind, OrderEvents, Reason
+from evobourse.market.crowd import ORDER_DTYPES, SPECIAL_DTYPES
+from evobourse.market.crowds.noise_trader import NoiseFlow, NoiseTraders
+from evobourse.market.crowds.replay import ReplayCrowd
+from evobourse.market.errors import MarketError
 
 FLOW = NoiseFlow(
     limit_orders=30.0,
@@ -106,7 +106,7 @@ def test_an_order_cancelled_in_its_own_turn_is_gone_after_it(open_exchange):
 
 
 def test_a_fast_markets_orders_table_is_played_back(make_pair, open_exchange):
-    from market.daily_auction import simulate
+    from evobourse.market.daily_auction import simulate
 
     market, crowd = make_pair(2, fee_bps=0)
     [tape] = simulate([market], [crowd], 10)

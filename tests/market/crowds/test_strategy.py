@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from market.crowd import Orders
-from market.crowds.noise_trader import NoiseFlow, NoiseTraders
-from market.crowds.strategy import StrategyCrowd
-from market.crowds.withdrawal import withdraw
-from market.errors import MarketError
-from market.order_events import TimeInForce
+from evobourse.market.book.order_events import TimeInForce
+from evobourse.market.crowd import Orders
+from evobourse.market.crowds.noise_trader import NoiseFlow, NoiseTraders
+from evobourse.market.crowds.strategy import StrategyCrowd
+from evobourse.market.crowds.withdrawal import withdraw
+from evobourse.market.errors import MarketError
 
 
 def one(side, price_ticks, lots, **special):

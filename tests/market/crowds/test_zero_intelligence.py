@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
 
-from experiments.auction_check import SCHEDULES, TRADERS_A_SIDE, play_periods
-from market.crowds.zero_intelligence import ZeroIntelligence, equilibrium
-from market.errors import MarketError
+from evobourse.experiments.studies.market_checks.auction import (
+    SCHEDULES,
+    TRADERS_A_SIDE,
+    play_periods,
+)
+from evobourse.market.crowds.zero_intelligence import ZeroIntelligence, equilibrium
+from evobourse.market.errors import MarketError
 
 
 def brute_equilibrium(demand, supply):

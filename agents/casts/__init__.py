@@ -1,0 +1,1 @@
+"""Casts written as one sentence of plain words: its grammar, vocabulary, backgrounds, speakers."""

@@ -1,0 +1,1 @@
+"""Populations as crowds of the market: observing, deciding, ordering."""

@@ -1,0 +1,131 @@
+"""A crowd that asks its minds day by day: for views with numbers in, which no table can hold.
+
+Knows what of a day becomes the question of each persona and visible view. Deliberately leaves all
+else, draws included, to `agents.crowds.persona_crowd.PersonaCrowd`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evobourse.agents.crowds.daily_loops import decide
+from evobourse.agents.crowds.offsets import OffsetClusters
+from evobourse.agents.crowds.order_regimes import OrderRegimes
+from evobourse.agents.crowds.persona_crowd import PersonaCrowd
+from evobourse.agents.encodings.window import IS_PRICE, scaled_returns, widen
+from evobourse.agents.minds.choices import cumulate, lean
+from evobourse.agents.observation import (
+    FIELDS,
+    HISTORY_DAYS,
+    decode_view,
+    possible_views,
+    price_values,
+    to_levels,
+)
+from evobourse.agents.personas.persona import Population
+from evobourse.market.crowd import MarketView
+
+if TYPE_CHECKING:  # it needs torch, which markets with tables run without
+    from evobourse.agents.encodings.encoded_minds import EncodedMinds
+
+REFERENCE_DAYS = 8
+
+
+class AskingCrowd(PersonaCrowd):
+    """Agents whose minds are asked each morning for what their agents see.
+
+    Everybody sees one window of an asset, or none of it: where a number of signs is shown, an agent
+    with any price sign in view sees the window in place of all of them
+    (`agents.encodings.window.widen`). A day's questions are personas times distinct rests of a
+    view, over one window. With words it decides as a crowd with a table does, draw for draw.
+
+    Minds should lean neither way over all that they may see, see
+    `agents.minds.choices.tabulate_choices`. For numbers that is taken over every rest of a view on
+    `REFERENCE_DAYS` days of the history before the simulation, evenly spaced, each also with all
+    its returns mirrored.
+
+    Parameters
+    ----------
+    minds
+        What answers. The others: see `agents.crowds.persona_crowd.PersonaCrowd`.
+    """
+
+    def __init__(
+        self,
+        population: Population,
+        minds: EncodedMinds,
+        offsets: OffsetClusters | OrderRegimes,
+        n_agents: int,
+        rng: np.random.Generator,
+        asset: int = 0,
+        turns: int = 1,
+    ):
+        nothing = np.empty((len(population.personas), 0, 5))
+        super().__init__(population, nothing, offsets, n_agents, rng, asset, turns)
+        self.minds = minds
+        self._lean: NDArray[np.float64] | None = None
+        temperatures = [persona.temperature for persona in population.personas]
+        self._temperatures = np.array(temperatures)
+
+    def observe(self, view: MarketView) -> None:
+        """See the market as a crowd with a table does, and its window."""
+        super().observe(view)
+        if not self._first_turn:
+            return
+        log_path = np.log(view.assets[self._asset].close_ticks)
+        if self._lean is None:
+            self._lean = self._measure_lean(log_path)
+        window = scaled_returns(log_path)
+        if self.minds.encoding.numeric:
+            beside = np.zeros(len(FIELDS) - IS_PRICE.sum())
+            today = to_levels(np.array([*price_values(log_path), *beside]))
+            seen = np.where(IS_PRICE, today, decode_view(self._views))
+            self._views = widen(self._views, seen)
+        self._distinct, self._row = np.unique(self._views, return_inverse=True)
+        personas = range(len(self._temperatures))
+        self._rows = [np.unique(self._row[self._persona == p]) for p in personas]
+        self._questions = [
+            (persona.mind, self._distinct[rows], np.tile(window, (len(rows), 1)))
+            for persona, rows in zip(self.population.personas, self._rows, strict=True)
+        ]
+        for question in self._questions:  # answered with those of all markets beside this one
+            self.minds.ask(*question)
+
+    def _choose(self, uniform: NDArray[np.float64]) -> NDArray[np.int64]:
+        cumulative = np.ones((len(self._rows), len(self._distinct), 5))
+        for p, (rows, question) in enumerate(zip(self._rows, self._questions, strict=True)):
+            own = slice(p, p + 1)
+            answers = self.minds.answer(*question)[None].astype(np.float64)
+            [cumulative[p, rows]] = cumulate(answers, self._lean[own], self._temperatures[own])
+        return decide(cumulative, self._persona, self._row, uniform)
+
+    def _measure_lean(self, log_path: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what to subtract from each persona's answers, float64[P, 1, 5]."""
+        views = possible_views(self.population.society.attention)
+        windows = [scaled_returns(log_path)]
+        if self.minds.encoding.numeric:
+            views = np.unique(widen(views, np.where(IS_PRICE, 0, decode_view(views))))
+            ends = np.linspace(HISTORY_DAYS, len(log_path), REFERENCE_DAYS).astype(np.int64)
+            windows = [scaled_returns(log_path[:end]) for end in ends]
+            windows += [-window for window in windows]
+        asked, days = np.tile(views, len(windows)), np.repeat(windows, len(views), axis=0)
+        minds = [persona.mind for persona in self.population.personas]
+        for mind in minds:
+            self.minds.ask(mind, asked, days)
+        answers = [self.minds.answer(mind, asked, days) for mind in minds]
+        return lean(np.array(answers, np.float64))
+
+
+def seat_crowd(
+    population: Population,
+    choices: NDArray[np.float64] | EncodedMinds,
+    offsets: OffsetClusters | OrderRegimes,
+    n_agents: int,
+    rng: np.random.Generator,
+) -> PersonaCrowd:
+    """Make a crowd of what its minds choose, or one that asks them as it goes."""
+    kind = PersonaCrowd if isinstance(choices, np.ndarray) else AskingCrowd
+    return kind(population, choices, offsets, n_agents, rng)

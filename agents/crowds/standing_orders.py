@@ -1,0 +1,64 @@
+"""Orders that outlive their day: one an agent, replaced when it decides anew.
+
+Knows which of a crowd's orders rest and when each lapses. Deliberately knows nothing of why an
+agent orders, or for how long it means to wait.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evobourse.market.book.order_events import Kind, TimeInForce
+from evobourse.market.crowd import AssetView, Orders
+
+
+def let_live(
+    orders: Orders,
+    life_days: NDArray[np.int64],
+    asset: int,
+    view: AssetView,
+    time: int,
+    turns: int,
+) -> Orders:
+    """Return a morning's orders with times in force of their own.
+
+    Parameters
+    ----------
+    orders
+        At most one an agent, plain but for the asset.
+    life_days
+        int64[m], at least 1: an order of one day is a day order, others are good till the last
+        turn of their last day. Who still has an order in the book replaces it, or takes it back
+        when it turns to the other side.
+    asset, view
+        The asset's row, and what is seen of it.
+    time, turns
+        The first turn of today, and the turns of a day.
+    """
+    number = np.full(int(orders.agent.max(initial=-1)) + 1, -1)
+    held = np.zeros(len(number), np.int8)
+    if view.resting is not None:
+        rests = view.resting
+        lapses = (rests.time_in_force == TimeInForce.GOOD_TILL_TIME) & (rests.expires <= time)
+        known = (rests.agent < len(number)) & ~lapses  # what lapses now is still seen
+        number[rests.agent[known]] = rests.number[known]
+        held[rests.agent[known]] = rests.side[known]
+    target = number[orders.agent]
+    replaces = (target >= 0) & (held[orders.agent] == orders.side)
+    turned = (target >= 0) & ~replaces  # an order cannot be replaced by one of the other side
+    agents = orders.agent[turned]
+    long, count = life_days > 1, len(agents)
+    none = np.zeros(count, np.int64)
+    return Orders(
+        np.concatenate([agents, orders.agent]),
+        np.concatenate([held[agents], orders.side]),
+        np.concatenate([none, orders.price_ticks]),
+        np.concatenate([none, orders.quantity]),
+        np.full(count + len(orders), asset),
+        np.concatenate([none + Kind.CANCEL, np.where(replaces, Kind.REPLACE, Kind.LIMIT)]),
+        np.concatenate([target[turned], np.where(replaces, target, 0)]),
+        np.concatenate([none, np.where(long, TimeInForce.GOOD_TILL_TIME, TimeInForce.DAY)]),
+        None,
+        np.concatenate([none, np.where(long, time + turns * life_days, 0)]),
+    )

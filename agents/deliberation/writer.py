@@ -1,0 +1,253 @@
+"""A desk: one base at which many agents' pages are read, texts written and choices made.
+
+Knows how a page, what an agent has read so far, becomes keys and values that are computed once
+as long as the page begins the same. Deliberately knows nothing of what stands on a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evobourse.agents.minds.engine import MindEngine
+from evobourse.agents.observation import OPTIONS, view_words
+from evobourse.merge.engine.generation import Sampling, write_texts
+from evobourse.merge.engine.sequences import Strand, StrandReader
+from evobourse.merge.peft.mind_vector import Mixture
+
+TOGETHER = 32
+"""Agents whose strands are worked on at once; no bits depend on it."""
+
+_KIND = "sheet"
+_LEAST_VIEWS = 64
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Something asked of a mind.
+
+    Attributes
+    ----------
+    agent
+        Whose page it is; an agent asks one thing at a time.
+    page
+        What the agent has read, piece by piece. Adapters that wait for the invocation do not
+        act here, so that every mind reads a page as the base does.
+    view
+        What the agent sees, see `agents.observation`; it stands behind the invocation, from
+        where on the mind's adapters act.
+    mind
+        Who answers, see `agents.personas.persona.Persona.mind`.
+    """
+
+    agent: int
+    page: tuple[str, ...]
+    view: int
+    mind: Mixture
+
+
+@dataclass(frozen=True)
+class Written:
+    """A text, the tokens of the prompt before it, and its own."""
+
+    text: str
+    prompt_tokens: int
+    generated_tokens: int
+
+
+@dataclass
+class TokenCounters:
+    """Tokens of a desk.
+
+    Attributes
+    ----------
+    prompt
+        Of all prompts, each counted whole: what a model without a memory reads.
+    generated
+        Written.
+    choices, texts
+        How many prompts ended in either.
+    """
+
+    prompt: int = 0
+    generated: int = 0
+    choices: int = 0
+    texts: int = 0
+
+
+@dataclass
+class _Sheet:
+    """A strand, and the pieces of a page that it holds with the place where each ends."""
+
+    strand: Strand
+    pieces: list[tuple[str, int]]
+
+    @property
+    def nbytes(self) -> int:
+        return self.strand.nbytes
+
+    @property
+    def end(self) -> int:
+        return self.pieces[-1][1]
+
+
+class Desk:
+    """Reads, writes and chooses on one engine's base.
+
+    Parameters
+    ----------
+    engine
+        The base, its adapters, and the memory in which strands are kept.
+
+    Attributes
+    ----------
+    counters
+        See `TokenCounters`.
+
+    Notes
+    -----
+    Each piece of a page is computed as a whole, so that it does not matter which of them were
+    still known: an answer has the same bits after a strand was let go and read again.
+    """
+
+    def __init__(self, engine: MindEngine):
+        self.engine = engine
+        self.counters = TokenCounters()
+        self._reader = StrandReader(engine.decoder, engine.bank)
+        self._waits = [a.invocation_tokens is not None for a in engine.bank.adapters]
+        self._rules = engine.view_prompt(0).shared
+        self._bias: dict[tuple[bytes, str, int], NDArray[np.float64]] = {}
+
+    @property
+    def computed(self) -> int:
+        """Tokens of prompts that passed through the layers; all others were known."""
+        return self._reader.computed
+
+    def count(self, text: str) -> int:
+        """Return the length of a text in tokens."""
+        return len(self.engine.tokenize(text))
+
+    def write(
+        self,
+        asks: Sequence[Ask],
+        cue: str,
+        most_tokens: int,
+        temperature: float,
+        rngs: Sequence[np.random.Generator],
+    ) -> list[Written]:
+        """Let each mind go on behind its page, its view and a cue, to the end of a line.
+
+        Each has a stream of random numbers of its own: no text depends on what is written beside.
+        """
+        sampling = Sampling(most_tokens, temperature, self.engine.line_ends)
+        written = []
+        for part in _parts(len(asks)):
+            own = asks[part]
+            seen = ("".join(f" {word}" for word in view_words(ask.view)) for ask in own)
+            tails = [
+                [*self.engine.invocation, *self.engine.tokenize(words + cue)] for words in seen
+            ]
+            strands = self._read(own, tails)
+            lengths = [len(strand) for strand in strands]
+            minds = [ask.mind for ask in own]
+            texts = write_texts(self._reader, strands, minds, sampling, rngs[part])
+            for length, tokens in zip(lengths, texts, strict=True):
+                written.append(Written(self.engine.detokenize(tokens), length, len(tokens)))
+                self.counters.generated += len(tokens)
+        self.counters.texts += len(asks)
+        return written
+
+    def choose(self, asks: Sequence[Ask], options: int = len(OPTIONS)) -> NDArray[np.float64]:
+        """Return the logits of the first options behind each page and view: float64[n, options]."""
+        letters = self.engine.options[:options]
+        logits = np.zeros((len(asks), options))
+        for part in _parts(len(asks)):
+            own = asks[part]
+            prompts = [self.engine.view_prompt(ask.view) for ask in own]
+            strands = self._read(own, [[*p.opening, *p.steps[0]] for p in prompts])
+            logits[part] = self._reader.option_logits(strands, letters)
+        self.counters.choices += len(asks)
+        return logits
+
+    def bias(self, mind: Mixture, page: str, views: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return how a mind leans behind a page that says nothing: float64[5], antisymmetric.
+
+        As in `agents.minds.choices.tabulate_choices`: over all that it may see a mind should lean
+        neither way, so this is what its logits are to be reduced by. At most 64 of the views are
+        asked.
+        """
+        key = (mind.tobytes(), page, len(views))
+        if key not in self._bias:
+            step = -(-len(views) // _LEAST_VIEWS)
+            shared = [*self.engine.rules, *self.engine.tokenize(page)]
+            steps = [self.engine.view_prompt(int(view)).steps for view in views[::step]]
+            prompts = [self.engine.prompt(shared, *step) for step in steps]
+            mean = self.engine.answer_prompts(mind, prompts).astype(np.float64).mean(axis=0)
+            self._bias[key] = (mean - mean[::-1]) / 2.0
+        return self._bias[key]
+
+    def _read(self, asks: Sequence[Ask], tails: Sequence[Sequence[int]]) -> list[Strand]:
+        """Read pages as far as they are not known, then the tails; return the strands."""
+        asleep = [self._asleep(ask.mind) for ask in asks]
+        sheets = [self._sheet(ask, reads) for ask, reads in zip(asks, asleep, strict=True)]
+        depth = 0
+        while depth < max(len(ask.page) for ask in asks):
+            rows = [
+                row
+                for row, ask in enumerate(asks)
+                if depth < len(ask.page) and len(sheets[row].pieces) == depth + 1
+            ]
+            if rows:
+                pieces = [self.engine.tokenize(asks[row].page[depth]) for row in rows]
+                strands = [sheets[row].strand for row in rows]
+                self._reader.read(strands, pieces, [asleep[row] for row in rows])
+                for row in rows:
+                    sheet = sheets[row]
+                    sheet.pieces.append((asks[row].page[depth], len(sheet.strand)))
+            depth += 1
+        strands = [sheet.strand for sheet in sheets]
+        self._reader.read(strands, tails, [ask.mind for ask in asks])
+        for ask, reads, sheet in zip(asks, asleep, sheets, strict=True):
+            self.engine.budget.put(self._key(ask.agent, reads), sheet)
+        self.counters.prompt += sum(map(len, strands))
+        return strands
+
+    def _sheet(self, ask: Ask, asleep: Mixture) -> _Sheet:
+        """Return an agent's sheet, rewound to what its page has in common with it."""
+        sheet = self.engine.budget.get(self._key(ask.agent, asleep))
+        if not isinstance(sheet, _Sheet):
+            sheet = _Sheet(self._opened(asleep), [("", len(self._rules))])
+        same = 0
+        for (known, _), piece in zip(sheet.pieces[1:], ask.page, strict=False):
+            if known != piece:
+                break
+            same += 1
+        del sheet.pieces[same + 1 :]
+        sheet.strand.rewind(sheet.end)
+        return sheet
+
+    def _opened(self, asleep: Mixture) -> Strand:
+        """Return a strand that has read the rules."""
+        key = self._key(-1, asleep)
+        kept = self.engine.budget.get(key)
+        if not isinstance(kept, _Sheet):
+            kept = _Sheet(Strand(), [("", len(self._rules))])
+            self._reader.read([kept.strand], [self._rules], [asleep])
+            self.engine.budget.put(key, kept)
+        return kept.strand.fork()
+
+    def _asleep(self, mind: Mixture) -> Mixture:
+        """Return what of a mind acts before the invocation."""
+        acting = mind.copy()
+        acting[:, self._waits] = 0
+        return acting
+
+    def _key(self, agent: int, asleep: Mixture) -> tuple[str, str, int, bytes]:
+        return (_KIND, self.engine.base_hash, agent, asleep.tobytes())
+
+
+def _parts(count: int) -> Iterator[slice]:
+    return (slice(at, at + TOGETHER) for at in range(0, count, TOGETHER))

@@ -1,0 +1,1 @@
+"""Who an investor is: personas, populations, social settings, traits."""

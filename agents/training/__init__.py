@@ -1,0 +1,1 @@
+"""How styles are learnt: supervised, by an expert, by profit; resumable."""

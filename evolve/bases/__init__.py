@@ -1,0 +1,1 @@
+"""The models that personas think with: merged, served, pooled, in workers."""

@@ -1,0 +1,1 @@
+"""What evolves: genes, and the genomes of markets and layer stacks."""

@@ -1,0 +1,157 @@
+"""The stage on which a population plays: real histories, markets side by side, their tapes.
+
+Knows how a path's seed fixes its window of real history and every random draw in it.
+Deliberately knows nothing of scores or of search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evobourse.agents.crowds.asking import seat_crowd
+from evobourse.agents.crowds.offsets import OffsetClusters
+from evobourse.agents.crowds.order_regimes import OrderRegimes
+from evobourse.agents.crowds.persona_crowd import history_ticks
+from evobourse.agents.minds.choices import tabulate_choices
+from evobourse.agents.minds.stand_ins import Minds
+from evobourse.agents.observation import HISTORY_DAYS
+from evobourse.agents.personas.persona import Population
+from evobourse.evolve.executors.executor import Executor, InProcess, collect
+from evobourse.market.daily_auction import Market, simulate
+from evobourse.market.rules import MarketRules
+from evobourse.market.series.named import PriceSeries
+from evobourse.market.series.splits import Split, window_starts
+from evobourse.market.tape.daily_tape import Tape
+
+if TYPE_CHECKING:
+    from evobourse.agents.encodings.encoded_minds import EncodedMinds
+
+MIN_HISTORY_DAYS = HISTORY_DAYS + 1
+
+Part = tuple[Population, NDArray[np.int64], int]
+"""One market: a population, the price history in ticks int64[H] before it, and a seed."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What every market of an experiment has in common.
+
+    Attributes
+    ----------
+    offsets
+        Spread of limit prices, or the order generator that knows regimes, fitted on training years.
+    rules
+        Of the market.
+    n_agents
+        Agents in each market.
+    days
+        Days simulated.
+    """
+
+    offsets: OffsetClusters | OrderRegimes
+    rules: MarketRules
+    n_agents: int
+    days: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A world on windows of a real series.
+
+    Attributes
+    ----------
+    series
+        Real prices; a path sees those before its window, rescaled, and nothing else.
+    world
+        Where populations play.
+    """
+
+    series: PriceSeries
+    world: World
+
+    def window_start(self, split: Split, seed: int) -> int:
+        """Return the row of the series at which the window of a path seed begins."""
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
+        return int(window_starts(split, self.world.days, 1, rng, MIN_HISTORY_DAYS)[0])
+
+    def history(self, split: Split, seed: int) -> NDArray[np.int64]:
+        """Return the price history in ticks, int64[H], that precedes a path seed's window."""
+        return history_ticks(self.series.close[: self.window_start(split, seed)])
+
+
+def play(
+    world: World,
+    parts: Sequence[Part],
+    minds: Minds,
+    executor: Executor | None = None,
+    on_market: Callable[[], None] = lambda: None,
+) -> list[Tape]:
+    """Ask the minds for all that can be met, then run the markets, several at a time.
+
+    Parameters
+    ----------
+    world
+        Rules, agents, days.
+    parts
+        The markets. Those with one seed share all their random numbers.
+    minds
+        What answers for every population, here and now; markets run without it.
+    executor
+        Runs the markets, by default here and now; the tapes do not depend on it.
+    on_market
+        Called after each market.
+
+    Returns
+    -------
+    list of Tape
+        Prices alone, one a part, in order; each the same whatever the others are.
+    """
+    populations = list({id(part[0]): part[0] for part in parts}.values())
+    tables = tabulate_choices(populations, minds)
+    choices = {id(p): table for p, table in zip(populations, tables, strict=True)}
+    run = executor or InProcess()
+    futures = (run.submit(play_market, world, part, choices[id(part[0])]) for part in parts)
+    return collect(futures, on_market)
+
+
+def play_market(
+    world: World,
+    part: Part,
+    choices: NDArray[np.float64] | EncodedMinds,
+    record: Literal["prices", "full"] = "prices",
+    on_day: Callable[[int], None] | None = None,
+) -> Tape:
+    """Run one market to its end.
+
+    Parameters
+    ----------
+    world, part
+        See `play`.
+    choices
+        Of the part's population, see `agents.minds.choices.tabulate_choices`, or minds to be asked
+        as it goes.
+    record
+        Whether the tape holds orders and decisions beside prices.
+    on_day
+        Called with each day simulated.
+    """
+    population, history, seed = part
+    of_crowd, of_market = (
+        np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(key,))) for key in (1, 2)
+    )
+    crowd = seat_crowd(population, choices, world.offsets, world.n_agents, of_crowd)
+    market = Market(world.rules, history, crowd.accounts(), of_market, record)
+
+    def pay(day: int) -> None:
+        market.accounts.cash_cents += crowd.take_transfers()
+        if on_day is not None:
+            on_day(day)
+
+    paid = pay if crowd.rivalry else on_day
+    [tape] = simulate([market], [crowd], world.days, paid)
+    return tape

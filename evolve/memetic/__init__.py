@@ -1,0 +1,1 @@
+"""Training of a search's best between its generations."""

@@ -1,0 +1,1 @@
+"""What proposes candidates: CMA-ES, cross search, Optuna, archives, racing."""

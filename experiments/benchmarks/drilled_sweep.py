@@ -1,0 +1,182 @@
+"""A small sweep of the real market that drills strike at, in a process of its own.
+
+Knows how to start and resume it, its workers, and what it leaves. Deliberately strikes at nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import psutil
+
+from evobourse.evolve.loop import LINEAGE_FILE, Observer
+
+SMALL = [
+    "search.generations=8",
+    "search.slow_count=2",
+    "search.slow_every=3",
+    "search.fast_count=6",
+    "market.agents=100",
+    "market.days=60",
+    "market.paths=2",
+    "minds.attention=1",
+]
+TEACHERS, MODEL = "teachers", "model"
+OVERRIDES = {
+    TEACHERS: [*SMALL, "minds.recipe_blocks=0"],
+    MODEL: [*SMALL, "search.generations=3", "search.fast_count=3", "market.agents=40"],
+}
+_LONGEST_S = 900.0
+
+
+def sweep(
+    folder: Path,
+    minds: str,
+    overrides: Sequence[str],
+    observers: Sequence[Observer] = (),
+    mlflow_uri: str | None = None,
+) -> None:
+    """Run or resume the small sweep; say when its search begins."""
+    from evobourse.evolve.bases.workers import WorkerBases
+    from evobourse.evolve.evaluation import MarketEvaluator
+    from evobourse.evolve.loop import evolve
+    from evobourse.evolve.tracking.follower import MlflowTracker, View
+    from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
+    from evobourse.experiments.config.experiment import load_config
+    from evobourse.experiments.sweep.searches import make_search
+    from evobourse.experiments.sweep.setup import build_workshop
+
+    quickstart = Path(__file__).parents[1] / "quickstart.yaml"
+    config = load_config(quickstart, [*OVERRIDES[minds], *overrides])
+    workshop = build_workshop(config)
+    genome, train = workshop.market_genome, workshop.splits.train
+    with closing(workshop.executor) as executor:
+        if minds == MODEL:
+            bases = workshop.open_bases()
+        else:
+            opener = partial(TeacherBases, genome.styles)
+            bases = opener() if config.executor.kind == "local" else WorkerBases(opener, executor)
+        evaluator = MarketEvaluator(
+            workshop.stage, train, workshop.target(train), genome, bases, executor
+        )
+        search = make_search(
+            config.search, genome.genome(), genome.slow_segments(), workshop.search_seed()
+        )
+        tracker = MlflowTracker(View.of(folder, mlflow_uri)) if mlflow_uri else None
+        print("begun", flush=True)
+        try:
+            generations, seed = config.search.generations, config.seed
+            evolve(folder, genome.genome(), search, evaluator, generations, seed, observers)
+        finally:
+            if tracker:
+                tracker.close()
+
+
+@dataclass
+class Session:
+    """A sweep in a process of its own, from its start to its end.
+
+    Attributes
+    ----------
+    process
+        The driver; head of its own process group, as a command on a terminal is.
+    folder
+        The run's.
+    """
+
+    process: subprocess.Popen[str]
+    folder: Path
+
+    @classmethod
+    def start(
+        cls, folder: Path, minds: str = TEACHERS, *overrides: str, **options: str | int
+    ) -> Session:
+        """Start or resume a sweep; options become those of this module's command."""
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "evobourse.experiments.benchmarks.kill_drill",
+        ]
+        command += ["--sweep", str(folder), "--minds", minds]
+        command += [part for o in overrides for part in ("--set", o)]
+        command += [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        return cls(process, folder)
+
+    def begun(self) -> None:
+        """Wait until the search begins."""
+        line = self.process.stdout.readline() if self.process.stdout else ""
+        if line.strip() != "begun":
+            raise RuntimeError(f"the sweep has not begun: {self.finish()}")
+
+    def finish(self) -> tuple[int, str]:
+        """Wait for the end: exit code and what was said on stderr."""
+        _, errors = self.process.communicate(timeout=_LONGEST_S)
+        return self.process.returncode, errors
+
+
+def family_of(driver: int) -> list[psutil.Process]:
+    """List all processes below a driver."""
+    try:
+        return psutil.Process(driver).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def worker_ids(driver: int) -> list[int]:
+    """List the ids of worker processes and Ray actors below a driver, ready or not."""
+    found = []
+    for process in family_of(driver):
+        with suppress(psutil.Error):
+            said = " ".join(process.cmdline())
+            if "spawn_main" in said or "ray::Servant" in said:
+                found.append(process.pid)
+    return found
+
+
+def kill(pid: int) -> bool:
+    """Kill -9 a process, if it is there."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def orphans(family: list[psutil.Process], patience_s: float = 60.0) -> int:
+    """Count the processes that are still there after a while."""
+    _, alive = psutil.wait_procs(family, timeout=patience_s)
+    return len(alive)
+
+
+def ended(session: Session) -> bytes:
+    """Wait for a sweep's end; return its lineage."""
+    code, said = session.finish()
+    if code:
+        raise RuntimeError(f"the sweep in {session.folder} ended with exit code {code}: {said}")
+    return (session.folder / LINEAGE_FILE).read_bytes()
+
+
+def undisturbed(folder: Path, minds: str, *overrides: str) -> tuple[bytes, float]:
+    """Run a sweep in peace: its lineage, and the seconds that its search takes."""
+    session = Session.start(folder, minds, *overrides)
+    session.begun()
+    began = time.monotonic()
+    return ended(session), time.monotonic() - began

@@ -1,0 +1,165 @@
+"""`make bench-merge`: recipes in memory against mergekit's command line, on the real 135M model.
+
+Knows what is compared and timed against what. Deliberately fails no build: a benchmark is no
+test.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from evobourse import agents
+from evobourse.merge.recipes.export import export_model
+from evobourse.merge.recipes.layer_stack import LayerStack, stack_model, stack_state
+from evobourse.merge.recipes.merge_cache import run_mergekit
+from evobourse.merge.recipes.mergekit_yaml import write_recipe
+from evobourse.merge.recipes.methods import METHODS
+from evobourse.merge.recipes.recipe import HEAD, Recipe, State, depth_of, load_source, merge_recipe
+from evobourse.merge.sources import DEFAULT_BASE, adapter_folders, load_model, resolve_model
+
+BLOCKS = 3
+REPEATS = 3
+
+
+def main() -> None:
+    """Run the benchmarks of merging and print one JSON line a figure.
+
+    Methods named on the command line are compared alone, else all are.
+    """
+    model, tokenizer = load_model(DEFAULT_BASE)
+    base = model.state_dict()
+    folders = adapter_folders(Path(agents.__file__).with_name("sources"))
+    sources = {folder.name: load_source(folder.name, folder, base) for folder in folders}
+    with tempfile.TemporaryDirectory(prefix="bench-merge-") as scratch:
+        places = {DEFAULT_BASE: resolve_model(DEFAULT_BASE)}
+        for name, state in sources.items():
+            export_model(Path(scratch) / name, state, DEFAULT_BASE, "", [DEFAULT_BASE])
+            places[name] = str(Path(scratch) / name)
+        linear_against_bytes(base, sources, Path(scratch))
+        for method in sys.argv[1:] or METHODS:
+            against_mergekit(method, base, sources, places, Path(scratch))
+        stack_against_passthrough(model, tokenizer, base, sources, places, Path(scratch))
+
+
+def recipe_of(method: str, sources: list[str]) -> Recipe:
+    """Build a recipe with other weights, and densities where it takes them, in every block."""
+    takes = METHODS[method]
+    sources = sources[: int(min(takes.sources[1], len(sources)))]
+    width = {"source": len(sources), "t": 1, "none": 0}[takes.weights]
+    weights = tuple(
+        tuple(0.2 + 0.3 * (block + at) % 0.8 for at in range(width)) for block in range(BLOCKS)
+    )
+    densities = tuple((0.5 + 0.1 * block,) * len(sources) for block in range(BLOCKS))
+    return Recipe(
+        method,
+        DEFAULT_BASE,
+        tuple(sources),
+        weights,
+        densities if takes.density else None,
+        seed=2026 if takes.random else None,
+    )
+
+
+def linear_against_bytes(base: State, sources: dict[str, State], scratch: Path) -> None:
+    """Time a linear merge in memory against reading and writing one model's float32 bytes."""
+    recipe = recipe_of("linear", list(sources))
+    merged = merge_recipe(recipe, base, sources)  # warms up
+    weights = {key: tensor for key, tensor in merged.items() if key != HEAD}
+    file, copy = scratch / "once.safetensors", scratch / "again.safetensors"
+    save_file(weights, file)
+    seconds = _best(lambda: merge_recipe(recipe, base, sources))
+    disk = _best(lambda: copy.write_bytes(file.read_bytes()))
+    memory = _best(lambda: {key: tensor.clone() for key, tensor in weights.items()})
+    file.unlink()
+    copy.unlink()
+    figure = "seconds of a linear merge of two 135M models in memory"
+    _print(figure, seconds, "s", "reading and writing the result's bytes once, files", disk)
+    _print(figure, seconds, "s", "copying the result's bytes once, memory", memory)
+
+
+def against_mergekit(
+    method: str, base: State, sources: dict[str, State], places: dict[str, str], scratch: Path
+) -> None:
+    """Merge in memory and with ``mergekit-yaml``: the largest difference, and both times."""
+    recipe = recipe_of(method, list(sources))
+    began = time.perf_counter()
+    ours = merge_recipe(recipe, base, sources)
+    seconds = time.perf_counter() - began
+    folder = scratch / method
+    began = time.perf_counter()
+    run_mergekit(write_recipe(recipe, depth_of(base), places), folder, recipe.seed)
+    theirs_seconds = time.perf_counter() - began
+    file = folder / "model.safetensors"
+    _print_difference(method, ours, load_file(file))
+    file.unlink()
+    peer = f"mergekit-yaml {version('mergekit')}, process and files included"
+    _print(f"{method}: seconds in memory", seconds, "s", peer, theirs_seconds)
+
+
+def stack_against_passthrough(
+    model: Any,
+    tokenizer: Any,
+    base: State,
+    sources: dict[str, State],
+    places: dict[str, str],
+    scratch: Path,
+) -> None:
+    """Compare a stack with repeats to ``passthrough``, and folded scales to scaled inputs."""
+    first, second = sources
+    order = [(first, n) for n in range(20)] + [(second, n) for n in range(12, 30)]
+    join = (1.0,) * 20
+    stack = LayerStack(tuple(order), join + (1.0,) * 18)
+    states = {**sources, DEFAULT_BASE: base}
+    run_mergekit(stack.to_mergekit_yaml(places), scratch / "stack")
+    theirs = load_file(scratch / "stack" / "model.safetensors")
+    _print_difference("passthrough, 38 layers, W = 1", stack_state(stack, states), theirs)
+    scaled = LayerStack(tuple(order), (*join, 0.8, *(1.0,) * 17))
+    tokens = tokenizer("The price of copper rose on Monday because", return_tensors="pt").input_ids
+    with torch.inference_mode():
+        running = stack_model(scaled, states, model.config)(tokens).logits
+        ones = LayerStack(scaled.layers, (1.0,) * 38)
+        folded = dict(stack_state(scaled, states))
+        plain = stack_model(ones, states, model.config)
+        moved = (plain(tokens).logits - running).abs().max().item()
+        plain.load_state_dict(folded, assign=True)
+        gap = (plain(tokens).logits - running).abs().max().item()
+    figure = "W of 0.8 folded into the weights: largest difference of a logit"
+    _print(figure, gap, "1", "largest change of a logit by that W", moved)
+
+
+def _print_difference(name: str, ours: State, theirs: State) -> None:
+    missing = set(theirs) ^ (set(ours) - {HEAD})
+    if missing:
+        sys.exit(f"{name}: {sorted(missing)[0]} is in one of the two alone")
+    worst = max((ours[key] - tensor).abs().max().item() for key, tensor in theirs.items())
+    peer = f"mergekit-yaml {version('mergekit')}, largest weight"
+    largest = max(tensor.abs().max().item() for tensor in theirs.values())
+    _print(f"{name}: largest difference of a weight", worst, "1", peer, largest)
+
+
+def _best(work: Callable[[], object]) -> float:
+    times = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def _print(figure: str, value: float, unit: str, peer: str, against: float) -> None:
+    line = {"bench": "merge", "figure": figure, "value": value, "unit": unit}
+    print(json.dumps({**line, "peer": peer, "ratio": value / against}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

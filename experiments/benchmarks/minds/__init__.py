@@ -1,0 +1,1 @@
+"""The minds engine against the peers' ways and the machine."""

@@ -1,0 +1,384 @@
+"""`make bench-search`: the searches against bare pycma and bare Optuna, and against each other.
+
+Knows functions whose optimum is known, and a market of the style teachers whose optimum is not.
+Deliberately fails no build: a benchmark is no test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import bootstrap
+
+from evobourse.evolve.evaluation import MarketEvaluator
+from evobourse.evolve.genomes.gene import ChoiceGene, Gene, IntegerGene
+from evobourse.evolve.genomes.genome import Genome, Segment, Values
+from evobourse.evolve.loop import generation_seed
+from evobourse.evolve.searches.cma import CmaSearch
+from evobourse.evolve.searches.optuna import OptunaSearch
+from evobourse.evolve.searches.search import Optimizer
+from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
+from evobourse.experiments.config.experiment import load_config
+from evobourse.experiments.sweep.searches import make_search
+from evobourse.experiments.sweep.setup import Workshop, build_workshop
+
+POPULATION = 10
+STEP = 0.6
+SEEDS = 15
+BUDGET = 192  # a whole number of rounds of every search, the cross with its slow turns included
+KINDS = ("red", "green", "blue")
+WAYS = {
+    "cma": ["search.optimizer=cma"],
+    "cross": ["search.slow_count=3", "search.slow_every=4", "search.fast_count=16"],
+    "tpe": ["search.optimizer=optuna"],
+    "random": ["search.optimizer=random"],
+}
+
+Cost = Callable[[Values], float]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A function of gene values, the cost that counts as found, and how many may be tried."""
+
+    name: str
+    genome: Genome
+    cost: Cost
+    noise: float
+    target: float
+    most: int
+
+
+def sphere(values: Values) -> float:
+    """Return the squared distance to 1 in every real gene."""
+    return sum((x - 1.0) ** 2 for x in values["real"].values())
+
+
+def rosenbrock(values: Values) -> float:
+    """Return Rosenbrock's function: 0 at 1, at the end of a bent valley."""
+    x = np.array(list(values["real"].values()))
+    return float(np.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2))
+
+
+def mixed(values: Values) -> float:
+    """Return the sphere, plus whole numbers that must be 3 and colours that must be blue."""
+    rest = values["rest"]
+    wrong = sum(rest[f"c{i}"] != "blue" for i in range(2))
+    return sphere(values) + sum((rest[f"n{i}"] - 3) ** 2 for i in range(3)) + wrong
+
+
+def _genome(count: int, start: float, rest: bool = False) -> Genome:
+    real = Segment("real", tuple(Gene(f"x{i}", -5.0, 5.0, start) for i in range(count)))
+    whole = [IntegerGene(f"n{i}", -8, 8, -2) for i in range(3)]
+    choice = [ChoiceGene(f"c{i}", KINDS, "red") for i in range(2)]
+    return Genome((real, Segment("rest", (*whole, *choice))) if rest else (real,))
+
+
+PROBLEMS = (
+    Problem("noisy sphere, 10 genes", _genome(10, -2.0), sphere, 0.3, 1e-6, 6000),
+    Problem("Rosenbrock, 5 genes", _genome(5, -1.0), rosenbrock, 0.0, 1e-6, 8000),
+    Problem("mixed-integer, 3 + 3 + 2 genes", _genome(3, -2.0, True), mixed, 0.0, 1e-6, 6000),
+)
+NEAR = (
+    Problem("noisy sphere, 5 genes", _genome(5, -2.0), sphere, 0.3, 1.0, 200),
+    Problem("mixed-integer, 3 + 3 + 2 genes", _genome(3, -2.0, True), mixed, 0.0, 4.0, 200),
+)
+
+
+def main() -> None:
+    """Print one JSON line a figure; without seeds, a part is left out."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="of each function")
+    parser.add_argument("--market-seeds", type=int, default=5, help="sweeps of each search")
+    parser.add_argument("--budget", type=int, default=BUDGET, help="candidates of a market sweep")
+    options = parser.parse_args()
+    if options.seeds:
+        compare_functions(options.seeds)
+    if options.market_seeds:
+        workshop = market_workshop()
+        compare_sweeps(workshop, options.market_seeds, options.budget)
+        compare_races(workshop)
+
+
+def compare_functions(seeds: int) -> None:
+    """Count evaluations until the target is met, ours and the peer's, and print the medians."""
+    for problem in PROBLEMS:
+        ours = [search_evaluations(cma_search(problem, s), problem, s) for s in range(seeds)]
+        peers = {"bare pycma": [pycma_evaluations(problem, s) for s in range(seeds)]}
+        if problem.genome.is_mixed:
+            peers["bare Optuna, CMA with margin"] = [
+                optuna_evaluations(problem, s, "cma") for s in range(seeds)
+            ]
+        for peer, found in peers.items():
+            _print_medians(f"cma, {problem.name}", problem, ours, peer, found)
+    for problem in NEAR:
+        peer = [optuna_evaluations(problem, s, "tpe") for s in range(seeds)]
+        ours = [search_evaluations(tpe_search(problem, s), problem, s) for s in range(seeds)]
+        name = f"tpe, {POPULATION} at a time, {problem.name}"
+        _print_medians(name, problem, ours, "bare Optuna, TPE, one at a time", peer)
+
+
+def cma_search(problem: Problem, seed: int) -> Optimizer:
+    """Set up this project's CMA-ES."""
+    steps = {segment.name: STEP for segment in problem.genome.segments}
+    return CmaSearch(problem.genome, POPULATION, steps, np.random.SeedSequence(seed))
+
+
+def tpe_search(problem: Problem, seed: int) -> Optimizer:
+    """Set up this project's use of Optuna."""
+    return OptunaSearch(problem.genome, POPULATION, "tpe", np.random.SeedSequence(seed))
+
+
+def search_evaluations(search: Optimizer, problem: Problem, seed: int) -> int:
+    """Count the evaluations that a search needs."""
+    rng, count = np.random.default_rng((seed, 1)), 0
+    while count < problem.most:
+        proposal = search.ask()
+        costs = [problem.cost(values) for [values] in search.genomes(proposal)]
+        for cost in costs:
+            count += 1
+            if cost <= problem.target:
+                return count
+        search.tell(proposal, np.array([[_shaken(cost, problem, rng)] for cost in costs]))
+    return problem.most
+
+
+def pycma_evaluations(problem: Problem, seed: int) -> int:
+    """Count the evaluations that pycma needs by itself: its bounds, restarts and whole numbers."""
+    import cma
+
+    low, high, start, deviations, whole, read = _plain_space(problem.genome)
+    rng, normals = np.random.default_rng((seed, 1)), np.random.default_rng((seed, 2))
+    count, population = 0, POPULATION
+    while count < problem.most:
+        search = cma.CMAEvolutionStrategy(
+            start,
+            1.0,
+            {
+                "bounds": [low, high],
+                "CMA_stds": deviations,
+                "integer_variables": whole,
+                "popsize": population,
+                "randn": lambda *shape: normals.standard_normal(shape),
+                "seed": np.nan,
+                "verbose": -9,
+            },
+        )
+        while not search.stop() and count < problem.most:
+            rows = search.ask()
+            costs = [problem.cost(read(row)) for row in rows]
+            for cost in costs:
+                count += 1
+                if cost <= problem.target:
+                    return count
+            search.tell(rows, [_shaken(cost, problem, rng) for cost in costs])
+        population *= 2
+        start = normals.uniform(low, high)
+    return problem.most
+
+
+def optuna_evaluations(problem: Problem, seed: int, sampler: str) -> int:
+    """Count the evaluations that Optuna needs by itself, one trial after the other.
+
+    With the seed that `OptunaSearch` gives its sampler: what differs is that it is told later.
+    """
+    import optuna
+
+    own = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    rng = np.random.default_rng((seed, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        chosen = (
+            optuna.samplers.TPESampler(seed=own)
+            if sampler == "tpe"
+            else optuna.samplers.CmaEsSampler(
+                seed=own, with_margin=True, popsize=POPULATION, warn_independent_sampling=False
+            )
+        )
+    study = optuna.create_study(sampler=chosen)
+    genes = [(s.name, gene) for s in problem.genome.segments for gene in s.genes]
+    study.enqueue_trial({f"{s}.{gene.name}": gene.start for s, gene in genes})
+    for count in range(1, problem.most + 1):
+        trial = study.ask()
+        values: Values = {segment.name: {} for segment in problem.genome.segments}
+        for s, gene in genes:
+            key = f"{s}.{gene.name}"
+            if isinstance(gene, ChoiceGene):
+                values[s][gene.name] = trial.suggest_categorical(key, gene.choices)
+            elif isinstance(gene, IntegerGene):
+                values[s][gene.name] = trial.suggest_int(key, gene.low, gene.high)
+            else:
+                values[s][gene.name] = trial.suggest_float(key, gene.low, gene.high)
+        cost = problem.cost(values)
+        if cost <= problem.target:
+            return count
+        study.tell(trial, _shaken(cost, problem, rng))
+    return problem.most
+
+
+def _plain_space(genome: Genome) -> Any:
+    """Write a genome as pycma's users would: plain units, colours as whole numbers."""
+    genes = [(s.name, gene) for s in genome.segments for gene in s.genes]
+    low = [0.0 if isinstance(g, ChoiceGene) else float(g.low) for _, g in genes]
+    high = [len(g.choices) - 1.0 if isinstance(g, ChoiceGene) else float(g.high) for _, g in genes]
+    start = [
+        float(g.choices.index(g.start)) if isinstance(g, ChoiceGene) else float(g.start)
+        for _, g in genes
+    ]
+    whole = [i for i, (_, g) in enumerate(genes) if not isinstance(g, Gene)]
+
+    def read(row: NDArray[np.float64]) -> Values:
+        values: Values = {segment.name: {} for segment in genome.segments}
+        for (s, gene), x in zip(genes, row, strict=True):
+            number = float(x) if isinstance(gene, Gene) else round(float(x))
+            values[s][gene.name] = (
+                gene.choices[int(number)] if isinstance(gene, ChoiceGene) else number
+            )
+        return values
+
+    deviations = STEP * (np.array(high) - np.array(low)) / 4.0
+    return low, high, start, deviations, whole, read
+
+
+def _shaken(cost: float, problem: Problem, rng: np.random.Generator) -> float:
+    return cost * float(np.exp(problem.noise * rng.normal()))
+
+
+def market_workshop() -> Workshop:
+    """Build the quickstart's market, small; the style teachers will be its minds."""
+    config = load_config(
+        Path(__file__).parents[1] / "quickstart.yaml",
+        ["market.agents=100", "market.days=60", "search.population=16", "minds.recipe_blocks=0"],
+    )
+    return build_workshop(config)
+
+
+def _evaluator(workshop: Workshop, **settings: Any) -> MarketEvaluator:
+    train = workshop.splits.train
+    bases = TeacherBases(workshop.market_genome.styles)
+    target = workshop.target(train)
+    genome = workshop.market_genome
+    return MarketEvaluator(workshop.stage, train, target, genome, bases, **settings)
+
+
+def compare_sweeps(workshop: Workshop, seeds: int, budget: int) -> None:
+    """Let the searches breed markets, and score what each ends at on fresh training windows."""
+    evaluator, genome = _evaluator(workshop), workshop.market_genome
+    ends: dict[str, list[float]] = {}
+    tried = {"start": 0}
+    for way, overrides in WAYS.items():
+        began, search_config = time.perf_counter(), _search_config(overrides)
+        for seed in range(seeds):
+            search = make_search(
+                search_config, genome.genome(), genome.slow_segments(), np.random.SeedSequence(seed)
+            )
+            done = generation = 0
+            while done < budget:
+                proposal = search.ask()
+                genomes = search.genomes(proposal)
+                found = evaluator.evaluate(
+                    generation, genomes, generation_seed(seed, generation), lambda d, t: None
+                )
+                scores = np.array([[e.score for e in row] for row in found])
+                search.tell(proposal, scores, [[e.parts for e in row] for row in found])
+                done, generation = done + scores.size, generation + 1
+            ends.setdefault(way, []).append(_fresh_log_score(evaluator, search.best_guess(), seed))
+        seconds = (time.perf_counter() - began) / seeds
+        tried[way] = done
+        print(f"{way}: {seeds} sweeps of {done} candidates, {seconds:.0f} s each", flush=True)
+    start = genome.genome().to_values(genome.genome().start_vector())
+    ends["start"] = [_fresh_log_score(evaluator, start, seed) for seed in range(seeds)]
+    for way, logs in ends.items():
+        low, high = _interval(np.array(logs))
+        figure = (
+            f"J/J95 of what {way} ends at, {tried[way]} candidates, {seeds} sweeps, "
+            f"95 % interval {np.exp(low):.2f} to {np.exp(high):.2f}"
+        )
+        _print(figure, float(np.exp(np.mean(logs))), "1", "random", np.exp(np.mean(ends["random"])))
+    for way in ("cma", "cross", "tpe"):
+        gaps = np.array(ends[way]) - np.array(ends["random"])
+        low, high = _interval(gaps)
+        figure = (
+            f"J/J95 of {way} over that of random, same seeds, "
+            f"95 % interval {np.exp(low):.2f} to {np.exp(high):.2f}"
+        )
+        _print(figure, float(np.exp(gaps.mean())), "1", "random", 1.0)
+
+
+def compare_races(workshop: Workshop, generations: int = 8, paths: int = 8) -> None:
+    """Race generations of chance candidates, and see whether the winner is the same."""
+    genome = workshop.market_genome.genome()
+    full = _evaluator(workshop)
+    full = replace(full, target=replace(full.target, paths=paths))
+    raced = replace(full, rungs=(2, 4))
+    same, regrets = 0, []
+    for generation in range(generations):
+        rng = np.random.default_rng((3, generation))
+        genomes = [[genome.to_values(genome.draw_vector(rng)) for _ in range(16)]]
+        seed = generation_seed(3, generation)
+        scores = [
+            np.array([e.score for e in judge.evaluate(generation, genomes, seed, _ignore)[0]])
+            for judge in (full, raced)
+        ]
+        winners = [int(s.argmin()) for s in scores]
+        same += winners[0] == winners[1]
+        regrets.append(np.log(scores[0][winners[1]] / scores[0][winners[0]]))
+    total = generations * 16 * paths
+    name = f"racing, {generations} generations of 16 candidates on {paths} paths, rungs 2 and 4"
+    _print(f"{name}: markets played", total - raced.saved, "1", "no race", total)
+    _print(f"{name}: same winner", same, "1", "no race", generations)
+    lost = float(np.exp(np.mean(regrets)))
+    _print(f"{name}: J/J95 of the winner over the true winner's", lost, "1", "no race", 1.0)
+
+
+def _search_config(overrides: Sequence[str]) -> Any:
+    path = Path(__file__).parents[1] / "quickstart.yaml"
+    return load_config(path, ["search.population=16", *overrides]).search
+
+
+def _fresh_log_score(evaluator: MarketEvaluator, values: Values, seed: int) -> float:
+    """Score values on eight fresh groups of paths: the mean of the log."""
+    found = [
+        evaluator.evaluate(0, [[values]], np.random.SeedSequence((99, seed, group)), _ignore)
+        for group in range(8)
+    ]
+    return float(np.mean([np.log(evaluation.score) for [[evaluation]] in found]))
+
+
+def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    found = bootstrap((values,), np.mean, rng=np.random.default_rng(0), method="percentile")
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def _ignore(done: int, total: int) -> None:
+    """Show no progress."""
+
+
+def _print_medians(
+    name: str, problem: Problem, ours: Sequence[int], peer: str, theirs: Sequence[int]
+) -> None:
+    missed = [sum(n >= problem.most for n in found) for found in (ours, theirs)]
+    figure = (
+        f"{name}: median evaluations to {problem.target:g}, {len(ours)} seeds"
+        f" (not found within {problem.most}: {missed[0]}, peer {missed[1]})"
+    )
+    _print(figure, float(np.median(ours)), "1", peer, float(np.median(theirs)))
+
+
+def _print(figure: str, value: float, unit: str, peer: str, against: float) -> None:
+    line = {"bench": "search", "figure": figure, "value": value, "unit": unit}
+    print(json.dumps({**line, "peer": peer, "ratio": value / float(against)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The command that writes a cast from a sentence, or one of many who all differ.
+
+Knows options and messages. Deliberately leaves all work to the other modules and imports them
+only when it runs.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evobourse.experiments.cli.options import make_console, print_next_steps
+
+
+def cast(
+    sentence: Annotated[
+        str | None, typer.Argument(help="Who trades, as in 'ten cautious pensioners'.")
+    ] = None,
+    diverse: Annotated[
+        int | None, typer.Option(help="So many different investors instead.", min=1, max=10_000)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the different backgrounds.", min=0)] = 1,
+    base: Annotated[
+        str | None,
+        typer.Option(help="Model asked about words that no table has; none to leave them."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="YAML file; printed if left out.")] = None,
+) -> None:
+    """Write out who trades, as YAML to read and change before it is used.
+
+    Example: evobourse cast "forty value investors, twenty contrarians, twenty cautious pensioners,
+    ten momentum day-traders who see no news, ten noise traders"
+
+    Example: evobourse cast --diverse 300 --seed 1 --out people.yaml
+    """
+    from evobourse.evolve.durable import replace_bytes
+    from evobourse.experiments.errors import ConfigError
+    from evobourse.experiments.simulate.write_cast import ask_model, write_diverse, write_sentence
+    from evobourse.merge.sources import DEFAULT_BASE
+
+    console = make_console(quiet=out is None)
+    if (sentence is None) == (diverse is None):
+        raise ConfigError("cast: give a sentence or --diverse COUNT, one of them")
+    lost: list[str] = []
+    if diverse is not None:
+        text, measured = write_diverse(diverse, seed)
+        console.print(
+            f"{diverse} members, {measured['sentences']:.0%} of the sentences unique; distance of "
+            f"pairs at least {measured['least']:.3f}, on average {measured['mean']:.3f}",
+            highlight=False,
+        )
+    else:
+        model = cache(lambda: ask_model(base or DEFAULT_BASE))  # loaded for an unknown word alone
+        guess = None if base == "none" else lambda word: model()(word)
+        text, lost = write_sentence(sentence or "", guess, seed)
+    if lost:
+        typer.echo(f"not understood: {', '.join(lost)}", err=True)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    replace_bytes(out, text.encode())
+    print_next_steps(
+        console,
+        [("cast", str(out)), ("then", f"evobourse simulate RUN/bundle --days 60 --cast {out}")],
+    )

@@ -1,0 +1,261 @@
+"""Commands about exported populations: what is typed and what is printed.
+
+Knows options and messages. Deliberately leaves all work to the other modules and imports them
+only when their command runs.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evobourse.experiments.cli.options import DayBar, Json, Set, make_console, print_next_steps
+
+
+def simulate(
+    bundle: Annotated[
+        Path, typer.Argument(help="A bundle's folder, such as RUN/bundle, or a config's file.")
+    ],
+    agents: Annotated[int, typer.Option(help="Agents in the market.", min=10)] = 400,
+    days: Annotated[int, typer.Option(help="Days to simulate.", min=1)] = 250,
+    seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 1,
+    scenario: Annotated[
+        Path | None, typer.Option(help="YAML of an exchange: turns, other traders, events.")
+    ] = None,
+    cast: Annotated[
+        Path | None, typer.Option(help="YAML of who trades instead of the bundle's personas.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the tape.")] = None,
+    overrides: Set = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Let an exported population trade, alone or in a scenario, and write its tape.
+
+    A config's file stands for the population that its sweep would begin with. With a cast, which
+    needs a bundle, how many agents there are is the cast's to say.
+
+    Example: evobourse simulate runs/quickstart/bundle --agents 1000 --days 250 --seed 1
+
+    Example: evobourse simulate runs/quickstart/bundle --scenario experiments/scenarios/shock.yaml
+
+    Example: evobourse simulate runs/quickstart/bundle --agents 20 --days 2
+    --scenario experiments/scenarios/deliberate.yaml
+
+    Example: evobourse simulate experiments/quickstart.yaml --agents 100 --days 20
+    """
+    from evobourse.experiments.config.cast import load_cast
+    from evobourse.experiments.errors import ConfigError
+    from evobourse.experiments.simulate.bundle import (
+        simulate_bundle,
+        simulate_cast,
+        simulate_scenario,
+    )
+    from evobourse.experiments.simulate.exchange import Scenario, Size, load_scenario
+
+    console = make_console(quiet=as_json)
+    size, bar = Size(agents, days, seed), DayBar(console, days)
+    place = load_scenario(scenario) if scenario is not None else Scenario()
+    if cast is None and place.cast is not None:
+        cast = Path(place.cast)
+    if cast is not None:
+        if overrides:
+            raise ConfigError(
+                f"--set {overrides[0]!r}: a cast trades in a bundle, without settings"
+            )
+        who = load_cast(cast)
+        agents = sum(member.count for member in who.members)
+        folder = out or Path("runs") / f"{cast.stem}-{agents}-{days}-{seed}"
+        console.print(f"loading {bundle}")
+        result = simulate_cast(bundle, place, who, days, seed, folder, bar)
+    elif scenario is not None:
+        folder = out or Path("runs") / f"{scenario.stem}-{agents}-{days}-{seed}"
+        console.print(f"loading {bundle}")
+        result = simulate_scenario(bundle, place, size, folder, bar, bar.say, overrides)
+    else:
+        console.print(f"loading {bundle}")
+        folder = out or Path("runs") / f"simulate-{agents}-{days}-{seed}"
+        result = simulate_bundle(bundle, size, folder, bar, overrides)
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    console.print(
+        f"{agents} agents, {days} days, seed {seed}: price {result['first_close']:.2f} -> "
+        f"{result['last_close']:.2f}, daily volatility {100 * result['volatility']:.2f} %, "
+        f"{result['decisions']:,} decisions, {result['forward_passes']:,} forward passes"
+    )
+    if "trades" in result:
+        console.print(
+            f"{result['trades']:,} trades, {result['volume']:,} shares, {result['events']} events"
+        )
+    if tokens := result.get("tokens"):
+        console.print(
+            f"{tokens['prompt']:,} prompt tokens, {tokens['computed']:,} of them computed, "
+            f"{tokens['generated']:,} generated"
+        )
+    console.print(f"tape sha256 {result['digest']}")
+    if result.get("reference") is not None:
+        word = "identical to" if result["reference"] else "NOT the same bytes as"
+        console.print(f"the tape is {word} the one made at export")
+    print_next_steps(console, [("tape", str(folder)), ("picture", str(folder / "prices.png"))])
+
+
+def export(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    out: Annotated[Path, typer.Option(help="Folder for model/ and minds/NAME/.")] = Path("export"),
+    as_json: Json = False,
+) -> None:
+    """Write a population's models for other tools: its base, and each mind as a PEFT adapter.
+
+    Example: evobourse export runs/quickstart/bundle --out export
+    """
+    from evobourse.evolve.bundle import load_bundle
+    from evobourse.evolve.export import export_base, export_mind
+
+    console, loaded = make_console(quiet=as_json), load_bundle(bundle)
+    made = []
+    if loaded.recipe is not None:
+        console.print(f"making the base of {len(loaded.recipe.sources)} sources")
+        export_base(loaded, out / "model")
+        made.append(("model", str(out / "model")))
+    for persona in loaded.population.personas if loaded.adapters else ():
+        folder = out / "minds" / persona.name
+        export_mind(loaded, persona.name, folder)
+        made.append((persona.name, str(folder)))
+    if as_json:
+        typer.echo(json.dumps(dict(made)))
+        return
+    if not made:
+        console.print(f"nothing to write: all its minds are {loaded.base} itself")
+    print_next_steps(console, made)
+
+
+def behaviour(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    agents: Annotated[int, typer.Option(help="Agents in each market.", min=10)] = 400,
+    days: Annotated[int, typer.Option(help="Days of each market.", min=31)] = 250,
+    seeds: Annotated[int, typer.Option(help="Markets, one a seed.", min=1)] = 8,
+    seed: Annotated[int, typer.Option(help="Of the first market.", min=0)] = 1,
+    as_json: Json = False,
+) -> None:
+    """Measure how an exported population behaves: disposition, turnover, herding, profit.
+
+    Example: evobourse behaviour runs/quickstart/bundle --seeds 8
+    """
+    from evobourse.experiments.studies.behaviour import measure_bundle, print_behaviour
+
+    console = make_console(quiet=as_json)
+    console.print(f"loading {bundle}")
+    report = measure_bundle(bundle, agents, days, seeds, seed)
+    if as_json:
+        typer.echo(json.dumps(report.as_json()))
+        return
+    console.print(f"{seeds} markets of {agents} agents over {days} days")
+    print_behaviour(report, console)
+
+
+def robust(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    config: Annotated[
+        Path | None, typer.Option(help="Its experiment config; default config.yaml of its run.")
+    ] = None,
+    adapters: Annotated[
+        Path | None, typer.Option(help="Another set of adapters of the same names.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Another base model of the same shapes: name or folder.")
+    ] = None,
+    groups: Annotated[
+        int | None, typer.Option(help="Groups of paths; default as the scoreboard.", min=2)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Report; default robustness.json of its run.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Change one thing at a time in an exported population: what stays, what evaporates.
+
+    Reads training and validation windows alone.
+
+    Example: evobourse robust runs/quickstart/bundle
+    """
+    from evobourse.evolve.durable import replace_bytes
+    from evobourse.experiments.config.experiment import load_config
+
+    folder = bundle.resolve().parent
+    settings = load_config(config or folder / "config.yaml")
+    from evobourse.experiments.simulate.bundle import open_bundle
+    from evobourse.experiments.studies.robustness.study import judge_variants
+    from evobourse.experiments.studies.robustness.table import print_robustness
+    from evobourse.experiments.studies.robustness.variants import (
+        list_variants,
+        open_other_adapters,
+        open_other_base,
+    )
+
+    console = make_console(quiet=as_json)
+    console.print(f"loading {bundle}")
+    opened, bases = open_bundle(bundle)
+    others = open_other_adapters(opened, adapters) if adapters else None
+    elsewhere = open_other_base(opened, base) if base else None
+    if elsewhere is not None:
+        console.print(f"{base}: {elsewhere.change}")
+    standings = []
+    variants = list_variants(opened, bases, others, elsewhere)
+    wanted = groups or settings.search.heldout_groups
+    for standing in judge_variants(settings, opened, variants, wanted):
+        standings.append(standing)
+        row = standing.row
+        console.print(f"  {row['name']:<26}{row['split']:<12}{row['score']:8.2f}", highlight=False)
+    report = json.dumps([standing.as_json() for standing in standings], indent=2) + "\n"
+    file = out or folder / "robustness.json"
+    replace_bytes(file, report.encode())
+    if as_json:
+        typer.echo(report, nl=False)
+        return
+    console.print()
+    print_robustness(standings, console)
+    print_next_steps(console, [("report", str(file))])
+
+
+def response(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    rates: Annotated[
+        str, typer.Option(help="Parts of the volume that the buyer wants.")
+    ] = "0.02,0.05,0.1,0.2",
+    pairs: Annotated[int, typer.Option(help="Markets, one a seed.", min=1)] = 8,
+    days: Annotated[int, typer.Option(help="Days of each market.", min=1)] = 60,
+    agents: Annotated[int, typer.Option(help="Agents in each market.", min=10)] = 400,
+    seed: Annotated[int, typer.Option(help="Of the first market.", min=0)] = 1,
+    scenario: Annotated[
+        Path | None, typer.Option(help="YAML of an exchange: turns, other traders, events.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Picture; default response.png of its run.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how a bundle's market answers a buyer: impact, Kyle's lambda, linearity.
+
+    Example: evobourse response runs/quickstart/bundle --pairs 8 --days 60
+    """
+    from evobourse.evolve.durable import replace_bytes
+    from evobourse.experiments.reports.run_page import figure_bytes
+    from evobourse.experiments.simulate.exchange import Scenario, Size, load_scenario
+    from evobourse.experiments.studies.response import draw_response, measure_bundle, print_response
+
+    console = make_console(quiet=as_json)
+    place = load_scenario(scenario) if scenario else Scenario()
+    console.print(f"loading {bundle}")
+    size = Size(agents, days, seed)
+    report = measure_bundle(bundle, place, rates, pairs, size, lambda: console.print(".", end=""))
+    file = out or bundle.resolve().parent / "response.png"
+    replace_bytes(file, figure_bytes(draw_response(report)))
+    if as_json:
+        typer.echo(json.dumps({**report.as_json(), "out": str(file)}))
+        return
+    console.print(f"\n{pairs} pairs of markets of {agents} agents over {days} days")
+    print_response(report, console)
+    print_next_steps(console, [("picture", str(file))])

@@ -1,0 +1,352 @@
+"""What a person sees on the terminal: progress, the scoreboard, what was made, what to type next.
+
+Knows how to say it in 80 columns, live on a terminal and as plain lines elsewhere.
+Deliberately does not know how a sweep runs, where its files lie, or what a command does.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from statistics import median
+from types import TracebackType
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task
+from rich.table import Table
+from rich.text import Text
+
+from evobourse.evolve.lineage import Candidate
+from evobourse.evolve.searches.search import Optimizer
+
+MEANINGS = {
+    "evolved": "evolved market",
+    "unevolved": "before evolution",
+    "random_tendencies": "random tendencies",
+    "rule_based": "rule-based traders",
+    "gbm": "random walk",
+    "gbm-history": "conditional walk",
+    "garch_t": "GARCH-t",
+    "gjr_garch_t": "GJR-GARCH-t",
+    "garch_t-history": "conditional GARCH-t",
+    "fw": "Franke-Westerhoff",
+    "fw_published": "published F.-W.",
+    "bootstrap_train": "real training days",
+    "bootstrap_target": "real held-out days",
+}
+SPLITS = {"train": "Training", "validation": "Validation", "heldout": "Held out"}
+
+PROGRAMS = ("evobourse ", "mlflow ")
+
+Row = Mapping[str, Any]
+
+
+class TrialScreen:
+    """Prints each trial of a sweep over settings; an `evolve.loop.Observer`.
+
+    Parameters
+    ----------
+    console : Console
+    objectives : sequence of str
+        What is printed of each: "score", or names of parts.
+    """
+
+    def __init__(self, console: Console, objectives: Sequence[str]) -> None:
+        self._console, self._objectives = console, objectives
+
+    def on_progress(self, generation: int, done: int, total: int, best: float | None) -> None:
+        """Say how many trials of a generation are done."""
+        line = f"generation {generation + 1} | trial {done}/{total}"
+        self._console.print(line, highlight=False)
+
+    def on_generation(
+        self, generation: int, candidates: Sequence[Candidate], search: Optimizer
+    ) -> None:
+        """Say what its trials came to."""
+        for c in candidates:
+            known = {**c.parts, "score": c.score}
+            said = "  ".join(f"{name} {known[name]:,.6g}" for name in self._objectives if c.score)
+            values = (f"{s}.{g}={v}" for s, genes in c.genome.items() for g, v in genes.items())
+            line = f"  {c.id}  {c.failure or said}  {' '.join(values)}"
+            self._console.print(line, highlight=False, soft_wrap=True)
+
+
+class ProgressScreen:
+    """Shows a sweep's progress; an `evolve.loop.Observer` and a context manager.
+
+    Time left is measured: seconds per candidate, taken from finished generations of the same
+    planned size where there are any, since new forward passes make a large generation slower
+    than its count alone says.
+
+    Parameters
+    ----------
+    generations : int
+        Planned, in all.
+    count_decisions : callable
+        Returns the agent decisions taken so far.
+    planned_candidates : sequence of int, optional
+        Candidates of each generation; by default all are taken to be alike.
+    console : Console, optional
+        Where to write; standard output by default.
+    clock : callable
+        Returns seconds, never running backwards.
+    """
+
+    def __init__(
+        self,
+        generations: int,
+        count_decisions: Callable[[], int],
+        planned_candidates: Sequence[int] | None = None,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.generations = generations
+        self._count_decisions = count_decisions
+        self._planned = list(planned_candidates or [1] * generations)
+        self._console = console or Console()
+        self._clock = clock
+        self._seconds: dict[int, float] = {}
+        self._scored: dict[int, float] = {}
+        self._generation, self._share = 0, 0.0
+        self._best: float | None = None
+        self._left_s: float | None = None
+        self._left_at_s = 0.0
+        self._begin()
+        self._bar = Progress(
+            BarColumn(bar_width=14), _StatusColumn(self), console=self._console, expand=False
+        )
+        self._task = self._bar.add_task("sweep", total=float(sum(self._planned)))
+
+    def __enter__(self) -> ProgressScreen:
+        """Start the clock and, on a terminal, the bar."""
+        self._begin()
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave the bar as it last stood."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop the bar, so that other lines can follow it; once is enough, twice is no harm."""
+        if self._bar.live.is_started:
+            self._bar.stop()
+
+    def on_progress(self, generation: int, done: int, total: int, best: float | None) -> None:
+        """Move the bar within a generation."""
+        if generation != self._generation:
+            self._generation, self._generation_began_s = generation, self._clock()
+        self._share = done / total if total else 0.0
+        if best is not None:
+            self._best = best
+        self._move()
+
+    def on_generation(
+        self, generation: int, candidates: Sequence[Candidate], search: Optimizer
+    ) -> None:
+        """Close a generation; without a terminal, print its line."""
+        now, size = self._clock(), self._size(generation)
+        self._seconds[size] = self._seconds.get(size, 0.0) + now - self._generation_began_s
+        self._scored[size] = self._scored.get(size, 0.0) + size
+        self._generation, self._share, self._generation_began_s = generation + 1, 0.0, now
+        scores = [c.score for c in candidates if c.score is not None]
+        self._best = min([*scores, *([] if self._best is None else [self._best])], default=None)
+        self._move()
+        if not self._console.is_terminal:
+            failed = len(candidates) - len(scores)
+            middle = f"median {median(scores):.2f}" if scores else "all failed"
+            parts = [middle, *([f"{failed} failed"] if scores and failed else [])]
+            self._console.print(self.status(generation, *parts), soft_wrap=True, highlight=False)
+
+    def status(self, generation: int | None = None, *parts: str) -> str:
+        """Say where the sweep stands, as in ``generation 3/24 | best 2.31 | ... | 03:12 left``."""
+        if generation is None:
+            generation = min(self._generation, self.generations - 1)
+        now = self._clock()
+        elapsed = now - self._began_s
+        pace = (self._count_decisions() - self._first_count) / elapsed if elapsed > 0 else 0.0
+        if self._generation >= self.generations:
+            when = f"done in {_clock_face(elapsed)}"
+        elif self._left_s is None:
+            when = "--:-- left"
+        else:
+            when = f"{_clock_face(max(0.0, self._left_s - (now - self._left_at_s)))} left"
+        best = "-" if self._best is None else f"{self._best:.2f}"
+        shown = [f"generation {generation + 1}/{self.generations}", f"best {best}", *parts]
+        return " | ".join([*shown, f"{pace:,.0f} decisions/s", when])
+
+    def _begin(self) -> None:
+        self._began_s = self._generation_began_s = self._clock()
+        self._first_count = self._count_decisions()
+
+    def _size(self, generation: int) -> int:
+        return self._planned[min(generation, len(self._planned) - 1)]
+
+    def _move(self) -> None:
+        done = float(sum(self._planned[: self._generation]))
+        if self._generation < self.generations:
+            done += self._share * self._size(self._generation)
+        self._left_s, self._left_at_s = self._seconds_left(), self._clock()
+        self._bar.update(self._task, completed=done)
+
+    def _seconds_left(self) -> float | None:
+        """Price what is left at each generation size's own measured pace, None before any."""
+        seconds, scored = dict(self._seconds), dict(self._scored)
+        if self._share > 0:
+            size = self._size(self._generation)
+            running_s = self._clock() - self._generation_began_s
+            seconds[size] = seconds.get(size, 0.0) + running_s
+            scored[size] = scored.get(size, 0.0) + self._share * size
+        if not scored:
+            return None
+        overall = sum(seconds.values()) / sum(scored.values())
+        left = 0.0
+        for generation in range(self._generation, self.generations):
+            size = self._size(generation)
+            pace = seconds[size] / scored[size] if size in scored else overall
+            left += pace * size * (1.0 - self._share * (generation == self._generation))
+        return left
+
+
+class _StatusColumn(ProgressColumn):
+    """The screen's status, so that the time left runs down between two reports."""
+
+    def __init__(self, screen: ProgressScreen) -> None:
+        super().__init__()
+        self._screen = screen
+
+    def render(self, task: Task) -> Text:
+        return Text(self._screen.status(), no_wrap=True)
+
+
+def print_scoreboard(rows: Sequence[Row], console: Console | None = None) -> None:
+    """Print one table an asset and split, each sorted by score, held-out years last.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of ``scoreboard.json``; a null or NaN score counts as infinite. A row is rejected if
+        its score is above 1 and its p-value, corrected for the rows beside it, 5 % or less.
+    console : Console, optional
+        Where to write; standard output by default.
+    """
+    console = console or Console()
+    order = list(SPLITS)
+
+    def place(row: Row) -> tuple[str, int]:
+        split = row["split"]
+        return str(row["asset"]), order.index(split) if split in order else len(order)
+
+    for (asset, _), group in groupby(sorted(rows, key=place), place):
+        members = sorted(group, key=lambda row: as_score(row["score"]))
+        split = SPLITS.get(members[0]["split"], members[0]["split"])
+        console.print(f"[bold]{split}, {asset}[/]: J / J95, lower is closer to the real market")
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            padding=0,
+        )
+        table.add_column("name", no_wrap=True)
+        table.add_column("score [95 %]", no_wrap=True)
+        table.add_column("MCR", justify="right", no_wrap=True)
+        table.add_column("seeds", justify="right", no_wrap=True)
+        table.add_column("verdict", no_wrap=True)
+        table.add_column("what it is", style="dim")
+        for row in members:
+            table.add_row(*_cells(row), style="bold" if row["name"] == "evolved" else "")
+        console.print(table)
+        for row in members:
+            if row.get("verdict", "ok") != "ok":
+                console.print(f"{row['name']}: {row['verdict']}", style="red", highlight=False)
+        console.print()
+
+
+def print_next(lines: Sequence[tuple[str, str]], console: Console | None = None) -> None:
+    """Print what was made and the commands worth typing next, each whole on its line.
+
+    A program that is not on the PATH is named with its folder.
+
+    Parameters
+    ----------
+    lines : sequence of (str, str)
+        A word, and the path or command that it stands for, in the order to show them.
+    console : Console, optional
+        Where to write; standard output by default.
+    """
+    console = console or Console()
+    width = max((len(word) for word, _ in lines), default=0)
+    for word, line in lines:
+        typed = line.startswith(PROGRAMS)
+        shown = (_where(line.split()[0]) + line, "bold cyan") if typed else (line, "")
+        console.print(Text.assemble((f"{word:<{width}}  ", "dim"), shown), soft_wrap=True)
+
+
+def _where(program: str) -> str:
+    """Return what to write before a program's name for the shell to find it."""
+    if shutil.which(program):
+        return ""
+    folder = Path(sys.executable).parent
+    here = Path.cwd()
+    return f"{folder.relative_to(here) if folder.is_relative_to(here) else folder}/"
+
+
+def describe(name: str) -> str:
+    """Say in a few words what a scoreboard row is, as in ``evolved, no masks``."""
+    return MEANINGS.get(name) or name.replace("-", ", ").replace("_", " ")
+
+
+def as_score(value: Any) -> float:
+    """Read a score; null and NaN, which JSON leaves of a degenerate market, are infinite."""
+    return math.inf if value is None or math.isnan(value) else float(value)
+
+
+def format_score(row: Row) -> str:
+    """Print a row's score with its interval, as in ``0.84 [0.61, 1.08]``."""
+    score, low, high = (as_score(row[key]) for key in ("score", "ci_low", "ci_high"))
+    if not math.isfinite(score):
+        return "inf"
+    form = score_form(score)
+    return f"{score:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def score_form(score: float) -> str:
+    """Return the format of a score and its interval: three or four digits."""
+    return ".2f" if score < 10 else ".1f" if score < 100 else ".0f" if score < 10_000 else ".1e"
+
+
+def _cells(row: Row) -> tuple[str | Text, ...]:
+    verdict = Text(*conclude(row))
+    mcr, seeds = row.get("mcr"), row.get("seeds")
+    share = "-" if mcr is None or math.isnan(mcr) else f"{mcr:.2f}"
+    known = "-" if seeds is None else str(seeds)
+    meaning, tried = describe(row["name"]), row.get("tried", 1)
+    if tried > 1:
+        meaning += f", best of {tried:,}"
+    return row["name"], format_score(row), share, known, verdict, meaning
+
+
+def conclude(row: Row) -> tuple[str, str]:
+    """Say whether a row is rejected at 5 %, given how many rows the table has, and its colour."""
+    if as_score(row["score"]) <= 1.0:
+        return "not rejected", "green"
+    p_holm = row.get("p_holm")
+    return ("rejected", "yellow") if p_holm is None or p_holm <= 0.05 else ("undecided", "cyan")
+
+
+def _clock_face(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"

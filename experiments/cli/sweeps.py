@@ -1,0 +1,294 @@
+"""Commands about sweeps and their runs: what is typed and what is printed.
+
+Knows options and messages. Deliberately leaves all work to the other modules and imports them
+only when their command runs.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from evobourse.experiments.cli.options import (
+    Address,
+    Config,
+    Executor,
+    Json,
+    Run,
+    Set,
+    Workers,
+    executor_overrides,
+    make_console,
+    mlflow_lines,
+    print_next_steps,
+)
+
+
+def evolve(
+    config: Config,
+    overrides: Set = [],  # noqa: B006 - typer's way
+    run: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what it will cost, and start nothing.")
+    ] = False,
+    executor: Executor = None,
+    workers: Workers = None,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """Run a sweep to its scoreboard, report and bundle.
+
+    Example: evobourse evolve experiments/quickstart.yaml --set search.generations=6
+
+    Within limits: --set search.max_minutes=30 --set search.max_decisions=1000000000
+
+    On a cluster: --executor ray --address auto --workers 8 (no result depends on who works)
+    """
+    from evobourse.experiments.config.experiment import load_config
+
+    overrides = [*overrides, *executor_overrides(executor, workers, address)]
+    settings = load_config(config, overrides)
+    if dry_run:
+        _price(
+            settings, [str(config), *(part for o in overrides for part in ("--set", o))], as_json
+        )
+        return
+    from evobourse.experiments.sweep.run_folder import start_run
+
+    folder = run or Path("runs") / settings.name
+    start_run(settings, folder)
+    _sweep(settings, folder, as_json)
+
+
+def resume(
+    run: Run,
+    overrides: Set = [],  # noqa: B006 - typer's way
+    executor: Executor = None,
+    workers: Workers = None,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with an interrupted sweep; the result is the same bytes as without the break.
+
+    Example: evobourse resume runs/quickstart
+
+    With a higher spending cap: --set minds.endpoint.max_requests=20000
+    """
+    from evobourse.experiments.sweep.run_folder import open_run, start_run
+
+    changes = [*executor_overrides(executor, workers, address), *overrides]
+    settings = open_run(run, changes)
+    if overrides:
+        start_run(settings, run)
+    _sweep(settings, run, as_json)
+
+
+def lineage(run: Run, as_json: Json = False) -> None:
+    """Show a run's generations and where its champion comes from, gene by gene; draw both.
+
+    Example: evobourse lineage runs/quickstart
+    """
+    from evobourse.evolve.durable import replace_bytes
+    from evobourse.evolve.lineage import Lineage
+    from evobourse.evolve.loop import LINEAGE_FILE, read_stop
+    from evobourse.experiments.reports.lineage_page import render_page
+    from evobourse.experiments.reports.lineage_picture import draw_lineage
+    from evobourse.experiments.reports.lineage_table import front_table, summarise
+    from evobourse.experiments.reports.run_page import figure_bytes
+    from evobourse.experiments.sweep.run_folder import open_run, read_champion
+    from evobourse.experiments.sweep.tuning import read_objectives
+
+    config = open_run(run)
+    candidates = Lineage(run / LINEAGE_FILE).read()
+    champion, stopped = read_champion(run), read_stop(run)
+    if as_json:
+        typer.echo(json.dumps([json.loads(c.to_json()) for c in candidates]))
+        return
+    console = make_console()
+    console.print(summarise(candidates, champion))
+    objectives = read_objectives(run, config)
+    if len(objectives) > 1:
+        console.print(front_table(candidates, objectives))
+    if stopped:
+        console.print(f"\nThe search has ended: {stopped}", highlight=False)
+    drawn = []
+    if candidates:
+        drawn.append(("drawn", str(run / "lineage.png")))
+        replace_bytes(run / "lineage.png", figure_bytes(draw_lineage(candidates, champion)))
+    if any(candidate.score is not None for candidate in candidates):
+        page = render_page(candidates, champion, config.name, stopped)
+        drawn.append(("page", str(run / "lineage.html")))
+        replace_bytes(run / "lineage.html", page.encode())
+    from evobourse.evolve.tracking.follower import default_tracking_uri
+
+    uri = config.mlflow_uri or default_tracking_uri(run)
+    print_next_steps(console, [*drawn, *mlflow_lines(uri)])
+
+
+def tune(
+    config: Config,
+    vary: Annotated[
+        list[str],
+        typer.Option(metavar="KEY=RANGE", help="LOW:HIGH, LOW:HIGH:log or A|B|C; repeatable."),
+    ],
+    overrides: Set = [],  # noqa: B006
+    trials: Annotated[int, typer.Option(help="Searches in all.", min=1)] = 20,
+    population: Annotated[int, typer.Option(help="Searches in a generation.", min=1)] = 4,
+    objective: Annotated[
+        list[str], typer.Option(help="score, decisions, validation, train or a moment; repeatable.")
+    ] = ["score"],  # noqa: B006
+    sampler: Annotated[
+        Literal["tpe", "random", "cma", "qmc", "nsga2"] | None,
+        typer.Option(help="Of Optuna; default tpe, nsga2 for several objectives."),
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="Database of the trials, as in sqlite:///trials.db.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME-tuning.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Sweep over settings: each trial is a search of its own. The same command again resumes it.
+
+    Example: evobourse tune experiments/quickstart.yaml --vary search.sigma_fast=0.2:0.8
+    --vary "search.optimizer=cross|cma" --objective score --objective decisions --trials 12
+    """
+    from evobourse.experiments.cli.progress import TrialScreen
+    from evobourse.experiments.config.experiment import load_config
+    from evobourse.experiments.reports.ancestry import front
+    from evobourse.experiments.reports.lineage_table import front_table
+    from evobourse.experiments.sweep.tuning import Tuning, run_tuning
+
+    folder = run or Path("runs") / f"{load_config(config, overrides).name}-tuning"
+    tuning = Tuning(tuple(vary), trials, population, tuple(objective), sampler, storage)
+    console = make_console(quiet=as_json)
+    news = TrialScreen(console, tuning.objectives)
+    found, trouble = run_tuning(tuning, config, overrides, folder, (news,))
+    if as_json:
+        best = front(found, tuning.objectives)
+        typer.echo(json.dumps([json.loads(c.to_json()) for c in best]))
+        return
+    console.print(front_table(found, tuning.objectives))
+    if trouble:
+        console.print(trouble)
+    print_next_steps(
+        console, [("trials", str(folder / "trials")), ("lineage", f"evobourse lineage {folder}")]
+    )
+
+
+def track(run: Run, as_json: Json = False) -> None:
+    """Bring a run's MLflow view up to date from its lineage, after a server or a sweep has died.
+
+    Example: evobourse track runs/quickstart
+    """
+    from evobourse.evolve.tracking.follower import log_run
+    from evobourse.experiments.sweep.pipeline import tracking_view
+    from evobourse.experiments.sweep.run_folder import open_run
+
+    view = tracking_view(open_run(run), run)
+    new = log_run(view)
+    if as_json:
+        typer.echo(json.dumps({"new": new, "tracking_uri": view.tracking_uri}))
+        return
+    console = make_console()
+    console.print(f"{new:,} candidates were not there before")
+    print_next_steps(console, mlflow_lines(view.tracking_uri))
+
+
+def compare(
+    run: Run,
+    other: Annotated[Path, typer.Argument(help="Another run's folder.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Picture; default compare-OTHER.png in the first run.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Hold two runs side by side: settings, scores over decisions, scoreboards, genes.
+
+    Example: evobourse compare runs/quickstart runs/no-masks
+    """
+    from evobourse.evolve.durable import replace_bytes
+    from evobourse.experiments.reports.run_page import figure_bytes
+    from evobourse.experiments.sweep.comparison import compare as line_up
+    from evobourse.experiments.sweep.comparison import draw_comparison, print_comparison, read_sweep
+
+    runs = read_sweep(run), read_sweep(other)
+    if as_json:
+        typer.echo(json.dumps(line_up(*runs), allow_nan=False))
+        return
+    console = make_console()
+    print_comparison(line_up(*runs), console)
+    picture = out or run / f"compare-{other.resolve().name}.png"
+    replace_bytes(picture, figure_bytes(draw_comparison(*runs)))
+    print_next_steps(console, [("drawn", str(picture)), ("tree", f"evobourse lineage {other}")])
+
+
+def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
+    """Print the cost of a sweep that is not started."""
+    from evobourse.experiments.cli.cost_table import print_estimate
+    from evobourse.experiments.sweep.cost import estimate
+
+    console = make_console(quiet=as_json)
+    cost = estimate(settings, console.print)
+    if as_json:
+        typer.echo(json.dumps(cost))
+        return
+    print_estimate(cost, console)
+    print_next_steps(console, [("start", shlex.join(["evobourse", "evolve", *arguments]))])
+
+
+def _sweep(settings: Any, folder: Path, as_json: bool) -> None:
+    from evobourse.experiments.cli.progress import ProgressScreen, print_scoreboard
+    from evobourse.experiments.sweep.pipeline import run_sweep
+    from evobourse.experiments.sweep.run_folder import BUNDLE_FOLDER, REPORT_FILE, SCOREBOARD_FILE
+
+    console = make_console(quiet=as_json)
+    screens: list[ProgressScreen] = []
+
+    def screen(search: Any, evaluator: Any) -> ProgressScreen:
+        total = settings.search.generations
+        planned = [search.planned_candidates(g) for g in range(total)]
+        screens.append(ProgressScreen(total, lambda: evaluator.decisions, planned, console))
+        return screens[0].__enter__()
+
+    def say(line: str) -> None:
+        if screens:
+            screens[0].close()
+        console.print(line, highlight=False)
+
+    try:
+        outcome = run_sweep(settings, folder, screen, say)
+    except KeyboardInterrupt:
+        say(f"interrupted; nothing is lost: evobourse resume {folder}")
+        raise typer.Exit(130) from None
+    finally:
+        if screens:
+            screens[0].close()
+    if as_json:
+        typer.echo((folder / SCOREBOARD_FILE).read_text())
+        return
+    print_scoreboard(outcome.verdict.rows, console)
+    for name in ("unevolved", "random_tendencies"):
+        mean, low, high = outcome.verdict.better[name]
+        console.print(
+            f"log score of the champion minus {name}, same seeds: {mean:+.2f} "
+            f"[{low:+.2f}, {high:+.2f}]; below 0 the champion is better",
+            highlight=False,
+        )
+    console.print(f"The search has ended: {outcome.stopped}", highlight=False)
+    if outcome.tracking_trouble:
+        console.print(outcome.tracking_trouble)
+    bundle = folder / BUNDLE_FOLDER
+    print_next_steps(
+        console,
+        [
+            ("scoreboard", str(folder / SCOREBOARD_FILE)),
+            ("report", str(folder / REPORT_FILE)),
+            ("bundle", str(bundle)),
+            *mlflow_lines(outcome.tracking_uri),
+            ("simulate", f"evobourse simulate {bundle} --agents 1000 --days 250 --seed 1"),
+        ],
+    )

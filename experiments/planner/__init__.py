@@ -1,0 +1,1 @@
+"""What fits on a chip and how long it takes, by a roofline."""

@@ -1,0 +1,100 @@
+"""From what is typed to a plan's parts: the base's shape, the load, the chip, the sweep.
+
+Knows which settings of a config matter to a plan and what stands in for those not given.
+Deliberately computes and prints nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from evobourse.experiments.config.experiment import ExperimentConfig, load_config
+from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.planner.chips import Chip, find_chip
+from evobourse.experiments.planner.roofline import (
+    SHARED_TOKENS,
+    Load,
+    Sweep,
+    count_sweep,
+    count_views,
+    private_tokens,
+)
+from evobourse.experiments.planner.shapes import GIVE, ModelShape, find_shape, read_shape
+
+ISSUE_SHARED, ISSUE_PRIVATE = 120, 24
+"""Tokens of a prompt where no config says which signs investors see."""
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What is typed of a plan's load beside a config, which it wins over.
+
+    Attributes
+    ----------
+    adapters, rank
+        Of the bank.
+    minds, agents, shared, private
+        As in `experiments.planner.roofline.Load` and `experiments.config.experiment.MarketConfig`;
+        None to take the config's, or without one 300 minds, 1,000 agents and prompts of 120 + 24
+        tokens.
+    """
+
+    adapters: int
+    rank: int
+    minds: int | None = None
+    agents: int | None = None
+    shared: int | None = None
+    private: int | None = None
+
+
+def plan_for(
+    base: str, given: Mapping[str, int | None], config: Path | None, typed: Typed, gpu: str
+) -> tuple[ModelShape, Load, Chip, Sweep, int, int]:
+    """Gather what `experiments.cli.plan_tables.make_plan` takes.
+
+    Parameters
+    ----------
+    base, given
+        Name of the base, and figures of its shape by their key in a transformers config; where
+        any is given, all must be.
+    config
+        Experiment whose base, personas, market and search count.
+    typed
+        The load.
+    gpu
+        See `experiments.planner.chips.find_chip`.
+
+    Raises
+    ------
+    ConfigError
+        The base's shape is nowhere, or the chip is unknown.
+    """
+    settings = load_config(config) if config else ExperimentConfig()
+    attention = settings.minds.attention
+    usual_shared = SHARED_TOKENS if config else ISSUE_SHARED
+    usual_private = private_tokens(attention) if config else ISSUE_PRIVATE
+    load = Load(
+        typed.minds or (len(settings.personas) if config else 300),
+        count_views(attention),
+        usual_shared if typed.shared is None else typed.shared,
+        usual_private if typed.private is None else typed.private,
+        typed.adapters,
+        typed.rank,
+        blocks=settings.minds.blocks,
+    )
+    market = settings.market
+    population = typed.agents or (market.agents if config else 1000)
+    scaled = type(market)(population, market.days, market.paths)
+    shape = _shape(base or settings.minds.base, given)
+    chip = find_chip(gpu)
+    return shape, load, chip, count_sweep(settings.search, scaled), population, market.days
+
+
+def _shape(base: str, given: Mapping[str, int | None]) -> ModelShape:
+    if all(value is None for value in given.values()):
+        return find_shape(base)
+    if missing := [key for key, value in given.items() if value is None]:
+        raise ConfigError(f"base {base!r}: {missing[0]} is not given; give all of {GIVE}")
+    return read_shape(given, base, "the command line")

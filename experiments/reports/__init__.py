@@ -1,0 +1,1 @@
+"""Figures, intervals, scores and pages that several commands and studies share."""

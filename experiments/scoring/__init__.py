@@ -1,0 +1,1 @@
+"""One price series scored against a real one."""

@@ -1,0 +1,311 @@
+"""Scoring one series of prices, real or simulated, against another: the work of ``score``.
+
+Knows how to read a series or a tape, cut it into windows and hold each number beside the real one.
+Deliberately knows nothing of simulations or of the terminal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evobourse.experiments.errors import ConfigError
+from evobourse.fitness.distance import Score, Target, covered, make_target, score_paths
+from evobourse.fitness.fact_table import FactRow, compare_facts, spread_windows
+from evobourse.fitness.moments import MIN_DAYS, MOMENT_NAMES, FloatArray, moments, path_faults
+from evobourse.market.series.named import SplitPolicy, load_series
+from evobourse.market.series.splits import slice_between
+from evobourse.market.tape.daily_tape import is_tape, read_closes
+
+DEFAULT_WINDOW_DAYS = 250
+REAL_WINDOWS = 100
+"""Real windows that the facts are computed on: their GARCH fits are most of a command's time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Daily:
+    """Daily log returns and volume of anything that has closes.
+
+    Attributes
+    ----------
+    name : str
+        What the output calls it.
+    span : str
+        Its first and last day, as in ``1999-01-04 to 2018-12-31``.
+    log_returns, volume : float64 arrays, shape [T]
+        Close to close, and the units traded on the day that a return ends on.
+    simulated : bool
+        Whether it is a tape, whose zero volume means that nobody traded and not that nobody
+        counted.
+    """
+
+    name: str
+    span: str
+    log_returns: FloatArray
+    volume: FloatArray
+    simulated: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesScore:
+    """A series against a real one.
+
+    Attributes
+    ----------
+    series, real : Daily
+        What was scored and what it was held against.
+    target : fitness.distance.Target
+        The real series' moments and their noise, for as many paths as the series has windows.
+    score : fitness.distance.Score
+        Of all windows together; infinite, with a verdict, if one is degenerate.
+    windows, real_windows : float64 arrays, shapes [S, T] and [R, T]
+        Log returns that the facts are of; a series too short for any is one window of NaN.
+    mcr, real_mcr : float
+        Share of windows whose seven moments all lie in the real 95 % intervals, scored and real.
+    moments, facts : tuple of FactRow
+        The seven moments and the reported facts beside the real ones.
+    notes : tuple of str
+        What a reader should know before believing a number.
+    tried : int
+        Configurations that the series is the best of.
+    """
+
+    series: Daily
+    real: Daily
+    target: Target
+    score: Score
+    windows: FloatArray
+    real_windows: FloatArray
+    mcr: float
+    real_mcr: float
+    moments: tuple[FactRow, ...]
+    facts: tuple[FactRow, ...]
+    notes: tuple[str, ...]
+    tried: int = 1
+
+    @property
+    def conclusion(self) -> str:
+        """``not rejected``, ``undecided``, ``rejected`` or ``degenerate``.
+
+        Undecided is a J above J95 that two samples of one law, of these sizes, are often apart.
+        """
+        if self.score.verdict != "ok":
+            return "degenerate"
+        if self.score.ratio <= 1.0:
+            return "not rejected"
+        return "rejected" if self.score.p_two_sample <= 0.05 else "undecided"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain values; null stands for infinite and for not defined."""
+        return {
+            "series": self.series.name,
+            "series_span": self.series.span,
+            "against": self.real.name,
+            "against_span": self.real.span,
+            "window_days": self.target.window_days,
+            "windows": self.target.paths,
+            "conclusion": self.conclusion,
+            "verdict": self.score.verdict,
+            "j": _finite(self.score.j),
+            "j95": self.target.j95,
+            "ratio": _finite(self.score.ratio),
+            "p_value": self.score.p_value,
+            "p_two_sample": _finite(self.score.p_two_sample),
+            "mcr": self.mcr,
+            "real_mcr": self.real_mcr,
+            "moments": [_plain(row) for row in self.moments],
+            "facts": [_plain(row) for row in self.facts],
+            "tried": self.tried,
+            "notes": list(self.notes),
+        }
+
+
+def read_daily(
+    source: str, split: str | None = None, stock_splits: SplitPolicy = "refuse"
+) -> Daily:
+    """Read daily returns and volume.
+
+    Parameters
+    ----------
+    source
+        A name or file that `market.series.named.load_series` knows, with date and close (open,
+        high, low and volume too, if there are any), or a tape's folder or ``prices.parquet``.
+    split
+        First and last day, ``FROM:TO`` in ISO dates; the whole series by default.
+    stock_splits
+        What to do about days that look like unadjusted stock splits.
+
+    Raises
+    ------
+    ConfigError
+        The split is no pair of dates, or was asked of a tape, which has none.
+    MarketError
+        The source cannot be read; the message says why.
+    """
+    if is_tape(Path(source)):
+        if split is not None:
+            raise ConfigError(f"{source}: a tape has no dates; --split is for --against a series")
+        close_ticks, volume = read_closes(Path(source))
+        span = f"tape of {len(volume)} days"
+        return Daily(source, span, np.diff(np.log(close_ticks)), volume.astype(np.float64), True)
+    series = load_series(source, close_only=True, stock_splits=stock_splits)
+    if split is not None:
+        first, colon, last = split.partition(":")
+        if not colon:
+            raise ConfigError(f"--split {split}: expected FROM:TO, as in 1999-01-04:2010-12-31")
+        series = slice_between(series, first, last)
+    span = f"{series.dates[0]} to {series.dates[-1]}"
+    return Daily(series.name, span, series.log_returns, series.volume[1:])
+
+
+def score_series(
+    series: Daily, real: Daily, window_days: int | None = None, seed: int = 0, tried: int = 1
+) -> SeriesScore:
+    """Score a series in windows, all of them as the paths of one score.
+
+    Parameters
+    ----------
+    series, real
+        What to score and what to hold it against.
+    window_days
+        Length of a window in daily returns; 250 by default, or the series' length if that is
+        shorter. Windows lie side by side; the days over are left out at the beginning.
+    seed
+        Of the real windows' bootstrap.
+    tried
+        Configurations that the series is the best of; it stands beside the score.
+
+    Returns
+    -------
+    SeriesScore
+        Infinite, with a verdict, for a series without a market in it: a constant price, too few
+        days or moves, a missing price, a tape without a trade.
+
+    Raises
+    ------
+    ConfigError
+        The series is shorter than the window asked for, or that is too short for moments.
+    FitnessError
+        The real series is too short or has a window without moments.
+    """
+    days = len(series.log_returns)
+    if window_days is not None and window_days < MIN_DAYS:
+        raise ConfigError(f"--window-days {window_days}: expected {MIN_DAYS} or more")
+    if window_days is not None and window_days > days >= MIN_DAYS:
+        raise ConfigError(
+            f"{series.name}: {days} daily returns, expected at least {window_days}: "
+            "give more days or a smaller --window-days"
+        )
+    length = max(min(days, window_days or DEFAULT_WINDOW_DAYS), MIN_DAYS)
+    count = max(days // length, 1)
+    returns, volume = (
+        _side_by_side(values, count, length) for values in (series.log_returns, series.volume)
+    )
+    fault = _fault(series)
+    if fault:
+        returns = np.full_like(returns, np.nan)  # no window of it says anything
+    rng = np.random.default_rng(seed)
+    target = make_target(real.log_returns, length, count, rng, split=real.name)
+    score = score_paths(returns, target)
+    if fault:
+        score = replace(score, verdict=fault)
+    inside = covered(score.per_path, target)
+    real_returns, real_volume = (
+        spread_windows(values, length, REAL_WINDOWS) for values in (real.log_returns, real.volume)
+    )
+    real_inside = covered(moments(real_returns, target.sigma_real), target)
+    return SeriesScore(
+        series=series,
+        real=real,
+        target=target,
+        score=score,
+        windows=returns,
+        real_windows=real_returns,
+        mcr=float(inside.all(axis=1).mean()),
+        real_mcr=float(real_inside.all(axis=1).mean()),
+        moments=_moment_rows(score, target, inside.mean(axis=0)),
+        facts=compare_facts(returns, real_returns, rng, volume, real_volume),
+        notes=tuple(_notes(series, real, count, length, tried)),
+        tried=tried,
+    )
+
+
+def _fault(series: Daily) -> str:
+    """Name what makes a whole series no market, empty for a sound one."""
+    if fault := str(path_faults(series.log_returns)):
+        return fault
+    return "no trade on any day" if series.simulated and not series.volume.any() else ""
+
+
+def _side_by_side(values: FloatArray, count: int, length: int) -> FloatArray:
+    """Cut the last days into windows [count, length]; too few days are a window of NaN."""
+    if len(values) < length:
+        return np.full((1, length), np.nan)
+    return np.asarray(values[len(values) - count * length :].reshape(count, length))
+
+
+def _moment_rows(score: Score, target: Target, coverage: FloatArray) -> tuple[FactRow, ...]:
+    known = score.per_path[np.isfinite(score.per_path).all(axis=1)]
+    nothing = np.full((1, len(MOMENT_NAMES)), np.nan)
+    simulated = (known if len(known) else nothing).mean(axis=0)
+    simulated_low, simulated_high = np.quantile(
+        known if len(known) else nothing, [0.025, 0.975], axis=0
+    )
+    errors = (simulated - target.m_star) / target.moment_sd * math.sqrt(len(known))
+    return tuple(
+        FactRow(
+            name=name,
+            simulated=float(simulated[i]),
+            simulated_low=float(simulated_low[i]),
+            simulated_high=float(simulated_high[i]),
+            real=float(target.m_star[i]),
+            low=float(target.moment_low[i]),
+            high=float(target.moment_high[i]),
+            standard_errors=float(errors[i]),
+            coverage=float(coverage[i]),
+            defined=len(known),
+            paths=target.paths,
+        )
+        for i, name in enumerate(MOMENT_NAMES)
+    )
+
+
+def _notes(series: Daily, real: Daily, count: int, length: int, tried: int) -> Sequence[str]:
+    notes = []
+    if tried > 1:
+        notes.append(
+            f"the best of {tried:,} tried: luck is in the score unless these days chose nothing"
+        )
+    if (over := len(series.log_returns) - count * length) > 0:
+        notes.append(f"{series.name}: its first {over} days are over and left out")
+    same = np.array_equal(series.log_returns, real.log_returns)
+    if same:
+        notes.append(f"{series.name} is held against itself: this is a check, not a test")
+    held = len(real.log_returns) // length
+    if held <= len(MOMENT_NAMES):
+        notes.append(
+            f"{real.name} holds {held} windows of {length} days: too few for the two-sample p"
+        )
+    for daily in (series,) if same else (series, real):
+        idle = int((daily.volume == 0).sum())
+        if idle == len(daily.volume):
+            notes.append(f"{daily.name}: no volume, or zero throughout")
+        elif idle:
+            notes.append(f"{daily.name}: volume is zero on {idle} of {len(daily.volume)} days")
+    return notes
+
+
+def _plain(row: FactRow) -> dict[str, Any]:
+    return {
+        key: _finite(value) if isinstance(value, float) else value
+        for key, value in asdict(row).items()
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

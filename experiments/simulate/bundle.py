@@ -1,0 +1,328 @@
+"""Simulating a population: open it, let it trade, write the tape and a picture.
+
+Knows how a bundle, or a config as a sweep would begin with it, becomes a market. Deliberately knows
+nothing of sweeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from evobourse.agents.crowds.persona_crowd import history_ticks
+from evobourse.agents.encodings.encoding import Encoding
+from evobourse.agents.minds.choices import tabulate_choices
+from evobourse.agents.minds.endpoint import is_endpoint
+from evobourse.evolve.bases.opening import Bases
+from evobourse.evolve.bundle import Bundle, Reference, load_bundle
+from evobourse.evolve.durable import replace_bytes
+from evobourse.evolve.errors import RunError
+from evobourse.evolve.markets import World, play_market
+from evobourse.experiments.config.cast import Cast
+from evobourse.experiments.config.experiment import load_config
+from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.reports.run_page import figure_bytes
+from evobourse.experiments.simulate.cast import asset_history, open_cast_bases, run_cast
+from evobourse.experiments.simulate.exchange import Scenario, Size, run_scenario
+from evobourse.experiments.simulate.thinkers import open_thinker
+from evobourse.experiments.sweep.setup import build_workshop
+from evobourse.market.tape.recorded import RecordedTape
+
+if TYPE_CHECKING:
+    from evobourse.agents.encodings.encoded_minds import EncodedMinds
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A population at hand: its bundle, what answers for it, and what its views become."""
+
+    bundle: Bundle
+    minds: Any
+    encoding: Encoding
+
+    def choices(self) -> NDArray[np.float64] | EncodedMinds:
+        """Ask for all that can be met; of numbers, return minds to be asked as a market goes."""
+        if self.encoding.numeric:
+            from evobourse.agents.encodings.encoded_minds import EncodedMinds
+
+            return EncodedMinds(self.minds, self.encoding, self.bundle.adapters)
+        [choices] = tabulate_choices([self.bundle.population], self.minds)
+        return choices
+
+
+def open_population(place: Path, overrides: Sequence[str] = ()) -> Opened:
+    """Open a bundle's folder, or a config's file: the population that its sweep begins with.
+
+    A config's market starts where its held-out years do. Views of `minds.encoding` digits and
+    patches hold numbers, so that those minds are asked as the market goes.
+
+    Raises
+    ------
+    ConfigError
+        Overrides for a bundle, or an encoding of numbers where it cannot be used.
+    """
+    if place.is_file():
+        bundle, bases, encoding = begin(place, overrides)
+    elif overrides:
+        raise ConfigError(f"--set {overrides[0]!r}: {place} is a bundle, which has no settings")
+    else:
+        (bundle, bases), encoding = open_bundle(place), Encoding()
+    return Opened(bundle, bases.serve(bundle.recipe), encoding)
+
+
+def begin(file: Path, overrides: Sequence[str] = ()) -> tuple[Bundle, Bases, Encoding]:
+    """Make a bundle, in memory alone, of what a config's sweep would begin with.
+
+    Raises
+    ------
+    ConfigError
+        An encoding of numbers where it cannot be used.
+    """
+    config = load_config(file, overrides)
+    minds = config.minds
+    encoding = Encoding(minds.encoding)
+    if encoding.numeric and (config.other_bases or minds.memory_bytes or is_endpoint(minds.base)):
+        raise ConfigError(
+            f"{file}: minds.encoding {encoding.name!r} needs all personas on one model here; leave "
+            "out their own bases, servers and minds.memory_bytes, or set minds.encoding: words"
+        )
+    workshop = build_workshop(replace(config, minds=replace(minds, encoding="words")))
+    genome, world = workshop.market_genome, workshop.stage.world
+    values = genome.genome().to_values(genome.genome().start_vector())
+    bases = workshop.open_bases()
+    bundle = Bundle(
+        config.name,
+        minds.base,
+        bases.base_hash,
+        minds.blocks,
+        genome.recipe(values),
+        workshop.adapters,
+        workshop.sources,
+        genome.population(values),
+        world.offsets,
+        world.rules,
+        history_ticks(workshop.series.close[: workshop.splits.heldout.start]),
+        Reference(0, 0, 0, ""),
+    )
+    return bundle, bases, encoding
+
+
+def open_bundle(folder: Path) -> tuple[Bundle, Bases]:
+    """Load a bundle and its models.
+
+    Raises
+    ------
+    RunError
+        The bundle is malformed, or its base is not the one that it was exported with.
+    """
+    bundle = load_bundle(folder)
+    bases = bundle.open_bases()
+    check_base(folder, bundle, bases)
+    return bundle, bases
+
+
+def check_base(folder: Path, bundle: Bundle, bases: Bases) -> None:
+    """Refuse a bundle whose base is not the one that it was exported with."""
+    if bases.base_hash != bundle.base_hash:
+        raise RunError(
+            f"bundle {folder}: base {bundle.base!r} has other weights than at the export; "
+            "use the model that it was exported with"
+        )
+
+
+def simulate_bundle(
+    folder: Path,
+    size: Size,
+    out: Path,
+    on_day: Callable[[int], None] | None = None,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Simulate a bundle's population, or the one that a config's sweep would begin with.
+
+    Parameters
+    ----------
+    folder
+        The bundle's, or the config's file.
+    size
+        Of the market.
+    out
+        Folder for the tape's Parquet tables and ``prices.png``.
+    on_day
+        Called with each day simulated.
+    overrides
+        Of the config, see `experiments.config.experiment.load_config`.
+
+    Returns
+    -------
+    dict
+        First and last close, daily volatility, decisions, forward passes, the tape's digest,
+        and ``reference``: whether the tape equals the one made at export, None if the
+        settings differ from that one's.
+    """
+    opened = open_population(folder, overrides)
+    bundle, choices = opened.bundle, opened.choices()
+    world = World(bundle.offsets, bundle.rules, size.agents, size.days)
+    part = (bundle.population, bundle.history, size.seed)
+    tape = play_market(world, part, choices, "full", on_day)
+    out.mkdir(parents=True, exist_ok=True)
+    tape.write(out)
+    closes = np.concatenate([bundle.history[-1:], tape.close_ticks])
+    replace_bytes(out / "prices.png", figure_bytes(_draw(closes, tape.volume, bundle)))
+    made = bundle.reference
+    same = Size(made.agents, made.days, made.seed) == size
+    return {
+        "first_close": int(tape.initial_close_ticks) / 100,
+        "last_close": int(tape.close_ticks[-1]) / 100,
+        "volatility": float(np.std(tape.log_returns())),
+        "decisions": size.agents * size.days,
+        "forward_passes": opened.minds.counters.computed,
+        "digest": tape.digest(),
+        "reference": tape.digest() == made.digest if same else None,
+        "out": str(out),
+    }
+
+
+def simulate_scenario(
+    folder: Path,
+    scenario: Scenario,
+    size: Size,
+    out: Path,
+    on_day: Callable[[int], None] | None = None,
+    on_stage: Callable[[str], None] | None = None,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Put a bundle's population into a scenario.
+
+    Parameters
+    ----------
+    folder, size, on_day, overrides
+        As for `simulate_bundle`.
+    scenario
+        See `experiments.simulate.exchange`.
+    out
+        Folder for the recorded tape and ``prices.png``.
+    on_stage
+        Called with each stage of a deliberate turn.
+
+    Returns
+    -------
+    dict
+        First and last close, daily volatility, decisions, forward passes, trades, volume, events
+        applied, and the tape's digest; of a deliberate market ``tokens`` as well: of prompts,
+        computed of them, generated.
+    """
+    opened = open_population(folder, overrides)
+    bundle, minds, asked = opened.bundle, opened.minds, size.agents * size.days
+    if scenario.deliberation is None:
+        choices = opened.choices()
+        tape = run_scenario(scenario, bundle, choices, size, out, on_day, minds=minds)
+        return _summary(tape, bundle, asked, minds.counters.computed, out)
+    if opened.encoding.numeric:
+        raise ConfigError(
+            f"minds.encoding: is {opened.encoding.name!r}, and deliberation is in words; set "
+            "minds.encoding: words"
+        )
+    thinker = open_thinker(scenario.deliberation, bundle, minds, on_stage)
+    tape = run_scenario(scenario, bundle, thinker, size, out, on_day)
+    asked *= len(scenario.turns)
+    found = _summary(tape, bundle, asked, minds.counters.computed, out)
+    return found | {"tokens": thinker.tokens()}
+
+
+def simulate_cast(
+    folder: Path,
+    scenario: Scenario,
+    cast: Cast,
+    days: int,
+    seed: int,
+    out: Path,
+    on_day: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Put a cast into a scenario, with a bundle's styles, society and history.
+
+    Parameters
+    ----------
+    folder, scenario, out, on_day
+        As for `simulate_scenario`.
+    cast
+        See `experiments.config.cast`; it says how many agents there are.
+    days, seed
+        Of the market.
+
+    Returns
+    -------
+    dict
+        As of `simulate_scenario`, prices and volume of the first asset.
+    """
+    bundle = load_bundle(folder)
+    bases = open_cast_bases(bundle, cast)
+    check_base(folder, bundle, bases)
+    minds = bases.serve(bundle.recipe)
+    tape = run_cast(scenario, cast, bundle, minds, days, seed, out, on_day)
+    deciding = sum(member.count for member in cast.members if member.kind != "rule")
+    bundle = replace(bundle, history=asset_history(cast.assets[0], bundle))
+    return _summary(tape, bundle, deciding * days, minds.counters.computed, out)
+
+
+def _summary(
+    tape: RecordedTape, bundle: Bundle, decisions: int, passes: int, out: Path
+) -> dict[str, Any]:
+    """Draw the first asset's prices, and say what came of a recorded market."""
+    prices, events = tape.frame("prices").query("asset == 0"), tape.frame("events")
+    closes = np.concatenate([bundle.history[-1:], prices["close_ticks"]])
+    figure = _draw(closes, prices["volume"].to_numpy(), bundle, events)
+    replace_bytes(out / "prices.png", figure_bytes(figure))
+    return {
+        "first_close": int(closes[0]) / 100,
+        "last_close": int(closes[-1]) / 100,
+        "volatility": float(np.std(np.diff(np.log(closes)))),
+        "decisions": decisions,
+        "forward_passes": passes,
+        "trades": int(prices["trades"].sum()),
+        "volume": int(prices["volume"].sum()),
+        "events": len(events),
+        "digest": tape.manifest.digest,
+        "out": str(out),
+    }
+
+
+def _draw(
+    closes_ticks: NDArray[np.int64],
+    volumes: NDArray[np.int64],
+    bundle: Bundle,
+    events: pd.DataFrame | None = None,
+) -> Any:
+    """Draw closes int64[T + 1] after a bundle's history, volumes int64[T], and events' days."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 6), dpi=110, layout="constrained")
+    price, volume = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    past = bundle.history[-len(volumes) :]
+    price.plot(np.arange(-len(past) + 1, 1), past / 100, color="#444444", lw=1.2, label="history")
+    closes = closes_ticks / 100
+    price.plot(np.arange(len(closes)), closes, color="#c2410c", lw=1.4, label="simulated")
+    price.set(ylabel="close (history ends at 100)", title=f"{bundle.name}: the population trades")
+    if events is not None:
+        for row, (day, kinds) in enumerate(events.groupby("day")["kind"]):
+            price.axvline(day + 1, color="#64748b", lw=0.8, ls=":")
+            price.annotate(
+                ", ".join(kind.replace("_", " ") for kind in dict.fromkeys(kinds)),
+                (day + 1, 0.02 + 0.3 * (row % 2)),
+                xycoords=price.get_xaxis_transform(),
+                rotation=90,
+                fontsize=8,
+                color="#64748b",
+                ha="right",
+            )
+    price.legend(frameon=False)
+    volume.bar(np.arange(1, len(closes)), volumes, width=1.0, color="#c2410c", alpha=0.6)
+    volume.set(ylabel="volume (shares)", xlabel="day (0: the simulation begins)")
+    for axes in (price, volume):
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure

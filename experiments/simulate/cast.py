@@ -1,0 +1,306 @@
+"""A cast in a market: its members as crowds of one exchange, on as many bases and assets as named.
+
+Knows how members become personas, speakers and rule-based traders, and what each begins with.
+Deliberately knows nothing of how a cast is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evobourse.agents.casts.speakers import PromptMinds, Speaker, Speakers
+from evobourse.agents.crowds.persona_crowd import PersonaCrowd, history_ticks
+from evobourse.agents.errors import AgentError
+from evobourse.agents.minds.choices import tabulate_choices
+from evobourse.agents.minds.endpoint import is_endpoint
+from evobourse.agents.minds.stand_ins import Minds
+from evobourse.agents.personas.persona import Persona, Population
+from evobourse.evolve.bases.base_pool import Council, PersonaBase
+from evobourse.evolve.bases.limits import Means
+from evobourse.evolve.bases.opening import Bases, open_bases
+from evobourse.evolve.bundle import Bundle
+from evobourse.evolve.markets import MIN_HISTORY_DAYS
+from evobourse.experiments.config.cast import Cast, CastAsset, Member
+from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.simulate.exchange import (
+    Scenario,
+    Seat,
+    forecasters,
+    instrument,
+    maker_rule,
+    market_makers,
+    noise_traders,
+    record_run,
+)
+from evobourse.market.crowd import Crowd
+from evobourse.market.events.schedule import load_schedule
+from evobourse.market.exchange import Exchange
+from evobourse.market.series.named import load_series
+from evobourse.market.session import SessionRules
+from evobourse.market.tape.recorded import RecordedTape
+
+LOTS = 100
+"""What an investor holds where no investor says, see `persona_crowd.PersonaCrowd.accounts`."""
+
+_SPEAKERS_KEY, _RULES_KEY = 6, 7
+
+
+@dataclass(frozen=True)
+class CastMarket:
+    """An exchange with a cast in it.
+
+    Attributes
+    ----------
+    exchange
+        Ready to play.
+    investors
+        The crowd of investors of each asset that has any, by the asset's row.
+    personas
+        Name of each persona by its number on the tape.
+    members
+        Name of the member that each agent belongs to, in the exchange's order.
+    """
+
+    exchange: Exchange
+    investors: dict[int, PersonaCrowd]
+    personas: tuple[str, ...]
+    members: tuple[str, ...]
+
+
+def open_cast_bases(bundle: Bundle, cast: Cast) -> Bases:
+    """Open the bundle's bases and those that members name, with the bundle's adapters."""
+    named = dict.fromkeys(m.base for m in cast.members if m.base and m.base != bundle.base)
+    others = {base: PersonaBase(bundle.adapters) for base in named}
+    return open_bases(
+        bundle.base,
+        bundle.adapters,
+        bundle.sources,
+        bundle.blocks,
+        others={**others, **bundle.persona_bases},
+        means=Means(memory_bytes=bundle.memory_bytes),
+    )
+
+
+def populations(cast: Cast, bundle: Bundle) -> dict[int, Population]:
+    """Return the investors of each asset that has any, by the asset's row."""
+    styles = [path.name for path in bundle.adapters]
+    society = replace(bundle.population.society, switching=cast.switching)
+    found: dict[int, list[Persona]] = {}
+    for member in cast.members:
+        if member.kind == "investor":
+            [row] = cast.rows(member)
+            persona = member.persona(styles, bundle.blocks, bundle.base)
+            found.setdefault(row, []).append(persona)
+    return {row: Population(tuple(found[row]), society) for row in sorted(found)}
+
+
+def build_cast(
+    scenario: Scenario, cast: Cast, bundle: Bundle, minds: Minds, days: int, seed: int
+) -> CastMarket:
+    """Put a cast into a scenario.
+
+    Parameters
+    ----------
+    scenario
+        Turns, terms, events, society and orders; its own traders beside come on top, in the first
+        asset.
+    cast, bundle
+        Who, and the bundle whose styles, society, spread and history they have.
+    minds
+        What answers for all personas, see `agents.minds.choices.tabulate_choices`.
+    days, seed
+        Days that will be played, and the seed of every draw.
+
+    Raises
+    ------
+    ConfigError
+        A style or a series does not fit.
+    AgentError
+        A company or industry is on a base that takes no prompts.
+    """
+    stream = lambda *key: np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))  # noqa: E731
+    histories = [asset_history(asset, bundle) for asset in cast.assets]
+    people = populations(cast, bundle)
+    if scenario.society is not None:
+        people = {
+            row: replace(one, society=replace(one.society, social=scenario.society))
+            for row, one in people.items()
+        }
+    tables = tabulate_choices(list(people.values()), minds)
+    offsets = scenario.orders.fit() if scenario.orders else bundle.offsets
+    crowds: list[tuple[Crowd, NDArray[np.int64]]] = []  # and lots of each agent, [n, A]
+    members: list[str] = []
+    personas: list[str] = []
+    investors: dict[int, PersonaCrowd] = {}
+    lots = dict.fromkeys(range(len(cast.assets)), LOTS)  # what investors of an asset typically hold
+    for (row, population), choices in zip(people.items(), tables, strict=True):
+        counts = [round(persona.share) for persona in population.personas]
+        # the first asset's draw as a scenario's personas do
+        rng = stream(1) if row == 0 else stream(1, row)
+        crowd = PersonaCrowd(
+            population,
+            choices,
+            offsets,
+            sum(counts),
+            rng,
+            row,
+            len(scenario.turns),
+            first_persona=len(personas),
+            styles=[path.name for path in bundle.adapters],
+            tabulate=lambda people: tabulate_choices([people], minds)[0],
+        )
+        investors[row] = crowd
+        held = np.zeros((crowd.n_agents, len(cast.assets)), np.int64)
+        held[:, row] = crowd.accounts().shares
+        lots[row] = int(np.median(held[:, row]))
+        crowds.append((crowd, held))
+        names = [persona.name for persona in population.personas]
+        members += [names[p] for p in crowd.persona]
+        personas += names
+    speaking = [m for m in cast.members if m.kind in ("company", "industry")]
+    if speaking:
+        social = next(iter(people.values())).society.social if people else None
+        speakers = _speakers(cast, speaking, bundle, lots)
+        crowd = Speakers(
+            speakers,
+            lambda persona: prompt_minds(minds, persona),
+            maker_rule(round(np.mean(list(lots.values())))),
+            len(cast.assets),
+            stream(_SPEAKERS_KEY),
+            first_persona=len(personas),
+            mood=social is not None,
+        )
+        crowds.append((crowd, crowd.target_lots.copy()))
+        members += [speaker.persona.name for speaker in speakers]
+        personas += [speaker.persona.name for speaker in speakers]
+    for at, member in enumerate(cast.members):
+        if member.kind == "rule":
+            [row] = cast.rows(member)
+            seat = _seat(member, row, lots, int(histories[row][-1]), stream(_RULES_KEY, at))
+            crowds.append(_endowed(seat, row, len(cast.assets)))
+            members += [member.name] * member.count
+    for at, (count, name) in enumerate(
+        (
+            (scenario.beside.market_makers, "market-makers"),
+            (scenario.beside.noise_traders, "noise-traders"),
+            (scenario.beside.forecasters, "forecasters"),
+        )
+    ):
+        if count:
+            beside = Member(name, count, "rule", rule=name)
+            seat = _seat(beside, 0, lots, int(histories[0][-1]), stream(2 + at))
+            crowds.append(_endowed(seat, 0, len(cast.assets)))
+            members += [f"beside: {name}"] * count
+    position = np.concatenate([held for _, held in crowds])
+    closes = np.array([history[-1] for history in histories])
+    exchange = Exchange(
+        [instrument(scenario, bundle, asset.name) for asset in cast.assets],
+        histories,
+        [crowd for crowd, _ in crowds],
+        position @ closes * bundle.rules.tick_cents,
+        position,
+        stream(2),
+        SessionRules(scenario.turns),
+        load_schedule(Path(scenario.events), stream(5)) if scenario.events else None,
+    )
+    return CastMarket(exchange, investors, tuple(personas), tuple(members))
+
+
+def run_cast(
+    scenario: Scenario,
+    cast: Cast,
+    bundle: Bundle,
+    minds: Minds,
+    days: int,
+    seed: int,
+    out: Path,
+    on_day: Callable[[int], None] | None = None,
+) -> RecordedTape:
+    """Let a cast trade in a scenario, and record the tape as it runs; see `build_cast`."""
+    market = build_cast(scenario, cast, bundle, minds, days, seed)
+    return record_run(market.exchange, days, out, on_day)
+
+
+def prompt_minds(minds: Any, persona: Persona) -> PromptMinds:
+    """Return what answers prompts of a persona.
+
+    Raises
+    ------
+    AgentError
+        Its base takes views alone, as a server's and a stand-in do.
+    """
+    engine = minds.engine(persona.base) if isinstance(minds, Council) else minds
+    if not hasattr(engine, "answer_prompts"):
+        base = persona.base or "the bundle's"
+        why = "is a server" if persona.base and is_endpoint(persona.base) else "takes no prompts"
+        raise AgentError(
+            f"persona {persona.name!r}: speaks for assets, and base {base} {why}; give it a model "
+            "here"
+        )
+    return engine  # type: ignore[no-any-return]
+
+
+def _speakers(
+    cast: Cast, members: Sequence[Member], bundle: Bundle, lots: Mapping[int, int]
+) -> list[Speaker]:
+    styles = [path.name for path in bundle.adapters]
+    speakers = []
+    for member in members:
+        assets = cast.rows(member)
+        wanted = tuple(max(1, round(20 * lots[row] * member.wealth)) for row in assets)
+        for number in range(member.count):
+            persona = member.persona(styles, bundle.blocks, bundle.base)
+            name = member.name if member.count == 1 else f"{member.name}-{number + 1}"
+            speakers.append(Speaker(replace(persona, name=name), assets, wanted))
+    return speakers
+
+
+def _seat(
+    member: Member, row: int, lots: Mapping[int, int], close: int, rng: np.random.Generator
+) -> Seat:
+    own = max(1, round(lots[row] * member.wealth))
+    if member.rule == "market-makers":
+        return market_makers(member.count, own, row)
+    if member.rule == "noise-traders":
+        return noise_traders(member.count, own, rng, row)
+    return forecasters(member.count, own, close, rng, row)
+
+
+def _endowed(seat: Seat, row: int, assets: int) -> tuple[Crowd, NDArray[np.int64]]:
+    crowd, lots = seat
+    held = np.zeros((crowd.n_agents, assets), np.int64)
+    held[:, row] = lots
+    return crowd, held
+
+
+def asset_history(asset: CastAsset, bundle: Bundle) -> NDArray[np.int64]:
+    """Return an asset's closes in ticks before the first day.
+
+    Raises
+    ------
+    ConfigError
+        No date, or too few days before it.
+    """
+    if asset.series is None:
+        return bundle.history
+    series = load_series(asset.series, close_only=True)
+    stop = len(series)
+    if asset.until is not None:
+        try:
+            stop = int((series.dates <= np.datetime64(asset.until)).sum())
+        except ValueError as error:
+            raise ConfigError(
+                f"cast: asset {asset.name!r}: until is {asset.until!r}, expected a date (ISO)"
+            ) from error
+    if stop < MIN_HISTORY_DAYS:
+        raise ConfigError(
+            f"cast: asset {asset.name!r}: {asset.series} has {stop} days up to {asset.until}, "
+            f"expected at least {MIN_HISTORY_DAYS}"
+        )
+    return history_ticks(series.close[:stop])

@@ -1,0 +1,168 @@
+"""A cast written out: members as YAML, each under a comment that says where it comes from.
+
+Knows how a cast's file is laid out, and whom to ask about words that no table has. Deliberately
+uses no cast: it is to be read, and changed, before it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import yaml
+
+from evobourse.agents.casts.backgrounds import Background, draw_backgrounds, measure_diversity
+from evobourse.agents.casts.sentence import Described, read_sentence
+from evobourse.agents.minds.voices import SENTENCES
+from evobourse.agents.styles import STYLES
+from evobourse.experiments.config.cast import read_cast
+from evobourse.experiments.errors import ConfigError
+
+Guess = Callable[[str], tuple[str, float]]
+"""A word to the style that fits it best, and by how much it does better than the next."""
+
+FIT_RULES = (
+    "You sort investors by what they are like. You read a word about an investor and a habit, and "
+    "answer with one letter how well the word fits the habit: A not at all, B hardly, C somewhat, "
+    "D well, E very well."
+)
+
+
+def write_sentence(
+    sentence: str, guess: Guess | None = None, seed: int = 1
+) -> tuple[str, list[str]]:
+    """Write the cast that a sentence describes.
+
+    Parameters
+    ----------
+    sentence
+        See `agents.casts.sentence.read_sentence`.
+    guess
+        Asked for the style of adjectives that no table has; None to leave them.
+    seed
+        Of the backgrounds of those who are to be diverse.
+
+    Returns
+    -------
+    str, list of str
+        The YAML, and the words that were not understood.
+
+    Raises
+    ------
+    AgentError, ConfigError
+        The sentence names nobody.
+    """
+    lost: list[str] = []
+    parts = []
+    for described in read_sentence(sentence):
+        values, reasons = described.values, described.reasons
+        styled = {"style", "mixture", "kind"} & values.keys()
+        for word in described.left:
+            if guess is None or styled:
+                lost.append(word)
+                continue
+            style, margin = guess(word)
+            values["style"], styled = style, {"style"}
+            reasons.append(f"{word}: style {style} (guessed by the model, margin {margin:.2f})")
+        lost += described.lost
+        if described.diverse:
+            parts.append(_diverse(described, seed))
+        else:
+            parts.append(_member(values, [f'"{described.phrase}": {"; ".join(reasons)}']))
+    head = [f"# From: {' '.join(sentence.split())}"]
+    if lost:
+        head.append(f"# Not understood: {', '.join(lost)}")
+    return _file(head, parts), lost
+
+
+def write_diverse(count: int, seed: int) -> tuple[str, dict[str, float]]:
+    """Write a cast of people of whom no two are alike; return it and how different they are."""
+    backgrounds = draw_backgrounds(count, np.random.default_rng(seed))
+    measured = measure_diversity(backgrounds)
+    head = [
+        f"# {count} different backgrounds, seed {seed}. Gower's distance of pairs: least "
+        f"{measured['least']:.3f}, mean {measured['mean']:.3f}."
+    ]
+    members = [_person(b, number, {}) for number, b in enumerate(backgrounds, 1)]
+    return _file(head, members), measured
+
+
+def ask_model(base: str) -> Guess:
+    """Open a base and let it judge which style's habit fits a word best.
+
+    It rates every habit by a forced choice (`agents.minds.engine.MindEngine`), less its rating
+    beside no word at all.
+
+    Raises
+    ------
+    merge.errors.ModelError
+        There is no such base.
+    ConfigError
+        It is a server.
+    """
+    from evobourse.evolve.bases.opening import open_bases
+
+    minds: Any = open_bases(base, (), ()).serve(None)
+    if not hasattr(minds, "answer_prompts"):
+        raise ConfigError(f"cast: base {base!r} takes no prompts; name a model that runs here")
+    mind = np.zeros((1, 0), np.float32)
+    rules = minds.tokenize(FIT_RULES)
+
+    def rate(word: str) -> np.ndarray:
+        texts = [f" {word}; {SENTENCES[style]} ->" for style in STYLES]
+        prompts = [minds.prompt(rules, minds.tokenize(text)) for text in texts]
+        logits = minds.answer_prompts(mind, prompts).astype(np.float64)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(odds @ np.arange(5) / odds.sum(axis=1))
+
+    nothing = rate("N/A")
+
+    def guess(word: str) -> tuple[str, float]:
+        fits = rate(word) - nothing
+        best, next_best = np.argsort(-fits)[:2]
+        return STYLES[best], float(fits[best] - fits[next_best])
+
+    return guess
+
+
+def _diverse(described: Described, seed: int) -> str:
+    count = described.values["count"]
+    kept = {k: v for k, v in described.values.items() if k in ("never_sees", "only_sees")}
+    backgrounds = draw_backgrounds(count, np.random.default_rng(seed))
+    members = [_person(b, number, kept) for number, b in enumerate(backgrounds, 1)]
+    return f'# "{described.phrase}": {"; ".join(described.reasons)}\n' + "".join(members)
+
+
+def _person(one: Background, number: int, kept: dict[str, Any]) -> str:
+    values = {
+        "name": f"{one.occupation.replace(' ', '-')}-{number:03d}",
+        "background": one.sentence,
+        "mixture": one.mixture,
+        "temperature": one.temperature,
+        "horizon_days": one.horizon_days,
+        "wealth": one.wealth,
+        "receptivity": one.receptivity,
+    }
+    if "only_sees" not in kept:
+        hidden = [*one.never_sees, *kept.get("never_sees", [])]
+        kept = {"never_sees": list(dict.fromkeys(hidden))} if hidden else {}
+    return _member({**values, **kept}, [])
+
+
+def _member(values: dict[str, Any], comments: Sequence[str]) -> str:
+    text = yaml.safe_dump(
+        [values], sort_keys=False, allow_unicode=True, width=96, default_flow_style=None
+    )
+    return "".join(f"# {comment}\n" for comment in comments) + text
+
+
+def _file(head: list[str], members: Sequence[str]) -> str:
+    lines = [
+        *head,
+        "# Read it, change what is wrong, then: evobourse simulate RUN/bundle --cast FILE",
+        "members:",
+    ]
+    text = "\n".join(lines) + "\n" + "".join(members)
+    read_cast(yaml.safe_load(text), "the cast written")  # what is written can be read
+    return text

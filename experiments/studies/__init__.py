@@ -1,0 +1,1 @@
+"""Studies: each finds something out and writes a page."""

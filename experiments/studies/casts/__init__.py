@@ -1,0 +1,1 @@
+"""Study: orders by regime, contests, guessed words."""

@@ -1,0 +1,1 @@
+"""Study: textbook and published checks of the market."""

@@ -1,0 +1,185 @@
+"""`make bench-masks`: whether a market is better or worse where investors see different things.
+
+Knows the mask rates, the populations that they are put on, and how the page is laid out.
+Deliberately passes no judgement and reads no held-out window: what comes out is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from evobourse.agents.minds.choices import tabulate_choices
+from evobourse.agents.minds.stand_ins import Minds
+from evobourse.agents.personas.persona import Population
+from evobourse.evolve.bundle import Bundle
+from evobourse.evolve.durable import replace_bytes
+from evobourse.evolve.markets import World, play_market
+from evobourse.experiments.config.experiment import ExperimentConfig, load_config
+from evobourse.experiments.simulate.bundle import open_bundle
+from evobourse.experiments.studies.robustness.study import Standing, judge_variants
+from evobourse.experiments.studies.robustness.variants import ORIGINAL, Variant
+from evobourse.experiments.studies.society.page import show
+from evobourse.experiments.sweep.setup import build_workshop
+from evobourse.fitness.behaviour_table import describe_behaviour
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "mask_checks.md"
+RUN = Path("runs") / "quickstart"
+RATES = (0.0, 0.2, 0.4, 0.6, 0.8)
+MOMENTARY = (0.2, 0.4, 0.6, 0.8)
+AGENTS, DAYS = 400, 250
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Score and measure the populations at every mask rate, and write the page."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evobourse.experiments.studies.masks",
+        description=(__doc__ or "").split("\n")[0],
+    )
+    parser.add_argument("run", nargs="?", type=Path, default=RUN, help="folder of a finished run")
+    parser.add_argument("--groups", type=int, help="of paths; default as the scoreboard")
+    parser.add_argument("--seeds", type=int, default=8, help="markets for the behaviour")
+    parser.add_argument("--out", type=Path, default=DOCUMENT, help="Markdown page to write")
+    asked = parser.parse_args(arguments)
+    config = load_config(asked.run / "config.yaml")
+    groups = asked.groups or config.search.heldout_groups
+    bundle, bases = open_bundle(asked.run / "bundle")
+    genome = build_workshop(config).market_genome
+    values = genome.genome().to_values(genome.genome().start_vector())
+    casts: dict[str, tuple[Population, Callable[[], Minds]]] = {
+        "evolved": (bundle.population, lambda: bases.serve(bundle.recipe)),
+        "un-evolved": (genome.population(values), lambda: bases.serve(genome.recipe(values))),
+    }
+    sections = []
+    count = 1 + len(RATES) + len(MOMENTARY)
+    with Progress(transient=True) as bar:
+        task = bar.add_task("mask rates", total=3 * count * len(casts))
+        for name, (population, minds) in casts.items():
+            variants = vary_masks(population, minds)
+            step = lambda: bar.advance(task)  # noqa: E731
+            standings = judge(config, bundle, variants, groups, step)
+            behaviour = {}
+            for variant in variants:
+                behaviour[variant.name] = measure(bundle, variant, asked.seeds)
+                step()
+            sections.append(f"## The {name} population\n\n{table(standings, behaviour)}\n")
+    page = PAGE.format(
+        run=asked.run.name,
+        attention=bundle.population.society.attention,
+        paths=groups * config.market.paths,
+        groups=groups,
+        seeds=asked.seeds,
+        sections="\n".join(sections),
+    )
+    replace_bytes(asked.out, page.encode())
+    print(page)
+    print(f"written to {asked.out}")
+
+
+def vary_masks(population: Population, minds: Callable[[], Minds]) -> tuple[Variant, ...]:
+    """List a population as it is, then with every mask rate, lasting ones and momentary ones."""
+
+    def masked(lasting: float, momentary: float) -> Population:
+        society = population.society
+        mask = dict.fromkeys(society.mask, lasting)
+        society = replace(society, mask=mask, momentary_mask=momentary)
+        return replace(population, society=society)
+
+    return (
+        Variant(ORIGINAL, "its own masks", population, minds),
+        *(Variant(f"lasting {x}", f"{x} for good", masked(x, 0.0), minds) for x in RATES),
+        *(Variant(f"momentary {x}", f"{x} for a day", masked(0.0, x), minds) for x in MOMENTARY),
+    )
+
+
+def judge(
+    config: ExperimentConfig,
+    bundle: Bundle,
+    variants: Sequence[Variant],
+    groups: int,
+    on_standing: Callable[[], None] = lambda: None,
+) -> dict[tuple[str, str], Standing]:
+    """Score variants on training and validation windows, by name and split."""
+    found = {}
+    for standing in judge_variants(config, bundle, variants, groups):
+        found[standing.row["name"], standing.row["split"]] = standing
+        on_standing()
+    return found
+
+
+def measure(bundle: Bundle, variant: Variant, seeds: int) -> NDArray[np.float64]:
+    """Play markets from the bundle's history and measure them: float64[seeds, 3].
+
+    Returns
+    -------
+    NDArray
+        K* of the personas' mean tendencies and of single investors' tendencies, and how often a
+        year's trades turn over all shares.
+    """
+    population, world = variant.population, World(bundle.offsets, bundle.rules, AGENTS, DAYS)
+    [choices] = tabulate_choices([population], variant.minds())
+    names = [persona.name for persona in population.personas]
+    rows = []
+    for seed in range(1, seeds + 1):
+        tape = play_market(world, (population, bundle.history, seed), choices, "full")
+        found = describe_behaviour(tape, bundle.rules, names)
+        rows.append([found.minds_by_day, found.investors_by_day, found.groups[-1].turnover])
+    return np.array(rows)
+
+
+def table(
+    standings: dict[tuple[str, str], Standing], behaviour: dict[str, NDArray[np.float64]]
+) -> str:
+    """Return a row a variant: scores with intervals, against its own masks, K*, volume."""
+    lines = [
+        "| masks | J/J95, training | against its own | J/J95, validation | against its own "
+        "| K*, personas | K*, investors | turnover a year |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, measured in behaviour.items():
+        cells = [
+            cell
+            for split in ("train", "validation")
+            for cell in _score_cells(standings[name, split])
+        ]
+        cells += [show(measured[:, k], digits) for k, digits in ((0, 2), (1, 0), (2, 1))]
+        lines.append(f"| {'its own' if name == ORIGINAL else name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _score_cells(standing: Standing) -> list[str]:
+    row, against = standing.row, standing.against
+    score = f"{row['score']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+    if against is None:
+        return [score, ""]
+    mean, low, high = against
+    return [score, f"{mean:+z.2f} [{low:+z.2f}, {high:+z.2f}], {standing.verdict}"]
+
+
+PAGE = """# Masks: is a market better or worse with asymmetry?
+
+Written by `make bench-masks` (`python -m evobourse.experiments.studies.masks`); do not edit. Run
+{run}, real minds. A *lasting* mask hides a field from an agent for good, a *momentary* one for a
+day; each field has the rate of its row, the other kind is off. At all rates an agent attends to at
+most {attention} of the fields that it could see, drawn once: even without masks agents see
+different things.
+
+J/J95 (0: as close to the real market as that is to itself; 95 % bootstrap intervals over {groups}
+groups, {paths} paths a split); *against its own*: mean log ratio to the same population with its
+own masks, over 0 worse. K* is the effective number of independent minds, days as situations;
+turnover is how often a year's trades turn over all shares. Both from {seeds} markets of {agents}
+agents over {days} days, means with 95 % intervals.
+
+The evolved population was bred with its own masks, so that any others put it out of place; the
+un-evolved one was not bred at all.
+
+{sections}""".replace("{agents}", str(AGENTS)).replace("{days}", str(DAYS))
+
+if __name__ == "__main__":
+    main()

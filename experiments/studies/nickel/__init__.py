@@ -1,0 +1,1 @@
+"""Study: the London nickel days of March 2022."""

@@ -1,0 +1,1 @@
+"""Study: gambles, the order of options, temperature."""

@@ -1,0 +1,219 @@
+"""`make bench-power`: how long a simulation must be for a wrong market to be told from a real one.
+
+Knows which laws are held against windows of a real series, how many paths of how many days, and
+how the shares of rejections become a page. Deliberately fails no build: a weak test is a finding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import joblib
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+
+from evobourse.fitness.calibration import calibrate_franke_westerhoff
+from evobourse.fitness.distance import Score, score_paths
+from evobourse.fitness.laws import LAW_NAMES, reference_laws
+from evobourse.fitness.moments import moments
+from evobourse.fitness.target import Target, make_target, target_of_windows
+from evobourse.market.series.named import load_series
+from evobourse.market.series.splits import LEAST_EMBARGO_DAYS
+
+WINDOW_DAYS = (125, 250, 500, 1000)
+PATHS = (1, 10)
+LEVEL = 0.05
+WANTED_POWER = 0.8
+STEP_DAYS = 21
+HELD_OUT = "real days, held out of the target"
+LAWS = tuple(law for law in LAW_NAMES if law != "bootstrap_train")  # there is one series here
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Shares rejected at 5 % among so many scores: by J/J95, and by the two-sample p (or none)."""
+
+    law: str
+    days: int
+    paths: int
+    scores: int
+    by_j: float
+    by_two_sample: float
+
+
+def main() -> None:
+    """Measure the power, write the page and print one JSON line a figure."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--series", default="sp500")
+    asked.add_argument("--paths", type=int, default=2000, help="simulated of each law and length")
+    asked.add_argument("--workers", type=int, default=joblib.cpu_count())
+    asked.add_argument("--out", type=Path, default=Path("docs/power.md"))
+    given = asked.parse_args()
+    series = load_series(given.series, close_only=True)
+    console = Console(stderr=True)
+    cells = measure_power(series.log_returns, given.paths, given.workers, console)
+    span = f"{series.name}, {series.dates[0]} to {series.dates[-1]}"
+    command = f"python -m evobourse.experiments.studies.power --series {given.series}"
+    command += f" --paths {given.paths} --out {given.out}"
+    given.out.write_text(render(cells, span, command), encoding="utf-8")
+    for cell in cells:
+        figure = f"share rejected, {cell.law}, {cell.paths} x {cell.days} days"
+        line = {"bench": "power", "figure": figure, "value": cell.by_j, "unit": "1"}
+        print(json.dumps({**line, "peer": "J/J95 at 5 %", "ratio": cell.by_j / LEVEL}))
+    console.print(f"written {given.out}")
+
+
+def measure_power(real: Array, paths: int, workers: int, console: Console) -> list[Cell]:
+    """Score every law at every length.
+
+    Parameters
+    ----------
+    real
+        Daily log returns, [T].
+    paths
+        Simulated of each law and length: as many scores of one path, a tenth of ten.
+    workers
+        Processes; the figures do not depend on it.
+    console
+        Where to show the progress.
+    """
+    tasks = [
+        partial(_law_cells, real, law, days, paths) for days in WINDOW_DAYS[::-1] for law in LAWS
+    ]
+    tasks += [partial(_held_out_cells, real, days) for days in WINDOW_DAYS]
+    cells: list[Cell] = []
+    with Progress(console=console) as bar:
+        task = bar.add_task("scoring", total=len(tasks))
+        parallel = Parallel(workers, return_as="generator")
+        for found in parallel(delayed(_call)(task) for task in tasks):
+            cells += found
+            bar.advance(task)
+    return sorted(cells, key=lambda c: ((*LAWS, HELD_OUT).index(c.law), c.days, c.paths))
+
+
+def _call(task: Callable[[], list[Cell]]) -> list[Cell]:
+    return task()
+
+
+def _law_cells(real: Array, law: str, days: int, paths: int) -> list[Cell]:
+    draw, bootstrap = np.random.SeedSequence((LAWS.index(law), days)).spawn(2)
+    rng = np.random.default_rng(draw)
+    targets = {n: make_target(real, days, n, np.random.default_rng(bootstrap)) for n in PATHS}
+    # calibrated on the very windows and the statistic of one path: the hardest rival to tell
+    calibrate = partial(calibrate_franke_westerhoff, targets[1], np.random.SeedSequence(0))
+    simulated = reference_laws(real, real, calibrate)[law](paths, days, rng)
+    cells = []
+    for n, target in targets.items():
+        groups = simulated[: paths // n * n].reshape(-1, n, days)
+        cells.append(_cell(law, target, [score_paths(group, target) for group in groups]))
+    return cells
+
+
+def _held_out_cells(real: Array, days: int) -> list[Cell]:
+    """Score windows side by side against all that lie beyond an embargo on either side of them."""
+    sigma = float(real.std())
+    every = moments(np.lib.stride_tricks.sliding_window_view(real, days), sigma)
+    rng = np.random.default_rng(np.random.SeedSequence((len(LAWS), days)))
+    cells = []
+    for n in PATHS:
+        scores: list[Score] = []
+        target = None
+        for first in range(0, len(real) - n * days + 1, STEP_DAYS):
+            last = first + n * days
+            until, since = first - LEAST_EMBARGO_DAYS, last + LEAST_EMBARGO_DAYS
+            starts = np.arange(len(every))
+            known = every[(starts + days <= until) | (starts >= since)]
+            side_by_side = max(until, 0) // days + max(len(real) - since, 0) // days
+            if side_by_side < 2:
+                continue
+            target = target_of_windows(known, sigma, days, n, side_by_side, rng, split=HELD_OUT)
+            scores.append(score_paths(real[first:last].reshape(n, days), target))
+        if target is not None:
+            cells.append(_cell(HELD_OUT, target, scores))
+    return cells
+
+
+def _cell(law: str, target: Target, scores: list[Score]) -> Cell:
+    p_values = np.array([score.p_two_sample for score in scores])
+    by_two_sample = float(np.mean(p_values <= LEVEL)) if np.isfinite(p_values).all() else np.nan
+    by_j = float(np.mean([score.ratio > 1.0 for score in scores]))
+    return Cell(law, target.window_days, target.paths, len(scores), by_j, by_two_sample)
+
+
+def render(cells: list[Cell], span: str, command: str) -> str:
+    """Write the page in Markdown."""
+    found = {(cell.law, cell.days, cell.paths): cell for cell in cells}
+    simulated = max(cell.scores for cell in cells if cell.law in LAWS)
+    lines = [
+        "# How long a simulation must be",
+        "",
+        f"Share of scores rejected at 5 % against {span}. Each law is simulated "
+        f"{simulated:,} times at each length: as many scores of one path, a tenth as many of ten.",
+        f"Written by `{command}`.",
+        "",
+        "## By J/J95 above 1, the number on every scoreboard",
+        "",
+        *_table(found, lambda cell: cell.by_j),
+        "",
+        "*Least days*: the smallest simulation of the table that is told from the real market with "
+        f"a chance of {100 * WANTED_POWER:.0f} %. The last two rows are false alarms. *Redrawn* "
+        "are 5 % by construction. *Held out* are real days in windows side by side, at all places "
+        f"of the series {STEP_DAYS} days apart, scored against the windows that lie "
+        f"{LEAST_EMBARGO_DAYS} days or more from them: what another regime alone costs. They "
+        "overlap, so there are far fewer independent ones:",
+        "",
+        *_held_out_counts(found),
+        "",
+        "## By the two-sample p",
+        "",
+        "Counts that the target, too, is an estimate from one history: fewer false alarms, less "
+        "power, and not defined where the history holds fewer than eight windows.",
+        "",
+        *_table(found, lambda cell: cell.by_two_sample),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _table(
+    found: Mapping[tuple[str, int, int], Cell], share: Callable[[Cell], float]
+) -> Iterator[str]:
+    places = [(days, n) for n in PATHS for days in WINDOW_DAYS]
+    names = [f"{n} x {days}" for days, n in places]
+    yield f"| paths x days | {' | '.join(names)} | least days |"
+    yield f"|---|{'---:|' * len(places)}---|"
+    for law in (*LAWS, HELD_OUT):
+        cells = [found.get((law, days, n)) for days, n in places]
+        shares = [float("nan") if cell is None else share(cell) for cell in cells]
+        shown = ["-" if np.isnan(value) else f"{value:.0%}" for value in shares]
+        enough = [
+            (days * n, f"{n} x {days}")
+            for (days, n), value in zip(places, shares, strict=True)
+            if value >= WANTED_POWER
+        ]
+        null = law in ("bootstrap_target", HELD_OUT)
+        least = "" if null else min(enough)[1] if enough else "more"
+        yield f"| {LAW_NAMES.get(law, law)} | {' | '.join(shown)} | {least} |"
+
+
+def _held_out_counts(found: Mapping[tuple[str, int, int], Cell]) -> Iterator[str]:
+    yield "| paths x days | places | side by side |"
+    yield "|---|---:|---:|"
+    for n in PATHS:
+        for days in WINDOW_DAYS:
+            if cell := found.get((HELD_OUT, days, n)):
+                apart = 1 + (cell.scores - 1) * STEP_DAYS // (n * days)
+                yield f"| {n} x {days} | {cell.scores} | {apart} |"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""`make bench-reinforce`: what refined styles earn in markets that they were not trained in.
+
+Knows the casts, the pairs of markets, and how the page is laid out. Deliberately passes no
+judgement: what comes out is printed, gain or loss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from rich.progress import Progress
+
+from evobourse.agents.training.reinforcement import ReinforcementConfig
+from evobourse.agents.training.supervised import PROVENANCE
+from evobourse.evolve.durable import replace_bytes
+from evobourse.experiments.config.experiment import ExperimentConfig, load_config
+from evobourse.experiments.styles.agreement import Agreement, measure_agreement
+from evobourse.experiments.styles.market_pairs import (
+    MEASURES,
+    earns_more,
+    interval,
+    list_casts,
+    names_of,
+    play_pairs,
+)
+from evobourse.experiments.styles.reinforced import reinforce_styles
+from evobourse.experiments.sweep.setup import SHIPPED, build_workshop
+from evobourse.fitness.moments import FloatArray
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "reinforcement.md"
+CONFIG = Path(__file__).parents[1] / "quickstart.yaml"
+MOST_LOST = 0.10
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Refine what is not refined yet, play pairs of held-out markets, and write the page."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evobourse.experiments.studies.reinforcement",
+        description=(__doc__ or "").split("\n")[0],
+    )
+    parser.add_argument("--config", type=Path, default=CONFIG)
+    parser.add_argument("--refined", type=Path, default=Path("runs") / "refined")
+    parser.add_argument("--only", action="append", default=[], help="style; repeatable")
+    parser.add_argument("--iterations", type=int, help="of the policy gradient")
+    parser.add_argument("--seeds", type=int, default=64, help="held-out markets of each cast")
+    parser.add_argument("--bundle", type=Path, default=Path("runs") / "quickstart" / "bundle")
+    parser.add_argument("--out", type=Path, default=DOCUMENT, help="Markdown page to write")
+    parser.add_argument("--set", action="append", default=[], help="of the config; repeatable")
+    asked = parser.parse_args(arguments)
+    config = load_config(asked.config, asked.set)
+    how = ReinforcementConfig()
+    how = replace(how, iterations=asked.iterations or how.iterations)
+    with Progress(transient=True) as bar:
+        tasks = {}
+
+        def report(style: str, step: int, steps: int, found: object) -> None:
+            if style not in tasks:
+                tasks[style] = bar.add_task(f"refining {style}", total=steps)
+            bar.update(tasks[style], completed=step)
+
+        reinforce_styles(config, asked.refined, asked.only, how, report)
+        workshop = build_workshop(config)
+        found = sorted(file.parent for file in asked.refined.glob(f"*/{PROVENANCE}"))
+        refined = [path for path in found if path.name in (asked.only or names_of(found))]
+        with closing(workshop.executor):
+            casts = list_casts(workshop, refined, asked.bundle)
+            task = bar.add_task("validation and held-out markets", total=len(casts) + 1)
+            chosen = play_pairs(workshop, casts[0], refined, asked.seeds, validation=True)
+            bar.advance(task)
+            pairs = {}
+            for cast in casts:
+                pairs[cast.name] = play_pairs(workshop, cast, refined, asked.seeds)
+                bar.advance(task)
+        kept = agreements(config, asked.refined, refined)
+    curves = {path.name: json.loads((path / PROVENANCE).read_text()) for path in refined}
+    figures = list_figures(pairs, kept)
+    for figure in figures:
+        print(json.dumps({"bench": "reinforce", **figure}))
+    page = PAGE.format(
+        config=asked.config.name,
+        seeds=asked.seeds,
+        agents=config.market.agents,
+        days=config.market.days,
+        heldout=" to ".join(config.splits.heldout),
+        validation=" to ".join(config.splits.validation),
+        train=" to ".join(config.splits.train),
+        training=training_table(curves),
+        agreement=agreement_table(kept),
+        choice=choice(chosen, pairs[casts[0].name], list(kept)),
+        verdict=verdict(pairs, kept),
+        sections="\n".join(f"### {name}\n\n{pair_table(p)}\n" for name, p in pairs.items()),
+    )
+    replace_bytes(asked.out, page.encode())
+    print(f"written to {asked.out}")
+
+
+def agreements(
+    config: ExperimentConfig, out: Path, refined: Sequence[Path]
+) -> dict[str, tuple[Agreement, Agreement]]:
+    """Measure agreement with the teachers before and after, on held-out windows."""
+    shipped = config.minds.adapters
+    before = measure_agreement(config, Path(shipped) if shipped else SHIPPED / "adapters")
+    after = {a.style: a for a in measure_agreement(config, out)}
+    names = names_of(refined)
+    return {a.style: (a, after[a.style]) for a in before if a.style in names}
+
+
+def list_figures(
+    pairs: dict[str, dict[str, FloatArray]], kept: dict[str, tuple[Agreement, Agreement]]
+) -> list[dict[str, object]]:
+    """List every figure; its peer is the style as it was."""
+    figures: list[dict[str, object]] = []
+    for cast, styles in pairs.items():
+        for style, both in styles.items():
+            for k, name in enumerate(MEASURES):
+                mean, low, high = interval(both[:, 1, k] - both[:, 0, k])
+                before, after = both[:, 0, k].mean(), both[:, 1, k].mean()
+                figures.append(
+                    {
+                        "figure": f"{name}, {style}, in {cast}",
+                        "value": round(float(after), 4),
+                        "unit": "basis points a day" if name == "profit" else "a year",
+                        "peer": round(float(before), 4),
+                        "gain": round(mean, 4),
+                        "ci_low": round(low, 4),
+                        "ci_high": round(high, 4),
+                        "ratio": round(float(after / before), 4) if before > 0 else None,
+                    }
+                )
+    for style, (before, after) in kept.items():
+        figures.append(
+            {
+                "figure": f"agreement with the teacher, {style}",
+                "value": round(after.trained, 4),
+                "unit": "part of held-out views",
+                "peer": round(before.trained, 4),
+                "ratio": round(after.trained / before.trained, 4),
+            }
+        )
+    return figures
+
+
+def show(values: FloatArray, sign: str = "") -> str:
+    """Write a mean with its interval."""
+    mean, low, high = interval(values)
+    return f"{mean:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+
+
+def choice(
+    validation: dict[str, FloatArray], heldout: dict[str, FloatArray], styles: Sequence[str]
+) -> str:
+    """Say which refined styles validation windows would keep, and what those earn held out."""
+    lines = [
+        "| style | profit, validation | risk-adjusted, validation | kept | profit, held out | "
+        "risk-adjusted, held out |",
+        "|---" * 6 + "|",
+    ]
+    for style in styles:
+        cells = [
+            show(both[style][:, 1, k] - both[style][:, 0, k], "+")
+            for both in (validation, heldout)
+            for k in range(2)
+        ]
+        kept = "yes" if earns_more(validation[style]) else "no"
+        lines.append(f"| {style} | {' | '.join([*cells[:2], kept, *cells[2:]])} |")
+    kept_styles = [style for style in styles if earns_more(validation[style])]
+    if kept_styles:
+        gains = np.mean([heldout[s][:, 1] - heldout[s][:, 0] for s in kept_styles], axis=0)
+        cells = [show(gains[:, k], "+") for k in range(2)]
+        lines.append(f"| mean of those kept | | | | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def verdict(
+    pairs: dict[str, dict[str, FloatArray]], kept: dict[str, tuple[Agreement, Agreement]]
+) -> str:
+    """Say of each refined style, in each cast, whether it does what was asked."""
+    lines = []
+    for style, (before, after) in kept.items():
+        loss = before.trained - after.trained
+        words = []
+        for cast, styles in pairs.items():
+            if style in styles:
+                both = styles[style]
+                gains = [interval(both[:, 1, k] - both[:, 0, k]) for k in range(2)]
+                said = [_said(gain) for gain in gains]
+                words.append(f"in {cast} profit {said[0]}, risk-adjusted profit {said[1]}")
+        kept_style = "kept" if loss <= MOST_LOST else "LOST"
+        lines.append(f"- **{style}**: {'; '.join(words)}; style {kept_style} ({-loss:+.1%}).")
+    return "\n".join(lines)
+
+
+def training_table(curves: dict[str, dict[str, list[float]]]) -> str:
+    """Return the first and last steps of each training."""
+    lines = [
+        "| style | steps | reward of a decision, first and last, bp | nats from the style |",
+        "|---|---|---|---|",
+    ]
+    for style, record in curves.items():
+        rewards, nats = record["rewards_bp"], record["kl_nats"]
+        lines.append(
+            f"| {style} | {len(rewards)} | {rewards[0]:+.2f}, {rewards[-1]:+.2f} | {nats[-1]:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def agreement_table(kept: dict[str, tuple[Agreement, Agreement]]) -> str:
+    """Return agreement with the teacher before and after."""
+    lines = ["| style | before | after | points lost |", "|---|---|---|---|"]
+    for style, (before, after) in kept.items():
+        lost = 100 * (before.trained - after.trained)
+        lines.append(f"| {style} | {before.trained:.1%} | {after.trained:.1%} | {lost:+.1f} |")
+    return "\n".join(lines)
+
+
+def pair_table(styles: dict[str, FloatArray]) -> str:
+    """Return a row a style: each measure before, and by how much it changed."""
+    heads = ("profit, bp a day", "Sharpe of profit", "Sharpe of wealth")
+    lines = [
+        "| refined | " + " | ".join(f"{head} | change" for head in heads) + " |",
+        "|---" * 7 + "|",
+    ]
+    for style, both in styles.items():
+        cells = [
+            cell
+            for k in range(3)
+            for cell in (show(both[:, 0, k]), show(both[:, 1, k] - both[:, 0, k], "+"))
+        ]
+        lines.append(f"| {style} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _said(gain: tuple[float, float, float]) -> str:
+    mean, low, high = gain
+    word = "rises" if low > 0 else "falls" if high < 0 else "undecided"
+    return f"{word} ({mean:+.2f} [{low:+.2f}, {high:+.2f}])"
+
+
+PAGE = """# Reinforcement: styles that learn from their own profit
+
+Written by `make bench-reinforce` (`python -m evobourse.experiments.studies.reinforcement`); do not
+edit. Config {config}, real minds. Each style adapter was refined alone by policy gradient on what
+its agents' trades earned (discounted over the days after), in simulated markets that begin in
+training windows ({train}), among the other personas as they were, with a penalty for leaving the
+style (docs/decisions/082). What it then earns is measured in other markets: {seeds} pairs with
+other seeds, {agents} agents over {days} days, beginning in held-out windows ({heldout}), once with
+the style as it was and once refined, all random numbers shared.
+
+*Profit* is by trading: what an account gains over one that never trades, in basis points of its
+starting wealth a day. Over all agents it sums to nothing: what one wins, others lose. *Sharpe of
+profit* is its mean over its standard deviation, of a year, per agent and then averaged; *Sharpe of
+wealth* is that of all that the account holds. Changes are means over the pairs with 95 % bootstrap
+intervals.
+
+## What validation windows keep, and what that earns held out
+
+A refined style is kept where its profit or its risk-adjusted profit rises in {seeds} pairs of
+markets that begin in validation windows ({validation}), interval and all; held-out windows have no
+say. `train-styles --reinforce` says the same of what it refined. In the cast of the training:
+
+{choice}
+
+## What came out
+
+{verdict}
+
+## Training
+
+{training}
+
+## Style: exact five-way agreement with the teacher, held-out views, INT8
+
+{agreement}
+
+## Held-out markets
+
+A style alone is refined, the others as they were; *all at once*: the same style where all in the
+table are refined. In the evolved market these personas have their styles pure, on the bundle's
+merged base, and nobody changes camps.
+
+{sections}"""
+
+if __name__ == "__main__":
+    main()

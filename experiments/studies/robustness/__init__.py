@@ -1,0 +1,1 @@
+"""Study: what of a population survives another cast."""

@@ -1,0 +1,1 @@
+"""Study: links, a rumour in pairs of markets, what society costs."""

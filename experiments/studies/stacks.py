@@ -1,0 +1,279 @@
+"""`make bench-stack`: evolved layer stacks against the best of their single sources, on the market.
+
+Knows the arms, their equal budgets and when the held-out windows are read: once, at the end.
+Deliberately fails no build: a benchmark is no test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evobourse.evolve.bases.opening import Bases, MergedBases
+from evobourse.evolve.evaluation import MarketEvaluator
+from evobourse.evolve.genomes.genome import Genome
+from evobourse.evolve.genomes.stack import BASE
+from evobourse.evolve.lineage import Candidate
+from evobourse.evolve.loop import generation_seed
+from evobourse.experiments.config.experiment import ExperimentConfig, load_config
+from evobourse.experiments.sweep.judging import Finalist, Judge, Returns, rank_finalists
+from evobourse.experiments.sweep.searches import make_search
+from evobourse.experiments.sweep.setup import Workshop, build_workshop
+from evobourse.merge.recipes.layer_stack import LayerStack
+from evobourse.merge.recipes.stack_recipe import AnyRecipe, StackRecipe
+
+STACK = "stack"
+_STAGE_KEY = 51
+# The stack is the mind: no adapters, one mind for all, who differ in temperature and in what they
+# see. Each sees one sign at most: 23 questions a stack.
+SETTINGS = (
+    "personas=[{name: first}, {name: second}, {name: third}, {name: fourth}]",
+    "minds.styles=[]",
+    "minds.recipe_blocks=0",
+    "minds.stack={window: [16, 30], repeats: 2}",
+    "minds.attention=1",
+    "market.agents=200",
+    "search.slow_count=4",
+    "search.fast_count=4",
+    "search.slow_every=1",
+    "search.sigma_slow=0.5",
+    "search.sigma_fast=0.5",
+    "search.champions=6",
+    "search.validation_groups=2",
+    "workers=1",
+)
+
+
+@dataclass(frozen=True)
+class WholeSource:
+    """Bases that serve one source as it is to whoever asks for no recipe."""
+
+    bases: MergedBases
+    base: str
+    name: str
+    depth: int
+
+    @property
+    def base_hash(self) -> str:
+        """Name the base's weights."""
+        return self.bases.base_hash
+
+    def serve(self, recipe: AnyRecipe | None) -> Any:
+        """Serve the source."""
+        layers = [(self.name, number) for number in range(self.depth)]
+        return self.bases.serve(StackRecipe(self.base, LayerStack.along(layers, lambda at: 1.0)))
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What evolves, on which models: a workshop whose genome holds the stack or not."""
+
+    name: str
+    workshop: Workshop
+    bases: Bases
+
+
+def main() -> None:
+    """Print one JSON line a figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3, help="sweeps of each arm")
+    parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--generations", type=int, default=10, help="of each stage")
+    parser.add_argument(
+        "--as-they-are", action="store_true", help="one society for all: layers alone evolve"
+    )
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    options = parser.parse_args()
+    config = load_config(
+        Path(__file__).parents[1] / "quickstart.yaml",
+        [*SETTINGS, f"search.generations={options.generations}", *options.overrides],
+    )
+    bases = build_workshop(config).open_bases()
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    compare = compare_as_they_are if options.as_they_are else compare_arms
+    gaps = np.stack([compare(replace(config, seed=seed), bases) for seed in seeds])
+    _print_gap(f"{options.seeds} sweeps", gaps, config)
+
+
+def compare_arms(config: ExperimentConfig, bases: Any) -> Returns:
+    """Run all arms with a seed; log J/J95 of the stack less the best source's, by held-out group.
+
+    First each source's society evolves. Then, from the best one's champion and with the same
+    budget, its society goes on in one arm, stack and society in the other. Champions, and which
+    source is the best, are chosen by training and validation windows; a group of held-out paths
+    has the same seeds and windows in every arm.
+    """
+    arms = list_arms(config, bases)
+    champions = {arm.name: evolve_arm(arm) for arm in arms}
+    best = min(arms, key=lambda arm: champions[arm.name].score)
+    stack = stack_arm(config, bases, best.name)
+    society = champions[best.name].candidate.genome["society"]
+    for arm in (best, stack):
+        champions[arm.name] = evolve_arm(arm, society)
+    return read_heldout(config, [*arms, stack], champions, best)
+
+
+def compare_as_they_are(config: ExperimentConfig, bases: Any) -> Returns:
+    """Compare as `compare_arms` does, with the society's start for all: nothing but layers evolve.
+
+    So the field compares: sources as they were found, in the very surroundings of what is evolved
+    from them. The stack starts at the best source.
+    """
+    none = replace(config, search=replace(config.search, generations=0))
+    only_slow = replace(config.search, slow_count=_candidates(config), fast_count=1)
+    arms = list_arms(none, bases)
+    champions = {arm.name: evolve_arm(arm) for arm in arms}
+    best = min(arms, key=lambda arm: champions[arm.name].score)
+    stack = stack_arm(replace(config, search=only_slow), bases, best.name)
+    champions[STACK] = evolve_arm(stack)
+    return read_heldout(config, [*arms, stack], champions, best)
+
+
+def read_heldout(
+    config: ExperimentConfig, arms: Sequence[Arm], champions: Mapping[str, Finalist], best: Arm
+) -> Returns:
+    """Read the held-out windows of all champions, print them, and return the stack's gap."""
+    logs = {arm.name: np.log(judge(arm, champions[arm.name])) for arm in arms}
+    for name, champion in champions.items():
+        written = champion.candidate.recipe
+        depth = f", {len(StackRecipe.from_dict(written).stack.layers)} layers" if written else ""
+        marked = ", the best single source" if name == best.name else ""
+        figure = (
+            f"seed {config.seed}, {name}{marked}{depth}: held-out J/J95 (validation "
+            f"{champion.validation:.2f}, training {champion.train:.2f}, both on fresh paths)"
+        )
+        own, peer = (float(np.exp(logs[n].mean())) for n in (name, best.name))
+        _print(figure, own, best.name, peer)
+    gap: Returns = logs[STACK] - logs[best.name]
+    _print_gap(f"seed {config.seed}", gap[None], config)
+    return gap
+
+
+def list_arms(config: ExperimentConfig, bases: MergedBases) -> list[Arm]:
+    """List each source by itself, the base among them."""
+    workshop = build_workshop(config)
+    genome = workshop.market_genome
+    alone = replace(workshop, market_genome=replace(genome, stack=None, sources=()))
+    names = (genome.base, *genome.sources)
+    return [Arm(n, alone, WholeSource(bases, genome.base, n, bases.depth)) for n in names]
+
+
+def stack_arm(config: ExperimentConfig, bases: MergedBases, home: str) -> Arm:
+    """Set up the stack of all sources, which starts at one of them."""
+    workshop = build_workshop(config)
+    genome = workshop.market_genome
+    if genome.stack is None:
+        raise ValueError("the benchmark needs minds.stack")
+    space = replace(genome.stack, home=BASE if home == genome.base else home)
+    return Arm(STACK, replace(workshop, market_genome=replace(genome, stack=space)), bases)
+
+
+def evolve_arm(arm: Arm, society: Mapping[str, float] | None = None) -> Finalist:
+    """Search an arm's genome on training windows and choose its champion, validation included.
+
+    With a society the search starts there, and the start is among the finalists.
+    """
+    workshop, began = arm.workshop, time.perf_counter()
+    config, train = workshop.config, workshop.splits.train
+    market_genome = workshop.market_genome
+    genome = started_at(market_genome.genome(), society or {})
+    slow, settings = market_genome.slow_segments(), config.search
+    if not slow:
+        settings = replace(settings, slow_count=1, fast_count=_candidates(config))
+    stage = _STAGE_KEY + (society is not None)
+    seed = np.random.SeedSequence(config.seed, spawn_key=(stage,))
+    search = make_search(settings, genome, slow, seed)
+    target = workshop.target(train)
+    evaluator = MarketEvaluator(workshop.stage, train, target, market_genome, arm.bases)
+    candidates: list[Candidate] = []
+
+    def evaluate(genomes: list[list[Any]]) -> list[list[Any]]:
+        generation = len(candidates)
+        paths = generation_seed(config.seed, 1000 * stage + generation)
+        found = evaluator.evaluate(generation, genomes, paths, _ignore)
+        pairs = zip(chain(*found), chain(*genomes), strict=True)
+        for n, (e, values) in enumerate(pairs, generation):
+            score = e.score if np.isfinite(e.score) else None
+            name = f"{arm.name} {n:04d}"
+            candidates.append(
+                Candidate(name, 0, (), values, e.recipe, e.seeds, score, e.parts, e.failure)
+            )
+        return found
+
+    for _ in range(config.search.generations):
+        proposal = search.ask()
+        found = evaluate(search.genomes(proposal))
+        scores = np.array([[e.score for e in row] for row in found])
+        search.tell(proposal, scores, [[e.parts for e in row] for row in found])
+    bred = sorted((c for c in candidates if c.score is not None), key=lambda c: c.score or 0.0)
+    evaluate([[search.best_guess(), genome.to_values(genome.start_vector())]])
+    chosen = [*bred[: config.search.champions - 2], *(c for c in candidates[-2:] if c.score)]
+    champion = rank_finalists(workshop, arm.bases, chosen, _ignore)[0]
+    print(f"# seed {config.seed}, {arm.name}: {time.perf_counter() - began:.0f} s", flush=True)
+    return champion
+
+
+def started_at(genome: Genome, society: Mapping[str, float]) -> Genome:
+    """Let the genes of the society start at other values."""
+    segments = [
+        replace(s, genes=tuple(replace(g, start=society.get(g.name, g.start)) for g in s.genes))
+        if s.name == "society"
+        else s
+        for s in genome.segments
+    ]
+    return Genome(tuple(segments))
+
+
+def judge(arm: Arm, champion: Finalist) -> Returns:
+    """Read the held-out windows: J/J95 of each group of paths."""
+    workshop = arm.workshop
+    genome, values = workshop.market_genome, champion.candidate.genome
+    reader = Judge(workshop, workshop.splits.heldout, workshop.config.search.heldout_groups)
+    minds = arm.bases.serve(genome.recipe(values))
+    return reader.score(reader.play(genome.population(values), minds)).ratios
+
+
+def interval(gaps: Returns, resamples: int = 10_000) -> tuple[float, float]:
+    """Bound the mean of log ratios [sweeps, groups], as ratios: sweeps, then groups resampled."""
+    rng = np.random.default_rng(0)
+    sweeps, groups = gaps.shape
+    chosen = rng.integers(sweeps, size=(resamples, sweeps, 1))
+    means = gaps[chosen, rng.integers(groups, size=(resamples, sweeps, groups))].mean(axis=(1, 2))
+    low, high = np.exp(np.quantile(means, [0.025, 0.975]))
+    return float(low), float(high)
+
+
+def _ignore(*_: object) -> None:
+    """Show no progress."""
+
+
+def _candidates(config: ExperimentConfig) -> int:
+    return config.search.slow_count * config.search.fast_count
+
+
+def _print_gap(what: str, gaps: Returns, config: ExperimentConfig) -> None:
+    low, high = interval(gaps)
+    search = config.search
+    figure = (
+        f"{what}: held-out J/J95 of the evolved stack over that of the best single source, "
+        f"{search.generations} generations of {_candidates(config)} each time, 95 % interval "
+        f"{low:.2f} to {high:.2f}"
+    )
+    _print(figure, float(np.exp(gaps.mean())), "the best single source", 1.0)
+
+
+def _print(figure: str, value: float, peer: str, against: float) -> None:
+    line = {"bench": "stack", "figure": figure, "value": value, "unit": "1"}
+    print(json.dumps({**line, "peer": peer, "ratio": value / against}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Study: trained styles against words and the bare base."""

@@ -1,0 +1,1 @@
+"""An evolution sweep from config to bundle."""

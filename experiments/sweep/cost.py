@@ -1,0 +1,295 @@
+"""What a sweep will cost, before it starts: counted from its config, timed by a small probe.
+
+Knows how many markets and questions each part of a sweep takes, and measures what one takes here.
+Deliberately runs no search, writes no file, and leaves out what costs no models or markets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from evobourse.agents.minds.choices import tabulate_choices
+from evobourse.agents.minds.stand_ins import Minds, minds_of
+from evobourse.agents.observation import possible_views
+from evobourse.agents.personas.persona import Population
+from evobourse.agents.styles import STYLES
+from evobourse.agents.training.rewards import RewardRules
+from evobourse.evolve.bases.workers import WorkerBases
+from evobourse.evolve.evaluation import path_seeds
+from evobourse.evolve.executors.executor import collect
+from evobourse.evolve.lineage import Candidate
+from evobourse.evolve.loop import generation_seed
+from evobourse.evolve.markets import play
+from evobourse.evolve.memetic.settings import LESSON_CANDIDATES, MemeticConfig
+from evobourse.evolve.memetic.teacher import gather
+from evobourse.evolve.searches.search import Optimizer
+from evobourse.experiments.config.experiment import ExperimentConfig
+from evobourse.experiments.sweep.searches import make_search
+from evobourse.experiments.sweep.setup import Workshop, build_workshop
+
+PROBE_CANDIDATES = 3
+MLFLOW_FACTOR = 6.0
+"""Bytes in MLflow's database for one in the lineage (measured, docs/decisions/044)."""
+
+MEAN_IS_BEST = 3
+"""CMA-ES selects half of its proposals: of so many, one, which becomes the mean."""
+
+_BASELINE_CASTS = 3  # unevolved, random tendencies, rule-based
+_SHIPPED_BYTES = 2_000_000  # report, pictures, tape and tables of a bundle
+
+
+@dataclass(frozen=True)
+class Work:
+    """A part of a sweep.
+
+    Attributes
+    ----------
+    candidates, markets : int
+    casts : int
+        Populations whose minds are asked for the first time, each after a merge; at most, since
+        answers are remembered.
+    probes : int
+        Populations asked as well, on the base that is there.
+    lesson_markets : int
+        Of the markets, those whose decisions are recorded and rewarded.
+    """
+
+    candidates: int = 0
+    markets: int = 0
+    casts: int = 0
+    probes: int = 0
+    lesson_markets: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        """Add up."""
+        return Work(
+            self.candidates + other.candidates,
+            self.markets + other.markets,
+            self.casts + other.casts,
+            self.probes + other.probes,
+            self.lesson_markets + other.lesson_markets,
+        )
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What the probe measured, in seconds: of one cast's questions with its merge, one market.
+
+    The last two are of lessons: a cast's questions without a merge, one market with its rewards.
+    """
+
+    cast_s: float
+    market_s: float
+    load_s: float
+    line_bytes: int
+    probe_s: float = 0.0
+    lesson_market_s: float = 0.0
+
+    def seconds(self, work: Work) -> float:
+        """Price a part of a sweep."""
+        asked = work.casts * self.cast_s + work.probes * self.probe_s
+        usual = (work.markets - work.lesson_markets) * self.market_s
+        return asked + usual + work.lesson_markets * self.lesson_market_s
+
+
+def plan_search(config: ExperimentConfig, search: Optimizer) -> list[Work]:
+    """Count each generation's work, that of what the search ends at last.
+
+    In the cross, a slow turn asks the minds of each slow proposal; then the mean has moved, and
+    is asked anew in the next generation that keeps it, unless it is the best proposal itself. In
+    the other searches every candidate has minds of its own. Races may stop some of them early.
+    """
+    paths, every = config.market.paths, config.search.slow_every
+    cross = config.search.optimizer == "cross"
+    plan, mean_is_known = [], False
+    for generation in range(config.search.generations + 1):
+        if generation == config.search.generations:
+            rows, candidates, slow = 1, 1, False
+        else:
+            candidates = search.planned_candidates(generation)
+            slow = config.search.slow_count > 1 and (generation + 1) % every == 0
+            rows = config.search.slow_count if slow else 1
+        casts = candidates if not cross else rows if slow or not mean_is_known else 0
+        plan.append(Work(candidates, candidates * paths, casts))
+        mean_is_known = not slow or config.search.slow_count <= MEAN_IS_BEST
+    return plan
+
+
+def plan_lessons(config: ExperimentConfig, coefficients: int) -> list[Work]:
+    """Count the work of each generation's lesson, whose minds have so many coefficients.
+
+    A step asks each persona's mind and those with one coefficient moved; what the last step leads
+    to is asked as a candidate. The pupil is known. Wherever somebody may have a score by then a
+    lesson is counted.
+    """
+    lessons, work = config.search.memetic, Work()
+    plan = [work] * (config.search.generations + 1)
+    if lessons is None:
+        return plan
+    markets = lessons.paths + LESSON_CANDIDATES * config.market.paths
+    probes = max(lessons.steps * (1 + coefficients) - 2, 0)
+    work = Work(LESSON_CANDIDATES, markets, 2, probes, lessons.paths)
+    for generation in range(lessons.every, config.search.generations, lessons.every):
+        plan[generation] = work
+    return plan
+
+
+def plan_judging(config: ExperimentConfig) -> tuple[Work, Work]:
+    """Count the work of choosing the champion and of the scoreboard with its bundle."""
+    search, paths = config.search, config.market.paths
+    choosing = Work(0, search.champions * 2 * search.validation_groups * paths, search.champions)
+    rows = 3 + _BASELINE_CASTS  # the champion on three splits
+    return choosing, Work(0, rows * search.heldout_groups * paths + 1, 2)
+
+
+def measure_pace(
+    workshop: Workshop, say: Callable[[str], None], clock: Callable[[], float] = time.perf_counter
+) -> Pace:
+    """Load the models, merge once, ask two minds everything, and play a few candidates' markets."""
+    config, genome = workshop.config, workshop.market_genome
+    began = clock()
+    say(f"loading {config.minds.base} to time it")
+    bases = workshop.open_bases()
+    load_s = clock() - began
+
+    values = genome.genome().to_values(genome.genome().start_vector())
+    population, recipe = genome.population(values), genome.recipe(values)
+    say(f"timing one merge, two minds' questions and {PROBE_CANDIDATES} candidates' markets")
+    began = clock()
+    minds = bases.serve(recipe)
+    merged_s = clock() - began
+    views = possible_views(population.society.attention)
+    asked_s = []
+    for persona in (population.personas * 2)[:2]:
+        began = clock()
+        minds_of(minds, persona).answer(persona.mind, views)
+        asked_s.append(clock() - began)
+    # The layers below the adapters run once for all minds of a base, within the first one's time.
+    cast_s = merged_s + asked_s[0] + (len(population.personas) - 1) * asked_s[-1]
+
+    seeds = path_seeds(generation_seed(config.seed, 0), config.market.paths)
+    probe_s = len(population.personas) * asked_s[-1]
+    if isinstance(bases, WorkerBases):
+        cast_s, probe_s = (s / workshop.executor.workers for s in (cast_s, probe_s))
+    histories = {seed: workshop.stage.history(workshop.splits.train, seed) for seed in seeds}
+
+    def play_some(populations: list[Population]) -> float:
+        began = clock()
+        parts = [(p, histories[s], s) for p in populations for s in seeds]
+        play(workshop.stage.world, parts, minds, workshop.executor)
+        return (clock() - began) / len(parts)
+
+    play_some([population])  # compiles, starts the workers, and asks the other minds
+    market_s = play_some([genome.population(values) for _ in range(PROBE_CANDIDATES)])
+    lesson_market_s = _time_lesson(workshop, population, minds) if config.search.memetic else 0.0
+    written = recipe.to_dict() if recipe else None
+    line = Candidate("g000-s00-f00", 0, (), values, written, seeds, 1.0, {}, None).to_json()
+    return Pace(cast_s, market_s, load_s, len(line), probe_s, lesson_market_s)
+
+
+def _time_lesson(workshop: Workshop, population: Population, minds: Minds) -> float:
+    """Play a step's markets of a lesson; return the seconds of one."""
+    config, stage = workshop.config, workshop.stage
+    lessons = config.search.memetic or MemeticConfig()
+    [choices] = tabulate_choices([population], minds)
+    rules = RewardRules(lessons.discount, lessons.risk_aversion)
+    parts = [
+        (population, stage.history(workshop.splits.train, seed), seed)
+        for seed in path_seeds(generation_seed(config.seed, 0), lessons.markets)
+    ]
+    began = time.perf_counter()
+    submit = workshop.executor.submit
+    collect(submit(gather, stage.world, part, choices, rules) for part in parts)
+    return (time.perf_counter() - began) / len(parts)
+
+
+def estimate(config: ExperimentConfig, say: Callable[[str], None]) -> dict[str, Any]:
+    """Count and time a sweep.
+
+    Returns
+    -------
+    dict
+        Plain JSON: ``parts`` by name and ``total``, each with candidates, markets,
+        simulated_days, decisions, forward_passes (at most) and seconds; ``disk_bytes``;
+        ``generations`` that will run and ``ends``, the reason in words; ``probe``; with memetic
+        steps ``lessons``: how many (``count``), ``steps`` and ``markets`` in all of them.
+    """
+    workshop = build_workshop(config)
+    market_genome = workshop.market_genome
+    slow, seed = market_genome.slow_segments(), workshop.search_seed()
+    search = make_search(config.search, market_genome.genome(), slow, seed)
+    pace = measure_pace(workshop, say)
+    coefficients = market_genome.blocks * len(market_genome.styles)
+    searching, teaching = plan_search(config, search), plan_lessons(config, coefficients)
+    kept, ends = _within_budget(config, searching, teaching, pace)
+    plan, taught = [*searching[:kept], searching[-1]], teaching[:kept]
+    choosing, judging = plan_judging(config)
+    if set(workshop.market_genome.styles) - set(STYLES):  # no rule-based row, see the scoreboard
+        fewer = config.search.heldout_groups * config.market.paths
+        judging += Work(0, -fewer, 0)
+    lessons, memetic = sum(taught, Work()), config.search.memetic
+    parts = {"search": sum(plan, Work()), "choosing": choosing, "judging": judging}
+    if memetic is not None:
+        parts = {"search": parts.pop("search"), "lessons": lessons, **parts}
+    views = len(possible_views(config.minds.attention)) * len(config.personas)
+    market = config.market
+
+    def tell(work: Work) -> dict[str, float]:
+        days = work.markets * market.days
+        return {
+            "candidates": work.candidates,
+            "markets": work.markets,
+            "simulated_days": days,
+            "decisions": days * market.agents,
+            "forward_passes": (work.casts + work.probes) * views,
+            "seconds": round(pace.seconds(work), 1),
+        }
+
+    total = sum(parts.values(), Work())
+    told = {name: tell(work) for name, work in parts.items()}
+    copied = sum(_bytes(folder) for folder in (*workshop.adapters, *workshop.sources))
+    disk = total.candidates * pace.line_bytes * (1 + MLFLOW_FACTOR) + copied + _SHIPPED_BYTES
+    whole = tell(total) | {"seconds": round(pace.seconds(total) + pace.load_s, 1)}
+    cost = {
+        "parts": told,
+        "total": whole,
+        "disk_bytes": round(disk),
+        "generations": kept,
+        "ends": ends,
+        "workers": workshop.executor.workers,
+        "probe": asdict(pace),
+    }
+    if memetic is not None:
+        count = sum(work.lesson_markets > 0 for work in taught)
+        steps, markets = count * memetic.steps, lessons.lesson_markets
+        cost["lessons"] = {"count": count, "steps": steps, "markets": markets}
+    return cost
+
+
+def _within_budget(
+    config: ExperimentConfig, searching: list[Work], teaching: list[Work], pace: Pace
+) -> tuple[int, str]:
+    """Count the generations before a budget ends a plan, and say why it ends there."""
+    search, market = config.search, config.market
+    decisions, seconds = 0, 0.0
+    for generation in range(search.generations):
+        work = searching[generation] + teaching[generation]
+        decisions += work.markets * market.days * market.agents
+        seconds += pace.seconds(work)
+        by = None
+        if search.max_decisions is not None and decisions > search.max_decisions:
+            by = "by the decision budget"
+        elif search.max_minutes is not None and seconds > 60 * search.max_minutes:
+            by = "by the time budget, about"
+        if by is not None:
+            return generation, f"{by} after {generation} of {search.generations}"
+    words = f"after all {search.generations}, or before when nothing more can be learned"
+    return search.generations, words
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

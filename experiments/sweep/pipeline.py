@@ -1,0 +1,310 @@
+"""A sweep from its config to its bundle: evolve, choose, judge, draw, export.
+
+Knows the order of the steps, and who takes which. Deliberately leaves each step to
+the module that owns it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from evobourse.evolve import checkpoint
+from evobourse.evolve.bases.opening import Bases
+from evobourse.evolve.budget import Budget
+from evobourse.evolve.durable import replace_bytes
+from evobourse.evolve.errors import RunError, hide_password
+from evobourse.evolve.evaluation import MarketEvaluator
+from evobourse.evolve.lineage import Candidate, Lineage
+from evobourse.evolve.loop import (
+    CHECKPOINT_FOLDER,
+    LINEAGE_FILE,
+    TIMINGS_FILE,
+    Observer,
+    evolve,
+    generation_seed,
+    read_stop,
+)
+from evobourse.evolve.memetic.teacher import MindTeacher
+from evobourse.evolve.searches.search import Optimizer, candidate_id
+from evobourse.evolve.timings import Timings
+from evobourse.evolve.tracking.follower import MlflowTracker, View
+from evobourse.experiments.config.experiment import ExperimentConfig
+from evobourse.experiments.reports.lineage_picture import draw_candidate
+from evobourse.experiments.reports.run_page import ReportData, save_report
+from evobourse.experiments.sweep.export import export_bundle
+from evobourse.experiments.sweep.judging import Verdict, finite_row, judge_champion, rank_finalists
+from evobourse.experiments.sweep.run_folder import (
+    ARCHIVE_FILE,
+    BUNDLE_FOLDER,
+    CHAMPION_FILE,
+    REPORT_FILE,
+    SCOREBOARD_FILE,
+    SEARCH_FILE,
+    freeze_splits,
+    read_champion,
+)
+from evobourse.experiments.sweep.searches import make_search, needed_measures
+from evobourse.experiments.sweep.setup import Workshop, build_workshop
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished sweep leaves: its folder, its champion, the scoreboard, why it ended."""
+
+    run_folder: Path
+    champion: str
+    verdict: Verdict
+    stopped: str
+    tracking_uri: str
+    tracking_trouble: str | None
+
+
+def run_sweep(
+    config: ExperimentConfig,
+    run_folder: Path,
+    screen: Callable[[Optimizer, MarketEvaluator], Observer],
+    say: Callable[[str], None],
+) -> Outcome:
+    """Run or resume a sweep to its end.
+
+    Parameters
+    ----------
+    config
+        Of the run; the folder holds the same.
+    run_folder
+        See DESIGN.md section 8 for its files.
+    screen
+        Makes the observer that shows progress.
+    say
+        Prints a line of news.
+    """
+    workshop = build_workshop(config)
+    with closing(workshop.executor):
+        return _run(workshop, run_folder, screen, say)
+
+
+def _run(
+    workshop: Workshop,
+    run_folder: Path,
+    screen: Callable[[Optimizer, MarketEvaluator], Observer],
+    say: Callable[[str], None],
+) -> Outcome:
+    config, market_genome = workshop.config, workshop.market_genome
+    search = make_search(
+        config.search,
+        market_genome.genome(),
+        market_genome.slow_segments(),
+        workshop.search_seed(),
+        config.name,
+    )
+    freeze_splits(workshop, run_folder)
+    say(
+        f"{workshop.series.name}: {len(workshop.series)} days; "
+        f"opening {' and '.join((config.minds.base, *config.other_bases))} "
+        f"with {len(workshop.adapters)} styles"
+    )
+    bases = workshop.open_bases()
+    evaluator = make_evaluator(workshop, bases)
+    tracker = MlflowTracker(
+        tracking_view(config, run_folder), partial(draw_candidate, target=evaluator.target)
+    )
+    try:
+        candidates = evolve(
+            run_folder,
+            market_genome.genome(),
+            search,
+            evaluator,
+            config.search.generations,
+            config.seed,
+            (screen(search, evaluator),),
+            make_budget(config, run_folder),
+            make_teacher(workshop, bases),
+        )
+        stopped = read_stop(run_folder) or ""
+        say(f"the search has ended: {stopped}")
+        last, found = score_last_mean(workshop, evaluator, run_folder)
+        _record_search(found, run_folder, say)
+        candidates.append(last)
+        champion = _champion(workshop, bases, candidates, run_folder, say)
+        say(f"champion {champion.id}; reading the held-out windows, once")
+        verdict = judge_champion(workshop, bases, champion, run_folder, len(candidates))
+        rows = json.dumps([finite_row(row) for row in verdict.rows], indent=2) + "\n"
+        replace_bytes(run_folder / SCOREBOARD_FILE, rows.encode())
+        save_report(_report(workshop, verdict, candidates), run_folder / REPORT_FILE)
+        export_bundle(workshop, bases, champion, verdict.rows, run_folder / BUNDLE_FOLDER)
+    finally:
+        trouble = tracker.close()
+    uri = tracker.view.tracking_uri
+    return Outcome(run_folder, champion.id, verdict, stopped, uri, trouble)
+
+
+def make_evaluator(workshop: Workshop, bases: Bases) -> MarketEvaluator:
+    """Set up the scoring of candidates on training windows."""
+    search = workshop.config.search
+    return MarketEvaluator(
+        workshop.stage,
+        workshop.splits.train,
+        workshop.target(workshop.splits.train),
+        workshop.market_genome,
+        bases,
+        workshop.executor,
+        needed_measures(search),
+        search.rungs,
+    )
+
+
+def make_teacher(workshop: Workshop, bases: Bases) -> MindTeacher | None:
+    """Set up the training between generations, if the config asks for any."""
+    if workshop.config.search.memetic is None:
+        return None
+    return MindTeacher(
+        workshop.stage,
+        workshop.splits.train,
+        workshop.market_genome,
+        bases,
+        workshop.config.search.memetic,
+        workshop.executor,
+    )
+
+
+def make_budget(config: ExperimentConfig, run_folder: Path) -> Budget:
+    """Set up what the search may use, less what earlier sessions of the run have used."""
+    search, market = config.search, config.market
+    return Budget(
+        Timings(run_folder / TIMINGS_FILE),
+        search.max_minutes,
+        search.max_decisions,
+        market.agents * market.days,
+        market.paths,
+        search.memetic,
+    )
+
+
+def tracking_view(config: ExperimentConfig, run_folder: Path) -> View:
+    """Say where a run's MLflow view lies, and which settings stand on its first page."""
+    search = asdict(config.search)
+    if config.search.storage is not None:
+        search["storage"] = hide_password(config.search.storage)
+    params = {
+        "base": config.minds.base,
+        "seed": config.seed,
+        "series": config.series,
+        "market": asdict(config.market),
+        "search": search,
+    }
+    return View.of(run_folder, config.mlflow_uri, run_name=config.name, params=params)
+
+
+def score_last_mean(
+    workshop: Workshop, evaluator: MarketEvaluator, run_folder: Path
+) -> tuple[Candidate, Optimizer]:
+    """Score what the search ends at, a generation of its own: the least lucky of all proposals."""
+    state = checkpoint.load(run_folder / CHECKPOINT_FOLDER)
+    generation = state["generation"]
+    values = state["search"].best_guess()
+    seed = generation_seed(workshop.config.seed, generation)
+    [[found]] = evaluator.evaluate(generation, [[values]], seed, lambda done, total: None)
+    failed = not np.isfinite(found.score)
+    candidate = Candidate(
+        id=candidate_id(generation, 0),
+        generation=generation,
+        parents=state["parents"],
+        genome=values,
+        recipe=found.recipe,
+        seeds=found.seeds,
+        score=None if failed else found.score,
+        parts=found.parts,
+        failure=found.failure,
+    )
+    lineage = Lineage(run_folder / LINEAGE_FILE)
+    lineage.truncate_to(generation)
+    lineage.append([candidate])
+    return candidate, state["search"]
+
+
+def _record_search(search: Optimizer, run_folder: Path, say: Callable[[str], None]) -> None:
+    """Write down how the search ended, and what it found beside one best candidate."""
+    record = {"notes": search.notes, "stop": search.stop(), "readings": search.readings}
+    replace_bytes(run_folder / SEARCH_FILE, yaml.safe_dump(record, sort_keys=False).encode())
+    for line in search.notes:
+        say(line)
+    if found := search.archive():
+        table = pd.DataFrame(found).to_csv(index=False, lineterminator="\n")
+        replace_bytes(run_folder / ARCHIVE_FILE, table.encode())
+        say(f"{len(found)} candidates in {run_folder / ARCHIVE_FILE}")
+
+
+def pick_finalists(
+    candidates: Sequence[Candidate], count: int, run_folder: Path
+) -> list[Candidate]:
+    """Return those with the best scores, and the last that did not fail: where the search ended.
+
+    Raises
+    ------
+    RunError
+        Every candidate failed.
+    """
+    alive = [c for c in candidates if c.score is not None]
+    if not alive:
+        reason = candidates[-1].failure
+        raise RunError(f"{run_folder}: every candidate failed, the last one with: {reason}")
+    wanted = sorted(alive, key=lambda c: (c.score, c.id))[: count - 1]
+    return wanted + [c for c in alive[-1:] if c not in wanted]
+
+
+def _champion(
+    workshop: Workshop,
+    bases: Bases,
+    candidates: Sequence[Candidate],
+    run_folder: Path,
+    say: Callable[[str], None],
+) -> Candidate:
+    chosen = read_champion(run_folder)
+    if chosen is not None:
+        return next(c for c in candidates if c.id == chosen)
+    finalists = pick_finalists(candidates, workshop.config.search.champions, run_folder)
+    say(f"choosing among {len(finalists)} finalists, on fresh seeds: validation, training windows")
+    ranking = rank_finalists(
+        workshop,
+        bases,
+        finalists,
+        lambda f: say(f"  {f.candidate.id}  {f.validation:8.2f} {f.train:8.2f}"),
+    )
+    record = {
+        "champion": ranking[0].candidate.id,
+        "stopped": read_stop(run_folder),
+        "finalists": [
+            finite_row({"id": f.candidate.id, "validation": f.validation, "train": f.train})
+            for f in ranking
+        ],
+    }
+    replace_bytes(run_folder / CHAMPION_FILE, (json.dumps(record, indent=2) + "\n").encode())
+    return ranking[0].candidate
+
+
+def _report(workshop: Workshop, verdict: Verdict, candidates: Sequence[Candidate]) -> ReportData:
+    by_generation: dict[int, list[float]] = {}
+    for c in candidates:
+        score = np.inf if c.score is None else c.score
+        by_generation.setdefault(c.generation, []).append(score)
+    dates = workshop.config.splits
+    return ReportData(
+        title=f"{workshop.config.name}: {workshop.series.name} and the market of minds",
+        series=workshop.series.name,
+        target=verdict.target,
+        real=verdict.real,
+        simulated=verdict.simulated,
+        scoreboard=[row for row in verdict.rows if row["split"] == "heldout"],
+        history=[(g, min(s), float(np.median(s))) for g, s in sorted(by_generation.items())],
+        heldout_dates=dates.heldout,
+        train_dates=dates.train,
+    )

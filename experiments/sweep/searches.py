@@ -1,0 +1,119 @@
+"""The search that a config names, set up for a genome.
+
+Knows which setting goes to which optimizer, and what each needs measured. Deliberately knows
+nothing of how they search.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+
+from evobourse.evolve.genomes.genome import Genome
+from evobourse.evolve.measures import MEASURES
+from evobourse.evolve.searches.cma import CmaSearch
+from evobourse.evolve.searches.cross import CrossSearch
+from evobourse.evolve.searches.optuna import SCORE, OptunaSearch
+from evobourse.evolve.searches.quality_diversity import QualityDiversitySearch
+from evobourse.evolve.searches.search import Optimizer
+from evobourse.experiments.config.experiment import SearchConfig
+from evobourse.experiments.errors import ConfigError
+from evobourse.fitness.moments import MOMENT_NAMES
+
+
+def make_search(
+    config: SearchConfig,
+    genome: Genome,
+    slow_segments: Sequence[str],
+    seed: np.random.SeedSequence,
+    name: str = "evobourse",
+) -> Optimizer:
+    """Set up the proposals as a config says.
+
+    Parameters
+    ----------
+    config
+        Of the search.
+    genome
+        What is searched.
+    slow_segments
+        Its costly segments; the others are cheap.
+    seed
+        Of all its draws; read, never spawned from.
+    name
+        Of the study in Optuna's database.
+
+    Raises
+    ------
+    ConfigError, EvolveError
+        A setting does not fit the genome or another setting.
+    """
+    segments = [segment.name for segment in genome.segments]
+    if config.optimizer == "cross":
+        return CrossSearch(
+            genome,
+            tuple(slow_segments),
+            tuple(s for s in segments if s not in slow_segments),
+            config.slow_count,
+            config.fast_count,
+            config.sigma_slow,
+            config.sigma_fast,
+            seed,
+            slow_every=config.slow_every,
+        )
+    if config.optimizer in ("optuna", "random"):
+        chance = config.optimizer == "random"
+        return OptunaSearch(
+            genome,
+            config.population,
+            "random" if chance else config.sampler,
+            seed,
+            (SCORE,) if chance else config.objectives,
+            config.storage,
+            name,
+        )
+    steps = {s: config.sigma_slow if s in slow_segments else config.sigma_fast for s in segments}
+    for segment in config.step_sizes:
+        if segment not in steps:
+            raise ConfigError(f"search.step_sizes: {_nearest('segment', segment, segments)}")
+    steps |= config.step_sizes
+    if config.optimizer == "cma":
+        return CmaSearch(
+            genome,
+            config.population,
+            steps,
+            seed,
+            restarts=config.restarts,
+            max_evaluations=config.max_evaluations,
+        )
+    return QualityDiversitySearch(
+        genome, config.optimizer, config.population, config.measures, steps, seed
+    )
+
+
+def needed_measures(config: SearchConfig) -> tuple[str, ...]:
+    """Name the measures that the configured search needs of each candidate.
+
+    Raises
+    ------
+    ConfigError
+        Something else is named that nobody measures.
+    """
+    wanted: tuple[str, ...] = ()
+    if config.optimizer == "optuna":
+        wanted = config.objectives
+    elif config.optimizer in ("map_elites", "cma_mae"):
+        wanted = tuple(measure.name for measure in config.measures)
+    free = (SCORE, "j", *MOMENT_NAMES)
+    for name in wanted:
+        if name not in (*free, *MEASURES):
+            raise ConfigError(f"search: {_nearest('measure', name, [*free, *MEASURES])}")
+    return tuple(name for name in wanted if name in MEASURES)
+
+
+def _nearest(kind: str, name: str, valid: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, valid, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(valid)}"
+    return f"unknown {kind} {name!r}; {hint}"

@@ -1,0 +1,1 @@
+"""The limit order book, the call auction and their matching."""

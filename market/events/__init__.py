@@ -1,0 +1,1 @@
+"""What happens to a market from outside, and when."""

@@ -1,0 +1,1 @@
+"""Real price series: named ones, files, splits in time, stock splits."""

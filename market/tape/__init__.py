@@ -1,0 +1,1 @@
+"""What a market leaves behind: tables, their recording, reading and replay."""

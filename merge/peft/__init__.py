@@ -1,0 +1,1 @@
+"""PEFT adapter folders: reading, mixing, writing."""

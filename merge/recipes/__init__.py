@@ -1,0 +1,1 @@
+"""Merge recipes and layer stacks in mergekit's terms."""

@@ -1,0 +1,117 @@
+"""Casts written and read: from a sentence, from a sequence, by hand; what is refused."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from evobourse.agents.errors import AgentError
+from evobourse.agents.styles import STYLES
+from evobourse.experiments.cli.main import app
+from evobourse.experiments.config.cast import load_cast, read_cast
+from evobourse.experiments.config.orders import ScenarioOrders
+from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.simulate.exchange import load_scenario
+from evobourse.experiments.simulate.write_cast import write_diverse, write_sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("members: []", "members is empty"),
+        ("cast: []", "unknown key 'cast'"),
+        ("members: [{count: 3}]", "name is missing"),
+        (
+            "members: [{name: a, cuont: 3}]",
+            r"unknown key 'members\[0\].cuont'; did you mean 'count'",
+        ),
+        ("members: [{name: a, count: 0}]", r"members\[0\] \(a\): count is 0, expected 1 to"),
+        ("members: [{name: a}, {name: a}]", "has 'a' twice"),
+        ("members: [{name: a, temperature: 0}]", "temperature is 0"),
+        ("members: [{name: a, style: x, mixture: {y: 1}}]", "has a style and a mixture"),
+        ("members: [{name: a, never_sees: [gold]}]", "names field 'gold'"),
+        ("members: [{name: a, never_sees: [news], only_sees: [news]}]", "give one of them"),
+        ("members: [{name: a, asset: oil}]", "names asset 'oil', the cast has stock"),
+        ("members: [{name: b}, {name: a, kind: rule}]", "is of kind rule with rule None"),
+        ("members: [{name: a, rule: forecasters}]", "is of kind investor with rule 'forecasters'"),
+        ("members: [{name: a, kind: bank}]", "expected investor or company"),
+        ("members: [{name: a, kind: rule, rule: forecasters}]", "rules alone"),
+        ("members: [{name: a, orders: {patience: -1}}]", "patience is -1"),
+        ("members: [{name: a, assets: [stock]}]", "has assets; give asset"),
+        ("members: [", "no valid YAML"),
+    ],
+)
+def test_a_bad_cast_is_refused_in_one_line(text, complaint, tmp_path):
+    file = tmp_path / "cast.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=complaint) as refused:
+        load_cast(file)
+    assert "\n" not in str(refused.value)
+    assert str(file) in str(refused.value)
+
+
+def test_what_is_written_is_a_cast_and_says_where_it_comes_from():
+    asked = []
+
+    def guess(word):
+        asked.append(word)
+        return "herding", 0.3
+
+    text, lost = write_sentence(
+        "forty cautious pensioners, ten jittery dentists who see no news, four diverse savers "
+        "without charts, 3 noise traders, zzz",
+        guess,
+    )
+    assert asked == ["jittery"]
+    assert lost == ["zzz"]
+    cast = read_cast(yaml.safe_load(text), "text")
+    assert [m.count for m in cast.members] == [40, 10, 1, 1, 1, 1, 3]
+    assert cast.members[1].style == "herding"
+    assert cast.members[1].hidden == ("news",)
+    assert all({"trend", "range"} <= set(m.hidden) for m in cast.members[2:6])
+    assert cast.members[-1].rule == "noise-traders"
+    assert "guessed by the model" in text
+    assert "# Not understood: zzz" in text
+    assert "cautious: style risk-averse" in text
+
+
+def test_hundreds_of_different_people_are_a_cast():
+    text, measured = write_diverse(300, 1)
+    assert write_diverse(5, 1)[0] == write_diverse(5, 1)[0] != write_diverse(5, 2)[0]
+    cast = read_cast(yaml.safe_load(text), "text")
+    assert len({m.background for m in cast.members}) == len(cast.members) == 300
+    assert measured["sentences"] == 1.0
+    personas = [m.persona(STYLES, 1, "main") for m in cast.members]
+    assert len({p.mixture for p in personas}) > 290
+    assert all(asdict(p)["traits"]["never_sees"] is not None for p in personas)
+
+
+def test_the_shipped_cast_is_one_and_a_scenario_may_name_it(tmp_path):
+    cast = load_cast(Path("experiments/scenarios/cast.yaml"))
+    assert {m.kind for m in cast.members} == {"investor", "company", "industry", "rule"}
+    (tmp_path / "scene.yaml").write_text(
+        "cast: who.yaml\norders: {regimes: 3, mixture: gaussian}\n"
+    )
+    scenario = load_scenario(tmp_path / "scene.yaml")
+    assert scenario.cast == str(tmp_path / "who.yaml")
+    assert scenario.orders == ScenarioOrders()
+    (tmp_path / "bad.yaml").write_text("orders: {regimes: 0}\n")
+    with pytest.raises(ConfigError, match=r"orders.regimes is 0, expected 1 to 10"):
+        load_scenario(tmp_path / "bad.yaml")
+
+
+def test_the_command_prints_writes_and_refuses(tmp_path):
+    run = CliRunner().invoke
+    sentence = "forty cautious pensioners, ten momentum day-traders who see no news"
+    printed = run(app, ["cast", sentence])
+    assert printed.exit_code == 0
+    assert len(read_cast(yaml.safe_load(printed.stdout), "printed").members) == 2
+    file = tmp_path / "cast.yaml"
+    assert run(app, ["cast", sentence, "--out", str(file)]).exit_code == 0
+    assert file.read_text() == printed.stdout
+    left = run(app, ["cast", "ten gloomy savers", "--base", "none"])
+    assert "not understood: gloomy" in left.stderr
+    for bad, error in ((["cast", "hello world"], AgentError), (["cast"], ConfigError)):
+        assert isinstance(run(app, bad).exception, error)

@@ -1,0 +1,114 @@
+"""Personas on bases of their own, from a config to a bundle that trades again elsewhere."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from evobourse import agents, experiments
+from evobourse.evolve.bundle import load_bundle
+from evobourse.evolve.lineage import Candidate
+from evobourse.experiments.config.experiment import load_config
+from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.simulate.bundle import simulate_bundle
+from evobourse.experiments.simulate.exchange import Size
+from evobourse.experiments.sweep.export import export_bundle
+from evobourse.experiments.sweep.setup import build_workshop
+from evobourse.merge.errors import ModelError
+
+QUICKSTART = Path(experiments.__file__).with_name("quickstart.yaml")
+ADAPTERS = Path(agents.__file__).parent / "adapters"
+ONE_BASE = 400_000_000  # bytes: enough for one 135M with its adapters, not for two
+AGENTS, DAYS = 20, 60
+
+
+def configure(other, *overrides):
+    personas = [
+        {"name": "here", "style": "momentum", "base": "smollm2-135m-instruct"},
+        {"name": "there", "style": "momentum", "base": other},
+    ]
+    settings = [
+        f"personas={json.dumps(personas)}",
+        "minds.recipe_blocks=0",
+        "minds.attention=1",
+        f"market.agents={AGENTS}",
+        f"market.days={DAYS}",
+    ]
+    return load_config(QUICKSTART, [*settings, *overrides])
+
+
+@pytest.fixture
+def own_adapters(tmp_path):
+    """Copy two styles, and one that the main base does not have."""
+    folder = tmp_path / "own"
+    for name, source in (("momentum", "momentum"), ("value", "value"), ("odd", "herding")):
+        shutil.copytree(ADAPTERS / source, folder / name)
+    return folder
+
+
+@pytest.fixture
+def two_styles(tmp_path):
+    folder = tmp_path / "two"
+    for name in ("value", "momentum"):
+        shutil.copytree(ADAPTERS / name, folder / name)
+    return folder
+
+
+def test_a_bundle_carries_its_council_and_trades_again(
+    folded_base, own_adapters, two_styles, tmp_path
+):
+    workshop = build_workshop(
+        configure(
+            folded_base,
+            f"minds.adapters={two_styles}",
+            f"minds.adapters_of={{{folded_base}: {own_adapters}}}",
+            f"minds.memory_bytes={ONE_BASE}",
+        )
+    )
+    genome = workshop.market_genome
+    start = genome.genome().to_values(genome.genome().start_vector())
+    assert [p.base for p in genome.population(start).personas] == [None, folded_base]
+    names = {base: [f.name for f in o.adapters] for base, o in workshop.persona_bases.items()}
+    assert names == {folded_base: ["momentum", "value"]}
+    bases = workshop.open_bases()
+    champion = Candidate("g000-s00-f00", 0, (), start, None, (), 1.0, {}, None)
+    written = export_bundle(workshop, bases, champion, [], tmp_path / "run" / "bundle")
+    assert bases.counters.loads == 2
+    assert list(bases.loaded) == [folded_base]
+
+    moved = tmp_path / "elsewhere"
+    shutil.move(tmp_path / "run" / "bundle", moved)
+    loaded = load_bundle(moved)
+    assert loaded.population == written.population
+    assert loaded.memory_bytes == ONE_BASE
+    [(name, other)] = loaded.persona_bases.items()
+    assert (name, other.base_hash) == (folded_base, bases.hash_of(folded_base))
+    assert all(folder.is_relative_to(moved) for folder in other.adapters)
+    personas = yaml.safe_load((moved / "personas.yaml").read_text())
+    assert [persona.get("base") for persona in personas] == [None, folded_base]
+    done = simulate_bundle(moved, Size(AGENTS, DAYS, 1), tmp_path / "tape")
+    assert done["reference"] is True
+    assert done["forward_passes"] == 2 * 23
+
+
+def test_a_base_without_a_style_or_a_model_is_refused_before_any_loads(
+    own_adapters, folded_base, tmp_path
+):
+    with pytest.raises(ConfigError, match=r"own, of base .*value', holds no adapter 'breakout'"):
+        build_workshop(
+            configure(folded_base, f"minds.adapters_of={{{folded_base}: {own_adapters}}}")
+        )
+    with pytest.raises(ConfigError, match=r"minds.adapters_of: .* holds no folder with an adapter"):
+        build_workshop(configure(folded_base, f"minds.adapters_of={{{folded_base}: {tmp_path}}}"))
+    with pytest.raises(ModelError, match=r"base './nowhere': no such folder"):
+        build_workshop(configure("./nowhere"))
+
+
+def test_personas_on_the_main_base_leave_bundles_and_bases_as_they_were(folded_base):
+    config = configure("smollm2-135m-instruct")
+    assert config.other_bases == ()
+    workshop = build_workshop(config)
+    assert workshop.persona_bases == {}
+    assert {p.base for p in workshop.market_genome.personas} == {None}

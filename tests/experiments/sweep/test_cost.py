@@ -1,0 +1,193 @@
+"""What a dry run counts is what a sweep of the same config does."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from evobourse.agents.minds.stand_ins import TeacherMinds
+from evobourse.agents.observation import possible_views
+from evobourse.agents.styles import FIRST_STYLES
+from evobourse.evolve.budget import count_paths
+from evobourse.evolve.evaluation import MarketEvaluator
+from evobourse.evolve.executors.executor import InProcess
+from evobourse.evolve.loop import evolve
+from evobourse.evolve.memetic.teacher import gather
+from evobourse.experiments.cli.cost_table import print_estimate
+from evobourse.experiments.config.experiment import load_config
+from evobourse.experiments.sweep import cost
+from evobourse.experiments.sweep.cost import Pace, Work, plan_judging, plan_lessons, plan_search
+from evobourse.experiments.sweep.pipeline import make_evaluator, make_teacher
+from evobourse.experiments.sweep.searches import make_search
+from evobourse.experiments.sweep.setup import build_workshop
+
+QUICKSTART = Path(__file__).parents[3] / "experiments" / "quickstart.yaml"
+SMALL = ("market.agents=20", "market.days=60", "market.paths=2", "minds.attention=1", "workers=1")
+
+
+def search_of(workshop):
+    genome = workshop.market_genome
+    seed, slow = workshop.search_seed(), genome.slow_segments()
+    return make_search(workshop.config.search, genome.genome(), slow, seed)
+
+
+class CountedMinds(TeacherMinds):
+    """Rule-based traders that note, as the engine's memo would, which minds are new to a base."""
+
+    def __init__(self):
+        super().__init__(FIRST_STYLES)
+        self.served = None
+        self.asked = set()
+
+    def serve(self, recipe):
+        self.served = None if recipe is None else str(recipe.to_dict())
+        return self
+
+    def answer(self, mind, views):
+        self.asked.add((self.served, mind.tobytes()))
+        return super().answer(mind, views)
+
+
+@pytest.mark.parametrize(
+    ("slow", "every", "generations"), [(4, 2, 4), (3, 2, 3), (2, 1, 2), (1, 3, 2)]
+)
+def test_the_plan_is_what_the_search_does(tmp_path, slow, every, generations):
+    overrides = (*SMALL, f"search.slow_count={slow}", f"search.slow_every={every}",
+                 f"search.generations={generations}", "search.fast_count=3")  # fmt: skip
+    config = load_config(QUICKSTART, overrides)
+    workshop = build_workshop(config)
+    minds = CountedMinds()
+    split, genome = workshop.splits.train, workshop.market_genome
+    evaluator = MarketEvaluator(workshop.stage, split, workshop.target(split), genome, minds)
+    search = search_of(workshop)
+    plan = plan_search(config, search)
+    candidates = evolve(tmp_path, genome.genome(), search, evaluator, generations, config.seed)
+    mean = genome.genome().to_values(search.mean_vector())
+    evaluator.evaluate(generations, [[mean]], workshop.search_seed(), lambda *_: None)
+
+    total = sum(plan, Work())
+    assert [work.candidates for work in plan[:-1]] == [
+        sum(c.generation == g for c in candidates) for g in range(generations)
+    ]
+    assert total.candidates == len(candidates) + 1
+    assert total.markets * config.market.agents * config.market.days == evaluator.decisions
+    assert len(minds.asked) == total.casts * len(config.personas)
+
+
+def test_every_candidate_of_another_search_has_minds_of_its_own():
+    config = load_config(QUICKSTART, (*SMALL, "search.optimizer=random", "search.generations=2"))
+    plan = plan_search(config, search_of(build_workshop(config)))
+    assert plan == [Work(16, 32, 16), Work(16, 32, 16), Work(1, 2, 1)]
+
+
+def test_judging_is_counted_as_the_scoreboard_plays_it():
+    config = load_config(QUICKSTART)
+    choosing, judging = plan_judging(config)
+    assert choosing.markets == 12 * 2 * 4 * 4  # finalists, splits, groups, paths
+    assert judging.markets == (2 + 4) * 8 * 4 + 1  # champion on two splits, four casts held out
+    assert (choosing.casts, judging.casts) == (12, 2)
+
+
+def test_a_budget_cuts_the_plan_where_it_cuts_the_sweep():
+    config = load_config(QUICKSTART, ("search.max_decisions=20000000",))
+    pace = Pace(0.0, 1.0, 0.0, 1)
+    workshop = build_workshop(config)
+    plan, teaching = plan_search(config, search_of(workshop)), plan_lessons(config, 7)
+    kept, ends = cost._within_budget(config, plan, teaching, pace)
+    a_generation = 16 * 4 * 250 * 400
+    assert kept == 20_000_000 // a_generation
+    assert ends == "by the decision budget after 3 of 80"
+    config = load_config(QUICKSTART, ("search.max_minutes=3",))
+    kept, ends = cost._within_budget(config, plan, teaching, pace)
+    assert kept == 2  # 64 s each
+    assert ends.startswith("by the time budget")
+
+
+class CountedMarkets(InProcess):
+    """Counts the markets that are played, by what is done with them."""
+
+    def __init__(self):
+        self.played = Counter()
+
+    def submit(self, function, *arguments):
+        self.played[function] += 1
+        return super().submit(function, *arguments)
+
+
+MEMETIC = "search.memetic={every: 2, steps: 2, markets: 3, nats: 0.001}"
+
+
+@pytest.mark.parametrize("generations", [2, 5])
+def test_lessons_are_what_the_sweep_takes(tmp_path, generations):
+    overrides = (*SMALL, "search.slow_count=2", "search.slow_every=2", "search.fast_count=3",
+                 f"search.generations={generations}", MEMETIC)  # fmt: skip
+    config = load_config(QUICKSTART, overrides)
+    workshop = build_workshop(config)
+    minds, markets = CountedMinds(), CountedMarkets()
+    workshop = replace(workshop, executor=markets)
+    evaluator, search = make_evaluator(workshop, minds), search_of(workshop)
+    genome = workshop.market_genome.genome()
+    teacher = make_teacher(workshop, minds)
+    candidates = evolve(
+        tmp_path, genome, search, evaluator, generations, config.seed, teacher=teacher
+    )
+    searching, teaching = plan_search(config, search), plan_lessons(config, 7)
+    born = Counter(c.generation for c in candidates)
+    assert [born[g] for g in range(generations)] == [
+        s.candidates + t.candidates for s, t in zip(searching[:-1], teaching[:-1], strict=True)
+    ]
+    total = sum(searching[:-1] + teaching, Work())
+    assert markets.played[gather] == total.lesson_markets
+    assert markets.played.total() == total.markets
+    paths = count_paths(candidates, config.search.memetic)
+    assert paths.sum() == total.markets
+    asked = (total.casts + total.probes) * len(config.personas)
+    assert 0.9 * asked <= len(minds.asked) <= asked  # the best may be taught twice
+
+
+def test_lessons_are_counted_in_both_budgets_of_a_plan():
+    pace = Pace(0.0, 1.0, 0.0, 1, 0.0, 2.0)
+    a_market = 250 * 400
+
+    def kept(*overrides):
+        config = load_config(QUICKSTART, overrides)
+        search = plan_search(config, search_of(build_workshop(config)))
+        return cost._within_budget(config, search, plan_lessons(config, 7), pace)[0]
+
+    memetic = "search.memetic={every: 1, steps: 1, markets: 8}"
+    rest = (16 + 2) * 4 + 8  # markets of a generation with a lesson
+    limit = (64 + 2 * rest) * a_market
+    assert kept(memetic, f"search.max_decisions={limit}") == 3
+    assert kept(memetic, f"search.max_decisions={limit - 1}") == 2
+    assert kept(f"search.max_decisions={limit}") == limit // (64 * a_market)
+    minutes = (64 + 72 + 2 * 8) / 60
+    assert kept(memetic, f"search.max_minutes={minutes + 0.01}") == 2
+    assert kept(memetic, f"search.max_minutes={minutes - 0.01}") == 1
+
+
+def test_lessons_are_printed_where_there_are_any(monkeypatch):
+    pace = Pace(1.0, 0.1, 0.0, 1000, 0.5, 0.2)
+    monkeypatch.setattr(cost, "measure_pace", lambda *_: pace)
+
+    def printed(*overrides):
+        config = load_config(QUICKSTART, (*SMALL, "search.generations=5", *overrides))
+        found, console = cost.estimate(config, print), Console(record=True, width=200)
+        print_estimate(found, console)
+        return found, console.export_text()
+
+    plain, words = printed()
+    assert "lesson" not in words
+    assert "lessons" not in {*plain, *plain["parts"]}
+    taught, words = printed(MEMETIC)
+    assert list(taught["parts"]) == ["search", "lessons", "choosing", "judging"]
+    assert taught["lessons"] == {"count": 2, "steps": 4, "markets": 12}
+    lessons = taught["parts"]["lessons"]
+    assert (lessons["candidates"], lessons["markets"]) == (4, 12 + 4 * 2)
+    assert lessons["decisions"] == lessons["markets"] * 60 * 20
+    assert lessons["seconds"] == pytest.approx(4 * 1.0 + 2 * 14 * 0.5 + 8 * 0.1 + 12 * 0.2)
+    assert lessons["forward_passes"] == 2 * 2 * 8 * 8 * len(possible_views(1))
+    assert "2 of 4 training steps in all, on 12 recorded markets at 200 ms" in words
+    for key in ("candidates", "markets", "decisions", "forward_passes"):
+        assert taught["total"][key] == plain["total"][key] + lessons[key]

@@ -1,0 +1,117 @@
+"""A whole sweep whose one base is a server: its cap, a kill, and not one question asked twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from evobourse.evolve.errors import RunError
+from evobourse.experiments.sweep.run_folder import open_run, start_run
+
+ROOT = Path(__file__).parents[3]
+SETTINGS = [
+    "personas=[{name: rider, style: momentum}]",
+    "minds.recipe_blocks=0",
+    "minds.attention=1",
+    "market.agents=10",
+    "market.days=60",
+    "market.paths=2",
+    "search.generations=2",
+    "search.slow_count=2",
+    "search.slow_every=2",
+    "search.sigma_slow=0.8",  # far enough for one proposal to have other words
+    "search.fast_count=2",
+    "search.champions=1",
+    "search.validation_groups=2",
+    "search.heldout_groups=2",
+    "workers=1",
+]
+VIEWS = 23  # with one sign to see, and without any
+
+
+@pytest.fixture
+def evobourse(server, tmp_path):
+    """Start a command about a run; `finish` it for its exit code and what it said."""
+    server.reset()
+    url = server.base("?top=2000")
+    first = [*SETTINGS, f"minds.base={url}", "minds.memo=answers.sqlite"]
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        if arguments[0] == "evolve":
+            config = str(ROOT / "experiments" / "quickstart.yaml")
+            sets = [part for value in first for part in ("--set", value)]
+            arguments = ("evolve", config, *arguments[1:], *sets)
+        return subprocess.Popen(
+            [sys.executable, "-m", "evobourse.experiments.cli.main", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+def finish(process: subprocess.Popen[str], code: int) -> str:
+    printed, said = process.communicate(timeout=600)
+    assert process.returncode == code, printed + said
+    return said
+
+
+def test_a_sweep_over_a_server_survives_its_cap_and_a_kill_and_asks_nothing_twice(
+    server, evobourse, tmp_path
+) -> None:
+    lineage = tmp_path / "run" / "lineage.jsonl"
+    cap = VIEWS + 5
+    capped = ("--set", f"minds.endpoint.max_requests={cap}")
+    said = finish(evobourse("evolve", "--run", "run", *capped), 1)
+    assert said.count("\n") == 1
+    assert f"minds.endpoint.max_requests is {cap}: {cap} requests and" in said
+    assert "raise it and run the command again: what was answered is remembered" in said
+    assert server.requests == cap
+    first = lineage.read_text()
+    assert {json.loads(line)["generation"] for line in first.splitlines()} == {0}
+
+    server.pause = 0.2
+    more = ("--set", "minds.endpoint.max_requests=null", "--set", "minds.endpoint.concurrency=1")
+    killed = evobourse("resume", "run", *more)
+    kill_when(lambda: server.requests >= cap + 5, killed)
+    server.pause = 0.0
+    assert lineage.read_text() == first
+
+    finish(evobourse("resume", "run"), 0)
+    prompts = set(server.prompts)
+    assert len(prompts) == 2 * VIEWS  # the words of the mean, and those of one proposal
+    # Only what was under way at the kill, one question at a time, or just back, is asked again.
+    assert len(server.prompts) <= len(prompts) + 2
+    whole = lineage.read_bytes()
+    assert whole.startswith(first.encode())
+    assert (tmp_path / "run" / "bundle" / "hashes.json").stat().st_size > 0
+
+    asked, again = server.requests, tmp_path / "again" / "lineage.jsonl"
+    watched = evobourse("evolve", "--run", "again")
+    kill_when(lambda: again.exists() and len(again.read_bytes()) >= len(whole), watched)
+    assert again.read_bytes() == whole
+    assert server.requests == asked
+    run = tmp_path / "run"
+    with pytest.raises(RunError, match="holds a run with another config"):
+        start_run(open_run(run, ["market.agents=20"]), run)
+
+
+def kill_when(ready: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 300
+    while not ready():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
