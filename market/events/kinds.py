@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evobourse.market.crowd import Message
 from evobourse.market.errors import MarketError
 from evobourse.market.events.values import AT_SETTLEMENT, Agents, Checked, Rows, kind_of
+from evobourse.market.hooks import Market
 from evobourse.market.instruments import Instrument, ShortSales
-
-if TYPE_CHECKING:
-    from evobourse.market.exchange import Exchange
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +29,7 @@ class Event(Checked, ABC):
         return self.day, getattr(self, "turn", AT_SETTLEMENT)
 
     @abstractmethod
-    def apply(self, exchange: Exchange, rows: Rows | None) -> dict[str, Any]:
+    def apply(self, exchange: Market, rows: Rows | None) -> dict[str, Any]:
         """Let it happen to an exchange, to these agents; return what happened, for the record."""
 
 
@@ -56,7 +54,7 @@ class News(Event):
     tone: float = 0.0
     source: str = ""
 
-    def apply(self, exchange: Exchange, rows: Rows | None) -> dict[str, Any]:
+    def apply(self, exchange: Market, rows: Rows | None) -> dict[str, Any]:
         """Send it."""
         exchange.send(Message("news", self.text, source=self.source, tone=self.tone))
         return {"text": self.text, "source": self.source, "tone": self.tone}
@@ -89,7 +87,7 @@ class Rumour(Event):
     tone: float = 0.0
     source: str = ""
 
-    def apply(self, exchange: Exchange, rows: Rows | None) -> dict[str, Any]:
+    def apply(self, exchange: Market, rows: Rows | None) -> dict[str, Any]:
         """Send it."""
         message = Message("rumour", self.text, rows, self.is_true, self.source, self.tone)
         exchange.send(message)
@@ -131,7 +129,7 @@ class Windfall(Event):
         if self.cash_cents == 0 and self.quantity == 0:
             raise MarketError("windfall of nothing; set cash_cents, or asset and quantity")
 
-    def apply(self, exchange: Exchange, rows: Rows | None) -> dict[str, Any]:
+    def apply(self, exchange: Market, rows: Rows | None) -> dict[str, Any]:
         """Grant it to one agent after another."""
         asset = 0 if self.asset is None else exchange.asset(self.asset)
         for row in _listed(rows):
@@ -158,7 +156,7 @@ class Halt(Event):
     turn: int = 0
     asset: str
 
-    def apply(self, exchange: Exchange, rows: Rows | None) -> dict[str, Any]:
+    def apply(self, exchange: Market, rows: Rows | None) -> dict[str, Any]:
         """Halt it, and say so to all."""
         exchange.halt(exchange.asset(self.asset))
         exchange.send(Message("notice", f"Trading in {self.asset} is halted."))
@@ -180,7 +178,7 @@ class Resume(Event):
     turn: int = 0
     asset: str
 
-    def apply(self, exchange: Exchange, rows: Rows | None) -> dict[str, Any]:
+    def apply(self, exchange: Market, rows: Rows | None) -> dict[str, Any]:
         """Resume it, and say so to all."""
         exchange.halt(exchange.asset(self.asset), halted=False)
         exchange.send(Message("notice", f"Trading in {self.asset} is resumed."))
@@ -224,7 +222,7 @@ class ChangeTerms(Event):
         values = {name: getattr(self, name) for name in sorted(terms)}
         return {name: value for name, value in values.items() if value is not None}
 
-    def apply(self, exchange: Exchange, rows: Rows | None) -> dict[str, Any]:
+    def apply(self, exchange: Market, rows: Rows | None) -> dict[str, Any]:
         """Change them, and say so to all."""
         asset = exchange.asset(self.asset)
         exchange.change_terms(asset, **self.changes)
@@ -260,7 +258,7 @@ class SettleAt(Event):
                 f"{self.factor}, expected one of the two"
             )
 
-    def apply(self, exchange: Exchange, rows: Rows | None) -> dict[str, Any]:
+    def apply(self, exchange: Market, rows: Rows | None) -> dict[str, Any]:
         """Override the settlement."""
         asset = exchange.asset(self.asset)
         vwap_ticks = exchange.listings[asset].vwap_ticks()
@@ -284,7 +282,7 @@ class CancelTrades(Event):
 
     asset: str
 
-    def apply(self, exchange: Exchange, rows: Rows | None) -> dict[str, Any]:
+    def apply(self, exchange: Market, rows: Rows | None) -> dict[str, Any]:
         """Cancel them, and say so to all before the next turn."""
         asset = exchange.asset(self.asset)
         exchange.cancel_trades(asset)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import yaml
@@ -20,10 +20,7 @@ import yaml
 from evobourse.market.errors import MarketError
 from evobourse.market.events.kinds import KINDS, CancelTrades, ChangeTerms, Event, Windfall
 from evobourse.market.events.values import AT_SETTLEMENT, Agents, Checked, Rows, kind_of
-from evobourse.market.hooks import Applied
-
-if TYPE_CHECKING:
-    from evobourse.market.exchange import Exchange
+from evobourse.market.hooks import Applied, Market
 
 
 class EventSchedule:
@@ -61,7 +58,7 @@ class EventSchedule:
         self._due: dict[tuple[int, int], list[int]] = {}
         self._rng = rng
         self._source = source
-        self._exchange: Exchange | None = None
+        self._exchange: Market | None = None
         self._past = (-1, 0)
         for event in events:
             self.add(event)
@@ -100,7 +97,7 @@ class EventSchedule:
                 raise
         self._due.setdefault(event.moment, []).append(len(self._events) - 1)
 
-    def before_turn(self, exchange: Exchange) -> None:
+    def before_turn(self, exchange: Market) -> None:
         """Apply what is due before this turn.
 
         Raises
@@ -114,7 +111,7 @@ class EventSchedule:
             raise MarketError(f"{self._source} runs at another exchange; make one for each")
         self._apply((exchange.day, exchange.turn), exchange)
 
-    def before_settlement(self, exchange: Exchange) -> None:
+    def before_settlement(self, exchange: Market) -> None:
         """Apply what is due at the day's settlement."""
         self._apply((exchange.day, AT_SETTLEMENT), exchange)
 
@@ -127,7 +124,7 @@ class EventSchedule:
             text = yaml.safe_dump({"events": entries}, sort_keys=False)
         return text
 
-    def _begin(self, exchange: Exchange) -> None:
+    def _begin(self, exchange: Market) -> None:
         for row, event in enumerate(self._events):
             if event.moment < (exchange.day, exchange.turn):
                 raise MarketError(
@@ -138,14 +135,14 @@ class EventSchedule:
         self._rehearse(exchange)
         self._exchange = exchange
 
-    def _choose(self, row: int, exchange: Exchange) -> None:
+    def _choose(self, row: int, exchange: Market) -> None:
         event = self._events[row]
         agents = getattr(event, "agents", None)
         if agents is not None:
             with _located(self._where(row, event)):
                 self._rows[row] = agents.choose(exchange, self._rng)
 
-    def _rehearse(self, exchange: Exchange) -> None:
+    def _rehearse(self, exchange: Market) -> None:
         """Refuse events to come with an asset, turn or term that does not exist."""
         turns = len(exchange.rules.turns)
         terms = [listing.instrument for listing in exchange.listings]
@@ -163,7 +160,7 @@ class EventSchedule:
                 if future and isinstance(event, Windfall):
                     raise MarketError(f"{name!r} is a future; grant cash or an equity")
 
-    def _apply(self, moment: tuple[int, int], exchange: Exchange) -> None:
+    def _apply(self, moment: tuple[int, int], exchange: Market) -> None:
         due = self._due.pop(moment, [])
         for row in sorted(due, key=lambda row: not isinstance(self._events[row], CancelTrades)):
             event = self._events[row]

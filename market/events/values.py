@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evobourse.market.book.book import MAX_TICKS
 from evobourse.market.errors import MarketError
+from evobourse.market.hooks import Market
 from evobourse.market.instruments import ShortSales
-
-if TYPE_CHECKING:
-    from evobourse.market.exchange import Exchange
 
 AT_SETTLEMENT = 2**31
 """The turn of what happens after a day's last trade."""
@@ -96,7 +94,7 @@ class Agents(Checked):
         if self.share == 0.0:
             raise MarketError("agents.share is 0.0, expected over 0, up to 1")
 
-    def choose(self, exchange: Exchange, rng: np.random.Generator | None) -> Rows:
+    def choose(self, exchange: Market, rng: np.random.Generator | None) -> Rows:
         """Return the rows meant at an exchange, rising; draw from ``rng`` for a share.
 
         Raises

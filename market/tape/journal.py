@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from evobourse.market.book.book import Depth
 from evobourse.market.book.order_events import EVENT_DTYPES
 from evobourse.market.crowd import DayOutcome, Message
-from evobourse.market.exchange import Exchange
-from evobourse.market.hooks import TapeSink
+from evobourse.market.hooks import Market
 from evobourse.market.listing import Bar
+from evobourse.market.tape.sink import TapeSink
 
 FATE = ("number", "filled", "status", "reason")
 
 
-def describe_instruments(exchange: Exchange) -> list[dict[str, Any]]:
+def describe_instruments(exchange: Market) -> list[dict[str, Any]]:
     """Return what a tape says of each asset: the first terms, the first close, the session."""
     rules = {**asdict(exchange.rules), "self_trade": int(exchange.rules.self_trade)}
     session = {**rules, "agents": exchange.n_agents}
@@ -64,7 +64,7 @@ class TapeJournal:
         self._decisions = decisions
 
     def turn_over(
-        self, exchange: Exchange, messages: Sequence[Message], depth: Sequence[Depth | None]
+        self, exchange: Market, messages: Sequence[Message], depth: Sequence[Depth | None]
     ) -> None:
         """Record messages, decisions and the books before the turn."""
         when = {"day": exchange.day, "turn": exchange.turn}
@@ -96,7 +96,7 @@ class TapeJournal:
 
     def day_over(
         self,
-        exchange: Exchange,
+        exchange: Market,
         outcome: DayOutcome,
         bars: Sequence[Bar],
         limits_ticks: NDArray[np.int64],
@@ -153,7 +153,7 @@ class TapeJournal:
             self._sink.record("holdings", {**day, **held})
         self._sink.end_day(exchange.day)
 
-    def _keep_texts(self, exchange: Exchange) -> None:
+    def _keep_texts(self, exchange: Market) -> None:
         """Record what was read and written since the last time."""
         when = {"day": exchange.day, "turn": exchange.turn}
         for crowd, first, _ in exchange.floor.seats():
