@@ -85,6 +85,7 @@ def baselines(
 
     Example: evobourse baselines sp500 nasdaq --out docs/baselines.md
     """
+    from evobourse.fitness.baselines.without_agents.laws import LAW_NAMES
     from rich.progress import Progress
 
     from evobourse.evolve.durable import replace_bytes
@@ -95,7 +96,6 @@ def baselines(
         print_rows,
         render,
     )
-    from evobourse.fitness.laws import LAW_NAMES
     from evobourse.market.series.named import load_series
 
     console = make_console(quiet=as_json)

@@ -77,7 +77,7 @@ PUBLISHED = FrankeWesterhoff()
 class FrankeWesterhoffCrowd(Crowd):
     """Fundamentalists and chartists who choose their camp anew every day and then order.
 
-    The equations are those of :func:`fitness.franke_westerhoff.franke_westerhoff`; the model has
+    The equations are those of `fitness.baselines.franke_westerhoff`; the model has
     shares of a continuum, this crowd has agents::
 
         demand[i] = d_f or d_c of the agent's camp + dispersion * e[i]

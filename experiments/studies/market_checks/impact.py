@@ -44,7 +44,7 @@ def play_market(
 ) -> NDArray[np.float64]:
     """Return daily log returns, float64[days], from the value and equal odds of both camps on.
 
-    The camps' noise is that of `fitness.franke_westerhoff` with the same seed.
+    The camps' noise is that of `fitness.baselines.franke_westerhoff` with the same seed.
     """
     rng = np.random.default_rng(seed)
     crowd = FrankeWesterhoffCrowd(

@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from evobourse.fitness.baselines.without_agents.franke_westerhoff import (
+    PUBLISHED,
+    franke_westerhoff,
+)
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from rich.progress import track
@@ -19,7 +23,6 @@ from scipy.stats import t
 
 from evobourse.experiments.studies.market_checks.auction import SCHEDULES, Periods, play_periods
 from evobourse.experiments.studies.market_checks.impact import NAMES, describe, play_market
-from evobourse.fitness.franke_westerhoff import PUBLISHED, franke_westerhoff
 from evobourse.market.crowds.zero_intelligence import equilibrium
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "market_checks.md"
@@ -199,7 +202,7 @@ IMPACT = f"""## The Franke-Westerhoff population through impact
 
 {DAYS:,} days after {BURN_IN_DAYS} from the fundamental value, {SEEDS} seeds; published parameters;
 every agent's demand is a market order that a dealer fills. Beside it the model's equations
-(`fitness.franke_westerhoff`): {DIRECT_PATHS:,} paths, and for the differences the very paths whose
+(`fitness.baselines`): {DIRECT_PATHS:,} paths, and for the differences the very paths whose
 camps have the same noise. Agents' shares are drawn systematically, so that they are off the
 model's by less than one agent: this is the limit of many agents. {SEEDS} seeds say little of a
 moment's mean; the differences, seed by seed, are the sharper test.

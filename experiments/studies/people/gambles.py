@@ -1,7 +1,7 @@
 """The prospect-theory questionnaire put to minds: bare, told who they are, trained, and evolved.
 
 Knows how two gambles become a forced choice between two letters. Deliberately counts nothing:
-the items, and agreement with people, are `fitness.prospect`'s.
+the items, and agreement with people, are `fitness.behaviour.prospect`'s.
 """
 
 from __future__ import annotations
@@ -10,11 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from evobourse.fitness.behaviour.trading.prospect import (
+    QUESTION,
+    SMALLEST_LEAN,
+    Answers,
+    ask,
+    items,
+)
 from numpy.typing import NDArray
 
 from evobourse.agents.minds.engine import MindEngine
 from evobourse.agents.observation import CUE, OPTIONS
-from evobourse.fitness.prospect import QUESTION, SMALLEST_LEAN, Answers, ask, items
 from evobourse.merge.engine.prompt import Prompt
 
 FRAMES = (

@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+from evobourse.fitness.behaviour.trading.prospect import Answers
 from numpy.typing import NDArray
 from rich.progress import Progress
 
@@ -42,7 +43,6 @@ from evobourse.experiments.studies.people.page import (
 )
 from evobourse.experiments.studies.people.temperature import measure_heat
 from evobourse.experiments.sweep.setup import build_workshop
-from evobourse.fitness.prospect import Answers
 from evobourse.market.series.named import load_series
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "people_checks.md"
@@ -178,7 +178,7 @@ edit. Run {run}, real minds: SmolLM2-135M-Instruct in INT8.
 
 ## Prospect theory
 
-Seventeen choices between two gambles (Kahneman and Tversky 1979, `fitness.prospect`). A respondent
+Seventeen choices between two gambles (Kahneman and Tversky 1979, `prospect.py`). A respondent
 agrees on an item where its probability of people's majority choice is over one half, the two
 options shown in both orders; a coin agrees on 8.5 of 17, and on 13 or more once in forty. Wordings:
 

@@ -7,10 +7,14 @@ Deliberately does not know what the fitted market is compared with, nor any othe
 from collections.abc import Sequence
 
 import numpy as np
+from evobourse.fitness.baselines.without_agents.franke_westerhoff import (
+    PUBLISHED,
+    FrankeWesterhoff,
+    franke_westerhoff,
+)
 
 from evobourse.fitness.distance import Target
 from evobourse.fitness.errors import FitnessError
-from evobourse.fitness.franke_westerhoff import PUBLISHED, FrankeWesterhoff, franke_westerhoff
 from evobourse.fitness.moments import moments
 
 FREE = ("phi", "chi", "alpha_0", "alpha_n", "alpha_p", "sigma_f", "sigma_c")

@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
+from evobourse.fitness.baselines.without_agents.calibration import calibrate_franke_westerhoff
+from evobourse.fitness.baselines.without_agents.franke_westerhoff import (
+    PUBLISHED,
+    franke_westerhoff,
+)
 
-from evobourse.fitness import calibration
-from evobourse.fitness.calibration import calibrate_franke_westerhoff
+from evobourse.fitness.baselines.without_agents import calibration
 from evobourse.fitness.distance import make_target, score_groups
 from evobourse.fitness.errors import FitnessError
-from evobourse.fitness.franke_westerhoff import PUBLISHED, franke_westerhoff
 
 TINY = {"generations": 20, "population": 12}
 

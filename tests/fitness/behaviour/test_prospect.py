@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from evobourse.fitness.behaviour.trading.prospect import QUESTION, ask, items
 
 from evobourse.fitness.errors import FitnessError
-from evobourse.fitness.prospect import QUESTION, ask, items
 
 NUMBER = r"(\d+)"
 
@@ -57,7 +57,7 @@ def maximiser(value):
 
 
 def test_the_items_are_those_of_the_paper():
-    path = Path(__file__).parents[2] / "fitness" / "prospect_theory_1979.csv"
+    path = Path(__file__).parents[3] / "fitness" / "behaviour" / "prospect_theory_1979.csv"
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert [item.problem for item in items()] == [row["problem"] for row in rows]
     assert len(items()) == 17

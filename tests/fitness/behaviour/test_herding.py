@@ -1,5 +1,11 @@
 import numpy as np
 import pytest
+from evobourse.fitness.behaviour.trading.herding import (
+    _binomial_mean_deviation,
+    conformity,
+    effective_minds,
+    lsv_herding,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -7,12 +13,6 @@ from scipy.stats import binom, ortho_group
 from sklearn.metrics import cohen_kappa_score
 
 from evobourse.fitness.errors import FitnessError
-from evobourse.fitness.herding import (
-    _binomial_mean_deviation,
-    conformity,
-    effective_minds,
-    lsv_herding,
-)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 40])

@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from evobourse.fitness.behaviour.trading.portfolios import hold_value, rebuild_portfolios
+from evobourse.fitness.behaviour.trading.table import describe_behaviour
 
-from evobourse.fitness.behaviour_table import describe_behaviour
 from evobourse.fitness.errors import FitnessError
-from evobourse.fitness.portfolios import hold_value, rebuild_portfolios
 from evobourse.market.accounts import Accounts
 from evobourse.market.crowd import Crowd, Orders
 from evobourse.market.daily_auction import Market, simulate

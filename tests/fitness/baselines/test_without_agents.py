@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 from arch import arch_model
-
-from evobourse.fitness.baselines import (
+from evobourse.fitness.baselines.without_agents.without_agents import (
     block_bootstrap,
     garch_t,
     garch_t_history,
@@ -10,6 +9,7 @@ from evobourse.fitness.baselines import (
     gbm_history,
     gjr_garch_t,
 )
+
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.facts import leverage
 

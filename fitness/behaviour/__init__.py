@@ -1,0 +1,1 @@
+"""How investors behave: trading, herding, holdings, choices between gambles."""
