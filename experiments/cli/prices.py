@@ -85,7 +85,6 @@ def baselines(
 
     Example: evobourse baselines sp500 nasdaq --out docs/baselines.md
     """
-    from evobourse.fitness.baselines.without_agents.laws import LAW_NAMES
     from rich.progress import Progress
 
     from evobourse.evolve.durable import replace_bytes
@@ -96,6 +95,7 @@ def baselines(
         print_rows,
         render,
     )
+    from evobourse.fitness.baselines.laws import LAW_NAMES
     from evobourse.market.series.named import load_series
 
     console = make_console(quiet=as_json)

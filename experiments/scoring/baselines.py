@@ -13,9 +13,6 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
-from evobourse.fitness.baselines.without_agents.calibration import calibrate_franke_westerhoff
-from evobourse.fitness.baselines.without_agents.franke_westerhoff import FrankeWesterhoff
-from evobourse.fitness.baselines.without_agents.laws import LAW_NAMES, reference_laws
 from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
@@ -24,6 +21,9 @@ from rich.text import Text
 
 from evobourse.experiments.cli.progress import score_form
 from evobourse.experiments.errors import ConfigError
+from evobourse.fitness.baselines.calibration import calibrate_franke_westerhoff
+from evobourse.fitness.baselines.franke_westerhoff import FrankeWesterhoff
+from evobourse.fitness.baselines.laws import LAW_NAMES, reference_laws
 from evobourse.fitness.comparisons import holm, pool_scores
 from evobourse.fitness.distance import SplitScore, Target, make_target, score_groups
 from evobourse.fitness.moments import MOMENT_NAMES

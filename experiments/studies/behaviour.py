@@ -12,12 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evobourse.fitness.behaviour.trading.herding import effective_minds
-from evobourse.fitness.behaviour.trading.table import (
-    CrowdBehaviour,
-    GroupBehaviour,
-    describe_behaviour,
-)
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -25,6 +19,12 @@ from rich.table import Table
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.evolve.markets import World, play_market
 from evobourse.experiments.simulate.bundle import open_bundle
+from evobourse.fitness.behaviour.herding import effective_minds
+from evobourse.fitness.behaviour.table import (
+    CrowdBehaviour,
+    GroupBehaviour,
+    describe_behaviour,
+)
 
 TENDENCIES = np.arange(-2.0, 3.0)
 POLICY_DIGITS = 12

@@ -10,15 +10,15 @@ import json
 from collections.abc import Iterator
 
 import numpy as np
-from evobourse.fitness.baselines.without_agents.calibration import calibrate_franke_westerhoff
-from evobourse.fitness.baselines.without_agents.franke_westerhoff import (
+from numpy.typing import NDArray
+
+from evobourse.fitness.baselines.calibration import calibrate_franke_westerhoff
+from evobourse.fitness.baselines.franke_westerhoff import (
     PUBLISHED,
     FrankeWesterhoff,
     franke_westerhoff,
 )
-from evobourse.fitness.baselines.without_agents.without_agents import block_bootstrap
-from numpy.typing import NDArray
-
+from evobourse.fitness.baselines.without_agents import block_bootstrap
 from evobourse.fitness.distance import make_target
 from evobourse.fitness.moments import MOMENT_NAMES, ac1, acf, hill, moments
 from evobourse.market.series.named import load_series

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from evobourse.fitness.behaviour.trading.table import describe_behaviour
 from numpy.typing import NDArray
 from rich.progress import Progress
 
@@ -28,6 +27,7 @@ from evobourse.experiments.studies.robustness.study import Standing, judge_varia
 from evobourse.experiments.studies.robustness.variants import ORIGINAL, Variant
 from evobourse.experiments.studies.society.page import show
 from evobourse.experiments.sweep.setup import build_workshop
+from evobourse.fitness.behaviour.table import describe_behaviour
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "mask_checks.md"
 RUN = Path("runs") / "quickstart"

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from evobourse.fitness.baselines.without_agents.calibration import calibrate_franke_westerhoff
-from evobourse.fitness.baselines.without_agents.laws import LAW_NAMES, reference_laws
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
+from evobourse.fitness.baselines.calibration import calibrate_franke_westerhoff
+from evobourse.fitness.baselines.laws import LAW_NAMES, reference_laws
 from evobourse.fitness.distance import Score, score_paths
 from evobourse.fitness.moments import moments
 from evobourse.fitness.target import Target, make_target, target_of_windows

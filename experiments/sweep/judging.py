@@ -16,14 +16,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from evobourse.fitness.baselines.without_agents.calibration import (
-    GENERATIONS,
-    POPULATION,
-    calibrate_franke_westerhoff,
-)
-from evobourse.fitness.baselines.without_agents.franke_westerhoff import FrankeWesterhoff
-from evobourse.fitness.baselines.without_agents.laws import reference_laws
-from evobourse.fitness.baselines.without_agents.without_agents import garch_t_history, gbm_history
 from numpy.typing import NDArray
 
 from evobourse.agents.minds.stand_ins import Minds, RandomMinds, TeacherMinds
@@ -34,6 +26,14 @@ from evobourse.evolve.evaluation import path_seeds
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.markets import play
 from evobourse.experiments.sweep.setup import Workshop
+from evobourse.fitness.baselines.calibration import (
+    GENERATIONS,
+    POPULATION,
+    calibrate_franke_westerhoff,
+)
+from evobourse.fitness.baselines.franke_westerhoff import FrankeWesterhoff
+from evobourse.fitness.baselines.laws import reference_laws
+from evobourse.fitness.baselines.without_agents import garch_t_history, gbm_history
 from evobourse.fitness.comparisons import holm
 from evobourse.fitness.distance import SplitScore, Target, score_groups
 from evobourse.fitness.protocol import HeldOutDoor

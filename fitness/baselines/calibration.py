@@ -7,12 +7,12 @@ Deliberately does not know what the fitted market is compared with, nor any othe
 from collections.abc import Sequence
 
 import numpy as np
-from evobourse.fitness.baselines.without_agents.franke_westerhoff import (
+
+from evobourse.fitness.baselines.franke_westerhoff import (
     PUBLISHED,
     FrankeWesterhoff,
     franke_westerhoff,
 )
-
 from evobourse.fitness.distance import Target
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.moments import moments

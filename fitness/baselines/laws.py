@@ -9,18 +9,18 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from evobourse.fitness.baselines.without_agents.franke_westerhoff import (
+
+from evobourse.fitness.baselines.franke_westerhoff import (
     PUBLISHED,
     FrankeWesterhoff,
     franke_westerhoff,
 )
-from evobourse.fitness.baselines.without_agents.without_agents import (
+from evobourse.fitness.baselines.without_agents import (
     block_bootstrap,
     garch_t,
     gbm,
     gjr_garch_t,
 )
-
 from evobourse.fitness.moments import FloatArray
 
 Law = Callable[[int, int, np.random.Generator], FloatArray]

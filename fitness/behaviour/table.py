@@ -10,16 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from evobourse.fitness.behaviour.trading.herding import conformity, effective_minds, lsv_herding
-from evobourse.fitness.behaviour.trading.portfolios import hold_value, rebuild_portfolios
-from evobourse.fitness.behaviour.trading.trading import (
+
+from evobourse.fitness.behaviour.herding import conformity, effective_minds, lsv_herding
+from evobourse.fitness.behaviour.portfolios import hold_value, rebuild_portfolios
+from evobourse.fitness.behaviour.trading import (
     annual_turnover,
     count_gains,
     disposition_effect,
     group_returns,
     sortino_ratio,
 )
-
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.fact_table import max_drawdown
 from evobourse.fitness.facts import volume_volatility

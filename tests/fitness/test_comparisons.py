@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from arch.data import nasdaq, sp500
-from evobourse.fitness.baselines.without_agents.without_agents import gbm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evobourse.fitness.baselines.without_agents import gbm
 from evobourse.fitness.comparisons import holm, pool_scores
 from evobourse.fitness.distance import make_target, score_paths
 from evobourse.fitness.errors import FitnessError

@@ -2,9 +2,9 @@ from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
-from evobourse.fitness.baselines.without_agents.without_agents import block_bootstrap, gbm
 from scipy.stats import f as f_distribution
 
+from evobourse.fitness.baselines.without_agents import block_bootstrap, gbm
 from evobourse.fitness.distance import covered, make_target, score_groups, score_paths
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.moments import moments

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from arch.data import sp500
-from evobourse.fitness.baselines.without_agents.without_agents import gbm
 from scipy.stats import norm
 
+from evobourse.fitness.baselines.without_agents import gbm
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.fact_table import (
     FACT_NAMES,

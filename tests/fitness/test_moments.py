@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from evobourse.fitness.baselines.without_agents.without_agents import garch_t
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -8,6 +7,7 @@ from scipy.signal import lfilter
 from scipy.special import betaln
 from statsmodels.tsa.stattools import acf as statsmodels_acf
 
+from evobourse.fitness.baselines.without_agents import garch_t
 from evobourse.fitness.moments import (
     MOMENT_NAMES,
     ac1,

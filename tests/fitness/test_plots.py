@@ -1,8 +1,8 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from evobourse.fitness.baselines.without_agents.without_agents import gbm
 
+from evobourse.fitness.baselines.without_agents import gbm
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.fact_table import FACT_NAMES, compare_facts
 from evobourse.fitness.moments import acf_abs, moments, standardise

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from arch.data import sp500
-from evobourse.fitness.baselines.without_agents.without_agents import block_bootstrap, gbm
 from scipy.signal import lfilter
 
+from evobourse.fitness.baselines.without_agents import block_bootstrap, gbm
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.predictive import LAG_DAYS, cut_windows, predictive_score
 

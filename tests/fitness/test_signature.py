@@ -6,8 +6,8 @@ from math import factorial, prod
 
 import numpy as np
 import pytest
-from evobourse.fitness.baselines.without_agents.without_agents import block_bootstrap, gbm
 
+from evobourse.fitness.baselines.without_agents import block_bootstrap, gbm
 from evobourse.fitness.signature import LEVELS, price_signature, signature, signature_mmd
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from evobourse.fitness.behaviour.trading.herding import effective_minds
 
 from evobourse.agents.crowds.persona_crowd import PersonaCrowd
 from evobourse.agents.minds.choices import tabulate_choices
@@ -16,6 +15,7 @@ from evobourse.agents.minds.stand_ins import Minds
 from evobourse.agents.personas.social import Contest, Social
 from evobourse.evolve.bundle import Bundle
 from evobourse.experiments.studies.society.page import show
+from evobourse.fitness.behaviour.herding import effective_minds
 from evobourse.fitness.distance import score_paths
 from evobourse.fitness.target import Target
 from evobourse.market.daily_auction import Market, simulate

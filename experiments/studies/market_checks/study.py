@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evobourse.fitness.baselines.without_agents.franke_westerhoff import (
-    PUBLISHED,
-    franke_westerhoff,
-)
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from rich.progress import track
@@ -23,6 +19,10 @@ from scipy.stats import t
 
 from evobourse.experiments.studies.market_checks.auction import SCHEDULES, Periods, play_periods
 from evobourse.experiments.studies.market_checks.impact import NAMES, describe, play_market
+from evobourse.fitness.baselines.franke_westerhoff import (
+    PUBLISHED,
+    franke_westerhoff,
+)
 from evobourse.market.crowds.zero_intelligence import equilibrium
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "market_checks.md"

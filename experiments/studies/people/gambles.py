@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from evobourse.fitness.behaviour.trading.prospect import (
+from numpy.typing import NDArray
+
+from evobourse.agents.minds.engine import MindEngine
+from evobourse.agents.observation import CUE, OPTIONS
+from evobourse.fitness.behaviour.prospect import (
     QUESTION,
     SMALLEST_LEAN,
     Answers,
     ask,
     items,
 )
-from numpy.typing import NDArray
-
-from evobourse.agents.minds.engine import MindEngine
-from evobourse.agents.observation import CUE, OPTIONS
 from evobourse.merge.engine.prompt import Prompt
 
 FRAMES = (

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from evobourse.fitness.behaviour.trading.prospect import Answers, items
 from matplotlib.figure import Figure
 
 from evobourse.agents.observation import OPTIONS
@@ -17,6 +16,7 @@ from evobourse.experiments.studies.people.gambles import FRAMES, Respondent, maj
 from evobourse.experiments.studies.people.option_order import OrderBias
 from evobourse.experiments.studies.people.temperature import Heat
 from evobourse.experiments.studies.society.page import INK, QUIET, TOLD, interval, show
+from evobourse.fitness.behaviour.prospect import Answers, items
 
 Gambles = Mapping[str, Sequence[tuple[Respondent, Sequence[Answers]]]]
 """Kind of respondent to everyone of that kind, with answers to each wording."""

@@ -13,7 +13,6 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from evobourse.fitness.behaviour.trading.prospect import Answers
 from numpy.typing import NDArray
 from rich.progress import Progress
 
@@ -43,6 +42,7 @@ from evobourse.experiments.studies.people.page import (
 )
 from evobourse.experiments.studies.people.temperature import measure_heat
 from evobourse.experiments.sweep.setup import build_workshop
+from evobourse.fitness.behaviour.prospect import Answers
 from evobourse.market.series.named import load_series
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "people_checks.md"

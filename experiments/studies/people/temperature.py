@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from evobourse.fitness.behaviour.trading.trading import TRADING_DAYS, annual_turnover
 from numpy.typing import NDArray
 
 from evobourse.agents.minds.choices import tabulate_choices
@@ -17,6 +16,7 @@ from evobourse.agents.minds.stand_ins import Minds
 from evobourse.agents.personas.persona import Population
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.markets import World, play_market
+from evobourse.fitness.behaviour.trading import TRADING_DAYS, annual_turnover
 
 _ROUNDING = 1e-9
 

@@ -5,15 +5,15 @@ from functools import partial
 
 import numpy as np
 import pytest
-from evobourse.fitness.baselines.without_agents.calibration import calibrate_franke_westerhoff
-from evobourse.fitness.baselines.without_agents.laws import LAW_NAMES, reference_laws
-from evobourse.fitness.baselines.without_agents.without_agents import gbm
 from typer.testing import CliRunner
 
 from evobourse.experiments.cli.main import app
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.scoring import baselines as baseline_table
 from evobourse.experiments.scoring.baselines import POOLED, Budget, baseline_rows, render
+from evobourse.fitness.baselines.calibration import calibrate_franke_westerhoff
+from evobourse.fitness.baselines.laws import LAW_NAMES, reference_laws
+from evobourse.fitness.baselines.without_agents import gbm
 from evobourse.fitness.comparisons import holm
 from evobourse.fitness.distance import make_target
 from evobourse.market.series.named import load_series

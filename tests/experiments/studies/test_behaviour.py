@@ -5,8 +5,6 @@ import json
 
 import numpy as np
 import pytest
-from evobourse.fitness.behaviour.trading.herding import effective_minds
-from evobourse.fitness.behaviour.trading.table import describe_behaviour
 from rich.console import Console
 
 from evobourse.agents.minds.choices import tabulate_choices
@@ -18,6 +16,8 @@ from evobourse.evolve.bundle import Bundle, Reference
 from evobourse.evolve.markets import World, play_market
 from evobourse.experiments.studies import behaviour
 from evobourse.experiments.studies.behaviour import measure_bundle, print_behaviour
+from evobourse.fitness.behaviour.herding import effective_minds
+from evobourse.fitness.behaviour.table import describe_behaviour
 from evobourse.market.rules import MarketRules
 
 CAST = tuple(map(tuple, (2 * np.eye(len(STYLES))).tolist()))

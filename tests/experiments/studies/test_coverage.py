@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from evobourse.fitness.baselines.without_agents.franke_westerhoff import (
-    PUBLISHED,
-    franke_westerhoff,
-)
 from statsmodels.tsa.stattools import acf
 
 from evobourse.experiments.studies.coverage import LAGS, NINE, nine_moments
+from evobourse.fitness.baselines.franke_westerhoff import (
+    PUBLISHED,
+    franke_westerhoff,
+)
 
 
 def test_the_papers_nine_moments_equal_an_independent_computation():

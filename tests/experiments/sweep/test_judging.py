@@ -3,13 +3,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evobourse.fitness.baselines.without_agents.calibration import calibrate_franke_westerhoff
 
 from evobourse import experiments
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.sweep import judging as scoreboard
 from evobourse.experiments.sweep.judging import Judge, corrected
 from evobourse.experiments.sweep.setup import build_workshop
+from evobourse.fitness.baselines.calibration import calibrate_franke_westerhoff
 
 QUICKSTART = Path(experiments.__file__).with_name("quickstart.yaml")
 

@@ -2,14 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from evobourse.fitness.baselines.without_agents.franke_westerhoff import (
+from scipy.stats import kurtosis
+
+from evobourse.fitness.baselines.franke_westerhoff import (
     BURN_IN_DAYS,
     PUBLISHED,
     FrankeWesterhoff,
     franke_westerhoff,
 )
-from scipy.stats import kurtosis
-
 from evobourse.fitness.distance import score_paths
 from evobourse.fitness.moments import ac1, acf_abs, hill, path_faults
 from evobourse.market.errors import MarketError

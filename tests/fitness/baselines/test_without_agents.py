@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 from arch import arch_model
-from evobourse.fitness.baselines.without_agents.without_agents import (
+
+from evobourse.fitness.baselines.without_agents import (
     block_bootstrap,
     garch_t,
     garch_t_history,
@@ -9,7 +10,6 @@ from evobourse.fitness.baselines.without_agents.without_agents import (
     gbm_history,
     gjr_garch_t,
 )
-
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.facts import leverage
 

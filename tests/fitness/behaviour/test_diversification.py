@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
-from evobourse.fitness.behaviour.trading.diversification import (
-    lottery_assets,
-    lottery_preference,
-    under_diversification,
-)
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from evobourse.fitness.behaviour.diversification import (
+    lottery_assets,
+    lottery_preference,
+    under_diversification,
+)
 from evobourse.fitness.errors import FitnessError
 
 

@@ -1,17 +1,17 @@
 import numpy as np
 import pytest
-from evobourse.fitness.behaviour.trading.herding import (
-    _binomial_mean_deviation,
-    conformity,
-    effective_minds,
-    lsv_herding,
-)
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import binom, ortho_group
 from sklearn.metrics import cohen_kappa_score
 
+from evobourse.fitness.behaviour.herding import (
+    _binomial_mean_deviation,
+    conformity,
+    effective_minds,
+    lsv_herding,
+)
 from evobourse.fitness.errors import FitnessError
 
 

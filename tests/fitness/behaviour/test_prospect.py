@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evobourse.fitness.behaviour.trading.prospect import QUESTION, ask, items
 
+from evobourse.fitness.behaviour.prospect import QUESTION, ask, items
 from evobourse.fitness.errors import FitnessError
 
 NUMBER = r"(\d+)"

@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from evobourse.fitness.behaviour.trading.portfolios import hold_value, rebuild_portfolios
-from evobourse.fitness.behaviour.trading.table import describe_behaviour
 
+from evobourse.fitness.behaviour.portfolios import hold_value, rebuild_portfolios
+from evobourse.fitness.behaviour.table import describe_behaviour
 from evobourse.fitness.errors import FitnessError
 from evobourse.market.accounts import Accounts
 from evobourse.market.crowd import Crowd, Orders

@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
-from evobourse.fitness.behaviour.trading.trading import (
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from evobourse.fitness.behaviour.trading import (
     annual_turnover,
     count_gains,
     disposition_effect,
     group_returns,
     sortino_ratio,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-
 from evobourse.fitness.errors import FitnessError
 
 

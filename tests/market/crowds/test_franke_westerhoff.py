@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from evobourse.fitness.baselines.without_agents.franke_westerhoff import franke_westerhoff
 
 from evobourse.experiments.studies.market_checks.impact import play_market
+from evobourse.fitness.baselines.franke_westerhoff import franke_westerhoff
 from evobourse.market.book.auction import clear_call_auction
 from evobourse.market.crowds.franke_westerhoff import (
     PUBLISHED,

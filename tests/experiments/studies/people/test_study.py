@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from evobourse.fitness.behaviour.trading.prospect import QUESTION, items
 
 from evobourse.agents.crowds.persona_crowd import history_ticks
 from evobourse.agents.minds.stand_ins import TeacherMinds
@@ -32,6 +31,7 @@ from evobourse.experiments.studies.people.page import (
     order_table,
 )
 from evobourse.experiments.studies.people.temperature import Heat, heat, measure_heat
+from evobourse.fitness.behaviour.prospect import QUESTION, items
 from evobourse.market.rules import MarketRules
 
 NOBODY = np.zeros((1, 3), np.float32)
