@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
+from evobourse.fitness.baselines import calibration
 from evobourse.fitness.baselines.calibration import calibrate_franke_westerhoff
 from evobourse.fitness.baselines.franke_westerhoff import (
     PUBLISHED,
     franke_westerhoff,
 )
-from evobourse.fitness.baselines.without_agents import calibration
 from evobourse.fitness.distance import make_target, score_groups
 from evobourse.fitness.errors import FitnessError
 
