@@ -1,7 +1,6 @@
 """The tape: what a market leaves behind, in memory and as Parquet tables.
 
-Knows: the daily frame, the orders and decisions tables, their digest and schema, its closes again.
-Does not know: how they came about, what a decision's columns mean, or how a tape is scored.
+What the columns of decisions mean is the crowd's own.
 """
 
 import hashlib
@@ -76,6 +75,18 @@ class Tape:
     def log_returns(self) -> NDArray[np.float64]:
         """Return close-to-close log returns, shape [T]; the first is from the history's last."""
         return np.diff(np.log(self.close_ticks), prepend=np.log(self.initial_close_ticks))
+
+    def full_decisions(self) -> pd.DataFrame:
+        """Return `decisions`.
+
+        Raises
+        ------
+        MarketError
+            They were not recorded.
+        """
+        if self.decisions is None:
+            raise MarketError("the tape holds prices alone; record the market in full")
+        return self.decisions
 
     @property
     def frame(self) -> pd.DataFrame:

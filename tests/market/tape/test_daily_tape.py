@@ -92,6 +92,13 @@ def test_log_returns_start_from_the_history():
     np.testing.assert_allclose(small_tape().log_returns(), expected, rtol=1e-12)
 
 
+def test_decisions_that_nobody_recorded_are_refused():
+    with pytest.raises(MarketError, match="record the market in full"):
+        small_tape().full_decisions()
+    decisions = pd.DataFrame({"day": [0], "tendency": [1]})
+    assert small_tape(decisions=decisions).full_decisions() is decisions
+
+
 def test_a_written_tape_gives_back_its_closes_from_the_historys_last(tape, tmp_path):
     tape.write(tmp_path)
     for path in (tmp_path, tmp_path / "prices.parquet"):
