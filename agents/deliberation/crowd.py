@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evobourse.agents.crowds.offsets import OffsetClusters
+from evobourse.agents.crowds.order_regimes import OrderRegimes
 from evobourse.agents.crowds.persona_crowd import PersonaCrowd
 from evobourse.agents.deliberation.memory import LayeredMemory
 from evobourse.agents.deliberation.thinking import Text, Thinker, Thought
@@ -73,7 +74,7 @@ class DeliberateCrowd(PersonaCrowd):
         self,
         population: Population,
         thinker: Thinker,
-        offsets: OffsetClusters,
+        offsets: OffsetClusters | OrderRegimes,
         n_agents: int,
         rng: np.random.Generator,
         turns: int,

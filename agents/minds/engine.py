@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.answer_memo import AnswerMemo, AnswerTable, PromptTable, answer_key
 from evobourse.agents.observation import INVOCATION, OPTIONS, render_rules, render_view
 from evobourse.merge.engine.adapter_bank import AdapterBank
@@ -317,3 +318,19 @@ def hash_weights(weights: Mapping[str, torch.Tensor]) -> str:
     for name in sorted(weights):
         hash_tensor(digest, name, weights[name])
     return digest.hexdigest()
+
+
+def engine_of(minds: object, purpose: str) -> MindEngine:
+    """Return minds that are one base whose weights are here.
+
+    Raises
+    ------
+    AgentError
+        They are at a server, on several bases or in other processes.
+    """
+    if not isinstance(minds, MindEngine):
+        raise AgentError(
+            f"{purpose}: the population's minds are {type(minds).__name__}; needed is one base "
+            "whose weights are here"
+        )
+    return minds

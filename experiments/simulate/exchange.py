@@ -1,7 +1,6 @@
 """A scenario: what a bundle's population is put into, from one YAML file.
 
-Knows: the day's turns, the asset's terms, who trades beside the personas, what happens to them.
-Deliberately knows nothing of models: the personas come with their choices made.
+It says the day's turns, the asset's terms, who trades beside the personas, and what happens.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from numpy.typing import NDArray
 from evobourse.agents.crowds.asking import AskingCrowd
 from evobourse.agents.crowds.persona_crowd import PersonaCrowd
 from evobourse.agents.deliberation.settings import Deliberation
-from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import Minds
 from evobourse.agents.personas.persona import Persona, Population
@@ -134,16 +132,14 @@ def load_scenario(path: Path) -> Scenario:
     ConfigError
         The file is missing or no YAML mapping, a key is unknown or a value has the wrong type.
     """
-    scenario: Scenario = read_section(Scenario, read_yaml(path, "a scenario"), str(path))
+    scenario = read_section(Scenario, read_yaml(path, "a scenario"), str(path))
     if scenario.named_numbers and scenario.deliberation is not None:
         raise ConfigError(
             f"{path}: named_numbers and deliberation are both set; agents who deliberate price by "
             "the order generator: leave one out"
         )
-    files = {key: getattr(scenario, key) for key in ("events", "cast")}
-    return replace(
-        scenario, **{key: str(path.parent / file) for key, file in files.items() if file}
-    )
+    events, cast = (file and str(path.parent / file) for file in (scenario.events, scenario.cast))
+    return replace(scenario, events=events, cast=cast)
 
 
 def run_scenario(
@@ -251,14 +247,14 @@ def run_scenario(
 
 def _naming(minds: Minds | None) -> Callable[..., PersonaCrowd]:
     """Make crowds whose minds write their own numbers."""
-    from evobourse.agents.crowds.own_numbers import NamingCrowd, NumberWriter  # models
+    from evobourse.agents.crowds.own_numbers import NamingCrowd, NumberWriter
+    from evobourse.agents.minds.engine import engine_of  # models
 
-    if not hasattr(minds, "decoder"):
-        raise AgentError("named_numbers: the bundle's base cannot write here; leave it out")
+    engine = engine_of(minds, "named_numbers")
 
     def seat(*arguments: Any, **options: Any) -> PersonaCrowd:
         crowd = NamingCrowd(*arguments, **options)
-        crowd.name_with(NumberWriter(minds))
+        crowd.name_with(NumberWriter(engine))
         return crowd
 
     return seat

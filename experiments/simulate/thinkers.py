@@ -1,7 +1,4 @@
-"""Opening what a deliberate population thinks with: its own base, and the expert.
-
-Knows which models a scenario's settings name. Deliberately knows nothing of what is thought.
-"""
+"""Opening what a deliberate population thinks with: its own base, and the expert."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from evobourse.agents.deliberation.settings import Deliberation
 from evobourse.agents.deliberation.thinking import Thinker
 from evobourse.agents.deliberation.writer import Desk
 from evobourse.agents.errors import AgentError
-from evobourse.agents.minds.engine import MindEngine
+from evobourse.agents.minds.engine import engine_of
 from evobourse.agents.observation import possible_views
 from evobourse.evolve.bases.opening import open_model
 from evobourse.evolve.bundle import Bundle
@@ -45,11 +42,7 @@ def open_thinker(
     merge.errors.MergeError
         The expert's base cannot be opened.
     """
-    if not isinstance(minds, MindEngine):
-        raise AgentError(
-            f"deliberation: the population's minds are {type(minds).__name__}; texts are written "
-            "on one base whose weights are here"
-        )
+    engine = engine_of(minds, "deliberation")
     expert = settings.expert
     names = [folder.name for folder in bundle.adapters]
     if expert.style is not None and expert.style not in names:
@@ -57,7 +50,7 @@ def open_thinker(
             f"deliberation.expert.style: {expert.style!r} is no style of the bundle, expected of "
             f"{', '.join(names) or 'none'}"
         )
-    desk = advisers = Desk(minds)
+    desk = advisers = Desk(engine)
     mixture = np.array([[float(name == expert.style) for name in names]], np.float32)
     mind = np.repeat(mixture, bundle.blocks, axis=0)
     if expert.base is not None:

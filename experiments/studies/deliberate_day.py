@@ -1,8 +1,4 @@
-"""`make bench-deliberate`: one deliberate day of twenty agents, timed and counted in tokens.
-
-Knows which day is played, what the peer does in the same run, and which texts are shown.
-Deliberately passes no judgement and fails no build: what comes out is printed.
-"""
+"""`make bench-deliberate`: one deliberate day of twenty agents, timed and counted in tokens."""
 
 from __future__ import annotations
 
@@ -31,6 +27,7 @@ from evobourse.experiments.simulate.bundle import open_bundle
 from evobourse.experiments.simulate.exchange import Scenario, Size, load_scenario, run_scenario
 from evobourse.experiments.simulate.thinkers import open_thinker
 from evobourse.market.book.order_events import Kind
+from evobourse.merge.engine.prompt import Token
 from evobourse.merge.sources import load_model
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "deliberation_day.md"
@@ -44,7 +41,7 @@ PEER = "transformers generate, bf16, bare base, one agent at a time"
 class Prompted:
     """One thing that was asked: its whole prompt in tokens, and how many it was answered with."""
 
-    prompt: tuple[int, ...]
+    prompt: tuple[Token, ...]
     generated: int
     text: bool
 
@@ -74,7 +71,7 @@ class WatchedDesk(Desk):
             )
         return super().choose(asks, *further, **named)
 
-    def _page(self, ask: Ask) -> list[int]:
+    def _page(self, ask: Ask) -> list[Token]:
         pieces = [token for piece in ask.page for token in self.engine.tokenize(piece)]
         return [*self.engine.view_prompt(0).shared, *pieces]
 
@@ -155,8 +152,8 @@ def play(
             clock.append((time.perf_counter(), stage))
             bar.update(task, description=stage, advance=stage == "reason")
 
-        thinker = watched(open_thinker(settings, bundle, minds, on_stage))
-        desks = {id(desk): desk for desk in (thinker.desk, thinker.advisers)}.values()
+        thinker = open_thinker(settings, bundle, minds, on_stage)
+        desks = watched(thinker)
 
         def on_day(day: int) -> None:
             if day == days - 2:
@@ -180,12 +177,13 @@ def play(
     return Day(ended - started["began"], stages, tokens, prompts, tables)
 
 
-def watched(thinker: Thinker) -> Thinker:
-    """Put desks that remember their prompts in place of a thinker's own."""
-    same = thinker.advisers is thinker.desk
-    thinker.desk = WatchedDesk(thinker.desk.engine)
-    thinker.advisers = thinker.desk if same else WatchedDesk(thinker.advisers.engine)
-    return thinker
+def watched(thinker: Thinker) -> list[WatchedDesk]:
+    """Put desks that remember their prompts in place of a thinker's own, and return them."""
+    desks = [WatchedDesk(thinker.desk.engine)]
+    if thinker.advisers is not thinker.desk:
+        desks.append(WatchedDesk(thinker.advisers.engine))
+    thinker.desk, thinker.advisers = desks[0], desks[-1]
+    return desks
 
 
 def of_day(rows: pd.DataFrame, day: int) -> pd.DataFrame:
@@ -210,8 +208,8 @@ def time_peer(base: str, prompts: Sequence[Prompted], sample: int) -> dict[str, 
     dict
         Mean seconds of a ``choice`` and of a ``text``, and ``answered``, their number.
     """
-    model, tokenizer = load_model(base)
-    model = model.to(torch.bfloat16)
+    opened, tokenizer = load_model(base)
+    model: Any = opened.bfloat16()  # its class promises no `generate`
     kinds = {"choice": [p for p in prompts if not p.text], "text": [p for p in prompts if p.text]}
     answered, seconds = 0.0, {}
     with torch.inference_mode(), Progress(transient=True) as bar:

@@ -1,8 +1,4 @@
-"""`make bench-encodings`: words, digits and soft tokens for one window, on the same examples.
-
-Knows the styles, step budgets and markets that the encodings are compared in, and how the page is
-laid out. Deliberately passes no judgement: what comes out against an encoding is printed.
-"""
+"""`make bench-encodings`: words, digits and soft tokens for one window, on the same examples."""
 
 from __future__ import annotations
 
@@ -28,6 +24,7 @@ from evobourse.agents.encodings.encoding import (
     to_bins,
 )
 from evobourse.agents.encodings.window import IS_PRICE, levels_of, widen
+from evobourse.agents.minds.engine import engine_of
 from evobourse.agents.observation import decode_view
 from evobourse.agents.styles import teach
 from evobourse.agents.training.supervised import PROVENANCE
@@ -152,8 +149,8 @@ def train_and_measure(
     for row in measure_agreement(config, out, views, widened=True):
         record = json.loads((out / row.style / PROVENANCE).read_text())
         timed = out / row.style / SECONDS
-        seconds = json.loads(timed.read_text())["processor_seconds"] if timed.is_file() else np.nan
-        rows.append(Trained(name, row.style, steps, record["loss_last"], seconds, row))
+        spent = json.loads(timed.read_text())["processor_seconds"] if timed.is_file() else np.nan
+        rows.append(Trained(name, row.style, steps, record["loss_last"], spent, row))
     return rows
 
 
@@ -222,12 +219,13 @@ def measure_speed(
         f"personas={json.dumps([*personas, {'name': 'amateur', 'style': None}])}",
     ]
     bundle, bases, _ = begin(file, changed)
-    minds = EncodedMinds(bases.serve(None), encoding, folders)
+    engine = engine_of(bases.serve(None), "bench-encodings")
+    minds = EncodedMinds(engine, encoding, folders)
     world = World(bundle.offsets, bundle.rules, AGENTS, asked.days)
     began = time.perf_counter()
     play_market(world, (bundle.population, bundle.history, 1), minds, "full")
     market = AGENTS * asked.days / (time.perf_counter() - began)
-    return Speed(tokens, heldout, market, minds.counters.computed)
+    return Speed(tokens, heldout, market, engine.counters.computed)
 
 
 def figures(

@@ -79,6 +79,9 @@ class Int8Linear(QuantizedLinear):
         Whether ``torch.compile`` fuses the de-quantisation into one kernel. The bits are its own.
     """
 
+    weight: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, linear: nn.Linear, compiled: bool = False):
         super().__init__(linear)
         quantised, scale = quantize_groups(linear.weight.detach())

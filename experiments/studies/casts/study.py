@@ -1,8 +1,4 @@
-"""`make bench-casts`: orders by regime, a contest, guessed words, companies, into docs/.
-
-Knows which runs are made and how their figures are laid out. Deliberately passes no judgement and
-fails no build: what comes out is printed.
-"""
+"""`make bench-casts`: orders by regime, a contest, guessed words, companies, into docs/."""
 
 from __future__ import annotations
 
@@ -26,7 +22,7 @@ from evobourse.agents.casts.words import STYLE_WORDS
 from evobourse.agents.crowds.own_numbers import NamingCrowd, NumberWriter
 from evobourse.agents.crowds.persona_crowd import PersonaCrowd
 from evobourse.agents.minds.choices import tabulate_choices
-from evobourse.agents.minds.stand_ins import Minds
+from evobourse.agents.minds.engine import MindEngine, engine_of
 from evobourse.agents.observation import FIELD_NAMES, FIELDS, encode_view
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.durable import replace_bytes
@@ -65,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     orders = "\n\n".join(order_table(name) for name in SERIES)
     bundle, bases = open_bundle(asked.bundle)
-    minds = bases.serve(bundle.recipe)
+    minds = engine_of(bases.serve(bundle.recipe), "bench-casts")
     words = guess_words(ask_model(bundle.base))
     leans = measure_leans(bundle, minds)
     named = name_numbers(bundle, minds)
@@ -119,7 +115,7 @@ def guess_words(guess: Callable[[str], tuple[str, float]]) -> str:
     )
 
 
-def measure_leans(bundle: Bundle, minds: Minds) -> str:
+def measure_leans(bundle: Bundle, minds: MindEngine) -> str:
     """Return a company's expected choice (-2 to 2) by each sign and by its holding, for styles."""
     styles = [path.name for path in bundle.adapters]
     shown = ("momentum", "value", "risk-averse")
@@ -151,7 +147,7 @@ def measure_leans(bundle: Bundle, minds: Minds) -> str:
     return "\n".join(lines)
 
 
-def name_numbers(bundle: Bundle, minds: Minds, days: int = 5, agents: int = 60) -> str:
+def name_numbers(bundle: Bundle, minds: MindEngine, days: int = 5, agents: int = 60) -> str:
     """Say how orders look whose numbers the model names, beside those of the fitted generators."""
     [choices] = tabulate_choices([bundle.population], minds)
     lines = [

@@ -1,7 +1,6 @@
 """`make bench-people`: do minds choose as people do, does order choose for them, what heat does.
 
-Knows who is asked what, and how docs/people_checks.md is laid out. Deliberately passes no
-judgement and fails no build: what comes out is printed.
+The page is docs/people_checks.md.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from evobourse.agents.minds.engine import MindEngine
+from evobourse.agents.minds.engine import MindEngine, engine_of
 from evobourse.agents.observation import HISTORY_DAYS
 from evobourse.agents.training.examples import real_levels, sample_views
 from evobourse.evolve.bundle import Bundle
@@ -77,10 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         work = len(FRAMES) * 2 + 1 + len(names) + len(FACTORS) * asked.seeds * len(populations)
         task = bar.add_task("people", total=work)
         step = lambda: bar.advance(task)  # noqa: E731
-        engine = bases.serve(None)
+        engine = engine_of(bases.serve(None), "bench-people")
         gambles = put_gambles(engine, list_respondents(bundle, config, names), step)
         order = put_in_orders(engine, names, draw_views(config, asked.views), step)
-        engine = bases.serve(bundle.recipe)
+        engine = engine_of(bases.serve(bundle.recipe), "bench-people")
         gambles |= put_gambles(engine, _evolved(bundle), step)
         heats = {
             name: measure_heat(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from evobourse.agents.crowds.persona_crowd import history_ticks
+from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.evolve.markets import World, play_market
@@ -125,6 +126,12 @@ def test_missing_files_and_old_tapes_are_refused(bundle, choices, tmp_path):
     run_scenario(Scenario(), bundle, choices, Size(20, 2, 3), tmp_path / "tape")
     with pytest.raises(MarketError, match="holds a tape of 2 days; name another folder"):
         run_scenario(Scenario(), bundle, choices, Size(20, 2, 3), tmp_path / "tape")
+
+
+def test_minds_that_cannot_write_numbers_are_refused(bundle, choices, tmp_path):
+    asked = (Scenario(named_numbers=True), bundle, choices, Size(9, 2, 0), tmp_path / "tape")
+    with pytest.raises(AgentError, match="named_numbers: the population's minds are TeacherMinds"):
+        run_scenario(*asked, minds=TeacherMinds(("momentum", "news-driven")))
 
 
 def test_the_shipped_scenario_is_one(bundle, choices, tmp_path):

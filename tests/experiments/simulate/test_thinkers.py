@@ -9,6 +9,7 @@ import pytest
 
 from evobourse.agents.deliberation.settings import Deliberation, Expert, Memory, Traits
 from evobourse.agents.deliberation.wording import KINDS
+from evobourse.agents.deliberation.writer import Desk
 from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.stand_ins import RandomMinds
 from evobourse.agents.personas.social import Social
@@ -89,8 +90,18 @@ def test_a_bad_section_is_refused_in_one_line(text, kind, complaint, tmp_path):
         load_scenario(tmp_path / "scene.yaml")
 
 
+def test_the_benchmark_watches_every_desk_once(bundle, engine):
+    thinker = open_thinker(Deliberation(), bundle, engine)
+    assert bench.watched(thinker) == [thinker.desk]
+    assert thinker.advisers is thinker.desk
+    thinker.advisers = Desk(engine)
+    desks = bench.watched(thinker)
+    assert desks == [thinker.desk, thinker.advisers]
+    assert len({*map(id, desks)}) == 2
+
+
 def test_minds_that_cannot_write_and_experts_that_are_none_are_refused(bundle, engine):
-    with pytest.raises(AgentError, match="minds are RandomMinds; texts are written on one base"):
+    with pytest.raises(AgentError, match="minds are RandomMinds; needed is one base"):
         open_thinker(Deliberation(), bundle, RandomMinds())
     with pytest.raises(AgentError, match="'oracle' is no style of the bundle, expected of momen"):
         open_thinker(Deliberation(Expert("oracle")), bundle, engine)
