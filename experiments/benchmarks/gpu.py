@@ -1,7 +1,7 @@
 """`make bench-gpu`: a 7B in INT8 with a thousand minds, against this chip's own ceilings.
 
-Knows what is timed against what. Weights are random: this is speed and memory, not judgement.
-Deliberately fails no build; without CUDA the same code runs a tiny shape, and says so.
+Weights are random: this is speed and memory, not judgement. Without CUDA the same code runs a tiny
+shape, and says so.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch.nn import functional
@@ -86,7 +87,7 @@ class Bench:
         self.first = self.bank.first_layer
         self.rows = self._tokens(views, PRIVATE)
         self.prefix = self._prefix()
-        self.step: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor] = self.upper
+        self.step: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = self.upper
 
     # What is measured
 
@@ -153,7 +154,7 @@ class Bench:
         operations = 2 * tokens * layer.weight.numel()
         for name, way in ways.items():
             try:
-                seconds = self._seconds(lambda way=way: way(hidden))
+                seconds = self._seconds(partial(way, hidden))
                 exact = all(
                     torch.equal(way(hidden[:rows]), way(hidden)[:rows])
                     for rows in (24, 120, 408, tokens - 1)
@@ -182,9 +183,10 @@ class Bench:
         mixture = self._minds(BATCH_MINDS)
         hidden = self._lower(rows)
         for name, first, start in (("adapted layers", self.first, hidden), ("all layers", 0, rows)):
+            run = partial(self._run, start, first)
             with self.bank.mixed(mixture):
-                mixed = self._seconds(lambda first=first, start=start: self._run(start, first))
-            bare = self._seconds(lambda first=first, start=start: self._run(start, first))
+                mixed = self._seconds(run)
+            bare = self._seconds(run)
             figure = f"{BATCH_MINDS} minds in a batch, {name}"
             _print(figure, 1e3 * mixed, "ms", "bare base", 1e3 * bare)
 

@@ -1,6 +1,6 @@
 """A base and adapters of any shape with random weights: for speed and memory, never for judgement.
 
-Knows how to make INT8 layers where they will stay, one after the other. Deliberately reads nothing.
+INT8 layers are made where they will stay, one after the other.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def random_base(
             setattr(module, name, nn.Parameter(fresh, requires_grad=False))
     model.tie_weights()
     model.model.rotary_emb = type(model.model.rotary_emb)(config=config).to(device)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def random_adapters(

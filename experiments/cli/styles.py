@@ -1,7 +1,6 @@
 """The command that trains styles: what is typed and what is printed.
 
-Knows options and messages. Deliberately leaves all work to the other modules and imports them
-only when it runs.
+Other modules are imported only when it runs.
 """
 
 from __future__ import annotations
@@ -113,9 +112,9 @@ def train_styles(
     elif not sources:
         table = Table("style", "with adapter", "bare base", "in words", "on unseen views")
         measures = measure_styles(settings, out)
-        for row in measures:
-            shares = (row.trained, row.bare, row.prompted, row.unseen)
-            table.add_row(row.style, *map(percent, shares))
+        for measure in measures:
+            shares = (measure.trained, measure.bare, measure.prompted, measure.unseen)
+            table.add_row(measure.style, *map(percent, shares))
         write_cards(out, measures)
     if not sources:
         console.print("exact five-way agreement with the teacher, held-out windows, INT8 base")

@@ -1,7 +1,6 @@
 """Three-day forecasts of a pretrained Chronos model beside the other forecasters, where installed.
 
-Knows how such a model is opened and asked, one origin at a time, from what was known then alone.
-Deliberately knows nothing of losses or tests (fitness.forecasts), and fetches no model.
+The model is asked one origin at a time, from what was known then alone; nothing is fetched.
 
 The package ``chronos-forecasting`` is optional: ``pip install chronos-forecasting``. A pretrained
 model may have been trained on the very days that are forecast; on days before its publication a
@@ -97,4 +96,5 @@ def _ask(
         torch.manual_seed(int(rng.integers(2**63)))
         _, mean = pipeline.predict_quantiles([context], HORIZON_DAYS, quantile_levels=[0.5])
     # a tensor [1, 3] of the first two families, a list of one [1, 3] of Chronos-2
-    return mean[0].reshape(HORIZON_DAYS).double().numpy() / _PERCENT
+    percent: npt.NDArray[np.float64] = mean[0].reshape(HORIZON_DAYS).double().numpy()
+    return percent / _PERCENT

@@ -1,7 +1,6 @@
 """Held-out measures of style adapters: agreement, calibration, confusion, what a choice was worth.
 
-Knows how an adapter's choices are held against its teacher's and against the same profile by
-prompt alone, all on INT8. Deliberately trains nothing and reads no training day but to know it.
+An adapter is held against its teacher and against the same profile by prompt alone, all on INT8.
 """
 
 from __future__ import annotations
@@ -296,14 +295,14 @@ def correlate(
     for asset, (when, said, known) in enumerate(zip(dates, tendency, paid, strict=True)):
         table[:, np.searchsorted(calendar, when), asset] = said, known
 
-    def correlation(rows: NDArray[np.int64]) -> float:
+    def correlation(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         said, known = table[:, rows]
         there = np.isfinite(said) & np.isfinite(known)
-        return float(spearmanr(said[there], known[there]).statistic)
+        return np.array([spearmanr(said[there], known[there]).statistic])
 
     blocks = CircularBlockBootstrap(BLOCK_DAYS, np.arange(len(calendar)), seed=rng)
     low, high = np.quantile(blocks.apply(correlation, REPLICATES), [0.025, 0.975])
-    whole = correlation(np.arange(len(calendar)))
+    whole = float(correlation(np.arange(len(calendar)))[0])
     count = int(np.isfinite(table[1]).sum())
     return Predictive(whole, float(low), float(high), count, tuple(s.series.name for s in days))
 

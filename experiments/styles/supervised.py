@@ -1,7 +1,6 @@
 """Training the shipped styles and sources on real days of several assets.
 
-Knows which teachers each adapter learns from and on which days. Deliberately leaves the loop to
-`agents.training.supervised` and all measuring to `experiments.styles.measures`.
+The training loop is `agents.training.supervised`'s, all measuring `experiments.styles.measures`'s.
 """
 
 from __future__ import annotations
@@ -249,7 +248,10 @@ def _stretch(config: ExperimentConfig, name: str, split: SplitName) -> Stretch:
     dates = config.splits
     if name != config.series:
         first, last = str(series.dates[0]), str(series.dates[-1])
-        clip = lambda days: (max(days[0], first), min(days[1], last))  # noqa: E731
+
+        def clip(days: tuple[str, str]) -> tuple[str, str]:
+            return max(days[0], first), min(days[1], last)
+
         dates = replace(
             dates,
             train=clip(dates.train),

@@ -1,7 +1,6 @@
 """How far INT8 moves the choices of a mind from fp32, bare and with styles at work.
 
-Knows the fp32 answers that transformers and PEFT give to the same prompts. Deliberately judges by
-the whole distribution: a bare model's first choice is the same for nearly every prompt.
+Measured on the whole distribution: a bare model's first choice is the same for nearly every prompt.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from evobourse.agents.minds.engine import MindEngine
 from evobourse.experiments.benchmarks.minds.subject import Subject, expand_prefix, softmax
 from evobourse.merge.engine.int8 import Int8Linear
-from evobourse.merge.engine.prompt import Prompt
+from evobourse.merge.engine.prompt import Prompt, Token
 
 ROWS = 32
 
@@ -83,7 +82,7 @@ class ExactMinds:
         Tokens of the prefix, read once by the bare model.
     """
 
-    def __init__(self, subject: Subject, folder: Path, shared: Sequence[int]):
+    def __init__(self, subject: Subject, folder: Path, shared: Sequence[Token]):
         from peft import PeftModel
 
         self.options = list(subject.engine.options)

@@ -1,7 +1,6 @@
 """One morning of a thousand agents against the peers' way, one saving switched on after another.
 
-Knows how to answer the same questions with and without prefix, batch, memo and trunk. Deliberately
-knows nothing of how the engine combines them.
+The savings are prefix, batch, memo and trunk, each here by itself, not as the engine combines them.
 """
 
 from __future__ import annotations
@@ -18,9 +17,10 @@ from evobourse.agents.minds.engine import MindEngine
 from evobourse.agents.personas.persona import Population
 from evobourse.experiments.benchmarks.minds.subject import Question, Subject
 from evobourse.merge.engine.decoder import Prefix
+from evobourse.merge.engine.prompt import Token
 
 ROWS = 128
-Text = tuple[int, ...]
+Text = tuple[Token, ...]
 PEER = "one full prompt per agent and turn, batch 1, transformers bf16, generate a word"
 
 
@@ -95,8 +95,8 @@ class Ladder:
         prefix = self._read(questions[0])
         answers = np.empty((len(questions), len(self.engine.options)), np.float32)
         lengths = np.array([len(question.private) for question in questions])
-        for length in np.unique(lengths):
-            same = np.flatnonzero(lengths == length)
+        for length in np.unique(lengths).tolist():
+            same = np.flatnonzero(lengths == length).tolist()
             below = self._below([questions[r] for r in same], prefix) if trunk else None
             for at in range(0, len(same), ROWS):
                 rows = same[at : at + ROWS]

@@ -1,16 +1,13 @@
-"""How much of this processor the engine uses, and what takes the rest.
-
-Knows the processor's own ceilings of matrix products and how to sort a profile's operators by
-what they are for. Deliberately knows no other machine.
-"""
+"""How much of this processor the engine uses, and what takes the rest."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 from unittest import mock
 
 import torch
@@ -87,13 +84,14 @@ def profile_shares(subject: Subject) -> dict[str, float]:
         began = time.perf_counter()
         run()
         seconds = time.perf_counter() - began
-    spent: Counter[str] = Counter()
+    spent: defaultdict[str, float] = defaultdict(float)
     for event in recorded.events():
         if not event.name.startswith(_LABEL) and event.self_cpu_time_total > 0:
             spent[_purpose(event)] += event.self_cpu_time_total / 1e6
     spent["Python and dispatch"] = max(seconds - sum(spent.values()), 0.0)
     total = sum(spent.values())
-    return {purpose: share / total for purpose, share in spent.most_common()}
+    largest = sorted(spent.items(), key=lambda item: item[1], reverse=True)
+    return {purpose: share / total for purpose, share in largest}
 
 
 def _batch(subject: Subject, mixed: bool = False) -> tuple[Callable[[], None], int]:
@@ -136,7 +134,9 @@ def _purpose(event: torch.autograd.profiler_util.FunctionEvent) -> str:
         return around[0] if around else "embedding, copies between layers"
     if event.name in ("aten::mm", "aten::addmm"):
         return "matrix products with weights (bf16)"
-    on_weight = bool(event.input_shapes) and len(event.input_shapes[0]) == 2
+    # a shape an input; torch's own annotation says a number an input
+    shapes: Sequence[Any] = event.input_shapes or ()
+    on_weight = len(shapes) > 0 and len(shapes[0]) == 2
     if event.name == "aten::mul_" or (event.name == "aten::copy_" and on_weight):
         return "de-quantising weights"
     return "casting activations"

@@ -1,7 +1,6 @@
 """Sixty-four minds in one batch against the bare base, PEFT's adapter names, and merge and swap.
 
-Knows how to time one forward pass each way. Deliberately uses adapters with random factors: the
-time of a product does not depend on its numbers.
+Adapters have random factors: the time of a product does not depend on its numbers.
 """
 
 from __future__ import annotations
@@ -93,7 +92,8 @@ def alternate(ways: list[Callable[[], None]], repeats: int) -> list[list[float]]
 
 def small_overhead(subject: Subject, layers: range, repeats: int) -> Overhead:
     """Time 64 minds on the 135M model, over the real rules, with adapters on some layers."""
-    model = quantize_int8(copy.deepcopy(subject.model))
+    model = copy.deepcopy(subject.model)
+    quantize_int8(model)
     bank = AdapterBank(model, random_adapters(model, layers, torch.Generator().manual_seed(0)))
     decoder = Decoder(model)
     rules = decoder.embed([list(subject.tokens(render_rules()))])
@@ -117,7 +117,9 @@ def large_overhead(layers: int, repeats: int) -> Overhead:
         sliding_window=None,
     )
     rng = torch.Generator().manual_seed(0)
-    model = quantize_int8(MistralForCausalLM(config).eval())
+    model = MistralForCausalLM(config)
+    model.eval()
+    quantize_int8(model)
     bank = AdapterBank(model, random_adapters(model, range(layers), rng))
     decoder = Decoder(model)
     _, prefix = decoder.run(torch.randn(1, 119, shape.hidden, generator=rng), 0, layers)

@@ -1,8 +1,4 @@
-"""`make bench-minds`: minds against the peers' ways and against this machine, in one run.
-
-Knows which parts there are and which figures each prints. Deliberately fails no build: a
-benchmark is no test.
-"""
+"""`make bench-minds`: minds against the peers' ways and against this machine, in one run."""
 
 from __future__ import annotations
 
@@ -14,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from evobourse.experiments.benchmarks.minds.agents import (
     SIZES,
@@ -163,9 +160,10 @@ def part_c(subject: Subject, options: argparse.Namespace) -> None:
         figure("agents", name, rate, "1/s", PEER, rate / peer)
     spread = max(t.model_seconds for t in times) / least
     figure("agents", "model time, largest over least", spread, "1", "limit 1.3", spread / 1.3)
-    axes = plot_distinct_work(times, peer)
+    figure_of_times = Figure(figsize=(6.4, 4.0), layout="constrained")
+    plot_distinct_work(times, peer, figure_of_times.subplots())
     options.picture.parent.mkdir(parents=True, exist_ok=True)
-    axes.figure.savefig(options.picture, dpi=120)
+    figure_of_times.savefig(options.picture, dpi=120)
     progress(f"drawn: {options.picture}")
 
 
@@ -221,6 +219,8 @@ def part_e(subject: Subject, options: argparse.Namespace) -> None:
 
 def _moved(rung: Rung, last: Rung) -> float:
     """Return the largest difference of a probability between two ways of answering."""
+    assert rung.logits is not None  # only the peer has none
+    assert last.logits is not None
     ours, theirs = softmax(rung.logits), softmax(last.logits[: rung.asked])
     return float(np.abs(ours - theirs).max())
 

@@ -1,7 +1,6 @@
 """What the benchmarks of minds measure: the real engine, sixteen minds, and real mornings.
 
-Knows how investors who look at real prices become questions of minds, in words of about 24
-tokens. Deliberately times nothing.
+Investors who look at real prices become questions of minds, in words of about 24 tokens.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from evobourse.evolve.bases.opening import open_model
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.sweep.setup import Workshop, build_workshop
 from evobourse.market.crowd import AssetView, MarketView
-from evobourse.merge.engine.prompt import Prompt
+from evobourse.merge.engine.prompt import Prompt, Token
 from evobourse.merge.sources import DEFAULT_BASE, load_model
 
 MINDS = 16
@@ -91,7 +90,7 @@ class Question:
     prompt: Prompt
 
     @property
-    def private(self) -> tuple[int, ...]:
+    def private(self) -> tuple[Token, ...]:
         """The tokens after the shared part."""
         return tuple(self.prompt.tokens[len(self.prompt.shared) :])
 
@@ -153,7 +152,8 @@ def real_mornings(
         crowd.observe(MarketView(day, 0, "call", (asset,), nothing, nothing[:, None]))
         crowd.orders()
         decided = crowd.decisions()
-        mornings.append((decided["persona"], decided["view"]))
+        persona, view = (np.asarray(decided[name], np.int64) for name in ("persona", "view"))
+        mornings.append((persona, view))
     return mornings
 
 
@@ -166,7 +166,7 @@ def render_in_words(view: int) -> list[str]:
     """
     seen = [
         (field.title, field.words[level])
-        for field, level in zip(FIELDS, decode_view(np.int64(view)), strict=True)
+        for field, level in zip(FIELDS, decode_view(np.array(view)), strict=True)
         if level >= 0
     ]
     texts = [text for title, word in seen for text in (f" {title}", f" {word};")]
@@ -196,7 +196,7 @@ def real_views(subject: Subject, attention: int) -> NDArray[np.int64]:
     return rng.permutation(np.unique(sample_views(levels, 4000, attention, rng)))
 
 
-def real_prompts(subject: Subject, count: int, length: int) -> list[list[int]]:
+def real_prompts(subject: Subject, count: int, length: int) -> list[list[Token]]:
     """Return private prompts of real days in words, all of one length in tokens."""
     prompts = (prompt_of(subject, int(view)) for view in real_views(subject, ATTENTION))
     private = [prompt.tokens[len(prompt.shared) :] for prompt in prompts]
@@ -206,9 +206,9 @@ def real_prompts(subject: Subject, count: int, length: int) -> list[list[int]]:
 def expand_prefix(prefix: DynamicCache, rows: int) -> DynamicCache:
     """Give every row of a batch of transformers' own a prefix that was read once."""
     cache = DynamicCache()
-    for index, layer in enumerate(prefix.layers):
+    for index, (keys, values, _) in enumerate(prefix):
         shape = (rows, -1, -1, -1)
-        cache.update(layer.keys.expand(shape), layer.values.expand(shape), index)
+        cache.update(keys.expand(shape), values.expand(shape), index)
     return cache
 
 

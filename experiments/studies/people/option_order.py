@@ -1,7 +1,6 @@
 """How much of a forced choice is the letter's doing, and what each correction leaves of that.
 
-Knows how tendencies are given to letters in other orders, and four ways to correct for it.
-Deliberately decides nothing: what the market uses stands in `agents.minds.choices`.
+The correction that the market uses stands in `agents.minds.choices`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from evobourse.agents.minds.engine import MindEngine
 from evobourse.agents.observation import INVOCATION, TENDENCIES, render_rules, render_view
 
 _COUNT = len(TENDENCIES)
-_ROTATIONS = tuple(tuple(np.roll(np.arange(_COUNT), -by)) for by in range(_COUNT))
+_ROTATIONS = tuple(tuple(np.roll(np.arange(_COUNT), -by).tolist()) for by in range(_COUNT))
 ORDERS = (*_ROTATIONS, *(order[::-1] for order in _ROTATIONS))
 """The tendency that each letter stands for, 0 strong sell .. 4 strong buy; the usual order first.
 Each half gives every tendency every letter once."""
@@ -80,7 +79,7 @@ corrected logits."""
 
 
 def _without_lean(logits: NDArray[np.float64], _: NDArray[np.float64]) -> NDArray[np.float64]:
-    mean = logits.mean(axis=1, keepdims=True)
+    mean: NDArray[np.float64] = logits.mean(axis=1, keepdims=True)
     return logits - (mean - mean[:, :, ::-1]) / 2
 
 

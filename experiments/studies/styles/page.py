@@ -1,7 +1,4 @@
-"""The picture of `make bench-styles`: agreement, who chooses as whom, mixtures, calibration.
-
-Knows panels, units and colours. Deliberately computes nothing.
-"""
+"""The picture of `make bench-styles`: agreement, who chooses as whom, mixtures, calibration."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -162,8 +160,9 @@ def plot_reliability(measures: Sequence[StyleMeasure], ax: Axes) -> Axes:
     ax.set_ylabel("share that is the teacher's")
     ax.set_title(f"Calibration, bins of {FEW} choices and more (expected error in points)")
     legend = ax.legend(loc="lower right", frameon=False, fontsize=9)
-    for handle in legend.legend_handles[1:]:
-        handle.set_sizes([30])
+    for handle in legend.legend_handles:
+        if isinstance(handle, PathCollection):
+            handle.set_sizes([30])
     return _plain(ax)
 
 
