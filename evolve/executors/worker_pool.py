@@ -1,7 +1,6 @@
 """A crew of workers: whoever is free takes the next call, and who is lost is replaced.
 
-Knows: the queue, a thread for each worker, calls that are made again after a loss.
-Does not know: what a worker is; processes and Ray actors are hired and let go alike.
+Each worker has a thread here; a call whose worker was lost is made again.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from evobourse.evolve.errors import EvolveError
 

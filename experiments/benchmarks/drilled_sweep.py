@@ -1,7 +1,4 @@
-"""A small sweep of the real market that drills strike at, in a process of its own.
-
-Knows how to start and resume it, its workers, and what it leaves. Deliberately strikes at nothing.
-"""
+"""A small sweep of the real market that drills strike at, in a process of its own."""
 
 from __future__ import annotations
 
@@ -134,10 +131,10 @@ class Session:
 
 def family_of(driver: int) -> list[psutil.Process]:
     """List all processes below a driver."""
-    try:
-        return psutil.Process(driver).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
+    family: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        family = psutil.Process(driver).children(recursive=True)
+    return family
 
 
 def worker_ids(driver: int) -> list[int]:

@@ -1,7 +1,6 @@
 """`make bench-market`, second half: whole markets of rule-based agents, as ratios in one run.
 
-Knows what is timed against what. The peer is `pams` with agents of its own, in the environment that
-the first half makes. Deliberately fails no build: a benchmark is no test.
+The peer is `pams` with agents of its own, in the environment that the first half makes.
 """
 
 from __future__ import annotations
@@ -43,12 +42,13 @@ def main() -> None:
         began = time.perf_counter()
         make_market(AGENTS).run(DAYS)
         own.append(AGENTS * DAYS / (time.perf_counter() - began))
-        command = [python, "-W", "ignore", script, str(AGENTS), str(PEER_STEPS)]
+        command = [str(python), "-W", "ignore", str(script), str(AGENTS), str(PEER_STEPS)]
         answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        decisions, seconds = answer.splitlines()[-1].split()
-        peer.append(float(decisions) / float(seconds))
+        decisions, spent = map(float, answer.splitlines()[-1].split())
+        peer.append(decisions / spent)
     print(f"{AGENTS:,} forecasters: {DAYS} days here, {PEER_STEPS} steps in pams; best of {RUNS}")
-    line = {"bench": "market", "figure": "agent decisions per second", "value": max(own)}
+    line: dict[str, object] = {"bench": "market", "figure": "agent decisions per second"}
+    line["value"] = max(own)
     print(json.dumps({**line, "unit": "1/s", "peer": "pams 0.3.0", "ratio": max(own) / max(peer)}))
     per_order = {agents: seconds_per_order(agents) for agents in SIZES}
     for agents, seconds in per_order.items():

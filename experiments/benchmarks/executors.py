@@ -1,7 +1,7 @@
 """`make bench-executors`: what a second worker is worth, on candidates that keep a core busy.
 
-Knows two kinds of generations: societies of the style teachers, where markets are the work, and
-mind mixtures of the real 135M model, where forward passes are. Deliberately fails no build.
+In generations of style teachers the markets are the work; in those of mind mixtures of the 135M
+model it is forward passes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.sweep.setup import Workshop, build_workshop
 
 START_S = 5.0
-EXECUTORS = {
+EXECUTORS: dict[str, Callable[[int], Executor]] = {
     "in process": lambda workers: InProcess(),
     "processes": local_processes,
     "ray": ray_actors,

@@ -1,7 +1,6 @@
 """`make drill`: kill, fill and stop everything that a sweep stands on, and compare its lineage.
 
-Knows how to strike a small sweep at moments drawn from a seed, and what should come of it.
-Deliberately fails no build: it prints figures.
+The moments are drawn from a seed.
 """
 
 from __future__ import annotations
@@ -79,7 +78,8 @@ def kill_workers(
     folder: Path, kills: int, rng: np.random.Generator, seconds: float, minds: str, *overrides: str
 ) -> tuple[list[bytes], int]:
     """Kill -9 workers while their driver lives; return lineages and the kills that struck."""
-    struck, lineages = 0, []
+    struck = 0
+    lineages: list[bytes] = []
     while struck < kills:
         session = Session.start(folder / str(len(lineages)), minds, *overrides)
         session.begun()
@@ -97,24 +97,31 @@ def lose_nodes(
     """Take nodes out of a Ray cluster, and let others join, while a sweep runs on it."""
     from ray.cluster_utils import Cluster
 
-    store = {"object_store_memory": 80 * 2**20}
+    store_bytes = 80 * 2**20
     cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **store}
+        initialize_head=True,
+        head_node_args={
+            "num_cpus": 0,
+            "include_dashboard": False,
+            "object_store_memory": store_bytes,
+        },
     )
     try:
-        nodes = [cluster.add_node(num_cpus=1, **store)]
-        lost, lineages = 0, []
+        nodes = [cluster.add_node(num_cpus=1, object_store_memory=store_bytes)]
+        lost = 0
+        lineages: list[bytes] = []
         while lost < losses:
             there = [f"executor.address={cluster.address}", "executor.kind=ray", "workers=2"]
             session = Session.start(folder / str(len(lineages)), TEACHERS, *there)
             session.begun()
-            nodes.append(cluster.add_node(num_cpus=1, **store))  # joins a sweep that runs
+            # joins a sweep that runs
+            nodes.append(cluster.add_node(num_cpus=1, object_store_memory=store_bytes))
             while session.process.poll() is None and lost < losses:
                 time.sleep(rng.uniform(0.0, seconds))
                 if session.process.poll() is None:
                     cluster.remove_node(nodes.pop(0), allow_graceful=False)
                     lost += 1
-                    nodes.append(cluster.add_node(num_cpus=1, **store))
+                    nodes.append(cluster.add_node(num_cpus=1, object_store_memory=store_bytes))
             lineages.append(ended(session))
         return lineages, lost
     finally:

@@ -1,7 +1,6 @@
 """`make bench-market`: the order book against other people's books, in one run, as ratios.
 
-Knows what is timed against what, and that the peers live in an environment of their own, which
-it makes on first use. Deliberately fails no build: a benchmark is no test.
+The peers live in an environment of their own, which is made on first use.
 """
 
 from __future__ import annotations
@@ -117,7 +116,8 @@ def ask_peer(python: Path, name: str, events: OrderEvents) -> tuple[float, NDArr
     """Return the seconds that a peer takes for the events, one call an event, and its trades."""
     with TemporaryDirectory() as folder:
         stream, answer = Path(folder) / "stream.npz", Path(folder) / "answer.npz"
-        np.savez(stream, **{column: values.to_numpy() for column, values in events.frame.items()})
+        arrays = {str(name): values.to_numpy() for name, values in events.frame.items()}
+        np.savez(stream, allow_pickle=False, **arrays)
         script = Path(__file__).with_name("peer_books.py")
         subprocess.run([python, script, name, stream, answer], check=True)
         with np.load(answer) as answers:

@@ -1,22 +1,32 @@
 """One stream of events through one other order book, a call an event, in the peers' environment.
 
-Knows the calls of `bourse` and `pams`. Deliberately knows nothing of this project: it reads the
-stream from one file and writes the trades and the seconds of each run to another.
+Nothing of this project is installed there: the stream is read from one file, and the trades and the
+seconds are written to another.
 """
+
+from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
 LIMIT, MARKET = 0, 1  # any other event is a cancel
+
+Event = tuple[int, int, int, bool, int, int, int]
+"""Kind, time, agent, whether it buys, price in ticks, quantity, and the number of a target."""
+
+Trade = tuple[int, int, int, int]
 
 
 def main() -> None:
     """Run ``peer_books.py NAME STREAM ANSWER``."""
     name, stream, answer = sys.argv[1:]
     send = {"bourse": send_to_bourse, "pams": send_to_pams}[name]
-    columns = {column: values.tolist() for column, values in np.load(stream).items()}
+    columns: dict[str, list[Any]] = {
+        key: values.tolist() for key, values in np.load(stream).items()
+    }
     columns["buys"] = [side > 0 for side in columns["side"]]
     names = ("kind", "time", "agent", "buys", "price_ticks", "quantity", "target")
     events = list(zip(*(columns[name] for name in names), strict=True))
@@ -24,12 +34,13 @@ def main() -> None:
     np.savez(answer, seconds=seconds, fills=np.array(fills))
 
 
-def send_to_bourse(events):
+def send_to_bourse(events: list[Event]) -> tuple[float, list[Trade]]:
     """Return the seconds and the trades: price, quantity, incoming and resting order's number."""
     from bourse.core import OrderBook
 
     book = OrderBook(0, 1)
-    order_of, number_of = {}, []
+    order_of: dict[int, int] = {}
+    number_of: list[int] = []
     began = time.perf_counter()
     for number, (kind, when, agent, buys, price_ticks, quantity, target) in enumerate(events):
         book.set_time(when)
@@ -49,7 +60,7 @@ def send_to_bourse(events):
     ]
 
 
-def send_to_pams(events):
+def send_to_pams(events: list[Event]) -> tuple[float, list[Trade]]:
     """Return the seconds and the trades as `pams` logs them: price, quantity, buy and sell."""
     import random
 
@@ -59,7 +70,8 @@ def send_to_pams(events):
     market.setup({"tickSize": 1, "marketPrice": 10_000})
     market._is_running = True
     market._update_time(next_fundamental_price=10_000)
-    orders, trades = {}, []
+    orders: dict[int, Order] = {}
+    trades: list[Any] = []
     began = time.perf_counter()
     for number, (kind, _, agent, buys, price_ticks, quantity, target) in enumerate(events):
         if kind == LIMIT:

@@ -1,7 +1,6 @@
 """`make bench-search`: the searches against bare pycma and bare Optuna, and against each other.
 
-Knows functions whose optimum is known, and a market of the style teachers whose optimum is not.
-Deliberately fails no build: a benchmark is no test.
+On functions whose optimum is known, and on a market of the style teachers whose optimum is not.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ class Problem:
 
 def sphere(values: Values) -> float:
     """Return the squared distance to 1 in every real gene."""
-    return sum((x - 1.0) ** 2 for x in values["real"].values())
+    return float(sum((x - 1.0) ** 2 for x in values["real"].values()))
 
 
 def rosenbrock(values: Values) -> float:
@@ -73,7 +72,7 @@ def mixed(values: Values) -> float:
     """Return the sphere, plus whole numbers that must be 3 and colours that must be blue."""
     rest = values["rest"]
     wrong = sum(rest[f"c{i}"] != "blue" for i in range(2))
-    return sphere(values) + sum((rest[f"n{i}"] - 3) ** 2 for i in range(3)) + wrong
+    return float(sphere(values) + sum((rest[f"n{i}"] - 3) ** 2 for i in range(3)) + wrong)
 
 
 def _genome(count: int, start: float, rest: bool = False) -> Genome:
@@ -121,10 +120,10 @@ def compare_functions(seeds: int) -> None:
         for peer, found in peers.items():
             _print_medians(f"cma, {problem.name}", problem, ours, peer, found)
     for problem in NEAR:
-        peer = [optuna_evaluations(problem, s, "tpe") for s in range(seeds)]
+        found = [optuna_evaluations(problem, s, "tpe") for s in range(seeds)]
         ours = [search_evaluations(tpe_search(problem, s), problem, s) for s in range(seeds)]
         name = f"tpe, {POPULATION} at a time, {problem.name}"
-        _print_medians(name, problem, ours, "bare Optuna, TPE, one at a time", peer)
+        _print_medians(name, problem, ours, "bare Optuna, TPE, one at a time", found)
 
 
 def cma_search(problem: Problem, seed: int) -> Optimizer:

@@ -1,8 +1,4 @@
-"""What every law without agents scores on a series, in sample and held out: the bar to be cleared.
-
-Knows how a series is halved, how laws are fitted and scored, and how the rows become a page.
-Deliberately knows nothing of agents, nor of any run.
-"""
+"""What every law without agents scores on a series, in sample and held out: the bar to clear."""
 
 from __future__ import annotations
 
@@ -113,8 +109,9 @@ def baseline_rows(
     """
     scored: dict[tuple[str, str, str], tuple[SplitScore, Target]] = {}
     for key, series in enumerate(assets):
-        for split, law, *found in _score_laws(series, budget, np.random.SeedSequence((seed, key))):
-            scored[split, series.name, law] = (found[0], found[1])
+        stream = np.random.SeedSequence((seed, key))
+        for split, law, score, target in _score_laws(series, budget, stream):
+            scored[split, series.name, law] = (score, target)
             on_law()
     rows = []
     for split in SPLITS:

@@ -1,7 +1,6 @@
 """`make bench-masks`: whether a market is better or worse where investors see different things.
 
-Knows the mask rates, the populations that they are put on, and how the page is laid out.
-Deliberately passes no judgement and reads no held-out window: what comes out is printed.
+No held-out window is read.
 """
 
 from __future__ import annotations
@@ -60,9 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     count = 1 + len(RATES) + len(MOMENTARY)
     with Progress(transient=True) as bar:
         task = bar.add_task("mask rates", total=3 * count * len(casts))
+
+        def step() -> None:
+            bar.advance(task)
+
         for name, (population, minds) in casts.items():
             variants = vary_masks(population, minds)
-            step = lambda: bar.advance(task)  # noqa: E731
             standings = judge(config, bundle, variants, groups, step)
             behaviour = {}
             for variant in variants:

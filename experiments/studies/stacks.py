@@ -1,7 +1,6 @@
 """`make bench-stack`: evolved layer stacks against the best of their single sources, on the market.
 
-Knows the arms, their equal budgets and when the held-out windows are read: once, at the end.
-Deliberately fails no build: a benchmark is no test.
+All arms have equal budgets, and the held-out windows are read once, at the end.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import numpy as np
 
 from evobourse.evolve.bases.opening import Bases, MergedBases
 from evobourse.evolve.evaluation import MarketEvaluator
+from evobourse.evolve.genomes.gene import Gene
 from evobourse.evolve.genomes.genome import Genome
 from evobourse.evolve.genomes.stack import BASE
 from evobourse.evolve.lineage import Candidate
@@ -224,7 +224,13 @@ def evolve_arm(arm: Arm, society: Mapping[str, float] | None = None) -> Finalist
 def started_at(genome: Genome, society: Mapping[str, float]) -> Genome:
     """Let the genes of the society start at other values."""
     segments = [
-        replace(s, genes=tuple(replace(g, start=society.get(g.name, g.start)) for g in s.genes))
+        replace(
+            s,
+            genes=tuple(
+                replace(g, start=society.get(g.name, g.start)) if isinstance(g, Gene) else g
+                for g in s.genes
+            ),
+        )
         if s.name == "society"
         else s
         for s in genome.segments

@@ -1,7 +1,6 @@
 """The experiment of Gode and Sunder (1993), played at our exchange.
 
-Knows the five markets' supply and demand, and how a period is judged: efficiency and prices.
-Deliberately knows no figure that ought to come out.
+Five markets of given supply and demand; a period is judged by its efficiency and its prices.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from evobourse.market.crowd import Clearing
 from evobourse.market.crowds.zero_intelligence import Equilibrium, ZeroIntelligence, equilibrium
 from evobourse.market.exchange import Exchange
 from evobourse.market.instruments import Instrument
@@ -96,6 +96,7 @@ def play_periods(
     of_crowd, of_market = np.random.default_rng(seed).spawn(2)
     crowd = ZeroIntelligence(side, values_ticks, PRICES_TICKS, constrained, shouts, of_crowd)
     units = values_ticks.size * periods
+    clearing: Clearing = "continuous"
     exchange = Exchange(
         [Instrument("unit", price_limit=0.25)],
         [np.array([round(best.price_ticks)])],
@@ -103,7 +104,7 @@ def play_periods(
         np.full(len(side), units * PRICES_TICKS[1]),
         np.full((len(side), 1), units),
         of_market,
-        SessionRules(("continuous",) * turns),
+        SessionRules((clearing,) * turns),
     )
     efficiency, thirds = np.empty(periods), []
     for period in range(periods):
@@ -119,4 +120,4 @@ def play_periods(
 
 
 def _gaps(prices: list[NDArray[np.int64]], best: Equilibrium) -> NDArray[np.float64]:
-    return np.concatenate(prices) - best.price_ticks
+    return np.concatenate(prices).astype(np.float64) - best.price_ticks

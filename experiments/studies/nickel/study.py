@@ -1,7 +1,6 @@
 """The London nickel days of March 2022 at our exchange.
 
-Knows the contract, who starts with what, and the record of each day.
-Deliberately leaves what happens from outside to `nickel_2022.yaml`, and judges nothing.
+What happens from outside stands in `nickel_2022.yaml`.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from evobourse.experiments.studies.nickel.crowds import (
 from evobourse.experiments.studies.nickel.page import describe_errors, draw, print_table
 from evobourse.market.book.book import Depth
 from evobourse.market.book.order_events import Kind, Status
-from evobourse.market.crowd import DayOutcome, Message
+from evobourse.market.crowd import Clearing, DayOutcome, Message
 from evobourse.market.errors import MarketError
 from evobourse.market.events.schedule import EventSchedule, load_schedule
 from evobourse.market.exchange import Exchange
@@ -43,7 +42,7 @@ SCHEDULE = Path(__file__).parents[2] / "scenarios" / "nickel_2022.yaml"
 PICTURE = Path("runs") / "nickel" / "nickel_2022.png"
 
 FIRST_DAY = "2022-03-01"
-TURNS = ("call", "continuous", "call")
+TURNS: tuple[Clearing, ...] = ("call", "continuous", "call")
 VALUE_ADDED_TAX, CNY_PER_USD = 1.13, 6.35
 """What turns Shanghai's price into London's; the rate is that of March 2022 to a percent."""
 
@@ -83,7 +82,9 @@ class Record:
 
     def __init__(self) -> None:
         self.days: list[dict[str, float]] = []
-        self._begin(None)
+        self._queued: NDArray[np.int64] | None = None
+        self._halted = False
+        self._forced = np.zeros(2, np.int64)
 
     def turn_over(
         self, exchange: Exchange, messages: Sequence[Message], depth: Sequence[Depth | None]
@@ -134,7 +135,7 @@ class Record:
         )
         self._begin(queued.copy())
 
-    def _begin(self, queued: NDArray[np.int64] | None) -> None:
+    def _begin(self, queued: NDArray[np.int64]) -> None:
         self._queued, self._halted = queued, False
         self._forced = np.zeros(2, np.int64)
 

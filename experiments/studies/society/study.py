@@ -1,7 +1,6 @@
 """`make bench-society`: what links a population, what a rumour does in it, what society costs.
 
-Knows which runs are made and how their figures are laid out, into docs/society_checks.md.
-Deliberately passes no judgement and fails no build: what comes out is printed.
+The page is docs/society_checks.md.
 """
 
 from __future__ import annotations
@@ -136,6 +135,7 @@ def measure_links(
     for day in LINK_DAYS:
         simulate([market], [crowd], day - done)
         done = day
+        assert crowd.life is not None  # it was given a society
         life = crowd.life
         for name, circles in (("everybody", everybody), ("acquaintances", life.circles)):
             similarity = circles.similarities(life.profiles.weights)
