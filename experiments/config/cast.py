@@ -1,7 +1,6 @@
 """A cast: who trades, member by member, from one YAML file.
 
-Knows members of all kinds and what each may say of itself. Deliberately knows no market: what a
-member becomes there is `experiments.simulate.cast`'s.
+What a member becomes in a market is `experiments.simulate.cast`'s.
 """
 
 from __future__ import annotations
@@ -191,7 +190,7 @@ def load_cast(path: Path) -> Cast:
 def read_cast(raw: Any, where: str) -> Cast:
     """Make a cast of what a YAML file holds."""
     try:
-        cast: Cast = read_section(Cast, raw, where)
+        cast = read_section(Cast, raw, where)
     except AgentError as error:
         raise ConfigError(f"{where}: members: {error}") from error
     _check(cast, where)

@@ -1,7 +1,4 @@
-"""Sections of a YAML file as frozen dataclasses, every key and type checked.
-
-Knows types and spelling. Deliberately knows no setting.
-"""
+"""Sections of a YAML file as frozen dataclasses, every key and type checked."""
 
 from __future__ import annotations
 
@@ -10,11 +7,16 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
 from evobourse.experiments.errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Section = TypeVar("Section", bound="DataclassInstance")
 
 
 def read_yaml(path: Path, what: str) -> Any:
@@ -56,7 +58,7 @@ def override(raw: dict[str, Any], change: str) -> None:
         raise ConfigError(f"--set {change!r}: {text!r} is no valid YAML value") from error
 
 
-def read_section(kind: Any, raw: Any, where: str, prefix: str = "") -> Any:
+def read_section(kind: type[Section], raw: Any, where: str, prefix: str = "") -> Section:
     """Make a frozen dataclass of a YAML section, every key and type checked.
 
     Parameters
@@ -94,7 +96,7 @@ def _value(hint: Any, raw: Any, where: str, key: str) -> Any:
         if raw is None:
             return None
         hint = next(arg for arg in get_args(hint) if arg is not type(None))
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         return read_section(hint, raw, where, key + ".")
     if get_origin(hint) is tuple:
         inner = get_args(hint)

@@ -1,10 +1,8 @@
-"""One page that shows a scored series: every fact and moment beside the real market's bands.
-
-Knows which picture stands where and what the page says. Deliberately computes no statistic but
-what its curves need, and does not know where it is saved.
-"""
+"""One page that shows a scored series: every fact and moment beside the real market's bands."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -25,10 +23,13 @@ from evobourse.fitness.plots import (
     plot_return_tails,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
 PAGE_INCHES = (16.0, 11.0)
 DPI = 110
 LONGEST_LAG = 60
-_STYLE = {"font.size": 9.0, "axes.edgecolor": MUTED, "axes.titlesize": 11.0}
+_STYLE: dict[RcKeyType, Any] = {"font.size": 9.0, "axes.edgecolor": MUTED, "axes.titlesize": 11.0}
 _LARGEST_LOG = 20.0  # a price that has moved by exp(20) is off every scale; keeps exp finite
 
 

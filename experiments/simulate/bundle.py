@@ -1,7 +1,6 @@
 """Simulating a population: open it, let it trade, write the tape and a picture.
 
-Knows how a bundle, or a config as a sweep would begin with it, becomes a market. Deliberately knows
-nothing of sweeps.
+The population is a bundle's, or the one that a config's sweep would begin with.
 """
 
 from __future__ import annotations
@@ -309,7 +308,8 @@ def _draw(
     price.plot(np.arange(len(closes)), closes, color="#c2410c", lw=1.4, label="simulated")
     price.set(ylabel="close (history ends at 100)", title=f"{bundle.name}: the population trades")
     if events is not None:
-        for row, (day, kinds) in enumerate(events.groupby("day")["kind"]):
+        for row, day in enumerate(np.unique(events["day"]).tolist()):
+            kinds = events.loc[events["day"] == day, "kind"]
             price.axvline(day + 1, color="#64748b", lw=0.8, ls=":")
             price.annotate(
                 ", ".join(kind.replace("_", " ") for kind in dict.fromkeys(kinds)),

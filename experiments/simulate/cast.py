@@ -1,8 +1,4 @@
-"""A cast in a market: its members as crowds of one exchange, on as many bases and assets as named.
-
-Knows how members become personas, speakers and rule-based traders, and what each begins with.
-Deliberately knows nothing of how a cast is written.
-"""
+"""A cast in a market: its members as crowds of one exchange, on the bases and assets it names."""
 
 from __future__ import annotations
 
@@ -26,7 +22,7 @@ from evobourse.evolve.bases.limits import Means
 from evobourse.evolve.bases.opening import Bases, open_bases
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.markets import MIN_HISTORY_DAYS
-from evobourse.experiments.config.cast import Cast, CastAsset, Member
+from evobourse.experiments.config.cast import Cast, CastAsset, Member, Rule
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.exchange import (
     Scenario,
@@ -124,7 +120,10 @@ def build_cast(
     AgentError
         A company or industry is on a base that takes no prompts.
     """
-    stream = lambda *key: np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))  # noqa: E731
+
+    def stream(*key: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
     histories = [asset_history(asset, bundle) for asset in cast.assets]
     people = populations(cast, bundle)
     if scenario.society is not None:
@@ -167,7 +166,7 @@ def build_cast(
     if speaking:
         social = next(iter(people.values())).society.social if people else None
         speakers = _speakers(cast, speaking, bundle, lots)
-        crowd = Speakers(
+        speaking_crowd = Speakers(
             speakers,
             lambda persona: prompt_minds(minds, persona),
             maker_rule(round(np.mean(list(lots.values())))),
@@ -176,7 +175,7 @@ def build_cast(
             first_persona=len(personas),
             mood=social is not None,
         )
-        crowds.append((crowd, crowd.target_lots.copy()))
+        crowds.append((speaking_crowd, speaking_crowd.target_lots.copy()))
         members += [speaker.persona.name for speaker in speakers]
         personas += [speaker.persona.name for speaker in speakers]
     for at, member in enumerate(cast.members):
@@ -185,18 +184,17 @@ def build_cast(
             seat = _seat(member, row, lots, int(histories[row][-1]), stream(_RULES_KEY, at))
             crowds.append(_endowed(seat, row, len(cast.assets)))
             members += [member.name] * member.count
-    for at, (count, name) in enumerate(
-        (
-            (scenario.beside.market_makers, "market-makers"),
-            (scenario.beside.noise_traders, "noise-traders"),
-            (scenario.beside.forecasters, "forecasters"),
-        )
-    ):
+    beside: tuple[tuple[int, Rule], ...] = (
+        (scenario.beside.market_makers, "market-makers"),
+        (scenario.beside.noise_traders, "noise-traders"),
+        (scenario.beside.forecasters, "forecasters"),
+    )
+    for at, (count, rule) in enumerate(beside):
         if count:
-            beside = Member(name, count, "rule", rule=name)
-            seat = _seat(beside, 0, lots, int(histories[0][-1]), stream(2 + at))
+            member = Member(rule, count, "rule", rule=rule)
+            seat = _seat(member, 0, lots, int(histories[0][-1]), stream(2 + at))
             crowds.append(_endowed(seat, 0, len(cast.assets)))
-            members += [f"beside: {name}"] * count
+            members += [f"beside: {rule}"] * count
     position = np.concatenate([held for _, held in crowds])
     closes = np.array([history[-1] for history in histories])
     exchange = Exchange(

@@ -1,8 +1,4 @@
-"""How a bundle's market answers a buyer: paired runs on the exchange, at several rates of buying.
-
-Knows how the pairs are run, what is measured of them, and how that is printed and drawn.
-Deliberately knows nothing of models: the personas come with their choices made.
-"""
+"""How a bundle's market answers a buyer: paired runs on the exchange at several rates of buying."""
 
 from __future__ import annotations
 
@@ -53,7 +49,8 @@ class Runs:
     @property
     def flow(self) -> NDArray[np.float64]:
         """What the buyer bought over the pair's mean daily volume without it: [R + 1, S, T]."""
-        return self.bought / np.maximum(self.volume[0].mean(axis=1), 1.0)[:, None]
+        usual: NDArray[np.float64] = np.maximum(self.volume[0].mean(axis=1), 1.0)[:, None]
+        return self.bought / usual
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,4 @@
-"""Pairs of markets of later years, once with styles as they were and once with refined ones.
-
-Knows who trades in them and what their trading earns. Deliberately lays out no page.
-"""
+"""Pairs of markets of later years, once with styles as they were and once with refined ones."""
 
 from __future__ import annotations
 
@@ -122,7 +119,8 @@ def play_pairs(
             )
             for seed in range(first, first + seeds)
         )
-        played.append(np.stack(collect(futures)))
+        markets = collect(futures)
+        played.append(np.stack(markets))
     before, *after, everyone = played
     found = {}
     for style, alone in zip(styles, after, strict=True):
@@ -145,7 +143,7 @@ def measure(world: World, part: Part, choices: NDArray[np.float64]) -> FloatArra
     still = held * np.diff(ledger.prices, prepend=float(tape.initial_close_ticks))[:, None]
     wealth = profits + still / ledger.wealth
     each = [1e4 * profits.mean(axis=0), sharpe(profits), sharpe(wealth)]
-    persona = tape.decisions["persona"].to_numpy()[: len(tape.accounts)]
+    persona = tape.full_decisions()["persona"].to_numpy()[: len(tape.accounts)]
     return np.array([[x[persona == p].mean() for x in each] for p in range(len(choices))])
 
 
@@ -155,11 +153,10 @@ def sharpe(daily: FloatArray) -> FloatArray:
     Of an account that never gains or loses, 0.
     """
     deviation = daily.std(axis=0)
-    return (
-        np.where(deviation > 0, daily.mean(axis=0), 0.0)
-        / np.where(deviation > 0, deviation, 1.0)
-        * YEAR**0.5
-    )
+    mean: FloatArray = np.where(deviation > 0, daily.mean(axis=0), 0.0)
+    spread: FloatArray = np.where(deviation > 0, deviation, 1.0)
+    scale: float = YEAR**0.5
+    return mean / spread * scale
 
 
 def _padded(population: Population, refined: Sequence[Path]) -> Population:
@@ -191,7 +188,8 @@ def interval(values: FloatArray) -> tuple[float, float, float]:
         return mean, mean, mean
     rng = np.random.default_rng(0)
     found = bootstrap((values,), np.mean, n_resamples=10_000, method="percentile", rng=rng)
-    return mean, *map(float, found.confidence_interval)
+    low, high = found.confidence_interval
+    return mean, float(low), float(high)
 
 
 def earns_more(both: FloatArray) -> bool:

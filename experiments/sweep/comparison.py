@@ -1,14 +1,13 @@
 """Two runs side by side: what was set, what it cost to get how far, how they scored, which genes.
 
-Knows how to line up two runs' files, and how to tell and draw that.
-Deliberately does not know how a run came about, and calls no difference significant.
+No difference is called significant.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -192,7 +191,7 @@ def print_comparison(compared: Mapping[str, Any], console: Console) -> None:
 
 
 _SIDES = ("one", "other")
-_ABOUT = {
+_ABOUT: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "champion": lambda run: f"{run['champion']}, training score {run['score']:.2f}",
     "candidates": lambda run: f"{run['candidates']:,} in {run['generations']:,} generations",
     "decisions": lambda run: f"{run['decisions']:,}",

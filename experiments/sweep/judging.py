@@ -1,7 +1,6 @@
-"""The scoreboard: the champion beside every baseline, each through the same door.
+"""The scoreboard: the champion beside every baseline, each on fresh seeds of its own.
 
-Knows how the champion is chosen and how rows are scored, each on fresh seeds of its own.
-Deliberately never looks at held-out data before the champion is fixed.
+Nothing here looks at held-out data before the champion is fixed.
 """
 
 from __future__ import annotations
@@ -248,9 +247,9 @@ def judge_champion(
     ]
     if genome.styles and set(genome.styles) <= set(_teachable()):
         casts.append(("rule_based", population, lambda: TeacherMinds(genome.styles)))
-    for name, who, minds in casts:
+    for name, who, serve in casts:
         among = tried if name == "evolved" else 1
-        row, simulated[name] = play_row(judge, name, who, minds(), among)
+        row, simulated[name] = play_row(judge, name, who, serve(), among)
         rows.append(row)
     for name, sample in judge.baselines():
         began = time.perf_counter()

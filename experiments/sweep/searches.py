@@ -1,8 +1,4 @@
-"""The search that a config names, set up for a genome.
-
-Knows which setting goes to which optimizer, and what each needs measured. Deliberately knows
-nothing of how they search.
-"""
+"""The search that a config names, set up for a genome."""
 
 from __future__ import annotations
 
@@ -63,14 +59,17 @@ def make_search(
             seed,
             slow_every=config.slow_every,
         )
-    if config.optimizer in ("optuna", "random"):
-        chance = config.optimizer == "random"
+    if config.optimizer == "random":
+        return OptunaSearch(
+            genome, config.population, "random", seed, (SCORE,), config.storage, name
+        )
+    if config.optimizer == "optuna":
         return OptunaSearch(
             genome,
             config.population,
-            "random" if chance else config.sampler,
+            config.sampler,
             seed,
-            (SCORE,) if chance else config.objectives,
+            config.objectives,
             config.storage,
             name,
         )

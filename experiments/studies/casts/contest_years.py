@@ -1,7 +1,4 @@
-"""Years of a society with a contest and without: who gets rich, and how many minds are left.
-
-Knows the contests, and how a year is played and measured. Deliberately passes no judgement.
-"""
+"""Years of a society with a contest and without: who gets rich, and how many minds are left."""
 
 from __future__ import annotations
 
@@ -81,7 +78,7 @@ def play_year(
         market.accounts.cash_cents += crowd.take_transfers()
 
     [tape] = simulate([market], [crowd], days, pay)
-    decisions = tape.decisions
+    decisions = tape.full_decisions()
     mean = decisions.pivot_table(index="persona", columns="day", values="tendency").fillna(0.0)
     spread = mean.to_numpy() - mean.to_numpy().mean(axis=1, keepdims=True)
     accounts = market.accounts

@@ -1,7 +1,4 @@
-"""Hotter minds: the same population with every temperature multiplied, in the same markets.
-
-Knows what is varied and what is held. Deliberately knows no page and no picture.
-"""
+"""Hotter minds: the same population with every temperature multiplied, in the same markets."""
 
 from __future__ import annotations
 
@@ -87,13 +84,14 @@ def measure_heat(
         for seed in range(1, seeds + 1):
             tape = play_market(world, (warm, bundle.history, seed), choices, "full")
             held = np.full(len(tape), tape.accounts.shares.sum())
-            acting = float((tape.decisions["tendency"] != 0).mean())
+            acting = float((tape.full_decisions()["tendency"] != 0).mean())
             volatility = float(tape.log_returns().std()) * TRADING_DAYS**0.5
             # Every share bought is one sold.
             rows.append([float(annual_turnover(2 * tape.volume, held)), acting, volatility])
             on_market()
         core, side = compare_choices(usual, choices)
-        found.append(Heat(factor, *np.array(rows).T, core, side))
+        by_measure = np.array(rows).T
+        found.append(Heat(factor, by_measure[0], by_measure[1], by_measure[2], core, side))
     return found
 
 

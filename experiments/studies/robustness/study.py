@@ -1,7 +1,6 @@
 """What a bred market owes to what: the same population with one thing changed at a time.
 
-Knows how each change is scored on the same seeds as the original, and what survives.
-Deliberately never reads held-out windows: a finding may be questioned as often as one likes.
+Held-out windows are never read, so that a finding may be questioned as often as one likes.
 """
 
 from __future__ import annotations
@@ -194,8 +193,8 @@ def _fates(
         fate: Fate = "stays" if all(real) else "absent"
         if real[0] != real[1]:
             fate = "unclear" if not moved else "evaporates" if real[0] else "appears"
-        numbers = (float(x) for x in (value[i], value[i] - was[i], edges[0, i], edges[1, i]))
-        fates.append(MomentFate(name, *numbers, fate))
+        now, change = float(value[i]), float(value[i] - was[i])
+        fates.append(MomentFate(name, now, change, float(edges[0, i]), float(edges[1, i]), fate))
     return tuple(fates)
 
 

@@ -1,7 +1,4 @@
-"""How a rumour's pairs of markets are put into a table and a picture.
-
-Knows columns, units and colours. Deliberately computes nothing but means and intervals.
-"""
+"""How a rumour's pairs of markets are put into a table and a picture."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t
 
 from evobourse.experiments.studies.society.rumour import NEVER, Pair, Plan
@@ -27,7 +24,7 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
     return float(known.mean()), float(known.mean() - reach), float(known.mean() + reach)
 
 
-def show(values: Sequence[float], digits: int = 2) -> str:
+def show(values: ArrayLike, digits: int = 2) -> str:
     """Write a mean over seeds with its interval, or the mean alone where all are equal."""
     mean, low, high = interval(np.array(values, np.float64))
     if np.isnan(mean):
@@ -93,7 +90,7 @@ def draw_rumour(
 def plot_reach(pairs: Sequence[Pair], plan: Plan, label: str, colour: str, ax: Axes) -> Axes:
     """Draw how many have heard it, with the interval of the mean over seeds."""
     days = np.arange(plan.day - 1, plan.days)
-    rows = [interval(np.array([p.reached(d) for p in pairs], float)) for d in days]
+    rows = [interval(np.array([p.reached(d) for p in pairs], np.float64)) for d in days.tolist()]
     return _plot_band(days - plan.day, rows, label, colour, ax)
 
 
@@ -102,7 +99,9 @@ def plot_change(
 ) -> Axes:
     """Draw the mean change of tendency, with the interval of the mean over seeds."""
     days = np.arange(plan.day - 1, plan.days)
-    rows = [interval(np.array([p.change_of(d, reached, reached) for p in pairs])) for d in days]
+    rows = [
+        interval(np.array([p.change_of(d, reached, reached) for p in pairs])) for d in days.tolist()
+    ]
     return _plot_band(days - plan.day, rows, label, colour, ax)
 
 

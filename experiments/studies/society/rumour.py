@@ -1,13 +1,9 @@
-"""A rumour among a bundle's agents: the same markets with and without it.
-
-Knows how pairs of markets are run, whom the rumour reached when, and what it changed.
-Deliberately knows nothing of models, nor how findings are shown.
-"""
+"""A rumour among a bundle's agents: the same markets with and without it."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -179,7 +175,7 @@ def _run(
     social: Social,
     plan: Plan,
     seed: int,
-    events: tuple[Event, ...] | list[Event],
+    events: Sequence[Event],
 ) -> dict[str, pd.DataFrame]:
     with tempfile.TemporaryDirectory(prefix="evobourse-") as folder:
         file = Path(folder) / "events.yaml"
