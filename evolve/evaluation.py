@@ -16,7 +16,6 @@ import numpy as np
 from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.personas.persona import Population
-from evobourse.evolve.bases.workers import WorkerBases
 from evobourse.evolve.executors.executor import Executor, InProcess, collect
 from evobourse.evolve.genomes.genome import Values
 from evobourse.evolve.genomes.market import MarketGenome
@@ -121,8 +120,7 @@ class MarketEvaluator:
         answer elsewhere, all rows are asked before the first answer is waited for.
         """
         casts = [self._cast(row) for row in genomes]
-        if isinstance(self.bases, WorkerBases):
-            self.bases.expect([(c.recipe, c.populations) for c in casts if c.failure is None])
+        self.bases.expect([(c.recipe, c.populations) for c in casts if c.failure is None])
         for row, cast in zip(genomes, casts, strict=True):
             yield from self._ask(cast, len(row))
 

@@ -1,15 +1,11 @@
-"""A council: several bases in one market, as many of them loaded at once as a budget holds.
-
-Knows whose question goes to which base, what each has answered, and which base makes room.
-Deliberately knows nothing of how a base is opened or how it computes an answer.
-"""
+"""A council: several bases in one market, as many of them loaded at once as a budget holds."""
 
 from __future__ import annotations
 
 import gc
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +15,7 @@ from numpy.typing import NDArray
 
 from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.answer_memo import AnswerTable
+from evobourse.agents.personas.persona import Population
 
 if TYPE_CHECKING:
     from evobourse.evolve.bases.opening import Bases
@@ -132,6 +129,9 @@ class Council:
     def hash_of(self, base: str) -> str:
         """Name a base's weights by content."""
         return self.members[base].base_hash or self._open(base).base_hash
+
+    def expect(self, casts: Sequence[tuple[AnyRecipe | None, Sequence[Population]]]) -> None:
+        """Wait to be asked."""
 
     def serve(self, recipe: AnyRecipe | None) -> Council:
         """Set the main base's recipe; one not carried out before is, so that it can be refused."""

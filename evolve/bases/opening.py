@@ -1,7 +1,6 @@
 """Bases made to recipe: models, adapters and sources opened once, merged and served on demand.
 
-Knows how folders become one engine and how a recipe's weights get into it, and that a base may be
-a server whose weights nobody here can change. Deliberately knows nothing of populations or scores.
+A base may also be a server, whose weights nobody here can change.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from evobourse.agents.minds.completions import Budget
 from evobourse.agents.minds.endpoint import EndpointMinds, is_endpoint, parse_endpoint
 from evobourse.agents.minds.engine import MindEngine
 from evobourse.agents.minds.stand_ins import Minds
+from evobourse.agents.personas.persona import Population
 from evobourse.evolve.bases.base_pool import Council, Member, PersonaBase
 from evobourse.evolve.bases.limits import Means
 from evobourse.merge.engine.adapter_bank import AdapterBank, read_adapter
@@ -52,6 +52,12 @@ class Bases(Protocol):
     @property
     def nbytes(self) -> int:
         """Count the bytes of all weights that are kept here."""
+
+    def hash_of(self, base: str) -> str:
+        """Name by content the weights of what answers for personas of a base."""
+
+    def expect(self, casts: Sequence[tuple[AnyRecipe | None, Sequence[Population]]]) -> None:
+        """Hear what will be asked: minds in workers answer all of it at once, others wait."""
 
     def serve(self, recipe: AnyRecipe | None) -> ServedMinds:
         """Make a recipe's base ready to answer."""
@@ -96,6 +102,13 @@ class MergedBases:
         """Count the bytes of all weights that are kept here, shared ones once."""
         storages = (tensor.untyped_storage() for tensor in self._tensors())
         return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+    def hash_of(self, base: str) -> str:
+        """Name the one base that there is."""
+        return self.base_hash
+
+    def expect(self, casts: Sequence[tuple[AnyRecipe | None, Sequence[Population]]]) -> None:
+        """Wait to be asked."""
 
     def serve(self, recipe: AnyRecipe | None) -> MindEngine:
         """Make and install a recipe's base; return the engine, ready to answer.
@@ -172,6 +185,13 @@ class EndpointBases:
     def base_hash(self) -> str:
         """Name the server, the model and all that its answers depend on."""
         return self.minds.base_hash
+
+    def hash_of(self, base: str) -> str:
+        """Name the one base that there is."""
+        return self.base_hash
+
+    def expect(self, casts: Sequence[tuple[AnyRecipe | None, Sequence[Population]]]) -> None:
+        """Wait to be asked."""
 
     def serve(self, recipe: AnyRecipe | None) -> EndpointMinds:
         """Return the minds.

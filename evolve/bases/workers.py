@@ -1,7 +1,6 @@
 """Bases that are open in an executor's workers, not here: questions go there, answers come back.
 
-Knows how questions are shared out, one pass for each distinct mind on a base, and which answers
-are here already. Deliberately knows neither models nor executors, and opens nothing here itself.
+Every distinct mind on a base is asked once, in one worker.
 """
 
 from __future__ import annotations
@@ -86,6 +85,10 @@ class WorkerBases:
     def nbytes(self) -> int:
         """Nothing is kept here."""
         return 0
+
+    def hash_of(self, base: str) -> str:
+        """Have a worker name a base's weights by content, which may load it there."""
+        return self._executor.submit(_hash_of, self._opener, base).result()
 
     def expect(self, casts: Sequence[tuple[AnyRecipe | None, Sequence[Population]]]) -> None:
         """Have everything answered that these populations can meet, several at a time."""
@@ -178,6 +181,10 @@ def _open(opener: bytes) -> Bases:
 def _describe(opener: bytes) -> tuple[str, int]:
     bases = _open(opener)
     return bases.base_hash, bases.depth
+
+
+def _hash_of(opener: bytes, base: str) -> str:
+    return _open(opener).hash_of(base)
 
 
 def _answer(opener: bytes, served: Served, minds: list[Mind], views: Views) -> Answers:

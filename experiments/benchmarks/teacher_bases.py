@@ -1,15 +1,28 @@
-"""Bases whose minds are the style teachers: a market that costs no forward pass.
+"""Bases whose minds are the style teachers: a market that costs no forward pass, for drills.
 
-Knows how to stand where a model's bases stand, for drills and benchmarks. Deliberately is no
-measure of a population: where teachers and models disagree, the models are right.
+No measure of a population: where teachers and models disagree, the models are right.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from evobourse.agents.minds.stand_ins import TeacherMinds
+from evobourse.agents.personas.persona import Population
+from evobourse.evolve.bases.workers import QuestionCounters
+
+if TYPE_CHECKING:
+    from evobourse.merge.recipes.stack_recipe import AnyRecipe
+
+
+class ServedTeachers(TeacherMinds):
+    """The style teachers, who never compute."""
+
+    def __init__(self, styles: tuple[str, ...]) -> None:
+        super().__init__(styles)
+        self.counters = QuestionCounters()
 
 
 @dataclass
@@ -19,11 +32,19 @@ class TeacherBases:
     styles: tuple[str, ...]
     base_hash: str = "teachers"
     depth: int = 0
-    _minds: TeacherMinds = field(init=False, repr=False)
+    nbytes: int = 0
+    _minds: ServedTeachers = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._minds = TeacherMinds(self.styles)
+        self._minds = ServedTeachers(self.styles)
 
-    def serve(self, recipe: Any) -> TeacherMinds:
+    def hash_of(self, base: str) -> str:
+        """Name the teachers."""
+        return self.base_hash
+
+    def expect(self, casts: Sequence[tuple[AnyRecipe | None, Sequence[Population]]]) -> None:
+        """Wait to be asked."""
+
+    def serve(self, recipe: AnyRecipe | None) -> ServedTeachers:
         """Return the teachers."""
         return self._minds

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from evobourse.agents.personas.persona import Population
 from evobourse.evolve.bases.opening import Bases, MergedBases
 from evobourse.evolve.evaluation import MarketEvaluator
 from evobourse.evolve.genomes.gene import Gene
@@ -65,6 +66,18 @@ class WholeSource:
     def base_hash(self) -> str:
         """Name the base's weights."""
         return self.bases.base_hash
+
+    @property
+    def nbytes(self) -> int:
+        """Count the bytes of all weights."""
+        return self.bases.nbytes
+
+    def hash_of(self, base: str) -> str:
+        """Name the base's weights."""
+        return self.base_hash
+
+    def expect(self, casts: Sequence[tuple[AnyRecipe | None, Sequence[Population]]]) -> None:
+        """Wait to be asked."""
 
     def serve(self, recipe: AnyRecipe | None) -> Any:
         """Serve the source."""

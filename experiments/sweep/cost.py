@@ -1,7 +1,6 @@
 """What a sweep will cost, before it starts: counted from its config, timed by a small probe.
 
-Knows how many markets and questions each part of a sweep takes, and measures what one takes here.
-Deliberately runs no search, writes no file, and leaves out what costs no models or markets.
+What costs neither models nor markets is left out.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from evobourse.agents.observation import possible_views
 from evobourse.agents.personas.persona import Population
 from evobourse.agents.styles import STYLES
 from evobourse.agents.training.rewards import RewardRules
-from evobourse.evolve.bases.workers import WorkerBases
 from evobourse.evolve.evaluation import path_seeds
 from evobourse.evolve.executors.executor import collect
 from evobourse.evolve.lineage import Candidate
@@ -173,7 +171,7 @@ def measure_pace(
 
     seeds = path_seeds(generation_seed(config.seed, 0), config.market.paths)
     probe_s = len(population.personas) * asked_s[-1]
-    if isinstance(bases, WorkerBases):
+    if workshop.asks_workers:
         cast_s, probe_s = (s / workshop.executor.workers for s in (cast_s, probe_s))
     histories = {seed: workshop.stage.history(workshop.splits.train, seed) for seed in seeds}
 

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from evobourse.agents.minds.stand_ins import Minds, RandomMinds, TeacherMinds
 from evobourse.agents.personas.persona import Population
 from evobourse.evolve.bases.opening import Bases
-from evobourse.evolve.bases.workers import WorkerBases
 from evobourse.evolve.evaluation import path_seeds
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.markets import play
@@ -176,8 +175,7 @@ def rank_finalists(
     genome = workshop.market_genome
     in_turn = sorted(candidates, key=lambda c: json.dumps(c.recipe))
     casts = [(genome.recipe(c.genome), [genome.population(c.genome)]) for c in in_turn]
-    if isinstance(bases, WorkerBases):
-        bases.expect(casts)
+    bases.expect(casts)
     for candidate, (recipe, [population]) in zip(in_turn, casts, strict=True):
         minds = bases.serve(recipe)
         scores = [judge.score(judge.play(population, minds)).ratio for judge in judges]

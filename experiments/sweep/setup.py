@@ -1,7 +1,4 @@
-"""From a config to everything that a sweep or a simulation needs, built once.
-
-Knows the wiring of the packages. Deliberately holds no loop and prints nothing.
-"""
+"""From a config to everything that a sweep or a simulation needs, built once."""
 
 from __future__ import annotations
 
@@ -82,11 +79,13 @@ class Workshop:
     persona_bases: Mapping[str, PersonaBase] = field(default_factory=dict)
     executor: Executor = field(default_factory=InProcess)
 
-    def open_bases(self) -> Bases:
-        """Load the models, here or in the workers; takes seconds, or the time of a download.
+    @property
+    def asks_workers(self) -> bool:
+        """Whether models are open in the workers; a server's limits are kept here."""
+        return self.config.executor.kind != "local" and not is_endpoint(self.config.minds.base)
 
-        Minds of a server are always asked from here, where its limits are kept.
-        """
+    def open_bases(self) -> Bases:
+        """Load the models, here or in the workers; takes seconds, or the time of a download."""
         minds = self.config.minds
         local = Path(minds.base).expanduser()
         opener = partial(  # paths are absolute, since a Ray actor has another working folder
@@ -98,9 +97,7 @@ class Workshop:
             self.persona_bases,
             minds.means(),
         )
-        if self.config.executor.kind == "local" or is_endpoint(minds.base):
-            return opener()
-        return WorkerBases(opener, self.executor)
+        return WorkerBases(opener, self.executor) if self.asks_workers else opener()
 
     def split_returns(self, split: Split) -> NDArray[np.float64]:
         """Return the real daily log returns of a split's rows."""

@@ -12,6 +12,7 @@ from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.agents.observation import possible_views
 from evobourse.agents.styles import FIRST_STYLES as STYLES
+from evobourse.evolve.bases.base_pool import Council, Member
 from evobourse.evolve.bases.workers import SHARE_MINDS, WorkerBases
 from evobourse.evolve.executors.executor import InProcess
 from evobourse.evolve.executors.processes import local_processes
@@ -54,6 +55,13 @@ def test_answers_are_those_of_the_bases_and_a_question_is_put_once(population):
     assert sum(count for _, count in executor.tasks) == len(STYLES)
     assert len(executor.tasks) == 2
     assert bases.counters.computed == len(STYLES) * len(possible_views(3))
+
+
+def test_a_worker_names_a_base_of_its_council():
+    members = {name: Member(partial(TeacherBases, STYLES, f"hash of {name}")) for name in "ab"}
+    bases = WorkerBases(partial(Council, members), InProcess())
+    assert bases.base_hash == "hash of a"
+    assert bases.hash_of("b") == "hash of b"
 
 
 class Written:

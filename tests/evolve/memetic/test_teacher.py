@@ -4,7 +4,6 @@ from itertools import count
 import numpy as np
 import pytest
 
-from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.agents.observation import possible_views
 from evobourse.agents.styles import STYLES
 from evobourse.evolve import checkpoint
@@ -18,11 +17,13 @@ from evobourse.evolve.markets import Stage, World
 from evobourse.evolve.memetic.settings import MemeticConfig
 from evobourse.evolve.memetic.teacher import PROBE, MindTeacher, natural_step
 from evobourse.evolve.searches.cross import CrossSearch
+from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.fitness.distance import make_target
 from evobourse.market.rules import MarketRules
 from evobourse.market.series.splits import SplitDates
 
 SETTINGS = MemeticConfig(every=2, steps=2, markets=2)
+BASES = TeacherBases(STYLES[:3])
 
 
 def softmax(logits):
@@ -75,15 +76,6 @@ def test_who_met_or_learned_nothing_stays(linear):
     assert not natural_step(some[[0, 0, 0]], np.ones((7, 5)), counts, 0.1).any()
 
 
-class RuleBases:
-    """Bases that serve the teachers' rules."""
-
-    base_hash, depth, nbytes = "rules", 0, 0
-
-    def serve(self, recipe):
-        return TeacherMinds(STYLES[:3])
-
-
 @pytest.fixture(scope="module")
 def setup(sp500, offsets):
     """A small market of three rules: everything that a sweep needs but the folder."""
@@ -109,8 +101,8 @@ def sweep(setup):
 
     def run(folder, generations, settings=SETTINGS, executor=None):
         more = {} if executor is None else {"executor": executor}
-        evaluator = MarketEvaluator(stage, split, target, genome, RuleBases(), **more)
-        teacher = settings and MindTeacher(stage, split, genome, RuleBases(), settings, **more)
+        evaluator = MarketEvaluator(stage, split, target, genome, BASES, **more)
+        teacher = settings and MindTeacher(stage, split, genome, BASES, settings, **more)
         seed = np.random.SeedSequence(5)
         search = CrossSearch(
             genome.genome(), ("minds",), ("society",), 3, 3, 0.5, 0.5, seed, slow_every=2
@@ -192,7 +184,7 @@ def test_learning_raises_what_decisions_earn_on_other_seeds(setup):
     stage, split, _, genome = setup
     stage = replace(stage, world=replace(stage.world, n_agents=90, days=120))
     config = MemeticConfig(every=1, steps=4, markets=6, nats=0.05)
-    teacher = MindTeacher(stage, split, genome, RuleBases(), config)
+    teacher = MindTeacher(stage, split, genome, BASES, config)
     start = genome.genome().to_values(genome.genome().start_vector())
     best = Candidate("g000-s00-f00", 0, (), start, None, (1,), 1.0, {}, None)
     worse = replace(best, id="g000-s00-f01", score=2.0)
@@ -204,7 +196,7 @@ def test_learning_raises_what_decisions_earn_on_other_seeds(setup):
     earned = []
     for values in (start, lesson.genome):
         population = genome.population(values)
-        [choices] = tabulate_choices([population], RuleBases().serve(None))
+        [choices] = tabulate_choices([population], BASES.serve(None))
         assert choices.shape[1] == len(possible_views(2))
         found = teacher._play(population, choices, range(900, 924))
         earned.append(found.mean_reward())

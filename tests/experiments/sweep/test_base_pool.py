@@ -3,11 +3,13 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from evobourse import agents, experiments
+from evobourse.evolve.bases.opening import open_model
 from evobourse.evolve.bundle import load_bundle
 from evobourse.evolve.lineage import Candidate
 from evobourse.experiments.config.experiment import load_config
@@ -15,6 +17,8 @@ from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.bundle import simulate_bundle
 from evobourse.experiments.simulate.exchange import Size
 from evobourse.experiments.sweep.export import export_bundle
+from evobourse.experiments.sweep.pipeline import run_sweep
+from evobourse.experiments.sweep.run_folder import BUNDLE_FOLDER
 from evobourse.experiments.sweep.setup import build_workshop
 from evobourse.merge.errors import ModelError
 
@@ -91,6 +95,28 @@ def test_a_bundle_carries_its_council_and_trades_again(
     done = simulate_bundle(moved, Size(AGENTS, DAYS, 1), tmp_path / "tape")
     assert done["reference"] is True
     assert done["forward_passes"] == 2 * 23
+
+
+@pytest.mark.slow
+def test_a_council_in_worker_processes_sweeps_to_its_bundle(folded_base, tmp_path):
+    config = configure(
+        folded_base,
+        "executor.kind=processes",
+        "workers=1",
+        "market.paths=2",
+        "search.generations=1",
+        "search.slow_count=1",
+        "search.fast_count=2",
+        "search.champions=2",
+        "search.validation_groups=2",
+        "search.heldout_groups=2",
+    )
+    unseen = SimpleNamespace(on_progress=lambda *_: None, on_generation=lambda *_: None)
+    run_sweep(config, tmp_path, lambda *_: unseen, print)
+    [other] = load_bundle(tmp_path / BUNDLE_FOLDER).persona_bases.values()
+    assert other.base_hash == open_model(folded_base, (), ()).base_hash
+    done = simulate_bundle(tmp_path / BUNDLE_FOLDER, Size(AGENTS, DAYS, 1), tmp_path / "tape")
+    assert done["reference"] is True
 
 
 def test_a_base_without_a_style_or_a_model_is_refused_before_any_loads(

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.evolve import checkpoint
 from evobourse.evolve.evaluation import MarketEvaluator
 from evobourse.evolve.loop import CHECKPOINT_FOLDER, LINEAGE_FILE, evolve
+from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.sweep.searches import make_search, needed_measures
@@ -44,19 +44,9 @@ CHOSEN = {
 }
 
 
-class StandIns:
-    """Serves the style teachers whatever the recipe."""
-
-    def __init__(self, styles):
-        self.minds = TeacherMinds(styles)
-
-    def serve(self, recipe):
-        return self.minds
-
-
 @pytest.fixture(scope="module")
 def stand_ins():
-    return StandIns(build_workshop(load_config(QUICKSTART, TINY)).market_genome.styles)
+    return TeacherBases(build_workshop(load_config(QUICKSTART, TINY)).market_genome.styles)
 
 
 @pytest.fixture(scope="module")

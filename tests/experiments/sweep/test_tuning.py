@@ -10,10 +10,10 @@ import optuna
 import pytest
 import yaml
 
-from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.evolve.errors import EvolveError, GenomeError, RunError
 from evobourse.evolve.lineage import Lineage
 from evobourse.evolve.loop import LINEAGE_FILE
+from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.cli.sweeps import lineage
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.errors import ConfigError
@@ -52,19 +52,13 @@ tune(Path(sys.argv[2]), storage=sys.argv[3])
 """
 
 
-class StandIns:
-    """Serves the style teachers whatever the recipe."""
-
-    def __init__(self, workshop):
-        self.minds = TeacherMinds(workshop.market_genome.styles)
-
-    def serve(self, recipe):
-        return self.minds
+def stand_ins(workshop):
+    return TeacherBases(workshop.market_genome.styles)
 
 
 def tune(folder, tuning=TUNING, overrides=(), **changes):
     tuning = Tuning(**{**vars(tuning), **changes})
-    found, _ = run_tuning(tuning, QUICKSTART, [*TINY, *overrides], folder, (), StandIns)
+    found, _ = run_tuning(tuning, QUICKSTART, [*TINY, *overrides], folder, (), stand_ins)
     return found
 
 
@@ -141,7 +135,7 @@ def test_a_killed_tuning_goes_on_to_the_same_bytes(tuned, tmp_path):
 
 def test_settings_that_no_search_can_have_fail_their_trial_alone(tmp_path):
     fixed = (*TINY, "market.agents=20", "search.population=3")
-    evaluator = TrialEvaluator(QUICKSTART, fixed, tmp_path, StandIns)
+    evaluator = TrialEvaluator(QUICKSTART, fixed, tmp_path, stand_ins)
     settings = [[{"search": {"optimizer": name}}] for name in ("cma_mae", "random")]
     heard = []
     [[bad], [good]] = evaluator.evaluate(
