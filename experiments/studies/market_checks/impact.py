@@ -1,7 +1,6 @@
 """The Franke-Westerhoff population at our exchange: through a dealer's impact, through a call.
 
-Knows how the crowd is seated so that nothing but the clearing limits it, and the moments compared.
-Deliberately knows no figure that ought to come out.
+The crowd is seated so that nothing but the clearing limits it.
 """
 
 from __future__ import annotations
@@ -29,7 +28,8 @@ CONTRACT = Instrument(
 )
 """A future that anybody can hold long or short: the paper's traders have no budget."""
 
-NAMES = (*MOMENT_NAMES[:5], "volatility %", MOMENT_NAMES[6])
+HILL, VOLATILITY = map(MOMENT_NAMES.index, ("hill", "log_volatility"))
+NAMES = tuple("volatility %" if k == VOLATILITY else name for k, name in enumerate(MOMENT_NAMES))
 
 
 def play_market(
@@ -68,5 +68,5 @@ def play_market(
 def describe(log_returns: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the moments named in `NAMES`: `fitness.moments`, but volatility in % a day."""
     values = moments(log_returns, 0.01)
-    values[..., 5] = np.exp(values[..., 5])
+    values[..., VOLATILITY] = np.exp(values[..., VOLATILITY])
     return values

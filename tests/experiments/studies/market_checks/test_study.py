@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
+import evobourse.fitness.moments
 from evobourse.experiments.studies.market_checks import study as checks
 
 
@@ -12,6 +13,14 @@ def test_intervals_are_students():
     low, high = ttest_1samp(values, 0.0).confidence_interval()
     assert checks.interval(values, 4) == f"{values.mean():.4f} [{low:.4f}, {high:.4f}]"
     assert checks.interval(np.array([-1e-9, -2e-9]), 2) == "0.00 [0.00, 0.00]"
+
+
+def test_a_moment_keeps_its_name_and_volatility_is_in_percent():
+    returns = np.random.default_rng(0).normal(0.0, 0.02, (3, 400))
+    row = dict(zip(checks.NAMES, checks.describe(returns).T, strict=True))
+    np.testing.assert_allclose(row.pop("volatility %"), 100 * returns.std(axis=1))
+    for name, values in row.items():
+        np.testing.assert_array_equal(values, getattr(evobourse.fitness.moments, name)(returns))
 
 
 def test_a_small_run_writes_every_table_and_figure(tmp_path, monkeypatch, capsys):
