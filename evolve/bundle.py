@@ -25,9 +25,9 @@ from evobourse.agents.errors import AgentError
 from evobourse.agents.personas.persona import Persona, Population, Society
 from evobourse.agents.personas.social import Contest, Social
 from evobourse.agents.personas.traits import OrderStyle, Traits
-from evobourse.evolve.bases.base_pool import PersonaBase
 from evobourse.evolve.bases.limits import Means
-from evobourse.evolve.bases.opening import Bases, open_bases
+from evobourse.evolve.bases.opening import open_bases
+from evobourse.evolve.bases.protocol import Bases, PersonaBase
 from evobourse.evolve.errors import RunError
 from evobourse.market.rules import MarketRules
 from evobourse.merge.errors import MergeError

@@ -30,7 +30,7 @@ from evobourse.market.tape.daily_tape import Tape
 from evobourse.merge.errors import MergeError
 
 if TYPE_CHECKING:
-    from evobourse.evolve.bases.opening import Bases
+    from evobourse.evolve.bases.protocol import Bases
     from evobourse.merge.recipes.stack_recipe import AnyRecipe
 
 

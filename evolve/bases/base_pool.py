@@ -7,7 +7,6 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,18 +17,10 @@ from evobourse.agents.minds.answer_memo import AnswerTable
 from evobourse.agents.personas.persona import Population
 
 if TYPE_CHECKING:
-    from evobourse.evolve.bases.opening import Bases
+    from evobourse.evolve.bases.protocol import Bases
     from evobourse.merge.recipes.stack_recipe import AnyRecipe
 
 MEMO_MINDS = 512
-
-
-@dataclass(frozen=True)
-class PersonaBase:
-    """A base that personas name: its adapters, one a style, and its hash where it is known."""
-
-    adapters: tuple[Path, ...]
-    base_hash: str | None = None
 
 
 @dataclass
@@ -85,7 +76,7 @@ class Seat:
 
 
 class Council:
-    """Bases and minds at once, see `evolve.bases.opening.Bases` and `agents.minds.stand_ins.Minds`.
+    """Bases and minds at once: `evolve.bases.protocol.Bases`, `agents.minds.stand_ins.Minds`.
 
     Recipes apply to the main base alone, whose questions are those asked without a seat. What is
     queued is answered base by base, those in memory first: a flush loads no base twice. The base

@@ -23,7 +23,7 @@ from evobourse.agents.personas.persona import Population
 from evobourse.evolve.executors.executor import Executor
 
 if TYPE_CHECKING:
-    from evobourse.evolve.bases.opening import Bases
+    from evobourse.evolve.bases.protocol import Bases
     from evobourse.merge.recipes.stack_recipe import AnyRecipe
 
 REMEMBERED_MINDS = 2048
@@ -51,7 +51,7 @@ class QuestionCounters:
 
 
 class WorkerBases:
-    """The bases of an executor's workers; an `evolve.bases.opening.Bases`.
+    """The bases of an executor's workers; an `evolve.bases.protocol.Bases`.
 
     A worker opens them when it is first asked and keeps them open. Answers do not depend on who
     gives them (``tests/evolve/bases/test_workers.py``), so questions are shared out at will: whole

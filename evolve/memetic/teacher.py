@@ -32,7 +32,7 @@ from evobourse.evolve.searches.search import child_seed
 from evobourse.market.series.splits import Split
 
 if TYPE_CHECKING:
-    from evobourse.evolve.bases.opening import Bases
+    from evobourse.evolve.bases.protocol import Bases
 
 PROBE = 0.1
 """By how much a coefficient is moved to see what it does: bf16 rounds off far less."""

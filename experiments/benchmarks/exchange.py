@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evobourse.experiments.benchmarks.order_book import peers_python
+from evobourse.experiments.benchmarks.peers import peers_python
 from evobourse.market.crowds.chiarella_iori import Forecasters, ForecastRule, mixture
 from evobourse.market.exchange import Exchange
 from evobourse.market.instruments import Instrument

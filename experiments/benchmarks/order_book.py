@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
+from evobourse.experiments.benchmarks.peers import peers_python
 from evobourse.market.book.book import BookRules, OrderBook
 from evobourse.market.book.order_events import EVENT_DTYPES, Fills, Kind, OrderEvents
 
@@ -25,9 +25,6 @@ MID_TICKS = 10_000
 BLOCK = 200
 RUNS = 7
 PAMS_EVENTS = 5_000  # at a thousand a second the whole stream would take minutes
-PEERS = Path(__file__).parents[3] / "build" / "peers"
-# pams pins an older NumPy; its market needs no more than this.
-INSTALLS = (["bourse==0.4.0", "numpy==2.4.*", "scipy==1.17.*"], ["--no-deps", "pams==0.3.0"])
 
 
 def main() -> None:
@@ -122,19 +119,6 @@ def ask_peer(python: Path, name: str, events: OrderEvents) -> tuple[float, NDArr
         subprocess.run([python, script, name, stream, answer], check=True)
         with np.load(answer) as answers:
             return float(answers["seconds"]), answers["fills"]
-
-
-def peers_python() -> Path:
-    """Return the Python of the peers' environment, made if it does not exist."""
-    python = PEERS / "bin" / "python"
-    ready = PEERS / ".ready"
-    if not ready.exists():
-        print(f"installing bourse and pams into {PEERS} (once)", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", PEERS], check=True)
-        for packages in INSTALLS:
-            subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
-        ready.touch()
-    return python
 
 
 if __name__ == "__main__":

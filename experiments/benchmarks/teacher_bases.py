@@ -27,7 +27,7 @@ class ServedTeachers(TeacherMinds):
 
 @dataclass
 class TeacherBases:
-    """The style teachers as an `evolve.bases.opening.Bases`; recipes change nothing."""
+    """The style teachers as an `evolve.bases.protocol.Bases`; recipes change nothing."""
 
     styles: tuple[str, ...]
     base_hash: str = "teachers"

@@ -6,10 +6,16 @@ Knows how things are said on a terminal. Deliberately knows nothing of what is s
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.text import Text
 
 Config = Annotated[Path, typer.Argument(help="Experiment config, a YAML file.")]
 Run = Annotated[Path, typer.Argument(help="A run's folder, such as runs/quickstart.")]
@@ -28,13 +34,6 @@ def executor_overrides(executor: str | None, workers: int | None, address: str |
     """Write the options on who does the work as config values."""
     given = {"executor.kind": executor, "workers": workers, "executor.address": address}
     return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
-
-
-def print_next_steps(console: Any, lines: list[tuple[str, str]]) -> None:
-    """Print the paths of what was made and the next command worth typing."""
-    from evobourse.experiments.cli.progress import print_next
-
-    print_next(lines, console)
 
 
 def mlflow_lines(uri: str) -> list[tuple[str, str]]:
@@ -62,7 +61,6 @@ class DayBar:
     """A bar of simulated days; called with each day."""
 
     def __init__(self, console: Any, days: int):
-        from rich.progress import Progress
 
         self._bar = Progress(console=console, transient=True)
         self._task = self._bar.add_task("simulating", total=days)
@@ -79,3 +77,34 @@ class DayBar:
     def say(self, stage: str) -> None:
         """Show what is being done within a day."""
         self._bar.update(self._task, description=f"day {self._day}: {stage}")
+
+
+PROGRAMS = ("evobourse ", "mlflow ")
+
+
+def print_next_steps(console: Console, lines: Sequence[tuple[str, str]]) -> None:
+    """Print what was made and the commands worth typing next, each whole on its line.
+
+    A program that is not on the PATH is named with its folder.
+
+    Parameters
+    ----------
+    console : Console
+        Where to write.
+    lines : sequence of (str, str)
+        A word, and the path or command that it stands for, in the order to show them.
+    """
+    width = max((len(word) for word, _ in lines), default=0)
+    for word, line in lines:
+        typed = line.startswith(PROGRAMS)
+        shown = (_where(line.split()[0]) + line, "bold cyan") if typed else (line, "")
+        console.print(Text.assemble((f"{word:<{width}}  ", "dim"), shown), soft_wrap=True)
+
+
+def _where(program: str) -> str:
+    """Return what to write before a program's name for the shell to find it."""
+    if shutil.which(program):
+        return ""
+    folder = Path(sys.executable).parent
+    here = Path.cwd()
+    return f"{folder.relative_to(here) if folder.is_relative_to(here) else folder}/"

@@ -47,13 +47,13 @@ def simulate(
     Example: evobourse simulate experiments/quickstart.yaml --agents 100 --days 20
     """
     from evobourse.experiments.config.cast import load_cast
+    from evobourse.experiments.config.scenario import Scenario, Size, load_scenario
     from evobourse.experiments.errors import ConfigError
     from evobourse.experiments.simulate.bundle import (
         simulate_bundle,
         simulate_cast,
         simulate_scenario,
     )
-    from evobourse.experiments.simulate.exchange import Scenario, Size, load_scenario
 
     console = make_console(quiet=as_json)
     size, bar = Size(agents, days, seed), DayBar(console, days)
@@ -242,8 +242,8 @@ def response(
     Example: evobourse response runs/quickstart/bundle --pairs 8 --days 60
     """
     from evobourse.evolve.durable import replace_bytes
-    from evobourse.experiments.reports.run_page import figure_bytes
-    from evobourse.experiments.simulate.exchange import Scenario, Size, load_scenario
+    from evobourse.experiments.config.scenario import Scenario, Size, load_scenario
+    from evobourse.experiments.reports.figures import figure_bytes
     from evobourse.experiments.studies.response import draw_response, measure_bundle, print_response
 
     console = make_console(quiet=as_json)

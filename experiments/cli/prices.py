@@ -52,7 +52,7 @@ def score(
     result = score_series(scored, real, window_days, seed, tried)
     if picture is not None:
         from evobourse.evolve.durable import replace_bytes
-        from evobourse.experiments.reports.run_page import figure_bytes
+        from evobourse.experiments.reports.figures import figure_bytes
         from evobourse.experiments.scoring.page import draw_score
 
         replace_bytes(picture, figure_bytes(draw_score(result)))

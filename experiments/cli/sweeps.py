@@ -95,10 +95,10 @@ def lineage(run: Run, as_json: Json = False) -> None:
     from evobourse.evolve.durable import replace_bytes
     from evobourse.evolve.lineage import Lineage
     from evobourse.evolve.loop import LINEAGE_FILE, read_stop
+    from evobourse.experiments.reports.figures import figure_bytes
     from evobourse.experiments.reports.lineage_page import render_page
     from evobourse.experiments.reports.lineage_picture import draw_lineage
     from evobourse.experiments.reports.lineage_table import front_table, summarise
-    from evobourse.experiments.reports.run_page import figure_bytes
     from evobourse.experiments.sweep.run_folder import open_run, read_champion
     from evobourse.experiments.sweep.tuning import read_objectives
 
@@ -211,7 +211,7 @@ def compare(
     Example: evobourse compare runs/quickstart runs/no-masks
     """
     from evobourse.evolve.durable import replace_bytes
-    from evobourse.experiments.reports.run_page import figure_bytes
+    from evobourse.experiments.reports.figures import figure_bytes
     from evobourse.experiments.sweep.comparison import compare as line_up
     from evobourse.experiments.sweep.comparison import draw_comparison, print_comparison, read_sweep
 
@@ -241,7 +241,8 @@ def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
 
 
 def _sweep(settings: Any, folder: Path, as_json: bool) -> None:
-    from evobourse.experiments.cli.progress import ProgressScreen, print_scoreboard
+    from evobourse.experiments.cli.progress import ProgressScreen
+    from evobourse.experiments.reports.scores import print_scoreboard
     from evobourse.experiments.sweep.pipeline import run_sweep
     from evobourse.experiments.sweep.run_folder import BUNDLE_FOLDER, REPORT_FILE, SCOREBOARD_FILE
 

@@ -80,7 +80,7 @@ class Member:
         What it trades or speaks for; the first asset if left out, of an industry all.
     rule
         Of rule-based traders: ``market-makers``, ``noise-traders`` or ``forecasters``, see
-        `experiments.simulate.exchange.Beside`.
+        `experiments.config.scenario.Beside`.
     """
 
     name: str

@@ -4,7 +4,6 @@ Knows which picture answers which question, the page's colours and order, and ho
 Deliberately does not know how anything was simulated or scored, nor where a run keeps its files.
 """
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import blended_transform_factory
 
 from evobourse.evolve import durable
-from evobourse.experiments.cli.progress import as_score, conclude, describe, format_score
+from evobourse.experiments.reports.figures import _plain_axes, figure_bytes
+from evobourse.experiments.reports.scores import as_score, conclude, describe, format_score
 from evobourse.fitness.distance import Target
 from evobourse.fitness.moments import FloatArray, acf_abs, moments, path_faults, standardise
 from evobourse.fitness.plots import (
@@ -135,13 +135,6 @@ def save_report(data: ReportData, path: Path) -> None:
         If the file cannot be written.
     """
     durable.replace_bytes(Path(path), figure_bytes(draw_report(data)))
-
-
-def figure_bytes(figure: Figure) -> bytes:
-    """Render any figure as PNG."""
-    png = io.BytesIO()
-    figure.savefig(png, format="png")
-    return png.getvalue()
 
 
 def _heldout_rows(data: ReportData) -> list[dict[str, Any]]:
@@ -381,12 +374,6 @@ def _years(dates: tuple[str, str] | None) -> str:
 def _title(ax: Axes, title: str, remark: str, colour: str = INK, pad: float = 7.0) -> None:
     ax.set_title(title, loc="left", weight="bold", color=colour, pad=pad)
     ax.set_title(remark, loc="right", fontsize=9, color="0.4", pad=pad)
-
-
-def _plain_axes(ax: Axes) -> None:
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(color="0.93", linewidth=0.8)
-    ax.set_axisbelow(True)
 
 
 def _say_nothing_to_draw(ax: Axes, reason: str = "no sound path: every one is degenerate") -> None:

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evobourse.experiments.cli.progress import score_form
 from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.reports.scores import score_form
 from evobourse.fitness.baselines.calibration import calibrate_franke_westerhoff
 from evobourse.fitness.baselines.franke_westerhoff import FrankeWesterhoff
 from evobourse.fitness.baselines.laws import LAW_NAMES, reference_laws

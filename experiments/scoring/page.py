@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from evobourse.experiments.reports.scores import MOMENT_MEANINGS
 from evobourse.experiments.scoring.series import SeriesScore
-from evobourse.experiments.scoring.table import FACT_MEANINGS, MOMENT_MEANINGS
+from evobourse.experiments.scoring.table import FACT_MEANINGS
 from evobourse.fitness.moments import FloatArray, acf_abs, path_faults, standardise
 from evobourse.fitness.plots import (
     BAND,

@@ -13,18 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from evobourse.experiments.reports.scores import MOMENT_MEANINGS
 from evobourse.experiments.scoring.series import SeriesScore
 from evobourse.fitness.fact_table import OF_SETS, FactRow
-
-MOMENT_MEANINGS = {
-    "ac1": "autocorrelation, lag 1",
-    "hill": "tail index, Hill",
-    "mean_abs": "mean |return|, per sd",
-    "acf_abs_short": "ACF |r|, lags 1-2",
-    "acf_abs_medium": "ACF |r|, lags 4-6, 9-11",
-    "log_volatility": "log volatility, to real",
-    "displacement": "displacement, per walk",
-}
 
 FACT_MEANINGS = {
     "mean_abs_acf": " 1 |ACF| of r, lags 1-10",

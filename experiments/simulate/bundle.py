@@ -18,17 +18,18 @@ from evobourse.agents.crowds.persona_crowd import history_ticks
 from evobourse.agents.encodings.encoding import Encoding
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.endpoint import is_endpoint
-from evobourse.evolve.bases.opening import Bases
+from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.bundle import Bundle, Reference, load_bundle
 from evobourse.evolve.durable import replace_bytes
 from evobourse.evolve.errors import RunError
 from evobourse.evolve.markets import World, play_market
 from evobourse.experiments.config.cast import Cast
 from evobourse.experiments.config.experiment import load_config
+from evobourse.experiments.config.scenario import Scenario, Size
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.reports.run_page import figure_bytes
+from evobourse.experiments.reports.figures import figure_bytes
 from evobourse.experiments.simulate.cast import asset_history, open_cast_bases, run_cast
-from evobourse.experiments.simulate.exchange import Scenario, Size, run_scenario
+from evobourse.experiments.simulate.exchange import run_scenario
 from evobourse.experiments.simulate.thinkers import open_thinker
 from evobourse.experiments.sweep.setup import build_workshop
 from evobourse.market.tape.recorded import RecordedTape

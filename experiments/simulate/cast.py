@@ -17,15 +17,16 @@ from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.endpoint import is_endpoint
 from evobourse.agents.minds.stand_ins import Minds
 from evobourse.agents.personas.persona import Persona, Population
-from evobourse.evolve.bases.base_pool import Council, PersonaBase
+from evobourse.evolve.bases.base_pool import Council
 from evobourse.evolve.bases.limits import Means
-from evobourse.evolve.bases.opening import Bases, open_bases
+from evobourse.evolve.bases.opening import open_bases
+from evobourse.evolve.bases.protocol import Bases, PersonaBase
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.markets import MIN_HISTORY_DAYS
 from evobourse.experiments.config.cast import Cast, CastAsset, Member, Rule
+from evobourse.experiments.config.scenario import Scenario
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.exchange import (
-    Scenario,
     Seat,
     forecasters,
     instrument,

@@ -22,9 +22,10 @@ from evobourse.agents.minds.engine import MindEngine
 from evobourse.agents.observation import view_words
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.durable import replace_bytes
-from evobourse.experiments.benchmarks.minds.subject import figure
+from evobourse.experiments.config.scenario import Scenario, Size, load_scenario
+from evobourse.experiments.reports.figure_lines import figure
 from evobourse.experiments.simulate.bundle import open_bundle
-from evobourse.experiments.simulate.exchange import Scenario, Size, load_scenario, run_scenario
+from evobourse.experiments.simulate.exchange import run_scenario
 from evobourse.experiments.simulate.thinkers import open_thinker
 from evobourse.market.book.order_events import Kind
 from evobourse.merge.engine.prompt import Token

@@ -21,10 +21,10 @@ from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.durable import replace_bytes
 from evobourse.evolve.markets import World, play_market
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
+from evobourse.experiments.reports.intervals import show
 from evobourse.experiments.simulate.bundle import open_bundle
 from evobourse.experiments.studies.robustness.study import Standing, judge_variants
 from evobourse.experiments.studies.robustness.variants import ORIGINAL, Variant
-from evobourse.experiments.studies.society.page import show
 from evobourse.experiments.sweep.setup import build_workshop
 from evobourse.fitness.behaviour.table import describe_behaviour
 

@@ -17,9 +17,10 @@ from rich.table import Table
 
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.evolve.bundle import Bundle
+from evobourse.experiments.config.scenario import Scenario, Size
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.bundle import open_bundle
-from evobourse.experiments.simulate.exchange import Scenario, Size, run_scenario
+from evobourse.experiments.simulate.exchange import run_scenario
 from evobourse.fitness.responsiveness import KyleFit, Responsiveness, fit_kyle, measure_response
 from evobourse.market.crowds.pov import VolumeParticipant
 

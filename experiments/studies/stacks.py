@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from evobourse.agents.personas.persona import Population
-from evobourse.evolve.bases.opening import Bases, MergedBases
+from evobourse.evolve.bases.merged import MergedBases
+from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.evaluation import MarketEvaluator
 from evobourse.evolve.genomes.gene import Gene
 from evobourse.evolve.genomes.genome import Genome

@@ -13,7 +13,7 @@ from scipy.stats import bootstrap
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.personas.persona import Persona, Population
 from evobourse.agents.training.rewards import read_ledger
-from evobourse.evolve.bases.opening import Bases
+from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.bundle import load_bundle
 from evobourse.evolve.executors.executor import collect
 from evobourse.evolve.markets import Part, World, play_market

@@ -24,9 +24,9 @@ from evobourse.evolve.budget import count_paths
 from evobourse.evolve.errors import RunError
 from evobourse.evolve.lineage import Candidate, Lineage
 from evobourse.evolve.loop import LINEAGE_FILE, read_stop
-from evobourse.experiments.cli.progress import SPLITS, as_score, describe, format_score
 from evobourse.experiments.config.experiment import ExperimentConfig
 from evobourse.experiments.reports.ancestry import best_candidate, gene_table
+from evobourse.experiments.reports.scores import SPLITS, as_score, describe, format_score
 from evobourse.experiments.sweep.run_folder import SCOREBOARD_FILE, open_run, read_champion
 from evobourse.fitness.plots import COLOURS, INK
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from evobourse.agents.crowds.persona_crowd import history_ticks
 from evobourse.agents.minds.choices import tabulate_choices
-from evobourse.evolve.bases.opening import Bases
+from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.bundle import Bundle, Reference, write_bundle
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.markets import play_market

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from evobourse.agents.minds.stand_ins import Minds, RandomMinds, TeacherMinds
 from evobourse.agents.personas.persona import Population
-from evobourse.evolve.bases.opening import Bases
+from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.evaluation import path_seeds
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.markets import play

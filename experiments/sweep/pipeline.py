@@ -18,7 +18,7 @@ import pandas as pd
 import yaml
 
 from evobourse.evolve import checkpoint
-from evobourse.evolve.bases.opening import Bases
+from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.budget import Budget
 from evobourse.evolve.durable import replace_bytes
 from evobourse.evolve.errors import RunError, hide_password

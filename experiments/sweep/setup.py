@@ -16,7 +16,7 @@ from evobourse import agents
 from evobourse.agents.crowds.offsets import fit_offsets
 from evobourse.agents.minds.endpoint import is_endpoint
 from evobourse.agents.styles import FIRST_STYLES
-from evobourse.evolve.bases.base_pool import PersonaBase
+from evobourse.evolve.bases.protocol import PersonaBase
 from evobourse.evolve.bases.workers import WorkerBases
 from evobourse.evolve.bundle import load_bundle
 from evobourse.evolve.executors.executor import Executor, InProcess
@@ -39,7 +39,7 @@ from evobourse.merge.recipes.recipe import Recipe
 from evobourse.merge.sources import adapter_folders, read_depth, resolve_model, source_folders
 
 if TYPE_CHECKING:
-    from evobourse.evolve.bases.opening import Bases
+    from evobourse.evolve.bases.protocol import Bases
 
 _TARGETS_KEY, _SEARCH_KEY, _CALIBRATION_KEY = 11, 12, 13
 SHIPPED = Path(agents.__file__).parent

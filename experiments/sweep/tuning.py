@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from evobourse.evolve.bases.opening import Bases
+from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.budget import count_paths
 from evobourse.evolve.durable import replace_bytes
 from evobourse.evolve.errors import EvolveError, RunError

@@ -40,16 +40,15 @@ from evobourse.experiments.benchmarks.minds.mixed_batch import (
 )
 from evobourse.experiments.benchmarks.minds.subject import (
     Subject,
-    figure,
     morning_questions,
     open_subject,
-    progress,
     prompt_of,
     real_mornings,
     real_views,
     sixteen_minds,
     softmax,
 )
+from evobourse.experiments.reports.figure_lines import figure, progress
 
 AGENTS, MORNINGS, DAYS, TURNS = 1_000, 10, 20, 7
 PICTURE = Path(__file__).parents[4] / "docs" / "minds_distinct_work.png"

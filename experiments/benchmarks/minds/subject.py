@@ -5,15 +5,12 @@ Investors who look at real prices become questions of minds, in words of about 2
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from transformers import DynamicCache
 
@@ -43,7 +40,6 @@ ATTENTION = 5
 MASKED = 0.3
 MISSED = 0.1
 _TRADED = 10_000
-_BEGAN = time.perf_counter()
 
 
 @dataclass(frozen=True)
@@ -216,17 +212,3 @@ def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     """Turn option logits [n, 5] into probabilities float64[n, 5]."""
     shifted = np.exp(np.subtract(logits, logits.max(axis=1, keepdims=True), dtype=np.float64))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
-
-
-def figure(
-    bench: str, name: str, value: float, unit: str, peer: str | None, ratio: float | None
-) -> None:
-    """Print one figure as a JSON line."""
-    line = {"bench": bench, "figure": name, "value": value, "unit": unit}
-    print(json.dumps({**line, "peer": peer, "ratio": ratio}), flush=True)
-
-
-def progress(text: str) -> None:
-    """Print what is being done, with the seconds since the start."""
-    seconds = time.perf_counter() - _BEGAN
-    print(f"[{seconds:5.0f} s, {torch.get_num_threads()} threads] {text}", flush=True)

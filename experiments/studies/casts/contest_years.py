@@ -11,7 +11,7 @@ from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import Minds
 from evobourse.agents.personas.social import Contest, Social
 from evobourse.evolve.bundle import Bundle
-from evobourse.experiments.studies.society.page import show
+from evobourse.experiments.reports.intervals import show
 from evobourse.fitness.behaviour.herding import effective_minds
 from evobourse.fitness.distance import score_paths
 from evobourse.fitness.target import Target

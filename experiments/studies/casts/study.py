@@ -27,6 +27,7 @@ from evobourse.agents.observation import FIELD_NAMES, FIELDS, encode_view
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.durable import replace_bytes
 from evobourse.experiments.config.orders import ScenarioOrders
+from evobourse.experiments.reports.intervals import show
 from evobourse.experiments.simulate.bundle import open_bundle
 from evobourse.experiments.simulate.write_cast import ask_model
 from evobourse.experiments.studies.casts.contest_years import (
@@ -38,7 +39,6 @@ from evobourse.experiments.studies.casts.contest_years import (
     play_year,
 )
 from evobourse.experiments.studies.casts.order_distances import order_table
-from evobourse.experiments.studies.society.page import show
 from evobourse.fitness.target import make_target
 from evobourse.market.daily_auction import Market, simulate
 from evobourse.market.series.named import load_series

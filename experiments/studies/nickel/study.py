@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from evobourse.evolve.durable import replace_bytes
 from evobourse.evolve.errors import RunError
-from evobourse.experiments.reports.run_page import figure_bytes
+from evobourse.experiments.reports.figures import figure_bytes
 from evobourse.experiments.studies.nickel.crowds import (
     CENTS,
     LOT_TONNES,
@@ -33,6 +33,7 @@ from evobourse.market.crowd import Clearing, DayOutcome, Message
 from evobourse.market.errors import MarketError
 from evobourse.market.events.schedule import EventSchedule, load_schedule
 from evobourse.market.exchange import Exchange
+from evobourse.market.hooks import Market
 from evobourse.market.instruments import Instrument
 from evobourse.market.listing import Bar
 from evobourse.market.session import SessionRules
@@ -87,7 +88,7 @@ class Record:
         self._forced = np.zeros(2, np.int64)
 
     def turn_over(
-        self, exchange: Exchange, messages: Sequence[Message], depth: Sequence[Depth | None]
+        self, exchange: Market, messages: Sequence[Message], depth: Sequence[Depth | None]
     ) -> None:
         """Count forced trades and orders of a turn."""
         queued = exchange.ledger.queued[:, 0].copy()
@@ -100,7 +101,7 @@ class Record:
 
     def day_over(
         self,
-        exchange: Exchange,
+        exchange: Market,
         outcome: DayOutcome,
         bars: Sequence[Bar],
         limits_ticks: NDArray[np.int64],

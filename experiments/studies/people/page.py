@@ -12,10 +12,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from evobourse.agents.observation import OPTIONS
+from evobourse.experiments.reports.intervals import interval, show
 from evobourse.experiments.studies.people.gambles import FRAMES, Respondent, majority
 from evobourse.experiments.studies.people.option_order import OrderBias
 from evobourse.experiments.studies.people.temperature import Heat
-from evobourse.experiments.studies.society.page import INK, QUIET, TOLD, interval, show
+from evobourse.experiments.studies.society.page import INK, QUIET, TOLD
 from evobourse.fitness.behaviour.prospect import Answers, items
 
 Gambles = Mapping[str, Sequence[tuple[Respondent, Sequence[Answers]]]]

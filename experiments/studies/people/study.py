@@ -22,7 +22,7 @@ from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.durable import replace_bytes
 from evobourse.evolve.markets import World
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
-from evobourse.experiments.reports.run_page import figure_bytes
+from evobourse.experiments.reports.figures import figure_bytes
 from evobourse.experiments.simulate.bundle import open_bundle
 from evobourse.experiments.studies.people.gambles import FRAMES, Respondent, question_respondents
 from evobourse.experiments.studies.people.option_order import (

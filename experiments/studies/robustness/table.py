@@ -12,8 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from evobourse.experiments.cli.progress import SPLITS, format_score
-from evobourse.experiments.scoring.table import MOMENT_MEANINGS
+from evobourse.experiments.reports.scores import MOMENT_MEANINGS, SPLITS, format_score
 from evobourse.experiments.studies.robustness.study import Standing, survivors
 
 COLOURS = {

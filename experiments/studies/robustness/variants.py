@@ -13,7 +13,7 @@ from pathlib import Path
 from evobourse.agents.minds.stand_ins import Minds, RandomMinds, TeacherMinds
 from evobourse.agents.personas.persona import Persona, Population
 from evobourse.agents.styles import STYLES
-from evobourse.evolve.bases.opening import Bases
+from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.errors import RunError
 from evobourse.experiments.errors import ConfigError

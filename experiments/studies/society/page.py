@@ -7,31 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t
+from numpy.typing import NDArray
 
+from evobourse.experiments.reports.intervals import interval, show
 from evobourse.experiments.studies.society.rumour import NEVER, Pair, Plan
 
 INK, TOLD, QUIET = "#262626", "#c2410c", "#0f766e"
-
-
-def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return mean and 95 % interval over seeds (Student's t) of those that are numbers."""
-    known = values[np.isfinite(values)]
-    if len(known) < 2:
-        return (float(known.mean()) if len(known) else np.nan), np.nan, np.nan
-    reach = t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known))
-    return float(known.mean()), float(known.mean() - reach), float(known.mean() + reach)
-
-
-def show(values: ArrayLike, digits: int = 2) -> str:
-    """Write a mean over seeds with its interval, or the mean alone where all are equal."""
-    mean, low, high = interval(np.array(values, np.float64))
-    if np.isnan(mean):
-        return "-"
-    if not high > low:
-        return f"{mean:z.{digits}f}"
-    return f"{mean:z.{digits}f} [{low:z.{digits}f}, {high:z.{digits}f}]"
 
 
 def day_table(pairs: Sequence[Pair], plan: Plan, last: int) -> str:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from evobourse.agents.observation import FIELD_NAMES, decode_view
 from evobourse.agents.personas.social import Social
 from evobourse.evolve.bundle import Bundle
-from evobourse.experiments.simulate.exchange import STOCK, Scenario, Size, run_scenario
+from evobourse.experiments.config.scenario import Scenario, Size
+from evobourse.experiments.simulate.exchange import STOCK, run_scenario
 from evobourse.market.events.kinds import Event, Rumour, SettleAt
 from evobourse.market.events.schedule import EventSchedule
 from evobourse.market.events.values import Agents

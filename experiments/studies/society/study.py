@@ -26,9 +26,10 @@ from evobourse.agents.personas.social import Social
 from evobourse.agents.society.links import Circles, Links
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.durable import replace_bytes
-from evobourse.experiments.reports.run_page import figure_bytes
+from evobourse.experiments.reports.figures import figure_bytes
+from evobourse.experiments.reports.intervals import show
 from evobourse.experiments.simulate.bundle import open_bundle
-from evobourse.experiments.studies.society.page import day_table, draw_rumour, show
+from evobourse.experiments.studies.society.page import day_table, draw_rumour
 from evobourse.experiments.studies.society.rumour import Pair, Plan, run_alone, run_free
 from evobourse.market.daily_auction import Market, simulate
 

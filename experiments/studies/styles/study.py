@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from evobourse.agents.styles import teach
 from evobourse.evolve.durable import replace_bytes
 from evobourse.experiments.config.experiment import load_config
-from evobourse.experiments.reports.run_page import figure_bytes
+from evobourse.experiments.reports.figures import figure_bytes
 from evobourse.experiments.studies.styles.page import Blend, draw_styles
 from evobourse.experiments.styles.cards import percent, write_cards
 from evobourse.experiments.styles.measures import (

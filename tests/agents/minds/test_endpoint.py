@@ -12,7 +12,8 @@ from evobourse.agents.minds.endpoint import EndpointMinds, parse_endpoint
 from evobourse.agents.minds.voices import put_in_words
 from evobourse.agents.observation import OPTIONS, VIEWS, render_rules, render_view
 from evobourse.evolve.bases.limits import Means
-from evobourse.evolve.bases.opening import EndpointBases, open_bases
+from evobourse.evolve.bases.opening import open_bases
+from evobourse.evolve.bases.served import EndpointBases
 from evobourse.merge.errors import RecipeError
 from evobourse.merge.recipes.recipe import Recipe
 

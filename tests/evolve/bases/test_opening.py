@@ -6,7 +6,7 @@ import torch
 
 from evobourse import agents
 from evobourse.agents.minds.engine import hash_weights
-from evobourse.evolve.bases.opening import MergedBases
+from evobourse.evolve.bases.merged import MergedBases
 from evobourse.merge.engine.int8 import quantize_int8
 from evobourse.merge.recipes.recipe import Recipe, load_source, merge_recipe
 

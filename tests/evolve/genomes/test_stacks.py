@@ -11,7 +11,7 @@ from evobourse import agents
 from evobourse.agents.crowds.offsets import OffsetClusters
 from evobourse.agents.minds.engine import MindEngine, hash_weights
 from evobourse.agents.observation import decode_view
-from evobourse.evolve.bases.opening import MergedBases
+from evobourse.evolve.bases.merged import MergedBases
 from evobourse.evolve.bundle import Bundle, Reference, load_bundle, write_bundle
 from evobourse.evolve.errors import RunError
 from evobourse.evolve.export import export_base, export_mind

@@ -8,14 +8,9 @@ import pytest
 from rich.console import Console
 
 from evobourse.evolve.lineage import Candidate
-from evobourse.experiments.cli.progress import (
-    ProgressScreen,
-    as_score,
-    describe,
-    format_score,
-    print_next,
-    print_scoreboard,
-)
+from evobourse.experiments.cli.options import print_next_steps
+from evobourse.experiments.cli.progress import ProgressScreen
+from evobourse.experiments.reports.scores import as_score, describe, format_score, print_scoreboard
 
 WIDTH = 80
 
@@ -161,9 +156,9 @@ def test_what_was_made_stays_whole_for_the_clipboard(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
     console = Console80()
     path, command = "runs/" + 90 * "x" + "[1]", "evobourse simulate runs/x/bundle"
-    print_next([("report", path), ("simulate", command)], console)
+    print_next_steps(console, [("report", path), ("simulate", command)])
     assert console.text.splitlines() == [f"report    {path}", f"simulate  {command}"]
-    print_next([], console)
+    print_next_steps(console, [])
 
 
 def test_a_program_off_the_path_is_named_with_its_folder(monkeypatch, tmp_path):
@@ -171,5 +166,5 @@ def test_a_program_off_the_path_is_named_with_its_folder(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv" / "bin" / "python"))
     monkeypatch.chdir(tmp_path)
     console = Console80()
-    print_next([("simulate", "evobourse simulate x")], console)
+    print_next_steps(console, [("simulate", "evobourse simulate x")])
     assert console.text == "simulate  .venv/bin/evobourse simulate x\n"

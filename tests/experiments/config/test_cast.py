@@ -20,9 +20,10 @@ from evobourse.evolve.bundle import Bundle, Reference, load_bundle, write_bundle
 from evobourse.experiments.config.cast import Cast, CastAsset, Member
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.config.orders import OrderSettings, ScenarioOrders
+from evobourse.experiments.config.scenario import Beside, Scenario, Size
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.cast import build_cast, run_cast
-from evobourse.experiments.simulate.exchange import Beside, Scenario, Size, run_scenario
+from evobourse.experiments.simulate.exchange import run_scenario
 from evobourse.experiments.sweep.setup import build_workshop
 from evobourse.market.book.order_events import Kind, TimeInForce
 from evobourse.market.rules import MarketRules

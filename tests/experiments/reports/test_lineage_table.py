@@ -10,10 +10,10 @@ from rich.console import Console
 from evobourse.evolve.errors import EvolveError
 from evobourse.evolve.lineage import Candidate
 from evobourse.experiments.reports.ancestry import ancestry
+from evobourse.experiments.reports.figures import figure_bytes
 from evobourse.experiments.reports.lineage_page import render_page
 from evobourse.experiments.reports.lineage_picture import draw_lineage
 from evobourse.experiments.reports.lineage_table import summarise
-from evobourse.experiments.reports.run_page import figure_bytes
 
 
 def make(id_, generation, score, parents=(), failure=None, **genes):

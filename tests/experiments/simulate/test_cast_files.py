@@ -12,8 +12,8 @@ from evobourse.agents.styles import STYLES
 from evobourse.experiments.cli.main import app
 from evobourse.experiments.config.cast import load_cast, read_cast
 from evobourse.experiments.config.orders import ScenarioOrders
+from evobourse.experiments.config.scenario import load_scenario
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.simulate.exchange import load_scenario
 from evobourse.experiments.simulate.write_cast import write_diverse, write_sentence
 
 

@@ -11,14 +11,9 @@ from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.evolve.markets import World, play_market
+from evobourse.experiments.config.scenario import Beside, Scenario, Size, load_scenario
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.simulate.exchange import (
-    Beside,
-    Scenario,
-    Size,
-    load_scenario,
-    run_scenario,
-)
+from evobourse.experiments.simulate.exchange import run_scenario
 from evobourse.market.errors import MarketError
 from evobourse.market.rules import MarketRules
 from evobourse.market.tape.daily_tape import is_tape, read_closes

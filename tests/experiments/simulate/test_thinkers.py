@@ -13,8 +13,8 @@ from evobourse.agents.deliberation.writer import Desk
 from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.stand_ins import RandomMinds
 from evobourse.agents.personas.social import Social
+from evobourse.experiments.config.scenario import Scenario, load_scenario
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.simulate.exchange import Scenario, load_scenario
 from evobourse.experiments.simulate.thinkers import open_thinker
 from evobourse.experiments.studies import deliberate_day as bench
 from evobourse.market.rules import MarketRules

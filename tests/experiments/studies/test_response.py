@@ -14,8 +14,9 @@ from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.evolve.bundle import Bundle, Reference
 from evobourse.experiments.cli.main import app
+from evobourse.experiments.config.scenario import Beside, Scenario, Size
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.simulate.exchange import Beside, Scenario, Size, run_scenario
+from evobourse.experiments.simulate.exchange import run_scenario
 from evobourse.experiments.studies import response
 from evobourse.experiments.studies.response import (
     Runs,

@@ -11,9 +11,9 @@ from evobourse.agents.encodings.window import IS_PRICE, levels_of, shows_window
 from evobourse.agents.observation import FIELD_NAMES, decode_view
 from evobourse.agents.training.examples import labelled_dataset
 from evobourse.experiments.config.experiment import load_config
+from evobourse.experiments.config.scenario import Size
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.bundle import simulate_bundle
-from evobourse.experiments.simulate.exchange import Size
 from evobourse.experiments.studies.encodings import Speed, Trained, ceiling, figures, page
 from evobourse.experiments.styles.agreement import Agreement, heldout_examples
 from evobourse.experiments.styles.supervised import (

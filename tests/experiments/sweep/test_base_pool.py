@@ -13,9 +13,9 @@ from evobourse.evolve.bases.opening import open_model
 from evobourse.evolve.bundle import load_bundle
 from evobourse.evolve.lineage import Candidate
 from evobourse.experiments.config.experiment import load_config
+from evobourse.experiments.config.scenario import Size
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.bundle import simulate_bundle
-from evobourse.experiments.simulate.exchange import Size
 from evobourse.experiments.sweep.export import export_bundle
 from evobourse.experiments.sweep.pipeline import run_sweep
 from evobourse.experiments.sweep.run_folder import BUNDLE_FOLDER

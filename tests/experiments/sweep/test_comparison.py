@@ -13,7 +13,7 @@ from evobourse.experiments.config.experiment import (
     PersonaConfig,
     SearchConfig,
 )
-from evobourse.experiments.reports.run_page import figure_bytes
+from evobourse.experiments.reports.figures import figure_bytes
 from evobourse.experiments.sweep.comparison import (
     compare,
     draw_comparison,

@@ -165,7 +165,7 @@ def test_the_plot_shows_what_it_was_given():
 
 
 def test_a_figure_is_one_json_line(capsys):
-    from evobourse.experiments.benchmarks.minds.subject import figure
+    from evobourse.experiments.reports.figure_lines import figure
 
     figure("bench", "name", 2.0, "1/s", "peer", 4.0)
     line = json.loads(capsys.readouterr().out)

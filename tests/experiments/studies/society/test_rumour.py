@@ -15,9 +15,11 @@ from evobourse.agents.personas.social import Social
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.genomes.market import MarketGenome, PersonaStart
 from evobourse.experiments.config.experiment import load_config
+from evobourse.experiments.config.scenario import Scenario, Size, load_scenario
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.simulate.exchange import Scenario, Size, load_scenario, run_scenario
-from evobourse.experiments.studies.society.page import day_table, draw_rumour, show
+from evobourse.experiments.reports.intervals import show
+from evobourse.experiments.simulate.exchange import run_scenario
+from evobourse.experiments.studies.society.page import day_table, draw_rumour
 from evobourse.experiments.studies.society.rumour import (
     NEVER,
     Plan,
