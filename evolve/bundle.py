@@ -25,7 +25,7 @@ from evobourse.agents.errors import AgentError
 from evobourse.agents.personas.persona import Persona, Population, Society
 from evobourse.agents.personas.social import Contest, Social
 from evobourse.agents.personas.traits import OrderStyle, Traits
-from evobourse.evolve.bases.limits import Means
+from evobourse.evolve.bases.limits import BaseLimits
 from evobourse.evolve.bases.opening import open_bases
 from evobourse.evolve.bases.protocol import Bases, PersonaBase
 from evobourse.evolve.errors import RunError
@@ -75,7 +75,7 @@ class Bundle:
     persona_bases
         Bases that personas name beside the main one, with hashes.
     memory_bytes
-        Most that loaded bases take together, or None; see `evolve.bases.base_pool.Council`.
+        Most that loaded bases take together, or None; see `evolve.bases.base_pool.BasePool`.
     """
 
     name: str
@@ -106,7 +106,7 @@ class Bundle:
             self.sources if sources is None else sources,
             self.blocks,
             others=self.persona_bases,
-            means=Means(memory_bytes=self.memory_bytes),
+            limits=BaseLimits(memory_bytes=self.memory_bytes),
         )
 
 
@@ -229,11 +229,11 @@ def _write(
 ) -> None:
     folder.mkdir()
     copied = {"adapters": bundle.adapters, "sources": bundle.sources}
-    council: dict[str, Any] = {}
+    pool: dict[str, Any] = {}
     for place, (name, other) in enumerate(bundle.persona_bases.items(), 1):
         where = "adapters" if other.adapters == bundle.adapters else f"adapters-{place}"
         copied[where] = other.adapters
-        council[name] = {"base_hash": other.base_hash, "folder": where}
+        pool[name] = {"base_hash": other.base_hash, "folder": where}
     for kind, sources in copied.items():
         for source in sources:
             shutil.copytree(source, folder / kind / source.name)
@@ -256,8 +256,8 @@ def _write(
         "rules": asdict(bundle.rules),
         "reference": asdict(bundle.reference),
     }
-    if council:
-        config |= {"persona_bases": council, "memory_bytes": bundle.memory_bytes}
+    if pool:
+        config |= {"persona_bases": pool, "memory_bytes": bundle.memory_bytes}
     personas = [
         {key: value for key, value in _plain(asdict(p)).items() if key != "cores" or value}
         for p in bundle.population.personas

@@ -20,7 +20,7 @@ from evobourse.evolve.executors.executor import Executor, InProcess, collect
 from evobourse.evolve.genomes.genome import Values
 from evobourse.evolve.genomes.market import MarketGenome
 from evobourse.evolve.loop import Evaluation
-from evobourse.evolve.markets import Stage, play_market
+from evobourse.evolve.markets import MarketWindows, play_market
 from evobourse.evolve.measures import Played, measure
 from evobourse.evolve.searches.racing import race
 from evobourse.fitness.distance import Score, Target, score_paths
@@ -40,7 +40,7 @@ class MarketEvaluator:
 
     Attributes
     ----------
-    stage, split, target
+    windows, split, target
         Where they play, from which windows, and what the real market does there.
     market_genome
         What gene values stand for.
@@ -59,7 +59,7 @@ class MarketEvaluator:
         Markets that racing has saved so far.
     """
 
-    stage: Stage
+    windows: MarketWindows
     split: Split
     target: Target
     market_genome: MarketGenome
@@ -151,8 +151,8 @@ class MarketEvaluator:
         self, players: Iterable[_Player], seeds: Sequence[int], on_done: Callable[[int], None]
     ) -> list[tuple[_Player, FloatArray]]:
         """Play each on all seeds; return it with its log returns float64[seeds, days]."""
-        world = self.stage.world
-        histories = {s: self.stage.history(self.split, s) for s in seeds}
+        world = self.windows.world
+        histories = {s: self.windows.history(self.split, s) for s in seeds}
         met: list[_Player] = []
         markets = 0
 
@@ -200,8 +200,8 @@ class MarketEvaluator:
         return float(self._score(np.stack(paths)).ratio)
 
     def _real_returns(self, seed: int) -> FloatArray:
-        first = self.stage.window_start(self.split, seed)
-        window = self.stage.series.log_returns[first - 1 : first - 1 + self.target.window_days]
+        first = self.windows.window_start(self.split, seed)
+        window = self.windows.series.log_returns[first - 1 : first - 1 + self.target.window_days]
         return np.asarray(window)
 
 

@@ -1,4 +1,4 @@
-"""The stage on which a population plays: real histories, markets side by side, their tapes.
+"""Where a population plays: real histories, markets side by side, their tapes.
 
 Knows how a path's seed fixes its window of real history and every random draw in it.
 Deliberately knows nothing of scores or of search.
@@ -60,7 +60,7 @@ class World:
 
 
 @dataclass(frozen=True)
-class Stage:
+class MarketWindows:
     """A world on windows of a real series.
 
     Attributes

@@ -18,7 +18,7 @@ from evobourse.agents.minds.engine import MindEngine
 from evobourse.agents.observation import TENDENCIES, view_words
 from evobourse.market.crowd import Orders
 from evobourse.merge.engine.generation import Sampling, write_texts
-from evobourse.merge.engine.sequences import Strand, StrandReader
+from evobourse.merge.engine.sequences import SequenceReader, TokenSequence
 
 MOST_TOKENS = 12
 RULES = (
@@ -60,9 +60,9 @@ class NumberWriter:
 
     def __init__(self, engine: MindEngine) -> None:
         self._engine = engine
-        self._reader = StrandReader(engine.decoder, engine.bank)
+        self._reader = SequenceReader(engine.decoder, engine.bank)
         self._waits = [a.invocation_tokens is not None for a in engine.bank.adapters]
-        self._opened: dict[bytes, Strand] = {}
+        self._opened: dict[bytes, TokenSequence] = {}
 
     def write(
         self,
@@ -76,26 +76,26 @@ class NumberWriter:
         if not len(minds):
             return []
         engine = self._engine
-        strands = [self._open(mind) for mind in minds]
+        sequences = [self._open(mind) for mind in minds]
         tails = []
         for view, tendency in zip(views, tendencies, strict=True):
             words = "".join(f" {word}" for word in view_words(view))
             cue = f"{words}; {TENDENCIES[tendency + 2]}; order:"
             tails.append([*engine.invocation, *engine.tokenize(cue)])
-        self._reader.read(strands, tails, list(minds))
+        self._reader.read(sequences, tails, list(minds))
         sampling = Sampling(MOST_TOKENS, temperature, engine.line_ends)
-        texts = write_texts(self._reader, strands, list(minds), sampling, rngs)
+        texts = write_texts(self._reader, sequences, list(minds), sampling, rngs)
         return [parse_reply(engine.detokenize(tokens)) for tokens in texts]
 
-    def _open(self, mind: NDArray[np.float32]) -> Strand:
-        """Return a strand that has read the rules, as this mind reads them."""
+    def _open(self, mind: NDArray[np.float32]) -> TokenSequence:
+        """Return a sequence that has read the rules, as this mind reads them."""
         asleep = mind.copy()
         asleep[:, self._waits] = 0  # activated adapters act behind the invocation alone
         key = asleep.tobytes()
         if key not in self._opened:
-            strand = Strand()
-            self._reader.read([strand], [self._engine.tokenize(RULES)], [asleep])
-            self._opened[key] = strand
+            sequence = TokenSequence()
+            self._reader.read([sequence], [self._engine.tokenize(RULES)], [asleep])
+            self._opened[key] = sequence
         return self._opened[key].fork()
 
 

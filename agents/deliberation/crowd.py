@@ -197,7 +197,7 @@ class DeliberateCrowd(PersonaCrowd):
             heard, profit = self._heard_by(agent), float(profits[agent])
             text = render_episode(words, heard, int(chosen[agent]), profit, lesson)
             move = abs(profit) / np.sqrt(self._variance)
-            tokens = thinker.desk.count(render_memory(_OLD, text))
+            tokens = thinker.writer.count(render_memory(_OLD, text))
             self.memories[agent].end_day(outcome.day, text, tokens, float(move / (1.0 + move)))
         self._tendency = chosen
         self._sent = self._senders()
@@ -303,7 +303,7 @@ class DeliberateCrowd(PersonaCrowd):
         return [render_account(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
 
     def _note(self, agent: int, text: str) -> None:
-        self.memories[agent].note(text, self._thinker.desk.count(" " + text))
+        self.memories[agent].note(text, self._thinker.writer.count(" " + text))
 
     def _note_fills(self) -> None:
         """Note what the turn did to each account, as its cash and lots tell."""

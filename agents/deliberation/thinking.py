@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from evobourse.agents.deliberation.settings import Deliberation
 from evobourse.agents.deliberation.wording import cue_of, line_of, render_situation, sentence_of
-from evobourse.agents.deliberation.writer import Ask, Desk
+from evobourse.agents.deliberation.writer import Ask, BatchWriter
 from evobourse.agents.observation import TENDENCIES
 from evobourse.merge.peft.mind_vector import Mixture
 
@@ -93,7 +93,7 @@ class Thinker:
 
     Parameters
     ----------
-    desk
+    writer
         The agents' own base.
     advisers
         The expert's base; the same where the expert is a style.
@@ -109,14 +109,14 @@ class Thinker:
 
     def __init__(
         self,
-        desk: Desk,
-        advisers: Desk,
+        writer: BatchWriter,
+        advisers: BatchWriter,
         expert: Mixture,
         settings: Deliberation,
         views: NDArray[np.int64],
         on_stage: Callable[[str], None] = lambda stage: None,
     ):
-        self.desk, self.advisers, self.settings = desk, advisers, settings
+        self.writer, self.advisers, self.settings = writer, advisers, settings
         self.texts: list[Text] = []
         self._expert, self._views, self._on_stage = expert, views, on_stage
 
@@ -139,8 +139,8 @@ class Thinker:
             The agents' own streams.
         """
         settings = self.settings
-        asks = self._go_on(self.desk, asks, "reason", settings.reason_tokens, rngs)
-        own = advised = self._choose(self.desk, asks, temperature)
+        asks = self._go_on(self.writer, asks, "reason", settings.reason_tokens, rngs)
+        own = advised = self._choose(self.writer, asks, temperature)
         verdict = own.argmax(axis=1) - 2
         for _ in range(settings.iterations):
             consulted = [replace(ask, mind=self._expert) for ask in asks]
@@ -151,8 +151,8 @@ class Thinker:
                 self.advisers, consulted, "advice", settings.advice_tokens, rngs, said
             )
             asks = [replace(a, mind=ask.mind) for a, ask in zip(advice, asks, strict=True)]
-            asks = self._go_on(self.desk, asks, "revision", settings.revision_tokens, rngs)
-            advised = self._choose(self.desk, asks, temperature)
+            asks = self._go_on(self.writer, asks, "revision", settings.revision_tokens, rngs)
+            advised = self._choose(self.writer, asks, temperature)
         self._on_stage(MARKET)
         return Thought(own, advised, revise(own, advised, receptivity), verdict, asks)
 
@@ -160,7 +160,7 @@ class Thinker:
         self, asks: Sequence[Ask], kind: str, most_tokens: int, rngs: Sequence[np.random.Generator]
     ) -> list[str]:
         """Let agents write a text of a kind; return it, kept as a row as well."""
-        rows = self._write(self.desk, asks, kind, most_tokens, rngs)
+        rows = self._write(self.writer, asks, kind, most_tokens, rngs)
         self._on_stage(MARKET)
         return [row.text for row in rows]
 
@@ -190,7 +190,7 @@ class Thinker:
                 replace(ask, page=(*ask.page, pair[swapped]))
                 for ask, pair in zip(asks, questions, strict=True)
             ]
-            logits = self.desk.choose(asked, options=2)
+            logits = self.writer.choose(asked, options=2)
             sign = -1.0 if swapped else 1.0
             kept += sign * (logits[:, 0] - logits[:, 1]) / 2.0
         self._on_stage(MARKET)
@@ -199,16 +199,16 @@ class Thinker:
 
     def tokens(self) -> dict[str, int]:
         """Return the tokens of all prompts, those of them that were computed, those generated."""
-        desks = {id(desk): desk for desk in (self.desk, self.advisers)}.values()
+        writers = {id(writer): writer for writer in (self.writer, self.advisers)}.values()
         return {
-            "prompt": sum(desk.counters.prompt for desk in desks),
-            "computed": sum(desk.computed for desk in desks),
-            "generated": sum(desk.counters.generated for desk in desks),
+            "prompt": sum(writer.counters.prompt for writer in writers),
+            "computed": sum(writer.computed for writer in writers),
+            "generated": sum(writer.counters.generated for writer in writers),
         }
 
     def _go_on(
         self,
-        desk: Desk,
+        writer: BatchWriter,
         asks: Sequence[Ask],
         kind: str,
         most_tokens: int,
@@ -216,7 +216,7 @@ class Thinker:
         further: Sequence[str] | None = None,
     ) -> list[Ask]:
         """Write a text each and put it, with what is said further, on the page."""
-        rows = self._write(desk, asks, kind, most_tokens, rngs, further)
+        rows = self._write(writer, asks, kind, most_tokens, rngs, further)
         return [
             replace(ask, page=(*ask.page, line_of(kind, row.text)))
             for ask, row in zip(asks, rows, strict=True)
@@ -224,7 +224,7 @@ class Thinker:
 
     def _write(
         self,
-        desk: Desk,
+        writer: BatchWriter,
         asks: Sequence[Ask],
         kind: str,
         most_tokens: int,
@@ -233,7 +233,7 @@ class Thinker:
     ) -> list[Text]:
         self._on_stage(kind)
         temperature = self.settings.text_temperature
-        written = desk.write(asks, cue_of(kind), most_tokens, temperature, rngs)
+        written = writer.write(asks, cue_of(kind), most_tokens, temperature, rngs)
         rows = [
             Text(
                 ask.agent,
@@ -248,12 +248,12 @@ class Thinker:
         return rows
 
     def _choose(
-        self, desk: Desk, asks: Sequence[Ask], temperature: NDArray[np.float64]
+        self, writer: BatchWriter, asks: Sequence[Ask], temperature: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         self._on_stage("choice")
-        return to_probabilities(self._logits(desk, asks), temperature)
+        return to_probabilities(self._logits(writer, asks), temperature)
 
-    def _logits(self, desk: Desk, asks: Sequence[Ask]) -> NDArray[np.float64]:
+    def _logits(self, writer: BatchWriter, asks: Sequence[Ask]) -> NDArray[np.float64]:
         """Return option logits less each mind's leaning: float64[n, 5]."""
-        leaning = [desk.bias(ask.mind, NEUTRAL_PAGE, self._views) for ask in asks]
-        return desk.choose(asks) - np.array(leaning)
+        leaning = [writer.bias(ask.mind, NEUTRAL_PAGE, self._views) for ask in asks]
+        return writer.choose(asks) - np.array(leaning)

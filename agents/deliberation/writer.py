@@ -1,4 +1,4 @@
-"""A desk: one base at which many agents' pages are read, texts written and choices made.
+"""A writer: one base at which many agents' pages are read, texts written and choices made.
 
 Knows how a page, what an agent has read so far, becomes keys and values that are computed once
 as long as the page begins the same. Deliberately knows nothing of what stands on a page.
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from evobourse.agents.minds.engine import MindEngine
 from evobourse.agents.observation import OPTIONS, view_words
 from evobourse.merge.engine.generation import Sampling, write_texts
-from evobourse.merge.engine.sequences import Strand, StrandReader
+from evobourse.merge.engine.sequences import SequenceReader, TokenSequence
 from evobourse.merge.peft.mind_vector import Mixture
 
 TOGETHER = 32
-"""Agents whose strands are worked on at once; no bits depend on it."""
+"""Agents whose sequences are worked on at once; no bits depend on it."""
 
 _KIND = "sheet"
 _LEAST_VIEWS = 64
@@ -60,7 +60,7 @@ class Written:
 
 @dataclass
 class TokenCounters:
-    """Tokens of a desk.
+    """Tokens of a writer.
 
     Attributes
     ----------
@@ -80,27 +80,27 @@ class TokenCounters:
 
 @dataclass
 class _Sheet:
-    """A strand, and the pieces of a page that it holds with the place where each ends."""
+    """A sequence, and the pieces of a page that it holds with the place where each ends."""
 
-    strand: Strand
+    sequence: TokenSequence
     pieces: list[tuple[str, int]]
 
     @property
     def nbytes(self) -> int:
-        return self.strand.nbytes
+        return self.sequence.nbytes
 
     @property
     def end(self) -> int:
         return self.pieces[-1][1]
 
 
-class Desk:
+class BatchWriter:
     """Reads, writes and chooses on one engine's base.
 
     Parameters
     ----------
     engine
-        The base, its adapters, and the memory in which strands are kept.
+        The base, its adapters, and the memory in which sequences are kept.
 
     Attributes
     ----------
@@ -110,13 +110,13 @@ class Desk:
     Notes
     -----
     Each piece of a page is computed as a whole, so that it does not matter which of them were
-    still known: an answer has the same bits after a strand was let go and read again.
+    still known: an answer has the same bits after a sequence was let go and read again.
     """
 
     def __init__(self, engine: MindEngine):
         self.engine = engine
         self.counters = TokenCounters()
-        self._reader = StrandReader(engine.decoder, engine.bank)
+        self._reader = SequenceReader(engine.decoder, engine.bank)
         self._waits = [a.invocation_tokens is not None for a in engine.bank.adapters]
         self._rules = engine.view_prompt(0).shared
         self._bias: dict[tuple[bytes, str, int], NDArray[np.float64]] = {}
@@ -150,10 +150,10 @@ class Desk:
             tails = [
                 [*self.engine.invocation, *self.engine.tokenize(words + cue)] for words in seen
             ]
-            strands = self._read(own, tails)
-            lengths = [len(strand) for strand in strands]
+            sequences = self._read(own, tails)
+            lengths = [len(sequence) for sequence in sequences]
             minds = [ask.mind for ask in own]
-            texts = write_texts(self._reader, strands, minds, sampling, rngs[part])
+            texts = write_texts(self._reader, sequences, minds, sampling, rngs[part])
             for length, tokens in zip(lengths, texts, strict=True):
                 written.append(Written(self.engine.detokenize(tokens), length, len(tokens)))
                 self.counters.generated += len(tokens)
@@ -167,8 +167,8 @@ class Desk:
         for part in _parts(len(asks)):
             own = asks[part]
             prompts = [self.engine.view_prompt(ask.view) for ask in own]
-            strands = self._read(own, [[*p.opening, *p.steps[0]] for p in prompts])
-            logits[part] = self._reader.option_logits(strands, letters)
+            sequences = self._read(own, [[*p.opening, *p.steps[0]] for p in prompts])
+            logits[part] = self._reader.option_logits(sequences, letters)
         self.counters.choices += len(asks)
         return logits
 
@@ -189,8 +189,8 @@ class Desk:
             self._bias[key] = (mean - mean[::-1]) / 2.0
         return self._bias[key]
 
-    def _read(self, asks: Sequence[Ask], tails: Sequence[Sequence[int]]) -> list[Strand]:
-        """Read pages as far as they are not known, then the tails; return the strands."""
+    def _read(self, asks: Sequence[Ask], tails: Sequence[Sequence[int]]) -> list[TokenSequence]:
+        """Read pages as far as they are not known, then the tails; return the sequences."""
         asleep = [self._asleep(ask.mind) for ask in asks]
         sheets = [self._sheet(ask, reads) for ask, reads in zip(asks, asleep, strict=True)]
         depth = 0
@@ -202,18 +202,18 @@ class Desk:
             ]
             if rows:
                 pieces = [self.engine.tokenize(asks[row].page[depth]) for row in rows]
-                strands = [sheets[row].strand for row in rows]
-                self._reader.read(strands, pieces, [asleep[row] for row in rows])
+                sequences = [sheets[row].sequence for row in rows]
+                self._reader.read(sequences, pieces, [asleep[row] for row in rows])
                 for row in rows:
                     sheet = sheets[row]
-                    sheet.pieces.append((asks[row].page[depth], len(sheet.strand)))
+                    sheet.pieces.append((asks[row].page[depth], len(sheet.sequence)))
             depth += 1
-        strands = [sheet.strand for sheet in sheets]
-        self._reader.read(strands, tails, [ask.mind for ask in asks])
+        sequences = [sheet.sequence for sheet in sheets]
+        self._reader.read(sequences, tails, [ask.mind for ask in asks])
         for ask, reads, sheet in zip(asks, asleep, sheets, strict=True):
             self.engine.budget.put(self._key(ask.agent, reads), sheet)
-        self.counters.prompt += sum(map(len, strands))
-        return strands
+        self.counters.prompt += sum(map(len, sequences))
+        return sequences
 
     def _sheet(self, ask: Ask, asleep: Mixture) -> _Sheet:
         """Return an agent's sheet, rewound to what its page has in common with it."""
@@ -226,18 +226,18 @@ class Desk:
                 break
             same += 1
         del sheet.pieces[same + 1 :]
-        sheet.strand.rewind(sheet.end)
+        sheet.sequence.rewind(sheet.end)
         return sheet
 
-    def _opened(self, asleep: Mixture) -> Strand:
-        """Return a strand that has read the rules."""
+    def _opened(self, asleep: Mixture) -> TokenSequence:
+        """Return a sequence that has read the rules."""
         key = self._key(-1, asleep)
         kept = self.engine.budget.get(key)
         if not isinstance(kept, _Sheet):
-            kept = _Sheet(Strand(), [("", len(self._rules))])
-            self._reader.read([kept.strand], [self._rules], [asleep])
+            kept = _Sheet(TokenSequence(), [("", len(self._rules))])
+            self._reader.read([kept.sequence], [self._rules], [asleep])
             self.engine.budget.put(key, kept)
-        return kept.strand.fork()
+        return kept.sequence.fork()
 
     def _asleep(self, mind: Mixture) -> Mixture:
         """Return what of a mind acts before the invocation."""

@@ -31,7 +31,7 @@ def tabulate_choices(populations: Sequence[Population], minds: Minds) -> list[ND
     populations
         Who asks.
     minds
-        What answers; an `evolve.bases.base_pool.Council` where personas name bases of their own.
+        What answers; an `evolve.bases.base_pool.BasePool` where personas name bases of their own.
 
     Returns
     -------

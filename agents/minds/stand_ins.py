@@ -30,10 +30,10 @@ class Minds(Protocol):
 
 
 @runtime_checkable
-class Seated(Protocol):
-    """Minds on several bases, see `evolve.bases.base_pool.Council`."""
+class SeveralBases(Protocol):
+    """Minds on several bases, see `evolve.bases.base_pool.BasePool`."""
 
-    def seat(self, base: str | None) -> Minds:
+    def minds_on(self, base: str | None) -> Minds:
         """Return the minds of a base, None for the main one."""
 
 
@@ -42,7 +42,7 @@ def minds_of(minds: Minds, persona: Persona) -> Minds:
 
     Minds on one base, and stand-ins, answer for every persona.
     """
-    return minds.seat(persona.base) if isinstance(minds, Seated) else minds
+    return minds.minds_on(persona.base) if isinstance(minds, SeveralBases) else minds
 
 
 class RandomMinds:

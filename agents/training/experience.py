@@ -47,7 +47,7 @@ class Experience:
         """Return how much better than the others in the same view each option did.
 
         A decision's advantage is its reward less the mean reward of the persona's other decisions
-        in the same view: leave one out (Kool, van Hoof and Welling 2019, ICLR workshop), so that
+        in the same view: leave one out (Kool, van Hoof and Welling 2019, ICLR experiment), so that
         its baseline is independent of it. Advantages are summed by option, and divided by the
         number and the standard deviation of the persona's rewards.
 

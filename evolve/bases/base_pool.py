@@ -1,4 +1,4 @@
-"""A council: several bases in one market, as many of them loaded at once as a budget holds."""
+"""A pool: several bases in one market, as many of them loaded at once as a budget holds."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Counters:
 
 
 @dataclass
-class Member:
-    """One base of a council.
+class PooledBase:
+    """One base of a pool.
 
     Attributes
     ----------
@@ -59,23 +59,23 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Seat:
-    """The minds of one base of a council, see `agents.minds.stand_ins.Minds`."""
+class PooledMinds:
+    """The minds of one base of a pool, see `agents.minds.stand_ins.Minds`."""
 
-    council: Council
+    pool: BasePool
     base: str
 
     def ask(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> None:
         """Queue questions of one mind, to be answered together with everyone else's."""
-        queue = self.council.members[self.base].queue
+        queue = self.pool.members[self.base].queue
         queue.setdefault(mind.tobytes(), (mind, []))[1].append(views)
 
     def answer(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return option logits float32[n, 5]; computes everything queued on any base."""
-        return self.council.answer_on(self.base, mind, views)
+        return self.pool.answer_on(self.base, mind, views)
 
 
-class Council:
+class BasePool:
     """Bases and minds at once: `evolve.bases.protocol.Bases`, `agents.minds.stand_ins.Minds`.
 
     Recipes apply to the main base alone, whose questions are those asked without a seat. What is
@@ -92,7 +92,7 @@ class Council:
         loading itself passes through full precision), or None for no limit.
     """
 
-    def __init__(self, members: Mapping[str, Member], memory_bytes: int | None = None):
+    def __init__(self, members: Mapping[str, PooledBase], memory_bytes: int | None = None):
         self.members, self.memory_bytes = dict(members), memory_bytes
         self.counters = Counters()
         self.loaded: OrderedDict[str, Bases] = OrderedDict()  # the one used last stands last
@@ -124,7 +124,7 @@ class Council:
     def expect(self, casts: Sequence[tuple[AnyRecipe | None, Sequence[Population]]]) -> None:
         """Wait to be asked."""
 
-    def serve(self, recipe: AnyRecipe | None) -> Council:
+    def serve(self, recipe: AnyRecipe | None) -> BasePool:
         """Set the main base's recipe; one not carried out before is, so that it can be refused."""
         if _name(recipe) not in self._possible:
             self._open(self._main).serve(recipe)
@@ -134,33 +134,33 @@ class Council:
         self._recipe = recipe
         return self
 
-    def seat(self, base: str | None) -> Seat:
+    def minds_on(self, base: str | None) -> PooledMinds:
         """Return the minds of a base, by default the main one.
 
         Raises
         ------
         AgentError
-            The base is none of the council's.
+            The base is none of the pool's.
         """
         if base is not None and base not in self.members:
             raise AgentError(
                 f"base {base!r}: a persona names it, and open are {', '.join(self.members)}; "
                 "open it too"
             )
-        return Seat(self, base or self._main)
+        return PooledMinds(self, base or self._main)
 
     def engine(self, base: str | None) -> Any:
         """Return what answers a base's prompts, loaded now; to be used at once and let go."""
-        name = self.seat(base).base
+        name = self.minds_on(base).base
         return self._open(name).serve(self._recipe if name == self._main else None)
 
     def ask(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> None:
         """Queue questions to the main base."""
-        self.seat(None).ask(mind, views)
+        self.minds_on(None).ask(mind, views)
 
     def answer(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the main base's option logits float32[n, 5]."""
-        return self.seat(None).answer(mind, views)
+        return self.minds_on(None).answer(mind, views)
 
     def answer_on(
         self, base: str, mind: NDArray[np.float32], views: NDArray[np.int64]
@@ -173,7 +173,7 @@ class Council:
             A base takes more than the budget, or is not the one that it was before.
         """
         if not self._table(base, mind).known[views].all():
-            self.seat(base).ask(mind, views)
+            self.minds_on(base).ask(mind, views)
             self._flush()
         self.counters.asked += len(views)
         return self._table(base, mind).logits[views]

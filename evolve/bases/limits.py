@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Means:
+class BaseLimits:
     """What bases may use.
 
     Attributes
@@ -32,7 +32,7 @@ class Means:
     kv_budget_bytes
         See `agents.minds.engine.MindEngine`, for each model; nothing to a server.
     memory_bytes
-        See `evolve.bases.base_pool.Council`.
+        See `evolve.bases.base_pool.BasePool`.
     """
 
     storage: Storage | None = None

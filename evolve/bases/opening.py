@@ -15,8 +15,8 @@ from evobourse.agents.minds.answer_memo import AnswerMemo
 from evobourse.agents.minds.completions import Budget
 from evobourse.agents.minds.endpoint import EndpointMinds, is_endpoint, parse_endpoint
 from evobourse.agents.minds.engine import MindEngine
-from evobourse.evolve.bases.base_pool import Council, Member
-from evobourse.evolve.bases.limits import Means
+from evobourse.evolve.bases.base_pool import BasePool, PooledBase
+from evobourse.evolve.bases.limits import BaseLimits
 from evobourse.evolve.bases.merged import MergedBases
 from evobourse.evolve.bases.protocol import Bases, PersonaBase
 from evobourse.evolve.bases.served import EndpointBases
@@ -36,11 +36,11 @@ def open_bases(
     sources: Sequence[Path],
     blocks: int = 1,
     others: Mapping[str, PersonaBase] | None = None,
-    means: Means | None = None,
+    limits: BaseLimits | None = None,
 ) -> Bases:
     """Open a base: a server's, or a model with its adapters and the sources of its recipes.
 
-    With other bases beside it, or a budget of memory, it is a council that loads each when it is
+    With other bases beside it, or a budget of memory, it is a pool that loads each when it is
     asked.
 
     Parameters
@@ -52,7 +52,7 @@ def open_bases(
         See `open_model`; nothing to a server.
     others
         Bases that personas name.
-    means
+    limits
         What they may use; None for the defaults.
 
     Raises
@@ -61,21 +61,21 @@ def open_bases(
         A model or adapter is missing, unreadable or of another shape; the base's URL or the memo
         cannot be used.
     """
-    means = means or Means()
-    budget = Budget(means.limits.max_requests, means.limits.max_tokens)
-    kept = AnswerMemo(means.memo) if means.memo else None
+    limits = limits or BaseLimits()
+    budget = Budget(limits.limits.max_requests, limits.limits.max_tokens)
+    kept = AnswerMemo(limits.memo) if limits.memo else None
 
     def open_one(base: str, adapters: Sequence[Path], sources: Sequence[Path] = ()) -> Bases:
         if is_endpoint(base):
             answers = AnswerMemo(cache_folder() / "answers.sqlite") if kept is None else kept
             styles = [folder.name for folder in adapters]
-            minds = EndpointMinds(parse_endpoint(base), styles, means.limits, answers, budget)
+            minds = EndpointMinds(parse_endpoint(base), styles, limits.limits, answers, budget)
             return EndpointBases(minds)
         return open_model(
-            base, adapters, sources, blocks, means.storage, kept, means.kv_budget_bytes
+            base, adapters, sources, blocks, limits.storage, kept, limits.kv_budget_bytes
         )
 
-    if not others and means.memory_bytes is None:
+    if not others and limits.memory_bytes is None:
         return open_one(base, adapters, sources)
 
     def open_other(name: str, adapters: Sequence[Path]) -> Bases:
@@ -86,13 +86,13 @@ def open_bases(
 
     if others and base in others:
         raise AgentError(f"base {base!r}: is the main one and a persona's own; name another")
-    members = {base: Member(partial(open_one, base, adapters, sources))}
+    members = {base: PooledBase(partial(open_one, base, adapters, sources))}
     for name, other in (others or {}).items():
         opens = partial(open_other, name, other.adapters)
-        members[name] = Member(opens, base_hash=other.base_hash)
+        members[name] = PooledBase(opens, base_hash=other.base_hash)
     for name, member in members.items():
         member.nbytes = 0 if is_endpoint(name) else None
-    return Council(members, means.memory_bytes)
+    return BasePool(members, limits.memory_bytes)
 
 
 def open_model(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from evobourse.agents.minds.stand_ins import Minds, Seated
+from evobourse.agents.minds.stand_ins import Minds, SeveralBases
 from evobourse.agents.observation import possible_views
 from evobourse.agents.personas.persona import Population
 from evobourse.evolve.executors.executor import Executor
@@ -145,8 +145,8 @@ class WorkerMinds:
         self._asked = [] if asked is None else asked
         self.counters = bases.counters
 
-    def seat(self, base: str | None) -> WorkerMinds:
-        """Return the minds of a base that personas name, see `evolve.bases.base_pool.Council`."""
+    def minds_on(self, base: str | None) -> WorkerMinds:
+        """Return the minds of a base that personas name, see `evolve.bases.base_pool.BasePool`."""
         return WorkerMinds(self._bases, (self._served[0], base), self._asked)
 
     def ask(self, mind: Mind, views: Views) -> None:
@@ -191,8 +191,8 @@ def _answer(opener: bytes, served: Served, minds: list[Mind], views: Views) -> A
     """Answer in a worker: float32[minds, views, 5]."""
     recipe, base = served
     there: Minds = _open(opener).serve(recipe)
-    if isinstance(there, Seated):
-        there = there.seat(base)
+    if isinstance(there, SeveralBases):
+        there = there.minds_on(base)
     for mind in minds:
         there.ask(mind, views)
     return np.stack([there.answer(mind, views) for mind in minds])

@@ -17,12 +17,18 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
-from evobourse.evolve.executors.worker_pool import Crew, WorkerLost, attempt, settle, settle_in
+from evobourse.evolve.executors.worker_pool import (
+    WorkerLost,
+    WorkerPool,
+    attempt,
+    settle,
+    settle_in,
+)
 
 
-def local_processes(workers: int) -> Crew:
+def local_processes(workers: int) -> WorkerPool:
     """Make an executor of so many processes; the first calls start them."""
-    return Crew(ProcessWorker, lambda: workers)
+    return WorkerPool(ProcessWorker, lambda: workers)
 
 
 class ProcessWorker:

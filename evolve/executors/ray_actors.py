@@ -14,7 +14,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from evobourse.evolve.errors import EvolveError
-from evobourse.evolve.executors.worker_pool import Crew, WorkerLost, attempt, settle, settle_in
+from evobourse.evolve.executors.worker_pool import (
+    WorkerLost,
+    WorkerPool,
+    attempt,
+    settle,
+    settle_in,
+)
 
 OBJECT_STORE_BYTES = 200 * 2**20
 """Of a Ray that is started here; tasks and results are small."""
@@ -28,7 +34,7 @@ def ray_actors(
     num_cpus: float = 1.0,
     num_gpus: float = 0.0,
     resources: Mapping[str, float] | None = None,
-) -> Crew:
+) -> WorkerPool:
     """Connect to Ray, or start it here, and make an executor of its actors.
 
     Parameters
@@ -60,7 +66,7 @@ def ray_actors(
     own = dict(resources or {})
     asked = {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": own}
     room = _Room(ray, {"CPU": num_cpus, "GPU": num_gpus, **own})
-    return Crew(
+    return WorkerPool(
         lambda: ActorWorker(ray, asked),
         (lambda: workers) if workers else room.count,
         ray.shutdown if ours else lambda: None,

@@ -1,4 +1,4 @@
-"""A crew of workers: whoever is free takes the next call, and who is lost is replaced.
+"""A pool of workers: whoever is free takes the next call, and who is lost is replaced.
 
 Each worker has a thread here; a call whose worker was lost is made again.
 """
@@ -57,32 +57,32 @@ class _Call:
     losses: int = 0
 
 
-class Crew:
+class WorkerPool:
     """Workers that share one queue of calls; an `evolve.executors.executor.Executor`.
 
-    Workers are hired when there are calls for them. A place whose worker cannot be had yet (its
+    Workers are running when there are calls for them. A place whose worker cannot be had yet (its
     node has not joined) waits without holding a call.
 
     Parameters
     ----------
-    hire : callable
+    start : callable
         Begins to make a worker, and does not wait for it.
     count : callable
         Says how many workers there may be, now.
-    farewell : callable
+    on_close : callable
         Called once at the end, after all workers were stopped.
     """
 
     def __init__(
         self,
-        hire: Callable[[], Worker],
+        start: Callable[[], Worker],
         count: Callable[[], int],
-        farewell: Callable[[], None] = lambda: None,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
-        self._hire, self._count, self._farewell = hire, count, farewell
+        self._start, self._count, self._on_close = start, count, on_close
         self._changed = threading.Condition()
         self._waiting: deque[_Call] = deque()
-        self._hired: set[Worker] = set()
+        self._running: set[Worker] = set()
         self._places = 0
         self._closed = False
 
@@ -97,7 +97,7 @@ class Crew:
         Raises
         ------
         EvolveError
-            The crew was let go.
+            The pool was let go.
         """
         call = _Call(function, arguments)
         allowed = self.workers
@@ -117,14 +117,14 @@ class Crew:
             if self._closed:
                 return
             self._closed = True
-            hired, waiting = list(self._hired), list(self._waiting)
+            running, waiting = list(self._running), list(self._waiting)
             self._waiting.clear()
             self._changed.notify_all()
         for call in waiting:
             call.future.cancel()
-        for worker in hired:
+        for worker in running:
             worker.stop()
-        self._farewell()
+        self._on_close()
 
     def _man_place(self) -> None:
         """Keep one place filled until the end."""
@@ -133,8 +133,8 @@ class Crew:
                 with self._changed:
                     if self._closed:
                         return
-                    worker = self._hire()
-                    self._hired.add(worker)
+                    worker = self._start()
+                    self._running.add(worker)
             except Exception as error:
                 self._fail_all(error)
                 return
@@ -146,10 +146,10 @@ class Crew:
                 self._employ(worker)
             worker.stop()
             with self._changed:
-                self._hired.discard(worker)
+                self._running.discard(worker)
 
     def _employ(self, worker: Worker) -> None:
-        """Give a worker calls until it is lost or the crew is closed."""
+        """Give a worker calls until it is lost or the pool is closed."""
         while (call := self._next_call()) is not None:
             try:
                 result = worker.call(call.function, call.arguments)

@@ -26,7 +26,7 @@ from evobourse.evolve.genomes.genome import Values
 from evobourse.evolve.genomes.market import MarketGenome
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.loop import Lesson
-from evobourse.evolve.markets import Part, Stage, World, play_market
+from evobourse.evolve.markets import MarketWindows, Part, World, play_market
 from evobourse.evolve.memetic.settings import MemeticConfig
 from evobourse.evolve.searches.search import child_seed
 from evobourse.market.series.splits import Split
@@ -50,7 +50,7 @@ class MindTeacher:
 
     Attributes
     ----------
-    stage, split
+    windows, split
         Where it lets them play, from which windows.
     market_genome
         What gene values stand for.
@@ -62,7 +62,7 @@ class MindTeacher:
         Runs markets; no lesson depends on which it is.
     """
 
-    stage: Stage
+    windows: MarketWindows
     split: Split
     market_genome: MarketGenome
     bases: Bases
@@ -115,8 +115,8 @@ class MindTeacher:
         futures = (
             self.executor.submit(
                 gather,
-                self.stage.world,
-                (population, self.stage.history(self.split, seed), seed),
+                self.windows.world,
+                (population, self.windows.history(self.split, seed), seed),
                 choices,
                 rules,
             )

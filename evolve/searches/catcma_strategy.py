@@ -25,7 +25,7 @@ SMALLEST_DIFFERENCE = 1e-12
 """Log scores that differ by less over many generations no longer teach anything."""
 
 
-class MarginStrategy:
+class CatCmaStrategy:
     """Search real numbers, whole numbers and choices together.
 
     The joint distribution is a Gaussian with margins and independent categories (Hamano et al.,

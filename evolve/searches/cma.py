@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from evobourse.evolve.errors import EvolveError
 from evobourse.evolve.genomes.genome import Genome, Values
-from evobourse.evolve.searches.catcma_strategy import MarginStrategy
+from evobourse.evolve.searches.catcma_strategy import CatCmaStrategy
 from evobourse.evolve.searches.pycma_strategy import Strategy
 from evobourse.evolve.searches.search import FlatOptimizer, Vector, child_seed, to_log_scores
 
@@ -227,7 +227,7 @@ class CmaSearch(FlatOptimizer):
     def _make_engine(self, start: Vector) -> _Engine:
         seed = child_seed(self._seed, 2 * self._restarts)
         if self.genome.is_mixed:
-            return MarginStrategy(self.genome, start, self.population, self._scales, seed)
+            return CatCmaStrategy(self.genome, start, self.population, self._scales, seed)
         above = self.settings["diagonal_above"]
         return _RealStrategy(self.genome, start, self.population, self._scales, seed, above)
 

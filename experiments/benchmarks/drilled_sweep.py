@@ -50,23 +50,23 @@ def sweep(
     from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
     from evobourse.experiments.config.experiment import load_config
     from evobourse.experiments.sweep.searches import make_search
-    from evobourse.experiments.sweep.setup import build_workshop
+    from evobourse.experiments.sweep.setup import build_experiment
 
     quickstart = Path(__file__).parents[1] / "quickstart.yaml"
     config = load_config(quickstart, [*OVERRIDES[minds], *overrides])
-    workshop = build_workshop(config)
-    genome, train = workshop.market_genome, workshop.splits.train
-    with closing(workshop.executor) as executor:
+    experiment = build_experiment(config)
+    genome, train = experiment.market_genome, experiment.splits.train
+    with closing(experiment.executor) as executor:
         if minds == MODEL:
-            bases = workshop.open_bases()
+            bases = experiment.open_bases()
         else:
             opener = partial(TeacherBases, genome.styles)
             bases = opener() if config.executor.kind == "local" else WorkerBases(opener, executor)
         evaluator = MarketEvaluator(
-            workshop.stage, train, workshop.target(train), genome, bases, executor
+            experiment.windows, train, experiment.target(train), genome, bases, executor
         )
         search = make_search(
-            config.search, genome.genome(), genome.slow_segments(), workshop.search_seed()
+            config.search, genome.genome(), genome.slow_segments(), experiment.search_seed()
         )
         tracker = MlflowTracker(View.of(folder, mlflow_uri)) if mlflow_uri else None
         print("begun", flush=True)

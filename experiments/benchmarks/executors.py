@@ -26,7 +26,7 @@ from evobourse.evolve.genomes.genome import Values
 from evobourse.evolve.loop import generation_seed
 from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.config.experiment import load_config
-from evobourse.experiments.sweep.setup import Workshop, build_workshop
+from evobourse.experiments.sweep.setup import Experiment, build_experiment
 
 START_S = 5.0
 EXECUTORS: dict[str, Callable[[int], Executor]] = {
@@ -52,15 +52,17 @@ def compare(minds: str, count: int, executors: list[str]) -> None:
     """Time a generation with each executor and number of workers, in one run."""
     teachers = minds == "style teachers"
     changed = ["minds.recipe_blocks=0"] if teachers else ["minds.attention=1", "market.paths=2"]
-    workshop = build_workshop(load_config(Path(__file__).parents[1] / "quickstart.yaml", changed))
-    rows = _candidates(workshop, count, 1 if teachers else count)
+    experiment = build_experiment(
+        load_config(Path(__file__).parents[1] / "quickstart.yaml", changed)
+    )
+    rows = _candidates(experiment, count, 1 if teachers else count)
     rates: dict[tuple[str, int], float] = {}
     scores: list[list[float]] = []
     for kind in executors:
         for workers in (1,) if kind == "in process" else (1, 2):
             with closing(EXECUTORS[kind](workers)) as executor:
-                bases = _bases(workshop, teachers, executor)
-                seconds, found = _time_generation(workshop, bases, executor, rows)
+                bases = _bases(experiment, teachers, executor)
+                seconds, found = _time_generation(experiment, bases, executor, rows)
             rates[kind, workers] = count / seconds
             scores.append(found)
             peer = "in process" if workers == 1 else f"{kind}, 1 worker"
@@ -80,10 +82,10 @@ def compare(minds: str, count: int, executors: list[str]) -> None:
     print(json.dumps(line), flush=True)
 
 
-def _candidates(workshop: Workshop, count: int, rows: int) -> list[list[Values]]:
+def _candidates(experiment: Experiment, count: int, rows: int) -> list[list[Values]]:
     """Draw candidates at random; those of a row share their slow genes."""
-    genome, rng = workshop.market_genome.genome(), np.random.default_rng(4)
-    slow = workshop.market_genome.slow_segments()
+    genome, rng = experiment.market_genome.genome(), np.random.default_rng(4)
+    slow = experiment.market_genome.slow_segments()
     found = []
     for _ in range(rows):
         row = [genome.to_values(genome.draw_vector(rng)) for _ in range(count // rows)]
@@ -91,23 +93,28 @@ def _candidates(workshop: Workshop, count: int, rows: int) -> list[list[Values]]
     return found
 
 
-def _bases(workshop: Workshop, teachers: bool, executor: Executor) -> Any:
+def _bases(experiment: Experiment, teachers: bool, executor: Executor) -> Any:
     if teachers:
-        return TeacherBases(workshop.market_genome.styles)
+        return TeacherBases(experiment.market_genome.styles)
     from evobourse.evolve.bases.opening import open_bases
 
-    base = workshop.config.minds.base
-    opener = partial(open_bases, base, workshop.adapters, workshop.sources)
+    base = experiment.config.minds.base
+    opener = partial(open_bases, base, experiment.adapters, experiment.sources)
     return opener() if isinstance(executor, InProcess) else WorkerBases(opener, executor)
 
 
 def _time_generation(
-    workshop: Workshop, bases: Any, executor: Executor, rows: list[list[Values]]
+    experiment: Experiment, bases: Any, executor: Executor, rows: list[list[Values]]
 ) -> tuple[float, list[float]]:
     """Evaluate once to warm every worker up, then again with other seeds and minds unasked."""
-    train = workshop.splits.train
+    train = experiment.splits.train
     evaluator = MarketEvaluator(
-        workshop.stage, train, workshop.target(train), workshop.market_genome, bases, executor
+        experiment.windows,
+        train,
+        experiment.target(train),
+        experiment.market_genome,
+        bases,
+        executor,
     )
     if executor.workers > 1:  # nobody takes two of these: all are there before the first question
         collect(executor.submit(time.sleep, START_S) for _ in range(executor.workers))

@@ -33,7 +33,7 @@ from evobourse.experiments.planner.roofline import (
     questions_seconds,
 )
 from evobourse.experiments.planner.shapes import find_shape
-from evobourse.experiments.sweep.setup import Workshop, build_workshop
+from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.merge.sources import DEFAULT_BASE
 
 ATTENTION = 2
@@ -43,8 +43,8 @@ MINDS = 3
 def main() -> None:
     """Print predicted against measured, one JSON line a figure."""
     torch.set_num_threads(1)
-    workshop = build_workshop(load_config(Path(__file__).parents[1] / "quickstart.yaml"))
-    engine = open_model(DEFAULT_BASE, workshop.adapters, ()).engine
+    experiment = build_experiment(load_config(Path(__file__).parents[1] / "quickstart.yaml"))
+    engine = open_model(DEFAULT_BASE, experiment.adapters, ()).engine
     chip = measure_processor(cores=1, seconds=2.0)
     measured = questions_per_second(engine, MINDS)
     load = engine_load(engine, MINDS)
@@ -54,7 +54,7 @@ def main() -> None:
     _print("fp32 products", chip.bf16 / 1e9, "Gop/s", "bytes moved, GB/s", chip.bandwidth / 1e9)
     _print("engine, share of the roofline", measured / roofline, "1", "EFFICIENCY", EFFICIENCY)
     _print("engine, questions a second", measured, "1/s", "predicted", EFFICIENCY * roofline)
-    market = market_decisions_per_second(workshop)
+    market = market_decisions_per_second(experiment)
     _print("market, decisions a second", market, "1/s", "stated", MARKET_DECISIONS_PER_SECOND)
 
 
@@ -87,13 +87,15 @@ def questions_per_second(engine: MindEngine, minds: int) -> float:
     return minds * len(views) / _seconds(answer)
 
 
-def market_decisions_per_second(workshop: Workshop, agents: int = 1000, days: int = 250) -> float:
+def market_decisions_per_second(
+    experiment: Experiment, agents: int = 1000, days: int = 250
+) -> float:
     """Time one market whose answers are all known, in processor seconds."""
-    genome = workshop.market_genome
+    genome = experiment.market_genome
     population = genome.population(genome.genome().to_values(genome.genome().start_vector()))
     [seed] = path_seeds(np.random.SeedSequence(0), 1)
-    history = workshop.stage.history(workshop.splits.train, seed)
-    world = workshop.stage.world
+    history = experiment.windows.history(experiment.splits.train, seed)
+    world = experiment.windows.world
 
     def trade(length: int) -> None:
         sized = World(world.offsets, world.rules, agents, length)

@@ -25,7 +25,7 @@ from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.evolve.markets import play
 from evobourse.experiments.benchmarks.exchange import make_market
 from evobourse.experiments.config.experiment import load_config
-from evobourse.experiments.sweep.setup import build_workshop
+from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.fitness import facts
 from evobourse.fitness.distance import make_target, score_paths
 from evobourse.fitness.fact_table import compare_facts, spread_windows
@@ -100,12 +100,14 @@ def measure(
 
 def in_daily_auctions() -> tuple[str, float, Array, Array]:
     """Run a population with the style teachers as minds: what, seconds, returns, volume [4, T]."""
-    workshop = build_workshop(load_config(Path(experiments.__file__).with_name("quickstart.yaml")))
-    world = replace(workshop.stage.world, days=DAYS, n_agents=AUCTION_AGENTS)
-    stage, genome = replace(workshop.stage, world=world), workshop.market_genome
+    experiment = build_experiment(
+        load_config(Path(experiments.__file__).with_name("quickstart.yaml"))
+    )
+    world = replace(experiment.windows.world, days=DAYS, n_agents=AUCTION_AGENTS)
+    windows, genome = replace(experiment.windows, world=world), experiment.market_genome
     start = genome.population(genome.genome().to_values(genome.genome().start_vector()))
-    minds, train = TeacherMinds(genome.styles), workshop.splits.train
-    parts = [(start, stage.history(train, seed), seed) for seed in range(PATHS)]
+    minds, train = TeacherMinds(genome.styles), experiment.splits.train
+    parts = [(start, windows.history(train, seed), seed) for seed in range(PATHS)]
     play(replace(world, days=30), parts, minds)  # compiles
     tapes: list[Tape] = []
     taken = seconds(lambda: tapes.extend(play(world, parts, minds)), 1)

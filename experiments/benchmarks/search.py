@@ -28,7 +28,7 @@ from evobourse.evolve.searches.search import Optimizer
 from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.sweep.searches import make_search
-from evobourse.experiments.sweep.setup import Workshop, build_workshop
+from evobourse.experiments.sweep.setup import Experiment, build_experiment
 
 POPULATION = 10
 STEP = 0.6
@@ -103,9 +103,9 @@ def main() -> None:
     if options.seeds:
         compare_functions(options.seeds)
     if options.market_seeds:
-        workshop = market_workshop()
-        compare_sweeps(workshop, options.market_seeds, options.budget)
-        compare_races(workshop)
+        experiment = market_experiment()
+        compare_sweeps(experiment, options.market_seeds, options.budget)
+        compare_races(experiment)
 
 
 def compare_functions(seeds: int) -> None:
@@ -253,26 +253,26 @@ def _shaken(cost: float, problem: Problem, rng: np.random.Generator) -> float:
     return cost * float(np.exp(problem.noise * rng.normal()))
 
 
-def market_workshop() -> Workshop:
+def market_experiment() -> Experiment:
     """Build the quickstart's market, small; the style teachers will be its minds."""
     config = load_config(
         Path(__file__).parents[1] / "quickstart.yaml",
         ["market.agents=100", "market.days=60", "search.population=16", "minds.recipe_blocks=0"],
     )
-    return build_workshop(config)
+    return build_experiment(config)
 
 
-def _evaluator(workshop: Workshop, **settings: Any) -> MarketEvaluator:
-    train = workshop.splits.train
-    bases = TeacherBases(workshop.market_genome.styles)
-    target = workshop.target(train)
-    genome = workshop.market_genome
-    return MarketEvaluator(workshop.stage, train, target, genome, bases, **settings)
+def _evaluator(experiment: Experiment, **settings: Any) -> MarketEvaluator:
+    train = experiment.splits.train
+    bases = TeacherBases(experiment.market_genome.styles)
+    target = experiment.target(train)
+    genome = experiment.market_genome
+    return MarketEvaluator(experiment.windows, train, target, genome, bases, **settings)
 
 
-def compare_sweeps(workshop: Workshop, seeds: int, budget: int) -> None:
+def compare_sweeps(experiment: Experiment, seeds: int, budget: int) -> None:
     """Let the searches breed markets, and score what each ends at on fresh training windows."""
-    evaluator, genome = _evaluator(workshop), workshop.market_genome
+    evaluator, genome = _evaluator(experiment), experiment.market_genome
     ends: dict[str, list[float]] = {}
     tried = {"start": 0}
     for way, overrides in WAYS.items():
@@ -314,10 +314,10 @@ def compare_sweeps(workshop: Workshop, seeds: int, budget: int) -> None:
         _print(figure, float(np.exp(gaps.mean())), "1", "random", 1.0)
 
 
-def compare_races(workshop: Workshop, generations: int = 8, paths: int = 8) -> None:
+def compare_races(experiment: Experiment, generations: int = 8, paths: int = 8) -> None:
     """Race generations of chance candidates, and see whether the winner is the same."""
-    genome = workshop.market_genome.genome()
-    full = _evaluator(workshop)
+    genome = experiment.market_genome.genome()
+    full = _evaluator(experiment)
     full = replace(full, target=replace(full.target, paths=paths))
     raced = replace(full, rungs=(2, 4))
     same, regrets = 0, []

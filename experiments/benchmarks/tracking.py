@@ -26,7 +26,7 @@ from evobourse.evolve.evaluation import path_seeds
 from evobourse.evolve.genomes.genome import Genome, Values
 from evobourse.evolve.genomes.market import MarketGenome, PersonaStart
 from evobourse.evolve.loop import Evaluation, evolve, generation_seed
-from evobourse.evolve.markets import Stage, World, play
+from evobourse.evolve.markets import MarketWindows, World, play
 from evobourse.evolve.searches.cross import CrossSearch
 from evobourse.evolve.tracking.follower import MlflowTracker, View
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
@@ -180,13 +180,13 @@ def evaluation_seconds(config: ExperimentConfig) -> float:
     offsets = fit_offsets(series.high, series.low, series.close)
     world = World(offsets, rules, market.agents, market.days)
     splits = config.splits.cut(series, market.days)
-    stage, genome = Stage(series, world), market_genome(config)
+    windows, genome = MarketWindows(series, world), market_genome(config)
     seeds = path_seeds(generation_seed(1, 0), market.paths)
     start = genome.genome().to_values(genome.genome().start_vector())
     minds = TeacherMinds(FIRST_STYLES)
 
     def evaluate() -> float:
-        parts = [(genome.population(start), stage.history(splits.train, s), s) for s in seeds]
+        parts = [(genome.population(start), windows.history(splits.train, s), s) for s in seeds]
         began = time.process_time()
         play(world, parts, minds)
         return time.process_time() - began

@@ -158,15 +158,15 @@ def _earnings(settings: Any, out: Path) -> Any:
         list_casts,
         play_pairs,
     )
-    from evobourse.experiments.sweep.setup import build_workshop
+    from evobourse.experiments.sweep.setup import build_experiment
 
     title = f"gains by trading, {PAIRS} pairs of markets in validation windows"
     table = Table("style", "profit, bp a day", "Sharpe of profit", "keep", title=title)
     refined = sorted(file.parent for file in out.glob(f"*/{PROVENANCE}"))
-    workshop = build_workshop(settings)
-    with closing(workshop.executor):
-        [cast, *_] = list_casts(workshop, refined, out)
-        pairs = play_pairs(workshop, cast, refined, PAIRS, validation=True)
+    experiment = build_experiment(settings)
+    with closing(experiment.executor):
+        [cast, *_] = list_casts(experiment, refined, out)
+        pairs = play_pairs(experiment, cast, refined, PAIRS, validation=True)
     for path in refined:
         both = pairs[path.name]
         gains = [interval(both[:, 1, k] - both[:, 0, k]) for k in range(2)]

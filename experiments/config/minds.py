@@ -11,7 +11,7 @@ from typing import Literal
 
 from evobourse.agents.encodings.encoding import EncodingName
 from evobourse.agents.minds.completions import EndpointLimits
-from evobourse.evolve.bases.limits import Means
+from evobourse.evolve.bases.limits import BaseLimits
 from evobourse.merge.engine.placement import Quantizer, Storage
 from evobourse.merge.sources import DEFAULT_BASE
 
@@ -75,7 +75,7 @@ class MindConfig:
         Folder of PEFT LoRA folders for a base that personas name, with every style of `adapters`;
         for those not listed, `adapters` itself.
     memory_bytes
-        Most bytes that loaded bases take together, see `evolve.bases.base_pool.Council`; null for
+        Most bytes that loaded bases take together, see `evolve.bases.base_pool.BasePool`; null for
         no limit.
     endpoint
         How hard a server may be driven, see `agents.minds.completions.EndpointLimits`.
@@ -108,7 +108,9 @@ class MindConfig:
         """Put together where and how the base is kept."""
         return Storage(self.device, self.max_memory, self.quantizer, self.compiled)
 
-    def means(self) -> Means:
+    def limits(self) -> BaseLimits:
         """Put together what bases may use; the memo's path is absolute."""
         memo = Path(self.memo).expanduser().absolute() if self.memo else None
-        return Means(self.storage(), memo, self.endpoint, self.kv_budget_bytes, self.memory_bytes)
+        return BaseLimits(
+            self.storage(), memo, self.endpoint, self.kv_budget_bytes, self.memory_bytes
+        )

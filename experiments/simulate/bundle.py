@@ -31,7 +31,7 @@ from evobourse.experiments.reports.figures import figure_bytes
 from evobourse.experiments.simulate.cast import asset_history, open_cast_bases, run_cast
 from evobourse.experiments.simulate.exchange import run_scenario
 from evobourse.experiments.simulate.thinkers import open_thinker
-from evobourse.experiments.sweep.setup import build_workshop
+from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.market.tape.recorded import RecordedTape
 
 if TYPE_CHECKING:
@@ -92,22 +92,22 @@ def begin(file: Path, overrides: Sequence[str] = ()) -> tuple[Bundle, Bases, Enc
             f"{file}: minds.encoding {encoding.name!r} needs all personas on one model here; leave "
             "out their own bases, servers and minds.memory_bytes, or set minds.encoding: words"
         )
-    workshop = build_workshop(replace(config, minds=replace(minds, encoding="words")))
-    genome, world = workshop.market_genome, workshop.stage.world
+    experiment = build_experiment(replace(config, minds=replace(minds, encoding="words")))
+    genome, world = experiment.market_genome, experiment.windows.world
     values = genome.genome().to_values(genome.genome().start_vector())
-    bases = workshop.open_bases()
+    bases = experiment.open_bases()
     bundle = Bundle(
         config.name,
         minds.base,
         bases.base_hash,
         minds.blocks,
         genome.recipe(values),
-        workshop.adapters,
-        workshop.sources,
+        experiment.adapters,
+        experiment.sources,
         genome.population(values),
         world.offsets,
         world.rules,
-        history_ticks(workshop.series.close[: workshop.splits.heldout.start]),
+        history_ticks(experiment.series.close[: experiment.splits.heldout.start]),
         Reference(0, 0, 0, ""),
     )
     return bundle, bases, encoding

@@ -17,8 +17,8 @@ from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.endpoint import is_endpoint
 from evobourse.agents.minds.stand_ins import Minds
 from evobourse.agents.personas.persona import Persona, Population
-from evobourse.evolve.bases.base_pool import Council
-from evobourse.evolve.bases.limits import Means
+from evobourse.evolve.bases.base_pool import BasePool
+from evobourse.evolve.bases.limits import BaseLimits
 from evobourse.evolve.bases.opening import open_bases
 from evobourse.evolve.bases.protocol import Bases, PersonaBase
 from evobourse.evolve.bundle import Bundle
@@ -80,7 +80,7 @@ def open_cast_bases(bundle: Bundle, cast: Cast) -> Bases:
         bundle.sources,
         bundle.blocks,
         others={**others, **bundle.persona_bases},
-        means=Means(memory_bytes=bundle.memory_bytes),
+        limits=BaseLimits(memory_bytes=bundle.memory_bytes),
     )
 
 
@@ -234,7 +234,7 @@ def prompt_minds(minds: Any, persona: Persona) -> PromptMinds:
     AgentError
         Its base takes views alone, as a server's and a stand-in do.
     """
-    engine = minds.engine(persona.base) if isinstance(minds, Council) else minds
+    engine = minds.engine(persona.base) if isinstance(minds, BasePool) else minds
     if not hasattr(engine, "answer_prompts"):
         base = persona.base or "the bundle's"
         why = "is a server" if persona.base and is_endpoint(persona.base) else "takes no prompts"

@@ -8,7 +8,7 @@ import numpy as np
 
 from evobourse.agents.deliberation.settings import Deliberation
 from evobourse.agents.deliberation.thinking import Thinker
-from evobourse.agents.deliberation.writer import Desk
+from evobourse.agents.deliberation.writer import BatchWriter
 from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.engine import engine_of
 from evobourse.agents.observation import possible_views
@@ -50,11 +50,11 @@ def open_thinker(
             f"deliberation.expert.style: {expert.style!r} is no style of the bundle, expected of "
             f"{', '.join(names) or 'none'}"
         )
-    desk = advisers = Desk(engine)
+    writer = advisers = BatchWriter(engine)
     mixture = np.array([[float(name == expert.style) for name in names]], np.float32)
     mind = np.repeat(mixture, bundle.blocks, axis=0)
     if expert.base is not None:
         opened = open_model(expert.base, (), ())
-        advisers, mind = Desk(opened.engine), np.zeros((1, 0), np.float32)
+        advisers, mind = BatchWriter(opened.engine), np.zeros((1, 0), np.float32)
     views = possible_views(bundle.population.society.attention)
-    return Thinker(desk, advisers, mind, settings, views, on_stage or (lambda stage: None))
+    return Thinker(writer, advisers, mind, settings, views, on_stage or (lambda stage: None))

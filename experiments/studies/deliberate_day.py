@@ -17,7 +17,7 @@ import torch
 from rich.progress import Progress
 
 from evobourse.agents.deliberation.thinking import MARKET, Thinker
-from evobourse.agents.deliberation.writer import Ask, Desk
+from evobourse.agents.deliberation.writer import Ask, BatchWriter
 from evobourse.agents.minds.engine import MindEngine
 from evobourse.agents.observation import view_words
 from evobourse.evolve.bundle import Bundle
@@ -47,8 +47,8 @@ class Prompted:
     text: bool
 
 
-class WatchedDesk(Desk):
-    """A desk that remembers every prompt as a model without a memory would read it."""
+class WatchedWriter(BatchWriter):
+    """A writer that remembers every prompt as a model without a memory would read it."""
 
     def __init__(self, engine: MindEngine):
         super().__init__(engine)
@@ -154,14 +154,14 @@ def play(
             bar.update(task, description=stage, advance=stage == "reason")
 
         thinker = open_thinker(settings, bundle, minds, on_stage)
-        desks = watched(thinker)
+        writers = watched(thinker)
 
         def on_day(day: int) -> None:
             if day == days - 2:
                 clock.clear()
                 started.update(thinker.tokens(), began=time.perf_counter())
-                for desk in desks:
-                    desk.seen.clear()
+                for writer in writers:
+                    writer.seen.clear()
 
         started.update(dict.fromkeys(thinker.tokens(), 0), began=time.perf_counter())
         with tempfile.TemporaryDirectory(prefix="bench-deliberate-") as scratch:
@@ -174,17 +174,17 @@ def play(
     for (begin, name), (end, _) in pairwise(times):
         stages[name] = stages.get(name, 0.0) + end - begin
     tokens = {name: count - started[name] for name, count in thinker.tokens().items()}
-    prompts = [prompted for desk in desks for prompted in desk.seen]
+    prompts = [prompted for writer in writers for prompted in writer.seen]
     return Day(ended - started["began"], stages, tokens, prompts, tables)
 
 
-def watched(thinker: Thinker) -> list[WatchedDesk]:
-    """Put desks that remember their prompts in place of a thinker's own, and return them."""
-    desks = [WatchedDesk(thinker.desk.engine)]
-    if thinker.advisers is not thinker.desk:
-        desks.append(WatchedDesk(thinker.advisers.engine))
-    thinker.desk, thinker.advisers = desks[0], desks[-1]
-    return desks
+def watched(thinker: Thinker) -> list[WatchedWriter]:
+    """Put writers that remember their prompts in place of a thinker's own, and return them."""
+    writers = [WatchedWriter(thinker.writer.engine)]
+    if thinker.advisers is not thinker.writer:
+        writers.append(WatchedWriter(thinker.advisers.engine))
+    thinker.writer, thinker.advisers = writers[0], writers[-1]
+    return writers
 
 
 def of_day(rows: pd.DataFrame, day: int) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from evobourse.experiments.reports.intervals import show
 from evobourse.experiments.simulate.bundle import open_bundle
 from evobourse.experiments.studies.robustness.study import Standing, judge_variants
 from evobourse.experiments.studies.robustness.variants import ORIGINAL, Variant
-from evobourse.experiments.sweep.setup import build_workshop
+from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.fitness.behaviour.table import describe_behaviour
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "mask_checks.md"
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = load_config(asked.run / "config.yaml")
     groups = asked.groups or config.search.heldout_groups
     bundle, bases = open_bundle(asked.run / "bundle")
-    genome = build_workshop(config).market_genome
+    genome = build_experiment(config).market_genome
     values = genome.genome().to_values(genome.genome().start_vector())
     casts: dict[str, tuple[Population, Callable[[], Minds]]] = {
         "evolved": (bundle.population, lambda: bases.serve(bundle.recipe)),

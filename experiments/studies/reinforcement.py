@@ -30,7 +30,7 @@ from evobourse.experiments.styles.market_pairs import (
     play_pairs,
 )
 from evobourse.experiments.styles.reinforced import reinforce_styles
-from evobourse.experiments.sweep.setup import SHIPPED, build_workshop
+from evobourse.experiments.sweep.setup import SHIPPED, build_experiment
 from evobourse.fitness.moments import FloatArray
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "reinforcement.md"
@@ -65,17 +65,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             bar.update(tasks[style], completed=step)
 
         reinforce_styles(config, asked.refined, asked.only, how, report)
-        workshop = build_workshop(config)
+        experiment = build_experiment(config)
         found = sorted(file.parent for file in asked.refined.glob(f"*/{PROVENANCE}"))
         refined = [path for path in found if path.name in (asked.only or names_of(found))]
-        with closing(workshop.executor):
-            casts = list_casts(workshop, refined, asked.bundle)
+        with closing(experiment.executor):
+            casts = list_casts(experiment, refined, asked.bundle)
             task = bar.add_task("validation and held-out markets", total=len(casts) + 1)
-            chosen = play_pairs(workshop, casts[0], refined, asked.seeds, validation=True)
+            chosen = play_pairs(experiment, casts[0], refined, asked.seeds, validation=True)
             bar.advance(task)
             pairs = {}
             for cast in casts:
-                pairs[cast.name] = play_pairs(workshop, cast, refined, asked.seeds)
+                pairs[cast.name] = play_pairs(experiment, cast, refined, asked.seeds)
                 bar.advance(task)
         kept = agreements(config, asked.refined, refined)
     curves = {path.name: json.loads((path / PROVENANCE).read_text()) for path in refined}

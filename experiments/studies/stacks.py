@@ -28,7 +28,7 @@ from evobourse.evolve.loop import generation_seed
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
 from evobourse.experiments.sweep.judging import Finalist, Judge, Returns, rank_finalists
 from evobourse.experiments.sweep.searches import make_search
-from evobourse.experiments.sweep.setup import Workshop, build_workshop
+from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.merge.recipes.layer_stack import LayerStack
 from evobourse.merge.recipes.stack_recipe import AnyRecipe, StackRecipe
 
@@ -88,10 +88,10 @@ class WholeSource:
 
 @dataclass(frozen=True)
 class Arm:
-    """What evolves, on which models: a workshop whose genome holds the stack or not."""
+    """What evolves, on which models: a experiment whose genome holds the stack or not."""
 
     name: str
-    workshop: Workshop
+    experiment: Experiment
     bases: Bases
 
 
@@ -110,7 +110,7 @@ def main() -> None:
         Path(__file__).parents[1] / "quickstart.yaml",
         [*SETTINGS, f"search.generations={options.generations}", *options.overrides],
     )
-    bases = build_workshop(config).open_bases()
+    bases = build_experiment(config).open_bases()
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     compare = compare_as_they_are if options.as_they_are else compare_arms
     gaps = np.stack([compare(replace(config, seed=seed), bases) for seed in seeds])
@@ -173,21 +173,21 @@ def read_heldout(
 
 def list_arms(config: ExperimentConfig, bases: MergedBases) -> list[Arm]:
     """List each source by itself, the base among them."""
-    workshop = build_workshop(config)
-    genome = workshop.market_genome
-    alone = replace(workshop, market_genome=replace(genome, stack=None, sources=()))
+    experiment = build_experiment(config)
+    genome = experiment.market_genome
+    alone = replace(experiment, market_genome=replace(genome, stack=None, sources=()))
     names = (genome.base, *genome.sources)
     return [Arm(n, alone, WholeSource(bases, genome.base, n, bases.depth)) for n in names]
 
 
 def stack_arm(config: ExperimentConfig, bases: MergedBases, home: str) -> Arm:
     """Set up the stack of all sources, which starts at one of them."""
-    workshop = build_workshop(config)
-    genome = workshop.market_genome
+    experiment = build_experiment(config)
+    genome = experiment.market_genome
     if genome.stack is None:
         raise ValueError("the benchmark needs minds.stack")
     space = replace(genome.stack, home=BASE if home == genome.base else home)
-    return Arm(STACK, replace(workshop, market_genome=replace(genome, stack=space)), bases)
+    return Arm(STACK, replace(experiment, market_genome=replace(genome, stack=space)), bases)
 
 
 def evolve_arm(arm: Arm, society: Mapping[str, float] | None = None) -> Finalist:
@@ -195,9 +195,9 @@ def evolve_arm(arm: Arm, society: Mapping[str, float] | None = None) -> Finalist
 
     With a society the search starts there, and the start is among the finalists.
     """
-    workshop, began = arm.workshop, time.perf_counter()
-    config, train = workshop.config, workshop.splits.train
-    market_genome = workshop.market_genome
+    experiment, began = arm.experiment, time.perf_counter()
+    config, train = experiment.config, experiment.splits.train
+    market_genome = experiment.market_genome
     genome = started_at(market_genome.genome(), society or {})
     slow, settings = market_genome.slow_segments(), config.search
     if not slow:
@@ -205,8 +205,8 @@ def evolve_arm(arm: Arm, society: Mapping[str, float] | None = None) -> Finalist
     stage = _STAGE_KEY + (society is not None)
     seed = np.random.SeedSequence(config.seed, spawn_key=(stage,))
     search = make_search(settings, genome, slow, seed)
-    target = workshop.target(train)
-    evaluator = MarketEvaluator(workshop.stage, train, target, market_genome, arm.bases)
+    target = experiment.target(train)
+    evaluator = MarketEvaluator(experiment.windows, train, target, market_genome, arm.bases)
     candidates: list[Candidate] = []
 
     def evaluate(genomes: list[list[Any]]) -> list[list[Any]]:
@@ -230,7 +230,7 @@ def evolve_arm(arm: Arm, society: Mapping[str, float] | None = None) -> Finalist
     bred = sorted((c for c in candidates if c.score is not None), key=lambda c: c.score or 0.0)
     evaluate([[search.best_guess(), genome.to_values(genome.start_vector())]])
     chosen = [*bred[: config.search.champions - 2], *(c for c in candidates[-2:] if c.score)]
-    champion = rank_finalists(workshop, arm.bases, chosen, _ignore)[0]
+    champion = rank_finalists(experiment, arm.bases, chosen, _ignore)[0]
     print(f"# seed {config.seed}, {arm.name}: {time.perf_counter() - began:.0f} s", flush=True)
     return champion
 
@@ -254,9 +254,9 @@ def started_at(genome: Genome, society: Mapping[str, float]) -> Genome:
 
 def judge(arm: Arm, champion: Finalist) -> Returns:
     """Read the held-out windows: J/J95 of each group of paths."""
-    workshop = arm.workshop
-    genome, values = workshop.market_genome, champion.candidate.genome
-    reader = Judge(workshop, workshop.splits.heldout, workshop.config.search.heldout_groups)
+    experiment = arm.experiment
+    genome, values = experiment.market_genome, champion.candidate.genome
+    reader = Judge(experiment, experiment.splits.heldout, experiment.config.search.heldout_groups)
     minds = arm.bases.serve(genome.recipe(values))
     return reader.score(reader.play(genome.population(values), minds)).ratios
 

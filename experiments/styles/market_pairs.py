@@ -18,7 +18,7 @@ from evobourse.evolve.bundle import load_bundle
 from evobourse.evolve.executors.executor import collect
 from evobourse.evolve.markets import Part, World, play_market
 from evobourse.experiments.styles.reinforced import pure_cast
-from evobourse.experiments.sweep.setup import Workshop
+from evobourse.experiments.sweep.setup import Experiment
 from evobourse.fitness.moments import FloatArray
 from evobourse.merge.recipes.stack_recipe import AnyRecipe
 
@@ -65,14 +65,14 @@ def names_of(folders: Sequence[Path]) -> list[str]:
     return [folder.name for folder in folders]
 
 
-def list_casts(workshop: Workshop, refined: Sequence[Path], bundle: Path) -> list[Cast]:
+def list_casts(experiment: Experiment, refined: Sequence[Path], bundle: Path) -> list[Cast]:
     """Open the cast that the styles were refined in, and an evolved one if there is a bundle."""
-    personas = workshop.market_genome.personas
+    personas = experiment.market_genome.personas
     rows = {p.style: row for row, p in enumerate(personas) if p.style and not p.base}
-    more = (*workshop.adapters, *refined)
-    bases = replace(workshop, adapters=more).open_bases()
+    more = (*experiment.adapters, *refined)
+    bases = replace(experiment, adapters=more).open_bases()
     home = Cast(
-        "the cast of the training", _padded(pure_cast(workshop), refined), rows, bases, None
+        "the cast of the training", _padded(pure_cast(experiment), refined), rows, bases, None
     )
     casts = [home]
     if (bundle / "simulator.yaml").is_file():
@@ -92,7 +92,11 @@ def list_casts(workshop: Workshop, refined: Sequence[Path], bundle: Path) -> lis
 
 
 def play_pairs(
-    workshop: Workshop, cast: Cast, refined: Sequence[Path], seeds: int, validation: bool = False
+    experiment: Experiment,
+    cast: Cast,
+    refined: Sequence[Path],
+    seeds: int,
+    validation: bool = False,
 ) -> dict[str, FloatArray]:
     """Play markets with styles as they were, each refined, and all of them refined.
 
@@ -103,19 +107,19 @@ def play_pairs(
     dict
         By style, and by `EVERYONE` and style: float64[seeds, 2, 3], before and after, `MEASURES`.
     """
-    adapters = [*names_of(workshop.adapters), *names_of(refined)]
+    adapters = [*names_of(experiment.adapters), *names_of(refined)]
     styles = [path.name for path in refined if path.name in cast.persona_of]
     variants = [cast.population, *(cast.refined([style], adapters) for style in styles)]
     variants.append(cast.refined(styles, adapters))
     tables = tabulate_choices(variants, cast.bases.serve(cast.recipe))
-    splits, stage = workshop.splits, workshop.stage
+    splits, windows = experiment.splits, experiment.windows
     window = splits.validation if validation else splits.heldout
     first = FIRST_SEED[validation]
     played = []
     for population, choices in zip(variants, tables, strict=True):
         futures = (
-            workshop.executor.submit(
-                measure, stage.world, (population, stage.history(window, seed), seed), choices
+            experiment.executor.submit(
+                measure, windows.world, (population, windows.history(window, seed), seed), choices
             )
             for seed in range(first, first + seeds)
         )

@@ -27,7 +27,7 @@ from evobourse.evolve.executors.executor import collect
 from evobourse.evolve.memetic.teacher import gather
 from evobourse.experiments.config.experiment import ExperimentConfig
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.sweep.setup import Workshop, build_workshop
+from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.merge.sources import load_model
 
 OnStep = Callable[[str, int, int, Step], None]
@@ -70,40 +70,40 @@ def reinforce_styles(
         A style that no persona on the main base has, or the folder is the adapters' own.
     """
     settings = settings or ReinforcementConfig()
-    workshop = build_workshop(config)
-    with closing(workshop.executor):
-        folders = {folder.name: folder for folder in workshop.adapters}
-        styles = dict.fromkeys(p.style for p in workshop.market_genome.personas if not p.base)
+    experiment = build_experiment(config)
+    with closing(experiment.executor):
+        folders = {folder.name: folder for folder in experiment.adapters}
+        styles = dict.fromkeys(p.style for p in experiment.market_genome.personas if not p.base)
         known = [style for style in styles if style is not None]
         if unknown := sorted(set(only) - set(known)):
             raise ConfigError(
                 f"--only {unknown[0]!r}: no persona has that style; expected one of "
                 f"{', '.join(known)}"
             )
-        if out.resolve() in {folder.resolve().parent for folder in workshop.adapters}:
+        if out.resolve() in {folder.resolve().parent for folder in experiment.adapters}:
             raise ConfigError(f"--out {out}: holds the adapters to be refined; name another folder")
         todo = [s for s in known if s in (only or known) and not (out / s / PROVENANCE).is_file()]
         if not todo:
             return []
-        population = pure_cast(workshop)
+        population = pure_cast(experiment)
         views = possible_views(population.society.attention)
-        [choices] = tabulate_choices([population], workshop.open_bases().serve(None))
+        [choices] = tabulate_choices([population], experiment.open_bases().serve(None))
         model, tokenizer = load_model(config.minds.base)
         for style in todo:
             weights = (folders[style] / "adapter_model.safetensors").read_bytes()
             provenance = {
                 "styles": [style],
                 "base": config.minds.base,
-                "series": workshop.series.name,
-                "series_sha256": workshop.series.content_hash,
+                "series": experiment.series.name,
+                "series_sha256": experiment.series.content_hash,
                 "years": list(config.splits.train),
                 "refined_from_sha256": hashlib.sha256(weights).hexdigest(),
             }
             mine = np.array(
-                [p.style == style and not p.base for p in workshop.market_genome.personas]
+                [p.style == style and not p.base for p in experiment.market_genome.personas]
             )
             own = replace(settings, seed=_seed(config, style))
-            arena = Arena(workshop, population, choices, mine, own)
+            arena = Arena(experiment, population, choices, mine, own)
 
             def report(step: int, found: Step, style: str = style) -> None:
                 on_step(style, step, settings.iterations, found)
@@ -122,12 +122,12 @@ def reinforce_styles(
     return todo
 
 
-def pure_cast(workshop: Workshop) -> Population:
+def pure_cast(experiment: Experiment) -> Population:
     """Return the un-evolved personas, each with its style alone and in full, for good.
 
     Nobody changes camps, so that an agent's account is its style's.
     """
-    market_genome = workshop.market_genome
+    market_genome = experiment.market_genome
     genome = market_genome.genome()
     population = market_genome.population(genome.to_values(genome.start_vector()))
     personas = tuple(
@@ -147,7 +147,7 @@ class Arena:
 
     Attributes
     ----------
-    workshop, population
+    experiment, population
         The markets' parts, and who trades in them.
     choices : float64[P, V, 5]
         Of everyone, see `agents.minds.choices.tabulate_choices`.
@@ -157,7 +157,7 @@ class Arena:
         Markets of an iteration, their seed, and the rewards.
     """
 
-    workshop: Workshop
+    experiment: Experiment
     population: Population
     choices: NDArray[np.float64]
     mine: NDArray[np.bool_]
@@ -165,14 +165,14 @@ class Arena:
 
     def play(self, iteration: int, chosen: NDArray[np.float64]) -> Experience:
         """Play an iteration's markets, see `agents.training.reinforcement.Play`."""
-        stage, split = self.workshop.stage, self.workshop.splits.train
+        windows, split = self.experiment.windows, self.experiment.splits.train
         table = np.where(self.mine[:, None, None], chosen, self.choices)
         chance = np.random.SeedSequence(self.settings.seed, spawn_key=(iteration,))
         futures = (
-            self.workshop.executor.submit(
+            self.experiment.executor.submit(
                 gather,
-                stage.world,
-                (self.population, stage.history(split, seed), seed),
+                windows.world,
+                (self.population, windows.history(split, seed), seed),
                 table,
                 self.settings.rewards,
             )

@@ -27,7 +27,7 @@ from evobourse.evolve.memetic.teacher import gather
 from evobourse.evolve.searches.search import Optimizer
 from evobourse.experiments.config.experiment import ExperimentConfig
 from evobourse.experiments.sweep.searches import make_search
-from evobourse.experiments.sweep.setup import Workshop, build_workshop
+from evobourse.experiments.sweep.setup import Experiment, build_experiment
 
 PROBE_CANDIDATES = 3
 MLFLOW_FACTOR = 6.0
@@ -145,13 +145,15 @@ def plan_judging(config: ExperimentConfig) -> tuple[Work, Work]:
 
 
 def measure_pace(
-    workshop: Workshop, say: Callable[[str], None], clock: Callable[[], float] = time.perf_counter
+    experiment: Experiment,
+    say: Callable[[str], None],
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Pace:
     """Load the models, merge once, ask two minds everything, and play a few candidates' markets."""
-    config, genome = workshop.config, workshop.market_genome
+    config, genome = experiment.config, experiment.market_genome
     began = clock()
     say(f"loading {config.minds.base} to time it")
-    bases = workshop.open_bases()
+    bases = experiment.open_bases()
     load_s = clock() - began
 
     values = genome.genome().to_values(genome.genome().start_vector())
@@ -171,37 +173,37 @@ def measure_pace(
 
     seeds = path_seeds(generation_seed(config.seed, 0), config.market.paths)
     probe_s = len(population.personas) * asked_s[-1]
-    if workshop.asks_workers:
-        cast_s, probe_s = (s / workshop.executor.workers for s in (cast_s, probe_s))
-    histories = {seed: workshop.stage.history(workshop.splits.train, seed) for seed in seeds}
+    if experiment.asks_workers:
+        cast_s, probe_s = (s / experiment.executor.workers for s in (cast_s, probe_s))
+    histories = {seed: experiment.windows.history(experiment.splits.train, seed) for seed in seeds}
 
     def play_some(populations: list[Population]) -> float:
         began = clock()
         parts = [(p, histories[s], s) for p in populations for s in seeds]
-        play(workshop.stage.world, parts, minds, workshop.executor)
+        play(experiment.windows.world, parts, minds, experiment.executor)
         return (clock() - began) / len(parts)
 
     play_some([population])  # compiles, starts the workers, and asks the other minds
     market_s = play_some([genome.population(values) for _ in range(PROBE_CANDIDATES)])
-    lesson_market_s = _time_lesson(workshop, population, minds) if config.search.memetic else 0.0
+    lesson_market_s = _time_lesson(experiment, population, minds) if config.search.memetic else 0.0
     written = recipe.to_dict() if recipe else None
     line = Candidate("g000-s00-f00", 0, (), values, written, seeds, 1.0, {}, None).to_json()
     return Pace(cast_s, market_s, load_s, len(line), probe_s, lesson_market_s)
 
 
-def _time_lesson(workshop: Workshop, population: Population, minds: Minds) -> float:
+def _time_lesson(experiment: Experiment, population: Population, minds: Minds) -> float:
     """Play a step's markets of a lesson; return the seconds of one."""
-    config, stage = workshop.config, workshop.stage
+    config, windows = experiment.config, experiment.windows
     lessons = config.search.memetic or MemeticConfig()
     [choices] = tabulate_choices([population], minds)
     rules = RewardRules(lessons.discount, lessons.risk_aversion)
     parts = [
-        (population, stage.history(workshop.splits.train, seed), seed)
+        (population, windows.history(experiment.splits.train, seed), seed)
         for seed in path_seeds(generation_seed(config.seed, 0), lessons.markets)
     ]
     began = time.perf_counter()
-    submit = workshop.executor.submit
-    collect(submit(gather, stage.world, part, choices, rules) for part in parts)
+    submit = experiment.executor.submit
+    collect(submit(gather, windows.world, part, choices, rules) for part in parts)
     return (time.perf_counter() - began) / len(parts)
 
 
@@ -216,17 +218,17 @@ def estimate(config: ExperimentConfig, say: Callable[[str], None]) -> dict[str, 
         ``generations`` that will run and ``ends``, the reason in words; ``probe``; with memetic
         steps ``lessons``: how many (``count``), ``steps`` and ``markets`` in all of them.
     """
-    workshop = build_workshop(config)
-    market_genome = workshop.market_genome
-    slow, seed = market_genome.slow_segments(), workshop.search_seed()
+    experiment = build_experiment(config)
+    market_genome = experiment.market_genome
+    slow, seed = market_genome.slow_segments(), experiment.search_seed()
     search = make_search(config.search, market_genome.genome(), slow, seed)
-    pace = measure_pace(workshop, say)
+    pace = measure_pace(experiment, say)
     coefficients = market_genome.blocks * len(market_genome.styles)
     searching, teaching = plan_search(config, search), plan_lessons(config, coefficients)
     kept, ends = _within_budget(config, searching, teaching, pace)
     plan, taught = [*searching[:kept], searching[-1]], teaching[:kept]
     choosing, judging = plan_judging(config)
-    if set(workshop.market_genome.styles) - set(STYLES):  # no rule-based row, see the scoreboard
+    if set(experiment.market_genome.styles) - set(STYLES):  # no rule-based row, see the scoreboard
         fewer = config.search.heldout_groups * config.market.paths
         judging += Work(0, -fewer, 0)
     lessons, memetic = sum(taught, Work()), config.search.memetic
@@ -249,7 +251,7 @@ def estimate(config: ExperimentConfig, say: Callable[[str], None]) -> dict[str, 
 
     total = sum(parts.values(), Work())
     told = {name: tell(work) for name, work in parts.items()}
-    copied = sum(_bytes(folder) for folder in (*workshop.adapters, *workshop.sources))
+    copied = sum(_bytes(folder) for folder in (*experiment.adapters, *experiment.sources))
     disk = total.candidates * pace.line_bytes * (1 + MLFLOW_FACTOR) + copied + _SHIPPED_BYTES
     whole = tell(total) | {"seconds": round(pace.seconds(total) + pace.load_s, 1)}
     cost = {
@@ -258,7 +260,7 @@ def estimate(config: ExperimentConfig, say: Callable[[str], None]) -> dict[str, 
         "disk_bytes": round(disk),
         "generations": kept,
         "ends": ends,
-        "workers": workshop.executor.workers,
+        "workers": experiment.executor.workers,
         "probe": asdict(pace),
     }
     if memetic is not None:

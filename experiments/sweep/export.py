@@ -18,42 +18,42 @@ from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.markets import play_market
 from evobourse.experiments.config.experiment import ExperimentConfig
 from evobourse.experiments.sweep.judging import finite_row
-from evobourse.experiments.sweep.setup import Workshop
+from evobourse.experiments.sweep.setup import Experiment
 
 REFERENCE_SEED = 1
 
 
 def export_bundle(
-    workshop: Workshop,
+    experiment: Experiment,
     bases: Bases,
     champion: Candidate,
     rows: Sequence[dict[str, Any]],
     folder: Path,
 ) -> Bundle:
     """Write the champion's bundle, with a reference simulation made on the spot."""
-    config, genome = workshop.config, workshop.market_genome
+    config, genome = experiment.config, experiment.market_genome
     population, recipe = genome.population(champion.genome), genome.recipe(champion.genome)
-    history = history_ticks(workshop.series.close[: workshop.splits.heldout.start])
+    history = history_ticks(experiment.series.close[: experiment.splits.heldout.start])
     agents, days = config.market.agents, config.market.days
     [choices] = tabulate_choices([population], bases.serve(recipe))
     part = (population, history, REFERENCE_SEED)
-    tape = play_market(workshop.stage.world, part, choices, "full")
+    tape = play_market(experiment.windows.world, part, choices, "full")
     bundle = Bundle(
         config.name,
         config.minds.base,
         bases.base_hash,
         config.minds.blocks,
         recipe,
-        workshop.adapters,
-        workshop.sources,
+        experiment.adapters,
+        experiment.sources,
         population,
-        workshop.stage.world.offsets,
-        workshop.stage.world.rules,
+        experiment.windows.world.offsets,
+        experiment.windows.world.rules,
         history,
         Reference(agents, days, REFERENCE_SEED, tape.digest()),
         {
             name: replace(other, base_hash=bases.hash_of(name))
-            for name, other in workshop.persona_bases.items()
+            for name, other in experiment.persona_bases.items()
         },
         config.minds.memory_bytes,
     )

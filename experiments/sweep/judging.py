@@ -23,7 +23,7 @@ from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.evaluation import path_seeds
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.markets import play
-from evobourse.experiments.sweep.setup import Workshop
+from evobourse.experiments.sweep.setup import Experiment
 from evobourse.fitness.baselines.calibration import (
     GENERATIONS,
     POPULATION,
@@ -49,7 +49,7 @@ class Judge:
 
     Attributes
     ----------
-    workshop
+    experiment
         Data and settings.
     split
         Where windows come from.
@@ -59,7 +59,7 @@ class Judge:
         Judges of different purposes share no seed.
     """
 
-    workshop: Workshop
+    experiment: Experiment
     split: Split
     groups: int
     purpose: Literal["report", "choose", "robust"] = "report"
@@ -67,26 +67,26 @@ class Judge:
     seeds: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.target = self.workshop.target(self.split)
+        self.target = self.experiment.target(self.split)
         self.seeds = path_seeds(self._stream(0), self.groups * self.target.paths)
 
     def _stream(self, key: int) -> np.random.SeedSequence:
         spawn_key = (_SPLIT_KEYS[self.split.name], _PURPOSE_KEYS[self.purpose], key)
-        return np.random.SeedSequence(self.workshop.config.seed, spawn_key=spawn_key)
+        return np.random.SeedSequence(self.experiment.config.seed, spawn_key=spawn_key)
 
     def play(self, population: Population, minds: Minds) -> Returns:
         """Simulate all windows: log returns float64[groups * paths, days]."""
-        stage, executor = self.workshop.stage, self.workshop.executor
-        parts = [(population, stage.history(self.split, seed), seed) for seed in self.seeds]
-        tapes = play(stage.world, parts, minds, executor)
+        windows, executor = self.experiment.windows, self.experiment.executor
+        parts = [(population, windows.history(self.split, seed), seed) for seed in self.seeds]
+        tapes = play(windows.world, parts, minds, executor)
         return np.stack([tape.log_returns() for tape in tapes])
 
     def real(self) -> Returns:
         """Return the real log returns of the same windows, float64[groups * paths, days]."""
-        stage = self.workshop.stage
-        starts = [stage.window_start(self.split, seed) for seed in self.seeds]
-        returns = self.workshop.series.log_returns
-        return np.stack([returns[s - 1 : s - 1 + stage.world.days] for s in starts])
+        windows = self.experiment.windows
+        starts = [windows.window_start(self.split, seed) for seed in self.seeds]
+        returns = self.experiment.series.log_returns
+        return np.stack([returns[s - 1 : s - 1 + windows.world.days] for s in starts])
 
     def score(self, returns: Returns) -> SplitScore:
         """Score log returns float64[groups * paths, days]."""
@@ -100,7 +100,7 @@ class Judge:
         scored = self.score(returns)
         return {
             "name": name,
-            "asset": self.workshop.series.name,
+            "asset": self.experiment.series.name,
             "split": self.split.name,
             "score": scored.ratio,
             "ci_low": scored.ci_low,
@@ -111,26 +111,30 @@ class Judge:
             "tried": tried,
             "seeds": len(self.seeds),
             "windows": len(self.seeds),
-            "days": self.workshop.stage.world.days,
+            "days": self.experiment.windows.world.days,
             "decisions": decisions,
             "seconds": round(seconds, 3),
         }
 
     def baselines(self) -> Iterable[tuple[str, Callable[[np.random.Generator], Returns]]]:
         """List the rows without agents, each a function of its own stream."""
-        workshop, days, count = self.workshop, self.workshop.stage.world.days, len(self.seeds)
-        train = workshop.split_returns(workshop.splits.train)
-        own = workshop.split_returns(self.split)
-        starts = [workshop.stage.window_start(self.split, seed) for seed in self.seeds]
-        before = [workshop.series.log_returns[: start - 1] for start in starts]
+        experiment, days, count = (
+            self.experiment,
+            self.experiment.windows.world.days,
+            len(self.seeds),
+        )
+        train = experiment.split_returns(experiment.splits.train)
+        own = experiment.split_returns(self.split)
+        starts = [experiment.windows.window_start(self.split, seed) for seed in self.seeds]
+        before = [experiment.series.log_returns[: start - 1] for start in starts]
         for name, law in reference_laws(train, own, self._fitted).items():
             yield name, partial(law, count, days)
         yield "gbm-history", lambda rng: gbm_history(before, days, rng)
         yield "garch_t-history", lambda rng: garch_t_history(train, before, days, rng)
 
     def _fitted(self) -> FrankeWesterhoff:
-        target = self.workshop.target(self.workshop.splits.train)
-        return calibrate_franke_westerhoff(target, self.workshop.calibration_seed())
+        target = self.experiment.target(self.experiment.splits.train)
+        return calibrate_franke_westerhoff(target, self.experiment.calibration_seed())
 
     def stream(self, name: str) -> np.random.Generator:
         """Return a baseline's own random stream."""
@@ -153,7 +157,7 @@ class Finalist:
 
 
 def rank_finalists(
-    workshop: Workshop,
+    experiment: Experiment,
     bases: Bases,
     candidates: Sequence[Candidate],
     on_done: Callable[[Finalist], None],
@@ -169,10 +173,10 @@ def rank_finalists(
     list of Finalist
         Best first.
     """
-    splits, groups = workshop.splits, workshop.config.search.validation_groups
-    judges = [Judge(workshop, s, groups, "choose") for s in (splits.validation, splits.train)]
+    splits, groups = experiment.splits, experiment.config.search.validation_groups
+    judges = [Judge(experiment, s, groups, "choose") for s in (splits.validation, splits.train)]
     finalists = []
-    genome = workshop.market_genome
+    genome = experiment.market_genome
     in_turn = sorted(candidates, key=lambda c: json.dumps(c.recipe))
     casts = [(genome.recipe(c.genome), [genome.population(c.genome)]) for c in in_turn]
     bases.expect(casts)
@@ -211,7 +215,7 @@ class Verdict:
 
 
 def judge_champion(
-    workshop: Workshop, bases: Bases, champion: Candidate, run_folder: Path, tried: int
+    experiment: Experiment, bases: Bases, champion: Candidate, run_folder: Path, tried: int
 ) -> Verdict:
     """Read the held-out split, once, for the champion and everything it is compared with.
 
@@ -223,8 +227,8 @@ def judge_champion(
     FitnessError
         The run has read its held-out split for another champion before.
     """
-    search = workshop.config.search
-    genome = workshop.market_genome
+    search = experiment.config.search
+    genome = experiment.market_genome
     start = genome.genome().to_values(genome.genome().start_vector())
     population = genome.population(champion.genome)
     recipe = genome.recipe(champion.genome)
@@ -232,11 +236,11 @@ def judge_champion(
     digest = hashlib.sha256(judged.encode()).hexdigest()
     HeldOutDoor(run_folder).read("heldout", f"scoreboard of {champion.id}", digest)
     rows: list[Row] = []
-    for split in (workshop.splits.train, workshop.splits.validation):
-        judge = Judge(workshop, split, search.heldout_groups)
+    for split in (experiment.splits.train, experiment.splits.validation):
+        judge = Judge(experiment, split, search.heldout_groups)
         minds = bases.serve(recipe)
         rows.append(play_row(judge, "evolved", population, minds, tried)[0])
-    judge = Judge(workshop, workshop.splits.heldout, search.heldout_groups)
+    judge = Judge(experiment, experiment.splits.heldout, search.heldout_groups)
     simulated: dict[str, Returns] = {}
     casts: list[tuple[str, Population, Callable[[], Minds]]] = [
         ("evolved", population, lambda: bases.serve(recipe)),
@@ -278,7 +282,7 @@ def play_row(
     """Play a population on a judge's windows: its scoreboard row and its log returns."""
     began = time.perf_counter()
     returns = judge.play(population, minds)
-    decisions = returns.size * judge.workshop.stage.world.n_agents
+    decisions = returns.size * judge.experiment.windows.world.n_agents
     seconds = time.perf_counter() - began
     return judge.row(name, returns, decisions, seconds, tried), returns
 

@@ -53,7 +53,7 @@ from evobourse.experiments.sweep.run_folder import (
     read_champion,
 )
 from evobourse.experiments.sweep.searches import make_search, needed_measures
-from evobourse.experiments.sweep.setup import Workshop, build_workshop
+from evobourse.experiments.sweep.setup import Experiment, build_experiment
 
 
 @dataclass(frozen=True)
@@ -87,33 +87,33 @@ def run_sweep(
     say
         Prints a line of news.
     """
-    workshop = build_workshop(config)
-    with closing(workshop.executor):
-        return _run(workshop, run_folder, screen, say)
+    experiment = build_experiment(config)
+    with closing(experiment.executor):
+        return _run(experiment, run_folder, screen, say)
 
 
 def _run(
-    workshop: Workshop,
+    experiment: Experiment,
     run_folder: Path,
     screen: Callable[[Optimizer, MarketEvaluator], Observer],
     say: Callable[[str], None],
 ) -> Outcome:
-    config, market_genome = workshop.config, workshop.market_genome
+    config, market_genome = experiment.config, experiment.market_genome
     search = make_search(
         config.search,
         market_genome.genome(),
         market_genome.slow_segments(),
-        workshop.search_seed(),
+        experiment.search_seed(),
         config.name,
     )
-    freeze_splits(workshop, run_folder)
+    freeze_splits(experiment, run_folder)
     say(
-        f"{workshop.series.name}: {len(workshop.series)} days; "
+        f"{experiment.series.name}: {len(experiment.series)} days; "
         f"opening {' and '.join((config.minds.base, *config.other_bases))} "
-        f"with {len(workshop.adapters)} styles"
+        f"with {len(experiment.adapters)} styles"
     )
-    bases = workshop.open_bases()
-    evaluator = make_evaluator(workshop, bases)
+    bases = experiment.open_bases()
+    evaluator = make_evaluator(experiment, bases)
     tracker = MlflowTracker(
         tracking_view(config, run_folder), partial(draw_candidate, target=evaluator.target)
     )
@@ -127,52 +127,52 @@ def _run(
             config.seed,
             (screen(search, evaluator),),
             make_budget(config, run_folder),
-            make_teacher(workshop, bases),
+            make_teacher(experiment, bases),
         )
         stopped = read_stop(run_folder) or ""
         say(f"the search has ended: {stopped}")
-        last, found = score_last_mean(workshop, evaluator, run_folder)
+        last, found = score_last_mean(experiment, evaluator, run_folder)
         _record_search(found, run_folder, say)
         candidates.append(last)
-        champion = _champion(workshop, bases, candidates, run_folder, say)
+        champion = _champion(experiment, bases, candidates, run_folder, say)
         say(f"champion {champion.id}; reading the held-out windows, once")
-        verdict = judge_champion(workshop, bases, champion, run_folder, len(candidates))
+        verdict = judge_champion(experiment, bases, champion, run_folder, len(candidates))
         rows = json.dumps([finite_row(row) for row in verdict.rows], indent=2) + "\n"
         replace_bytes(run_folder / SCOREBOARD_FILE, rows.encode())
-        save_report(_report(workshop, verdict, candidates), run_folder / REPORT_FILE)
-        export_bundle(workshop, bases, champion, verdict.rows, run_folder / BUNDLE_FOLDER)
+        save_report(_report(experiment, verdict, candidates), run_folder / REPORT_FILE)
+        export_bundle(experiment, bases, champion, verdict.rows, run_folder / BUNDLE_FOLDER)
     finally:
         trouble = tracker.close()
     uri = tracker.view.tracking_uri
     return Outcome(run_folder, champion.id, verdict, stopped, uri, trouble)
 
 
-def make_evaluator(workshop: Workshop, bases: Bases) -> MarketEvaluator:
+def make_evaluator(experiment: Experiment, bases: Bases) -> MarketEvaluator:
     """Set up the scoring of candidates on training windows."""
-    search = workshop.config.search
+    search = experiment.config.search
     return MarketEvaluator(
-        workshop.stage,
-        workshop.splits.train,
-        workshop.target(workshop.splits.train),
-        workshop.market_genome,
+        experiment.windows,
+        experiment.splits.train,
+        experiment.target(experiment.splits.train),
+        experiment.market_genome,
         bases,
-        workshop.executor,
+        experiment.executor,
         needed_measures(search),
         search.rungs,
     )
 
 
-def make_teacher(workshop: Workshop, bases: Bases) -> MindTeacher | None:
+def make_teacher(experiment: Experiment, bases: Bases) -> MindTeacher | None:
     """Set up the training between generations, if the config asks for any."""
-    if workshop.config.search.memetic is None:
+    if experiment.config.search.memetic is None:
         return None
     return MindTeacher(
-        workshop.stage,
-        workshop.splits.train,
-        workshop.market_genome,
+        experiment.windows,
+        experiment.splits.train,
+        experiment.market_genome,
         bases,
-        workshop.config.search.memetic,
-        workshop.executor,
+        experiment.config.search.memetic,
+        experiment.executor,
     )
 
 
@@ -205,13 +205,13 @@ def tracking_view(config: ExperimentConfig, run_folder: Path) -> View:
 
 
 def score_last_mean(
-    workshop: Workshop, evaluator: MarketEvaluator, run_folder: Path
+    experiment: Experiment, evaluator: MarketEvaluator, run_folder: Path
 ) -> tuple[Candidate, Optimizer]:
     """Score what the search ends at, a generation of its own: the least lucky of all proposals."""
     state = checkpoint.load(run_folder / CHECKPOINT_FOLDER)
     generation = state["generation"]
     values = state["search"].best_guess()
-    seed = generation_seed(workshop.config.seed, generation)
+    seed = generation_seed(experiment.config.seed, generation)
     [[found]] = evaluator.evaluate(generation, [[values]], seed, lambda done, total: None)
     failed = not np.isfinite(found.score)
     candidate = Candidate(
@@ -262,7 +262,7 @@ def pick_finalists(
 
 
 def _champion(
-    workshop: Workshop,
+    experiment: Experiment,
     bases: Bases,
     candidates: Sequence[Candidate],
     run_folder: Path,
@@ -271,10 +271,10 @@ def _champion(
     chosen = read_champion(run_folder)
     if chosen is not None:
         return next(c for c in candidates if c.id == chosen)
-    finalists = pick_finalists(candidates, workshop.config.search.champions, run_folder)
+    finalists = pick_finalists(candidates, experiment.config.search.champions, run_folder)
     say(f"choosing among {len(finalists)} finalists, on fresh seeds: validation, training windows")
     ranking = rank_finalists(
-        workshop,
+        experiment,
         bases,
         finalists,
         lambda f: say(f"  {f.candidate.id}  {f.validation:8.2f} {f.train:8.2f}"),
@@ -291,15 +291,17 @@ def _champion(
     return ranking[0].candidate
 
 
-def _report(workshop: Workshop, verdict: Verdict, candidates: Sequence[Candidate]) -> ReportData:
+def _report(
+    experiment: Experiment, verdict: Verdict, candidates: Sequence[Candidate]
+) -> ReportData:
     by_generation: dict[int, list[float]] = {}
     for c in candidates:
         score = np.inf if c.score is None else c.score
         by_generation.setdefault(c.generation, []).append(score)
-    dates = workshop.config.splits
+    dates = experiment.config.splits
     return ReportData(
-        title=f"{workshop.config.name}: {workshop.series.name} and the market of minds",
-        series=workshop.series.name,
+        title=f"{experiment.config.name}: {experiment.series.name} and the market of minds",
+        series=experiment.series.name,
         target=verdict.target,
         real=verdict.real,
         simulated=verdict.simulated,

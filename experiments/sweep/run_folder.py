@@ -15,7 +15,7 @@ from evobourse.evolve.errors import RunError
 from evobourse.evolve.loop import CHECKPOINT_FOLDER
 from evobourse.experiments.config.experiment import ExecutorConfig, ExperimentConfig, load_config
 from evobourse.experiments.config.minds import MindConfig
-from evobourse.experiments.sweep.setup import Workshop
+from evobourse.experiments.sweep.setup import Experiment
 from evobourse.market.series.splits import read_split_dates
 
 CONFIG_FILE = "config.yaml"
@@ -68,13 +68,13 @@ def open_run(run_folder: Path, overrides: Sequence[str] = ()) -> ExperimentConfi
     return load_config(run_folder / CONFIG_FILE, overrides)
 
 
-def freeze_splits(workshop: Workshop, run_folder: Path) -> None:
+def freeze_splits(experiment: Experiment, run_folder: Path) -> None:
     """Note the splits and the series' hash; a run that has begun goes on with that series alone."""
-    file, splits = run_folder / SPLITS_FILE, workshop.config.splits
+    file, splits = run_folder / SPLITS_FILE, experiment.config.splits
     if file.exists() and (run_folder / CHECKPOINT_FOLDER).exists():
-        read_split_dates(file).cut(workshop.series, workshop.config.market.days)
+        read_split_dates(file).cut(experiment.series, experiment.config.market.days)
     else:
-        replace_bytes(file, splits.freeze(workshop.series).to_yaml().encode())
+        replace_bytes(file, splits.freeze(experiment.series).to_yaml().encode())
 
 
 def read_champion(run_folder: Path) -> str | None:

@@ -24,7 +24,7 @@ from evobourse.evolve.executors.processes import local_processes
 from evobourse.evolve.executors.ray_actors import ray_actors
 from evobourse.evolve.genomes.market import MarketGenome, PersonaStart
 from evobourse.evolve.genomes.stack import BASE, StackSpace
-from evobourse.evolve.markets import Stage, World
+from evobourse.evolve.markets import MarketWindows, World
 from evobourse.experiments.config.experiment import ExperimentConfig
 from evobourse.experiments.config.minds import MindConfig, StackConfig
 from evobourse.experiments.config.orders import fit_orders
@@ -48,7 +48,7 @@ MERGED = "merged"
 
 
 @dataclass(frozen=True)
-class Workshop:
+class Experiment:
     """Parts of an experiment.
 
     Attributes
@@ -57,7 +57,7 @@ class Workshop:
         What they were built from.
     series, splits
         Real prices and their train, validation and held-out rows.
-    stage
+    windows
         Where populations play.
     market_genome
         What evolution may change.
@@ -72,7 +72,7 @@ class Workshop:
     config: ExperimentConfig
     series: PriceSeries
     splits: Splits
-    stage: Stage
+    windows: MarketWindows
     market_genome: MarketGenome
     adapters: tuple[Path, ...]
     sources: tuple[Path, ...]
@@ -95,7 +95,7 @@ class Workshop:
             tuple(folder.absolute() for folder in self.sources),
             minds.blocks,
             self.persona_bases,
-            minds.means(),
+            minds.limits(),
         )
         return WorkerBases(opener, self.executor) if self.asks_workers else opener()
 
@@ -129,7 +129,7 @@ def _open_bases(*arguments: Any) -> Bases:
     return open_bases(*arguments)
 
 
-def build_workshop(config: ExperimentConfig) -> Workshop:
+def build_experiment(config: ExperimentConfig) -> Experiment:
     """Load data and list models; light enough to refuse bad input before any model loads.
 
     Raises
@@ -158,7 +158,7 @@ def build_workshop(config: ExperimentConfig) -> Workshop:
         market.agents,
         market.days,
     )
-    stage = Stage(series, world)
+    windows = MarketWindows(series, world)
     minds = config.minds
     adapters = _chosen(config, _folders("adapters", minds.adapters, adapter_folders))
     merged = minds.recipe_blocks > 0 or minds.stack is not None
@@ -188,11 +188,11 @@ def build_workshop(config: ExperimentConfig) -> Workshop:
         minds.cores,
         max(map(read_rank, adapters), default=0) if minds.cores != "none" else 0,
     )
-    return Workshop(
+    return Experiment(
         config,
         series,
         splits,
-        stage,
+        windows,
         market_genome,
         tuple(adapters),
         tuple(sources),

@@ -41,7 +41,7 @@ from evobourse.experiments.sweep.pipeline import (
 )
 from evobourse.experiments.sweep.run_folder import start_run
 from evobourse.experiments.sweep.searches import make_search, needed_measures
-from evobourse.experiments.sweep.setup import Workshop, build_workshop
+from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.moments import MOMENT_NAMES
 from evobourse.market.errors import MarketError
@@ -91,7 +91,7 @@ def run_tuning(
     overrides: Sequence[str],
     run_folder: Path,
     observers: Sequence[Observer] = (),
-    open_bases: Callable[[Workshop], Bases] = Workshop.open_bases,
+    open_bases: Callable[[Experiment], Bases] = Experiment.open_bases,
 ) -> tuple[list[Candidate], str | None]:
     """Run or resume a sweep over settings; the same bytes whether or not it was broken off.
 
@@ -207,7 +207,7 @@ class TrialEvaluator:
     config_file: Path
     overrides: tuple[str, ...]
     run_folder: Path
-    open_bases: Callable[[Workshop], Bases]
+    open_bases: Callable[[Experiment], Bases]
     _opened: tuple[Any, Bases] | None = field(init=False, default=None)
 
     def evaluate(
@@ -242,18 +242,18 @@ class TrialEvaluator:
 
     def _search(self, config: ExperimentConfig, folder: Path) -> Evaluation:
         """Run a search, choose its champion, and say what both are worth."""
-        workshop = build_workshop(config)
-        with closing(workshop.executor):
-            return self._search_in(workshop, folder)
+        experiment = build_experiment(config)
+        with closing(experiment.executor):
+            return self._search_in(experiment, folder)
 
-    def _search_in(self, workshop: Workshop, folder: Path) -> Evaluation:
-        config = workshop.config
-        genome = workshop.market_genome
+    def _search_in(self, experiment: Experiment, folder: Path) -> Evaluation:
+        config = experiment.config
+        genome = experiment.market_genome
         search = make_search(
-            config.search, genome.genome(), genome.slow_segments(), workshop.search_seed()
+            config.search, genome.genome(), genome.slow_segments(), experiment.search_seed()
         )
-        bases = self._bases(workshop)
-        evaluator = make_evaluator(workshop, bases)
+        bases = self._bases(experiment)
+        evaluator = make_evaluator(experiment, bases)
         candidates = evolve(
             folder,
             genome.genome(),
@@ -262,13 +262,13 @@ class TrialEvaluator:
             config.search.generations,
             config.seed,
             budget=make_budget(config, folder),
-            teacher=make_teacher(workshop, bases),
+            teacher=make_teacher(experiment, bases),
         )
-        candidates.append(score_last_mean(workshop, evaluator, folder)[0])
+        candidates.append(score_last_mean(experiment, evaluator, folder)[0])
         if all(c.score is None for c in candidates):
             return Evaluation(math.inf, {}, None, (), f"every candidate: {candidates[-1].failure}")
         finalists = pick_finalists(candidates, config.search.champions, folder)
-        best = rank_finalists(workshop, bases, finalists, lambda finalist: None)[0]
+        best = rank_finalists(experiment, bases, finalists, lambda finalist: None)[0]
         played = config.market.agents * config.market.days
         parts = {
             **best.candidate.parts,
@@ -279,13 +279,13 @@ class TrialEvaluator:
         recipe = {"champion": best.candidate.id, "model": best.candidate.recipe}
         return Evaluation(best.score, parts, recipe, (config.seed,), None)
 
-    def _bases(self, workshop: Workshop) -> Bases:
+    def _bases(self, experiment: Experiment) -> Bases:
         """Open the bases, or take the last trial's where they are here and the same."""
-        if workshop.config.executor.kind != "local":
-            return self.open_bases(workshop)
-        minds = workshop.config.minds
+        if experiment.config.executor.kind != "local":
+            return self.open_bases(experiment)
+        minds = experiment.config.minds
         if self._opened is None or self._opened[0] != minds:
-            self._opened = minds, self.open_bases(workshop)
+            self._opened = minds, self.open_bases(experiment)
         return self._opened[1]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evobourse.merge.engine.sequences import Strand, StrandReader
+from evobourse.merge.engine.sequences import SequenceReader, TokenSequence
 from evobourse.merge.errors import ModelError
 from evobourse.merge.peft.mind_vector import Mixture
 
@@ -52,26 +52,26 @@ class Sampling:
 
 
 def write_texts(
-    reader: StrandReader,
-    strands: Sequence[Strand],
+    reader: SequenceReader,
+    sequences: Sequence[TokenSequence],
     mixtures: Sequence[Mixture],
     sampling: Sampling,
     rngs: Sequence[np.random.Generator] | None = None,
 ) -> list[list[int]]:
-    """Let each strand go on by itself.
+    """Let each sequence go on by itself.
 
     Parameters
     ----------
     reader
         What reads tokens.
-    strands
+    sequences
         What has been read, all different; they grow by what is written but its last token.
     mixtures
         Who writes each.
     sampling
         How.
     rngs
-        A stream a strand, from which each token takes one number; None where the temperature is 0.
+        A stream a sequence, from which each token takes one number; None where temperature is 0.
         No text depends on what else is written beside it.
 
     Returns
@@ -82,17 +82,17 @@ def write_texts(
     Raises
     ------
     ModelError
-        A strand was rewound and nothing read since, or there is no stream to draw from.
+        A sequence was rewound and nothing read since, or there is no stream to draw from.
     """
-    if sampling.temperature > 0 and (rngs is None or len(rngs) != len(strands)):
+    if sampling.temperature > 0 and (rngs is None or len(rngs) != len(sequences)):
         raise ModelError(
-            f"generation: {0 if rngs is None else len(rngs)} streams for {len(strands)} texts "
+            f"generation: {0 if rngs is None else len(rngs)} streams for {len(sequences)} texts "
             f"at temperature {sampling.temperature}, expected one each"
         )
-    texts: list[list[int]] = [[] for _ in strands]
-    going = list(range(len(strands)))
+    texts: list[list[int]] = [[] for _ in sequences]
+    going = list(range(len(sequences)))
     for length in range(1, sampling.most_tokens + 1):
-        tokens, logits = reader.likeliest([strands[row] for row in going], CANDIDATES)
+        tokens, logits = reader.likeliest([sequences[row] for row in going], CANDIDATES)
         still = []
         for row, ids, weights in zip(going, tokens, logits, strict=True):
             token = int(ids[_choose(weights, sampling.temperature, rngs, row)])
@@ -103,7 +103,7 @@ def write_texts(
         if not going or length == sampling.most_tokens:
             break
         reader.read(
-            [strands[row] for row in going],
+            [sequences[row] for row in going],
             [texts[row][-1:] for row in going],
             [mixtures[row] for row in going],
             step=True,

@@ -1,8 +1,7 @@
-"""Strands: token sequences of any lengths run together, each over keys and values of its own.
+"""Token sequences of any lengths run together, each over keys and values of its own.
 
-Knows how rows of different lengths share one pass: linear layers take all their tokens at once,
-attention takes each strand by itself, so that no padding is needed and no strand's bits depend on
-the others. Deliberately knows neither how a next token is chosen nor what the tokens say.
+Linear layers take all sequences' tokens at once, attention takes each sequence by itself: no
+padding is needed, and no sequence's bits depend on the others.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from evobourse.merge.engine.decoder import LEAST_TOKENS, Decoder
 from evobourse.merge.errors import ModelError
 from evobourse.merge.peft.mind_vector import Mixture, join_cores, split_cores
 
-NAME = "evobourse_strands"
+NAME = "evobourse_sequences"
 STEP_TILE = 64
 _GROWTH = 64
 
 
-class Strand:
+class TokenSequence:
     """Tokens that were read, and their keys and values in every layer.
 
     Attributes
@@ -57,9 +56,9 @@ class Strand:
             del self.tokens[length:]
             self.state = None
 
-    def fork(self) -> Strand:
+    def fork(self) -> TokenSequence:
         """Return a copy that goes its own way."""
-        other = Strand()
+        other = TokenSequence()
         other.tokens, other.state = list(self.tokens), self.state
         other._pasts = [past[:, :, : len(self)].clone() for past in self._pasts]
         return other
@@ -86,11 +85,11 @@ class Strand:
         return past[:, :, :end]
 
 
-Span = tuple[Strand, int, int]
+Span = tuple[TokenSequence, int, int]
 
 
-class StrandReader:
-    """Reads tokens into strands, many at once, as each one's mixture of adapters reads them.
+class SequenceReader:
+    """Reads tokens into sequences, many at once, as each one's mixture of adapters reads them.
 
     Parameters
     ----------
@@ -111,16 +110,16 @@ class StrandReader:
 
     def read(
         self,
-        strands: Sequence[Strand],
+        sequences: Sequence[TokenSequence],
         pieces: Sequence[Sequence[int]],
         mixtures: Sequence[Mixture],
         step: bool = False,
     ) -> None:
-        """Read a piece of tokens into each strand.
+        """Read a piece of tokens into each sequence.
 
         Parameters
         ----------
-        strands
+        sequences
             All different.
         pieces
             At least one token each. A piece is computed as a whole: cut otherwise, the same tokens
@@ -133,14 +132,14 @@ class StrandReader:
         Raises
         ------
         ModelError
-            A piece is empty, or a strand grows longer than the model's positions.
+            A piece is empty, or a sequence grows longer than the model's positions.
         """
-        for strand, piece in zip(strands, pieces, strict=True):
+        for sequence, piece in zip(sequences, pieces, strict=True):
             if not piece:
                 raise ModelError("prompt: a piece of 0 tokens, expected at least 1")
-            if len(strand) + len(piece) > self._longest:
+            if len(sequence) + len(piece) > self._longest:
                 raise ModelError(
-                    f"prompt: {len(strand) + len(piece)} tokens, and the base has "
+                    f"prompt: {len(sequence) + len(piece)} tokens, and the base has "
                     f"{self._longest} positions; ask for shorter texts or less memory"
                 )
         tile = self.decoder.tile_tokens
@@ -148,28 +147,28 @@ class StrandReader:
             tile = min(tile, STEP_TILE)
         for batch in _batches([len(piece) for piece in pieces], tile or self._most):
             self._read(
-                [strands[row] for row in batch],
+                [sequences[row] for row in batch],
                 [pieces[row] for row in batch],
                 [mixtures[row] for row in batch],
                 tile,
             )
         if step:
-            self.stepped += len(strands)
+            self.stepped += len(sequences)
         else:
             self.computed += sum(map(len, pieces))
 
     def option_logits(
-        self, strands: Sequence[Strand], options: Sequence[int]
+        self, sequences: Sequence[TokenSequence], options: Sequence[int]
     ) -> NDArray[np.float32]:
-        """Return the logits of a few tokens behind each strand: float32[n, options]."""
-        states = torch.stack([_state(strand) for strand in strands])
+        """Return the logits of a few tokens behind each sequence: float32[n, options]."""
+        states = torch.stack([_state(sequence) for sequence in sequences])
         return self.decoder.option_logits(states, options).cpu().numpy()
 
     def likeliest(
-        self, strands: Sequence[Strand], count: int
+        self, sequences: Sequence[TokenSequence], count: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return each strand's likeliest next tokens, int64[n, count], and their logits."""
-        states = [_state(strand) for strand in strands]
+        """Return each sequence's likeliest next tokens, int64[n, count], and their logits."""
+        states = [_state(sequence) for sequence in sequences]
         fill = _filling(len(states), self.decoder.tile_tokens and STEP_TILE)
         found = self.decoder.likeliest(torch.stack(states + states[:1] * fill), count)
         tokens, logits = (part[: len(states)].cpu().numpy() for part in found)
@@ -178,16 +177,16 @@ class StrandReader:
     @torch.inference_mode()
     def _read(
         self,
-        strands: Sequence[Strand],
+        sequences: Sequence[TokenSequence],
         pieces: Sequence[Sequence[int]],
         mixtures: Sequence[Mixture],
         tile: int | None,
     ) -> None:
         decoder = self.decoder
         ends = np.cumsum([len(piece) for piece in pieces]).tolist()
-        spans = [(s, end - len(p), end) for s, p, end in zip(strands, pieces, ends, strict=True)]
+        spans = [(s, end - len(p), end) for s, p, end in zip(sequences, pieces, ends, strict=True)]
         ids = [token for piece in pieces for token in piece]
-        places = [at for s, p in zip(strands, pieces, strict=True) for at in _places(s, p)]
+        places = [at for s, p in zip(sequences, pieces, strict=True) for at in _places(s, p)]
         fill = _filling(len(ids), tile)
         hidden = decoder.embed([[token] for token in ids + ids[:1] * fill])
         positions = torch.tensor(places + [0] * fill, device=hidden.device)[:, None]
@@ -201,14 +200,14 @@ class StrandReader:
                     place=place,
                     spans=spans,
                 )
-        for strand, piece, end in zip(strands, pieces, ends, strict=True):
-            strand.tokens += piece
-            strand.state = hidden[end - 1, 0].clone()
+        for sequence, piece, end in zip(sequences, pieces, ends, strict=True):
+            sequence.tokens += piece
+            sequence.state = hidden[end - 1, 0].clone()
 
     def _mixed(
         self, mixtures: Sequence[Mixture], pieces: Sequence[Sequence[int]], fill: int
     ) -> AbstractContextManager[None]:
-        """Let the adapters act in each token as its strand's mixture says."""
+        """Let the adapters act in each token as its sequence's mixture says."""
         parts = [split_cores(mixture) for mixture in mixtures]
         if not any(coefficients.any() for coefficients, _ in parts):
             return nullcontext()
@@ -237,14 +236,14 @@ def attend(
     spans: Sequence[Span],
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend within each strand, by itself: the same products whoever else is in the batch.
+    """Attend within each sequence, by itself: the same products whoever else is in the batch.
 
     Parameters
     ----------
     module, attention_mask
         Unused.
     query
-        float32[tokens, heads, 1, width], all strands' tokens in a row.
+        float32[tokens, heads, 1, width], all sequences' tokens in a row.
     key, value
         float32[tokens, kv heads, 1, width].
     scaling
@@ -252,7 +251,7 @@ def attend(
     place
         Of the layer in the decoder's order.
     spans
-        Strands, and where the tokens of each begin and end. Tokens of no span are filling.
+        Sequences, and where the tokens of each begin and end. Tokens of no span are filling.
 
     Returns
     -------
@@ -261,9 +260,9 @@ def attend(
     """
     total, heads, _, width = query.shape
     out = query.new_zeros(total, 1, heads, width)
-    for strand, start, stop in spans:
+    for sequence, start, stop in spans:
         tokens = stop - start
-        keys, values = strand.extend(
+        keys, values = sequence.extend(
             place, key[start:stop, :, 0].transpose(0, 1), value[start:stop, :, 0].transpose(0, 1)
         )
         kv_heads, seen = keys.shape[:2]
@@ -285,14 +284,14 @@ def _filling(count: int, tile: int | None) -> int:
     return max(0, LEAST_TOKENS - count) if tile is None else -count % tile
 
 
-def _state(strand: Strand) -> torch.Tensor:
-    if strand.state is None:
-        raise ModelError("strand: rewound, and nothing read since; read a piece into it first")
-    return strand.state
+def _state(sequence: TokenSequence) -> torch.Tensor:
+    if sequence.state is None:
+        raise ModelError("sequence: rewound, and nothing read since; read a piece into it first")
+    return sequence.state
 
 
-def _places(strand: Strand, piece: Sequence[int]) -> range:
-    return range(len(strand), len(strand) + len(piece))
+def _places(sequence: TokenSequence, piece: Sequence[int]) -> range:
+    return range(len(sequence), len(sequence) + len(piece))
 
 
 def _batches(sizes: Sequence[int], most: int) -> Iterator[list[int]]:

@@ -76,12 +76,12 @@ def time_market(
     subject: Subject, population: Population, agents: int, days: int, engine: MindEngine
 ) -> MarketTime:
     """Play one market on a real history and time its minds apart."""
-    stage, split = subject.workshop.stage, subject.workshop.splits.train
+    windows, split = subject.experiment.windows, subject.experiment.splits.train
     [seed] = path_seeds(np.random.SeedSequence(0), 1)
     minds, computed = TimedMinds(engine), engine.counters.computed
-    world = replace(stage.world, n_agents=agents, days=days)
+    world = replace(windows.world, n_agents=agents, days=days)
     began = time.perf_counter()
-    play(world, [(population, stage.history(split, seed), seed)], minds)
+    play(world, [(population, windows.history(split, seed), seed)], minds)
     rest = time.perf_counter() - began - minds.seconds
     return MarketTime(agents, days, minds.seconds, rest, engine.counters.computed - computed)
 

@@ -87,7 +87,7 @@ class ExactMinds:
 
         self.options = list(subject.engine.options)
         self.styles = list(subject.styles)
-        for path in subject.workshop.adapters:
+        for path in subject.experiment.adapters:
             shutil.copytree(path, folder / path.name)
             file = folder / path.name / "adapter_config.json"
             settings = json.loads(file.read_text()) | {"alora_invocation_tokens": None}

@@ -30,7 +30,7 @@ from evobourse.agents.personas.persona import Persona, Population, Society
 from evobourse.agents.training.examples import real_levels, sample_views
 from evobourse.evolve.bases.opening import open_model
 from evobourse.experiments.config.experiment import load_config
-from evobourse.experiments.sweep.setup import Workshop, build_workshop
+from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.market.crowd import AssetView, MarketView
 from evobourse.merge.engine.prompt import Prompt, Token
 from evobourse.merge.sources import DEFAULT_BASE, load_model
@@ -48,15 +48,15 @@ class Subject:
 
     Attributes
     ----------
-    workshop
-        The quickstart's series, splits and stage.
+    experiment
+        The quickstart's series, splits and windows.
     model, tokenizer
         SmolLM2-135M-Instruct in fp32, as transformers opens it.
     engine
         This project's: the same model in INT8 with the seven shipped styles.
     """
 
-    workshop: Workshop
+    experiment: Experiment
     model: Any
     tokenizer: Any
     engine: MindEngine
@@ -93,10 +93,10 @@ class Question:
 
 def open_subject() -> Subject:
     """Open the model twice: as the peers run it, and in this project's engine."""
-    workshop = build_workshop(load_config(Path(__file__).parents[2] / "quickstart.yaml"))
+    experiment = build_experiment(load_config(Path(__file__).parents[2] / "quickstart.yaml"))
     model, tokenizer = load_model(DEFAULT_BASE)
-    engine = open_model(DEFAULT_BASE, workshop.adapters, ()).engine
-    return Subject(workshop, model, tokenizer, engine)
+    engine = open_model(DEFAULT_BASE, experiment.adapters, ()).engine
+    return Subject(experiment, model, tokenizer, engine)
 
 
 def sixteen_minds(styles: Sequence[str], attention: int = ATTENTION) -> Population:
@@ -128,13 +128,13 @@ def real_mornings(
     list of tuple
         A morning's persona and view of every agent, int64[agents] each.
     """
-    series, split = subject.workshop.series, subject.workshop.splits.validation
+    series, split = subject.experiment.series, subject.experiment.splits.validation
     first = split.start
     ticks = history_ticks(series.close[: first + days])
     rows = slice(first - HISTORY_DAYS, first + days)
     others = real_levels(series.close[rows], series.volume[rows])[:, FIELD_NAMES.index("crowd")]
     [choices] = tabulate_choices([population], RandomMinds())
-    offsets = subject.workshop.stage.world.offsets
+    offsets = subject.experiment.windows.world.offsets
     crowd = PersonaCrowd(population, choices, offsets, agents, np.random.default_rng(0))
     nothing = np.zeros(agents, np.int64)
     mornings = []
@@ -185,8 +185,8 @@ def morning_questions(
 
 def real_views(subject: Subject, attention: int) -> NDArray[np.int64]:
     """Return different masked views of the validation years' days, shuffled."""
-    split = subject.workshop.splits.validation
-    series = subject.workshop.series
+    split = subject.experiment.splits.validation
+    series = subject.experiment.series
     levels = real_levels(series.close[: split.stop], series.volume[: split.stop])
     rng = np.random.default_rng(0)
     return rng.permutation(np.unique(sample_views(levels, 4000, attention, rng)))

@@ -40,7 +40,7 @@ from evobourse.experiments.studies.people.page import (
     order_table,
 )
 from evobourse.experiments.studies.people.temperature import measure_heat
-from evobourse.experiments.sweep.setup import build_workshop
+from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.fitness.behaviour.prospect import Answers
 from evobourse.market.series.named import load_series
 
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     config = load_config(asked.run / "config.yaml")
     bundle, bases = open_bundle(asked.run / "bundle")
-    genome = build_workshop(config).market_genome
+    genome = build_experiment(config).market_genome
     start = genome.genome().to_values(genome.genome().start_vector())
     populations = {"un-evolved": genome.population(start), "evolved": bundle.population}
     recipes = {"un-evolved": genome.recipe(start), "evolved": bundle.recipe}

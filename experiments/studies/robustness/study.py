@@ -22,7 +22,7 @@ from evobourse.experiments.sweep.judging import (
     finite_row,
     play_row,
 )
-from evobourse.experiments.sweep.setup import Workshop, build_workshop
+from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.fitness.distance import SplitScore
 from evobourse.fitness.moments import MOMENT_NAMES
 from evobourse.market.series.splits import Split
@@ -127,13 +127,13 @@ def judge_variants(
     Standing
         Training and validation windows of each variant.
     """
-    workshop = _workshop_of(config, bundle)
-    splits = (workshop.splits.train, workshop.splits.validation)
+    experiment = _experiment_of(config, bundle)
+    splits = (experiment.splits.train, experiment.splits.validation)
     originals: dict[str, tuple[SplitScore, Returns]] = {}
     for variant in variants:
         minds = variant.minds()
         for split in splits:
-            judge = _judge(workshop, variant, split, groups)
+            judge = _judge(experiment, variant, split, groups)
             row, returns = play_row(judge, variant.name, variant.population, minds)
             score = judge.score(returns)
             if variant.name == ORIGINAL:
@@ -162,19 +162,19 @@ def survivors(standings: Iterable[Standing]) -> dict[str, dict[Fate, list[str]]]
     return table
 
 
-def _workshop_of(config: ExperimentConfig, bundle: Bundle) -> Workshop:
-    """Build the config's workshop with the bundle's market in it."""
-    workshop = build_workshop(config)
-    world = replace(workshop.stage.world, offsets=bundle.offsets, rules=bundle.rules)
-    return replace(workshop, stage=replace(workshop.stage, world=world))
+def _experiment_of(config: ExperimentConfig, bundle: Bundle) -> Experiment:
+    """Build the config's experiment with the bundle's market in it."""
+    experiment = build_experiment(config)
+    world = replace(experiment.windows.world, offsets=bundle.offsets, rules=bundle.rules)
+    return replace(experiment, windows=replace(experiment.windows, world=world))
 
 
-def _judge(workshop: Workshop, variant: Variant, split: Split, groups: int) -> Judge:
+def _judge(experiment: Experiment, variant: Variant, split: Split, groups: int) -> Judge:
     if variant.halved:
-        world = workshop.stage.world
+        world = experiment.windows.world
         halved = replace(world, n_agents=max(world.n_agents // 2, LEAST_AGENTS))
-        workshop = replace(workshop, stage=replace(workshop.stage, world=halved))
-    return Judge(workshop, split, groups, "robust" if variant.fresh else "report")
+        experiment = replace(experiment, windows=replace(experiment.windows, world=halved))
+    return Judge(experiment, split, groups, "robust" if variant.fresh else "report")
 
 
 def _fates(

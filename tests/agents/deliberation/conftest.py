@@ -78,17 +78,17 @@ def play(shared_engine, offsets, history):
     ):
         from evobourse.agents.deliberation.crowd import DeliberateCrowd
         from evobourse.agents.deliberation.thinking import Thinker
-        from evobourse.agents.deliberation.writer import Desk
+        from evobourse.agents.deliberation.writer import BatchWriter
         from evobourse.market.exchange import Exchange
         from evobourse.market.instruments import Instrument
         from evobourse.market.session import SessionRules
         from evobourse.market.tape.journal import TapeJournal, describe_instruments
         from evobourse.market.tape.recorder import MemoryRecorder
 
-        desk = Desk(engine or shared_engine)
+        writer = BatchWriter(engine or shared_engine)
         expert = np.eye(STYLES, dtype=np.float32)[None, 1]
         views = np.array([0, 1, 7, 40])
-        thinker = Thinker(desk, desk, expert, settings, views, on_stage)
+        thinker = Thinker(writer, writer, expert, settings, views, on_stage)
         rng, arrival = np.random.default_rng(seed).spawn(2)
         crowd = DeliberateCrowd(population, thinker, offsets, agents, rng, len(turns))
         endowed = crowd.accounts()

@@ -11,7 +11,7 @@ from evobourse.agents.minds.completions import EndpointLimits, read_echoed, read
 from evobourse.agents.minds.endpoint import EndpointMinds, parse_endpoint
 from evobourse.agents.minds.voices import put_in_words
 from evobourse.agents.observation import OPTIONS, VIEWS, render_rules, render_view
-from evobourse.evolve.bases.limits import Means
+from evobourse.evolve.bases.limits import BaseLimits
 from evobourse.evolve.bases.opening import open_bases
 from evobourse.evolve.bases.served import EndpointBases
 from evobourse.merge.errors import RecipeError
@@ -313,7 +313,7 @@ def test_a_base_is_opened_by_its_url_and_takes_no_recipe(
         server.base(f"?top={MOST}"),
         list(style_folders.values()),
         (),
-        means=Means(memo=tmp_path / "a"),
+        limits=BaseLimits(memo=tmp_path / "a"),
     )
     assert isinstance(bases, EndpointBases)
     assert_same_up_to_a_constant(bases.serve(None).answer(BARE, views), exact)

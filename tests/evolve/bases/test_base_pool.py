@@ -16,8 +16,8 @@ from evobourse import agents
 from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import RandomMinds
-from evobourse.evolve.bases.base_pool import Council, Member
-from evobourse.evolve.bases.limits import Means
+from evobourse.evolve.bases.base_pool import BasePool, PooledBase
+from evobourse.evolve.bases.limits import BaseLimits
 from evobourse.evolve.bases.opening import PersonaBase, open_bases, open_model
 from evobourse.merge.errors import ModelError
 from evobourse.merge.recipes.recipe import Recipe
@@ -48,12 +48,16 @@ def alone(people, folded_base, style_folders):
 
 
 @pytest.fixture
-def open_council(folded_base, style_folders):
+def open_pool(folded_base, style_folders):
     def opened(memory_bytes=None, sources=()):
         styles = tuple(style_folders.values())
         others = {folded_base: PersonaBase(styles)}
         return open_bases(
-            DEFAULT_BASE, styles, sources, others=others, means=Means(memory_bytes=memory_bytes)
+            DEFAULT_BASE,
+            styles,
+            sources,
+            others=others,
+            limits=BaseLimits(memory_bytes=memory_bytes),
         )
 
     return opened
@@ -65,69 +69,69 @@ def assert_as_alone(choices, people, alone):
 
 
 def test_every_persona_gets_the_bits_of_an_engine_on_its_base_alone(
-    open_council, people, alone, folded_base
+    open_pool, people, alone, folded_base
 ):
-    council = open_council()
-    [choices] = tabulate_choices([people], council.serve(None))
+    pool = open_pool()
+    [choices] = tabulate_choices([people], pool.serve(None))
     assert_as_alone(choices, people, alone[0])
     assert not np.array_equal(choices[0], choices[1])  # the same mixture on two bases
     assert not np.array_equal(alone[0][None], alone[0][folded_base])
-    assert (council.counters.loads, council.counters.computed) == (2, 4 * choices.shape[1])
-    assert list(council.loaded) == [DEFAULT_BASE, folded_base]
-    assert {name: council.members[name].nbytes for name in council.loaded} == alone[1]
-    assert council.nbytes == sum(alone[1].values())
+    assert (pool.counters.loads, pool.counters.computed) == (2, 4 * choices.shape[1])
+    assert list(pool.loaded) == [DEFAULT_BASE, folded_base]
+    assert {name: pool.members[name].nbytes for name in pool.loaded} == alone[1]
+    assert pool.nbytes == sum(alone[1].values())
     # INT8 with scales, an embedding in bf16, and adapters.
     assert 106e6 + 2 * 28e6 < alone[1][folded_base] < 1.2 * (106e6 + 2 * 28e6)
 
 
 def test_where_one_base_fits_at_a_time_the_bits_are_the_same_and_the_others_are_gone(
-    open_council, people, alone, folded_base
+    open_pool, people, alone, folded_base
 ):
     budget = max(alone[1].values())
-    council = open_council(budget)
+    pool = open_pool(budget)
     engines = []
 
     def watch(name, opens):
         def opened():
-            assert council.nbytes == 0
+            assert pool.nbytes == 0
             bases = opens()
             engines.append((name, weakref.ref(bases.engine.decoder.model)))
             return bases
 
         return opened
 
-    for name, member in council.members.items():
+    for name, member in pool.members.items():
         member.open = watch(name, member.open)
     few = [with_other(people, personas=people.personas[:2])]
-    [first] = tabulate_choices(few, council.serve(None))
-    [choices] = tabulate_choices([people], council)
+    [first] = tabulate_choices(few, pool.serve(None))
+    [choices] = tabulate_choices([people], pool)
     assert_as_alone(first, people, alone[0])
     assert_as_alone(choices, people, alone[0])
     gc.collect()
     # The base that is loaded when the second flush begins answers first.
     assert [name for name, _ in engines] == [DEFAULT_BASE, folded_base, DEFAULT_BASE]
     assert [engine() is not None for _, engine in engines] == [False, False, True]
-    assert council.counters.computed == 4 * choices.shape[1]
-    tabulate_choices([people], council)
-    assert (council.counters.loads, council.nbytes <= budget) == (3, True)
+    assert pool.counters.computed == 4 * choices.shape[1]
+    tabulate_choices([people], pool)
+    assert (pool.counters.loads, pool.nbytes <= budget) == (3, True)
 
 
-def test_a_recipe_changes_the_main_base_alone(open_council, people, alone, style_folders):
+def test_a_recipe_changes_the_main_base_alone(open_pool, people, alone, style_folders):
     source = SOURCES / "trend-follower"
     recipe = Recipe("task_arithmetic", DEFAULT_BASE, (source.name,), ((0.4,),))
-    council = open_council(sources=[source])
-    [choices] = tabulate_choices([people], council.serve(recipe))
+    pool = open_pool(sources=[source])
+    [choices] = tabulate_choices([people], pool.serve(recipe))
     single = open_model(DEFAULT_BASE, list(style_folders.values()), [source])
     [merged] = tabulate_choices([people], single.serve(recipe))
     assert_as_alone(choices, people, {**alone[0], None: merged})
     assert not np.array_equal(merged[0], alone[0][None][0])
-    computed = council.counters.computed
-    [back] = tabulate_choices([people], council.serve(None))
+    computed = pool.counters.computed
+    [back] = tabulate_choices([people], pool.serve(None))
     assert_as_alone(back, people, alone[0])
-    assert council.counters.computed == computed + 2 * choices.shape[1]  # the main base's
-    [again] = tabulate_choices([people], council.serve(recipe))
+    assert pool.counters.computed == computed + 2 * choices.shape[1]  # the main base's
+    [again] = tabulate_choices([people], pool.serve(recipe))
     np.testing.assert_array_equal(again, choices)
-    assert council.counters.computed == computed + 2 * choices.shape[1]
+    assert pool.counters.computed == computed + 2 * choices.shape[1]
 
 
 # Who makes room
@@ -180,62 +184,62 @@ def test_whatever_is_asked_the_budget_holds_and_a_flush_loads_no_base_twice(size
     loads, asked = [], set()
 
     def open_one(name):
-        assert council.nbytes + sizes[int(name)] <= budget
+        assert pool.nbytes + sizes[int(name)] <= budget
         loads.append(name)
         return Sized(name, sizes[int(name)])
 
     names = [str(n) for n in range(4)]
-    council = Council({n: Member(lambda n=n: open_one(n)) for n in names}, budget)
+    pool = BasePool({n: PooledBase(lambda n=n: open_one(n)) for n in names}, budget)
     for recipe, round_ in rounds:
-        council.serve(recipe)
+        pool.serve(recipe)
         loads.clear()
         for base, mind, views in round_:
-            council.seat(str(base)).ask(np.float32([[mind]]), np.array(views))
+            pool.minds_on(str(base)).ask(np.float32([[mind]]), np.array(views))
         for base, mind, views in round_:
             chosen, views = (recipe if base == 0 else None), np.array(views)
-            found = council.seat(str(base)).answer(np.float32([[mind]]), views)
+            found = pool.minds_on(str(base)).answer(np.float32([[mind]]), views)
             expected = answers_of(str(base), chosen, np.float32([[mind]]), views)
             np.testing.assert_array_equal(found, expected)
             asked |= {(base, str(chosen), mind, view) for view in views.tolist()}
         assert len(loads) == len(set(loads))
-        assert council.nbytes <= budget
-        assert council.counters.computed == len(asked)
+        assert pool.nbytes <= budget
+        assert pool.counters.computed == len(asked)
 
 
 def test_the_base_used_longest_ago_makes_room_and_what_it_said_stays_known():
     sizes = {"0": 4, "1": 3, "2": 3, "3": 0}
-    made = {n: Member(lambda n=n: Sized(n, sizes[n])) for n in sizes}
+    made = {n: PooledBase(lambda n=n: Sized(n, sizes[n])) for n in sizes}
     made["3"].nbytes = 0  # a server: it takes nothing, and is never let go of
-    council = Council(made, 7)
+    pool = BasePool(made, 7)
     mind, views = np.zeros((1, 1), np.float32), np.arange(2)
     for name in ("3", "0", "1"):
-        council.seat(name).answer(mind, views)
-    council.seat("0").answer(mind, np.array([5]))  # nobody knew the size of "1", so "0" had gone
-    assert list(council.loaded) == ["3", "1", "0"]
-    council.seat("2").answer(mind, views)
-    council.seat("1").answer(mind, np.array([5]))
-    assert list(council.loaded) == ["3", "2", "1"]
-    loads = council.counters.loads
+        pool.minds_on(name).answer(mind, views)
+    pool.minds_on("0").answer(mind, np.array([5]))  # nobody knew the size of "1", so "0" had gone
+    assert list(pool.loaded) == ["3", "1", "0"]
+    pool.minds_on("2").answer(mind, views)
+    pool.minds_on("1").answer(mind, np.array([5]))
+    assert list(pool.loaded) == ["3", "2", "1"]
+    loads = pool.counters.loads
     for name in ("0", "1", "2", "3"):
         np.testing.assert_array_equal(
-            council.seat(name).answer(mind, views), answers_of(name, None, mind, views)
+            pool.minds_on(name).answer(mind, views), answers_of(name, None, mind, views)
         )
-    assert council.counters.loads == loads
+    assert pool.counters.loads == loads
 
 
 def test_a_base_above_the_budget_an_unknown_one_and_a_changed_one_are_refused():
     mind, views = np.zeros((1, 1), np.float32), np.arange(2)
-    council = Council({"0": Member(lambda: Sized("0", 9))}, 8)
+    pool = BasePool({"0": PooledBase(lambda: Sized("0", 9))}, 8)
     with pytest.raises(AgentError, match=r"'0': takes 9 bytes, and minds.memory_bytes is 8"):
-        council.answer(mind, views)
+        pool.answer(mind, views)
     with pytest.raises(AgentError, match=r"'5': a persona names it, and open are 0; open it"):
-        council.seat("5")
+        pool.minds_on("5")
     versions = iter(("before", "after"))
-    council = Council({"0": Member(lambda: Sized("0", 5, next(versions)))})
-    council.answer(mind, views)
-    council.loaded.clear()
+    pool = BasePool({"0": PooledBase(lambda: Sized("0", 5, next(versions)))})
+    pool.answer(mind, views)
+    pool.loaded.clear()
     with pytest.raises(AgentError, match=r"'0': has other weights than it had before"):
-        council.answer(mind, views + 2)
+        pool.answer(mind, views + 2)
 
 
 def test_stand_ins_answer_for_every_persona(people):
@@ -249,4 +253,4 @@ def test_a_base_that_cannot_be_opened_is_named(style_folders):
     with pytest.raises(AgentError, match="is the main one and a persona's own; name another"):
         open_bases("./here", styles, (), others={"./here": PersonaBase(styles)})
     with pytest.raises(ModelError, match=r"a persona's base './nowhere': .*no such folder"):
-        bases.serve(None).seat("./nowhere").answer(np.zeros((1, 3), np.float32), np.arange(2))
+        bases.serve(None).minds_on("./nowhere").answer(np.zeros((1, 3), np.float32), np.arange(2))

@@ -12,7 +12,7 @@ from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.agents.observation import possible_views
 from evobourse.agents.styles import FIRST_STYLES as STYLES
-from evobourse.evolve.bases.base_pool import Council, Member
+from evobourse.evolve.bases.base_pool import BasePool, PooledBase
 from evobourse.evolve.bases.workers import SHARE_MINDS, WorkerBases
 from evobourse.evolve.executors.executor import InProcess
 from evobourse.evolve.executors.processes import local_processes
@@ -58,8 +58,8 @@ def test_answers_are_those_of_the_bases_and_a_question_is_put_once(population):
 
 
 def test_a_worker_names_a_base_of_its_council():
-    members = {name: Member(partial(TeacherBases, STYLES, f"hash of {name}")) for name in "ab"}
-    bases = WorkerBases(partial(Council, members), InProcess())
+    members = {name: PooledBase(partial(TeacherBases, STYLES, f"hash of {name}")) for name in "ab"}
+    bases = WorkerBases(partial(BasePool, members), InProcess())
     assert bases.base_hash == "hash of a"
     assert bases.hash_of("b") == "hash of b"
 

@@ -111,7 +111,7 @@ def test_a_closed_executor_leaves_nothing_behind():
     executor = local_processes(2)
     calls = [executor.submit(_after, 60.0, n) for n in range(5)]
     until = time.monotonic() + 60
-    while len(executor._hired) < 2 and time.monotonic() < until:
+    while len(executor._running) < 2 and time.monotonic() < until:
         time.sleep(0.05)
     executor.close()
     executor.close()

@@ -17,7 +17,7 @@ from evobourse.evolve.errors import RunError
 from evobourse.evolve.export import export_base, export_mind
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.sweep.setup import MERGED, build_workshop
+from evobourse.experiments.sweep.setup import MERGED, build_experiment
 from evobourse.market.rules import MarketRules
 from evobourse.merge.engine.adapter_bank import AdapterBank, read_adapter
 from evobourse.merge.engine.int8 import quantize_int8
@@ -244,13 +244,13 @@ def test_a_mind_with_cores_is_another_mind_and_the_identity_is_none(bases, views
 def test_a_config_sets_up_the_stack_the_styles_and_the_cores():
     overrides = ["minds.recipe_blocks=0", "minds.stack={window: [20, 22]}", "minds.styles=[value]"]
     people = "personas=[{name: a, style: value}]"
-    market = build_workshop(load_config(QUICKSTART, [*overrides, people])).market_genome
+    market = build_experiment(load_config(QUICKSTART, [*overrides, people])).market_genome
     assert market.stack is not None
     assert (market.stack.depth, market.stack.sources) == (30, (TREND, VALUE))
     assert market.styles == ("value",)
     sizes = [len(segment.genes) for segment in market.genome().segments]
     assert sizes[0] == 2 * 3 * 2 + 20
-    cored = build_workshop(load_config(QUICKSTART, ["minds.cores=diagonal"])).market_genome
+    cored = build_experiment(load_config(QUICKSTART, ["minds.cores=diagonal"])).market_genome
     assert (cored.rank, len(cored.genome().segments[1].genes)) == (8, 8 * 7 + 7 * 8)
 
 
@@ -269,14 +269,14 @@ def test_a_config_sets_up_the_stack_the_styles_and_the_cores():
 )
 def test_settings_that_do_not_fit_are_refused(overrides, message):
     with pytest.raises(ConfigError, match=message):
-        build_workshop(load_config(QUICKSTART, overrides))
+        build_experiment(load_config(QUICKSTART, overrides))
 
 
 def test_the_merge_that_an_earlier_sweep_found_is_one_more_source(bundle, tmp_path):
     write_bundle(tmp_path / "run" / "bundle", replace(bundle, recipe=MERGE), 30, [], "a card")
     stack = f"minds.stack={{window: [20, 22], merged: {tmp_path / 'run'}}}"
     overrides = ["minds.recipe_blocks=0", stack]
-    space = build_workshop(load_config(QUICKSTART, overrides)).market_genome.stack
+    space = build_experiment(load_config(QUICKSTART, overrides)).market_genome.stack
     assert (space.merges, space.home) == ({MERGED: MERGE}, MERGED)
     assert ("merged", 21) in space.row
     other = Recipe("task_arithmetic", BASE, (TREND,), ((0.4,),))
@@ -289,7 +289,7 @@ def test_the_merge_that_an_earlier_sweep_found_is_one_more_source(bundle, tmp_pa
     with pytest.raises(
         ConfigError, match=r"merges 'trend-follower', which is not among .* differs"
     ):
-        build_workshop(load_config(QUICKSTART, overrides))
+        build_experiment(load_config(QUICKSTART, overrides))
     write_bundle(tmp_path / "run" / "bundle", bundle, 30, [], "a card")
     with pytest.raises(ConfigError, match="holds no merge; name a run that evolved one"):
-        build_workshop(load_config(QUICKSTART, overrides))
+        build_experiment(load_config(QUICKSTART, overrides))

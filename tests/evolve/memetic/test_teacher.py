@@ -13,7 +13,7 @@ from evobourse.evolve.executors.processes import local_processes
 from evobourse.evolve.genomes.market import MarketGenome, PersonaStart
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.loop import LINEAGE_FILE, Lesson, evolve
-from evobourse.evolve.markets import Stage, World
+from evobourse.evolve.markets import MarketWindows, World
 from evobourse.evolve.memetic.settings import MemeticConfig
 from evobourse.evolve.memetic.teacher import PROBE, MindTeacher, natural_step
 from evobourse.evolve.searches.cross import CrossSearch
@@ -91,18 +91,18 @@ def setup(sp500, offsets):
     genome = MarketGenome(personas, STYLES[:3], 1, "rules", (), 0, 2)
     returns = sp500.log_returns[split.start : split.stop]
     target = make_target(returns, 60, 2, np.random.default_rng(0), split="train")
-    return Stage(sp500, world), split, target, genome
+    return MarketWindows(sp500, world), split, target, genome
 
 
 @pytest.fixture
 def sweep(setup):
     """Run a sweep of the small market with memetic steps, or without."""
-    stage, split, target, genome = setup
+    windows, split, target, genome = setup
 
     def run(folder, generations, settings=SETTINGS, executor=None):
         more = {} if executor is None else {"executor": executor}
-        evaluator = MarketEvaluator(stage, split, target, genome, BASES, **more)
-        teacher = settings and MindTeacher(stage, split, genome, BASES, settings, **more)
+        evaluator = MarketEvaluator(windows, split, target, genome, BASES, **more)
+        teacher = settings and MindTeacher(windows, split, genome, BASES, settings, **more)
         seed = np.random.SeedSequence(5)
         search = CrossSearch(
             genome.genome(), ("minds",), ("society",), 3, 3, 0.5, 0.5, seed, slow_every=2
@@ -181,10 +181,10 @@ def test_another_teacher_is_another_sweep(sweep, tmp_path):
 
 
 def test_learning_raises_what_decisions_earn_on_other_seeds(setup):
-    stage, split, _, genome = setup
-    stage = replace(stage, world=replace(stage.world, n_agents=90, days=120))
+    windows, split, _, genome = setup
+    windows = replace(windows, world=replace(windows.world, n_agents=90, days=120))
     config = MemeticConfig(every=1, steps=4, markets=6, nats=0.05)
-    teacher = MindTeacher(stage, split, genome, BASES, config)
+    teacher = MindTeacher(windows, split, genome, BASES, config)
     start = genome.genome().to_values(genome.genome().start_vector())
     best = Candidate("g000-s00-f00", 0, (), start, None, (1,), 1.0, {}, None)
     worse = replace(best, id="g000-s00-f01", score=2.0)

@@ -24,7 +24,7 @@ from evobourse.experiments.config.scenario import Beside, Scenario, Size
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.cast import build_cast, run_cast
 from evobourse.experiments.simulate.exchange import run_scenario
-from evobourse.experiments.sweep.setup import build_workshop
+from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.market.book.order_events import Kind, TimeInForce
 from evobourse.market.rules import MarketRules
 from evobourse.market.tape.recorded import verify_tape
@@ -298,7 +298,7 @@ def test_a_sweep_may_draw_orders_by_regime():
     quickstart = Path("experiments/quickstart.yaml")
     config = load_config(quickstart, ["orders={regimes: 2, mixture: kmeans}"])
     assert config.orders == OrderSettings(2, "kmeans")
-    offsets = build_workshop(config).stage.world.offsets
+    offsets = build_experiment(config).windows.world.offsets
     assert offsets.longest_days == 1
     assert len(offsets.mixtures) == 2
     with pytest.raises(ConfigError, match=r"society.contest.replaced is 1, which needs minds"):

@@ -9,7 +9,7 @@ import pytest
 
 from evobourse.agents.deliberation.settings import Deliberation, Expert, Memory, Traits
 from evobourse.agents.deliberation.wording import KINDS
-from evobourse.agents.deliberation.writer import Desk
+from evobourse.agents.deliberation.writer import BatchWriter
 from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.stand_ins import RandomMinds
 from evobourse.agents.personas.social import Social
@@ -92,12 +92,12 @@ def test_a_bad_section_is_refused_in_one_line(text, kind, complaint, tmp_path):
 
 def test_the_benchmark_watches_every_desk_once(bundle, engine):
     thinker = open_thinker(Deliberation(), bundle, engine)
-    assert bench.watched(thinker) == [thinker.desk]
-    assert thinker.advisers is thinker.desk
-    thinker.advisers = Desk(engine)
-    desks = bench.watched(thinker)
-    assert desks == [thinker.desk, thinker.advisers]
-    assert len({*map(id, desks)}) == 2
+    assert bench.watched(thinker) == [thinker.writer]
+    assert thinker.advisers is thinker.writer
+    thinker.advisers = BatchWriter(engine)
+    writers = bench.watched(thinker)
+    assert writers == [thinker.writer, thinker.advisers]
+    assert len({*map(id, writers)}) == 2
 
 
 def test_minds_that_cannot_write_and_experts_that_are_none_are_refused(bundle, engine):

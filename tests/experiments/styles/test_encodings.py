@@ -23,7 +23,7 @@ from evobourse.experiments.styles.supervised import (
     stretches,
     train_styles,
 )
-from evobourse.experiments.sweep.setup import build_workshop
+from evobourse.experiments.sweep.setup import build_experiment
 
 QUICKSTART = Path(experiments.__file__).with_name("quickstart.yaml")
 
@@ -73,7 +73,7 @@ def test_a_sweep_refuses_numbers(config):
     with pytest.raises(
         ConfigError, match=r"minds\.encoding is 'digits': a sweep asks its minds for"
     ):
-        build_workshop(digits)
+        build_experiment(digits)
     with pytest.raises(ConfigError, match="sources are trained on words"):
         train_styles(digits, Path("nowhere"), StylePlan("sources"))
 

@@ -19,7 +19,7 @@ from evobourse.experiments.styles.market_pairs import (
     play_pairs,
 )
 from evobourse.experiments.styles.reinforced import pure_cast, reinforce_styles
-from evobourse.experiments.sweep.setup import SHIPPED, build_workshop
+from evobourse.experiments.sweep.setup import SHIPPED, build_experiment
 
 QUICKSTART = Path(__file__).parents[3] / "experiments" / "quickstart.yaml"
 CAST = "[{name: a, style: momentum}, {name: b, style: contrarian}, {name: c}]"
@@ -65,7 +65,7 @@ def test_what_cannot_be_refined_is_refused(config, tmp_path):
 
 
 def test_the_cast_is_pure_and_stays(config):
-    cast = pure_cast(build_workshop(config))
+    cast = pure_cast(build_experiment(config))
     assert cast.society.switching == 0
     rows = np.array([persona.mixture[0] for persona in cast.personas])
     assert rows.sum(axis=1).tolist() == [1, 1, 0]
@@ -74,28 +74,31 @@ def test_the_cast_is_pure_and_stays(config):
 
 def test_pairs_differ_in_the_refined_style_alone(config, refined):
     folder, _ = refined
-    workshop, paths = build_workshop(config), [folder / "contrarian"]
-    [cast] = list_casts(workshop, paths, folder)
-    found = play_pairs(workshop, cast, paths, 3)
+    experiment, paths = build_experiment(config), [folder / "contrarian"]
+    [cast] = list_casts(experiment, paths, folder)
+    found = play_pairs(experiment, cast, paths, 3)
     assert found["contrarian"].shape == (3, 2, 3)
     assert (found["contrarian"][:, 0] != found["contrarian"][:, 1]).any()
     np.testing.assert_array_equal(found["contrarian"], found["contrarian, all at once"])
     shipped = [SHIPPED / "adapters" / "contrarian"]  # taken for refined: nothing may change
-    [same] = list_casts(workshop, shipped, folder)
-    pairs = play_pairs(workshop, same, shipped, 3)["contrarian"]
+    [same] = list_casts(experiment, shipped, folder)
+    pairs = play_pairs(experiment, same, shipped, 3)["contrarian"]
     np.testing.assert_array_equal(pairs[:, 0], pairs[:, 1])
     np.testing.assert_array_equal(pairs[:, 0], found["contrarian"][:, 0])
 
 
 def test_validation_windows_alone_choose_what_is_kept(config, refined):
-    workshop, paths = build_workshop(config), [refined[0] / "contrarian"]
-    [cast] = list_casts(workshop, paths, refined[0])
+    experiment, paths = build_experiment(config), [refined[0] / "contrarian"]
+    [cast] = list_casts(experiment, paths, refined[0])
     heldout, validation = (
-        play_pairs(workshop, cast, paths, 2, validation=own)["contrarian"] for own in (False, True)
+        play_pairs(experiment, cast, paths, 2, validation=own)["contrarian"]
+        for own in (False, True)
     )
     begun = {
-        own: {workshop.stage.history(window, seed).tobytes() for seed in range(500_000, 500_002)}
-        for own, window in (("h", workshop.splits.heldout), ("v", workshop.splits.validation))
+        own: {
+            experiment.windows.history(window, seed).tobytes() for seed in range(500_000, 500_002)
+        }
+        for own, window in (("h", experiment.splits.heldout), ("v", experiment.splits.validation))
     }
     assert not begun["h"] & begun["v"]
     assert (heldout != validation).any()
@@ -111,11 +114,11 @@ def test_validation_windows_alone_choose_what_is_kept(config, refined):
 
 
 def test_measures_are_those_of_the_accounts(config):
-    workshop = build_workshop(config)
-    world = replace(workshop.stage.world, n_agents=40)
-    cast = pure_cast(workshop)
+    experiment = build_experiment(config)
+    world = replace(experiment.windows.world, n_agents=40)
+    cast = pure_cast(experiment)
     choices = np.tile(np.linspace(0.2, 1.0, 5), (3, 23, 1))
-    part = (cast, workshop.stage.history(workshop.splits.heldout, 5), 5)
+    part = (cast, experiment.windows.history(experiment.splits.heldout, 5), 5)
     found = measure(world, part, choices)
     tape = play_market(world, part, choices, "full")
     shares, cash = np.zeros((61, 40)), np.zeros((61, 40))

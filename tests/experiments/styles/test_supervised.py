@@ -19,7 +19,7 @@ from evobourse.experiments.studies.styles.page import Blend
 from evobourse.experiments.studies.styles.study import main
 from evobourse.experiments.styles.measures import calibrate, correlate
 from evobourse.experiments.styles.supervised import StylePlan, stretches, train_styles
-from evobourse.experiments.sweep.setup import build_workshop
+from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.market.errors import SeriesError
 from evobourse.market.series.named import load_series
 
@@ -37,22 +37,22 @@ def quickstart():
 
 
 def test_more_shipped_styles_leave_a_bank_as_it_was(quickstart):
-    bank = [path.name for path in build_workshop(quickstart).adapters]
+    bank = [path.name for path in build_experiment(quickstart).adapters]
     assert bank == sorted(FIRST_STYLES)
     assert {"noise", "expert"} <= {path.name for path in SHIPPED.iterdir()}
     one = replace(quickstart, personas=quickstart.personas[:1])
-    assert [path.name for path in build_workshop(one).adapters] == bank
+    assert [path.name for path in build_experiment(one).adapters] == bank
 
 
 def test_a_persona_brings_its_style_into_the_bank():
     config = load_config(QUICKSTART, ["personas=[{name: fool, style: noise}]"])
-    bank = [path.name for path in build_workshop(config).adapters]
+    bank = [path.name for path in build_experiment(config).adapters]
     assert bank == sorted([*FIRST_STYLES, "noise"])
 
 
 def test_a_folder_of_ones_own_is_a_bank_as_it_is(quickstart):
     own = replace(quickstart, minds=replace(quickstart.minds, adapters=str(SHIPPED)))
-    assert {"noise", "expert"} < {path.name for path in build_workshop(own).adapters}
+    assert {"noise", "expert"} < {path.name for path in build_experiment(own).adapters}
 
 
 # Which days are trained on

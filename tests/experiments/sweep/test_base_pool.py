@@ -19,7 +19,7 @@ from evobourse.experiments.simulate.bundle import simulate_bundle
 from evobourse.experiments.sweep.export import export_bundle
 from evobourse.experiments.sweep.pipeline import run_sweep
 from evobourse.experiments.sweep.run_folder import BUNDLE_FOLDER
-from evobourse.experiments.sweep.setup import build_workshop
+from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.merge.errors import ModelError
 
 QUICKSTART = Path(experiments.__file__).with_name("quickstart.yaml")
@@ -60,10 +60,10 @@ def two_styles(tmp_path):
     return folder
 
 
-def test_a_bundle_carries_its_council_and_trades_again(
+def test_a_bundle_carries_its_bases_and_trades_again(
     folded_base, own_adapters, two_styles, tmp_path
 ):
-    workshop = build_workshop(
+    experiment = build_experiment(
         configure(
             folded_base,
             f"minds.adapters={two_styles}",
@@ -71,14 +71,14 @@ def test_a_bundle_carries_its_council_and_trades_again(
             f"minds.memory_bytes={ONE_BASE}",
         )
     )
-    genome = workshop.market_genome
+    genome = experiment.market_genome
     start = genome.genome().to_values(genome.genome().start_vector())
     assert [p.base for p in genome.population(start).personas] == [None, folded_base]
-    names = {base: [f.name for f in o.adapters] for base, o in workshop.persona_bases.items()}
+    names = {base: [f.name for f in o.adapters] for base, o in experiment.persona_bases.items()}
     assert names == {folded_base: ["momentum", "value"]}
-    bases = workshop.open_bases()
+    bases = experiment.open_bases()
     champion = Candidate("g000-s00-f00", 0, (), start, None, (), 1.0, {}, None)
-    written = export_bundle(workshop, bases, champion, [], tmp_path / "run" / "bundle")
+    written = export_bundle(experiment, bases, champion, [], tmp_path / "run" / "bundle")
     assert bases.counters.loads == 2
     assert list(bases.loaded) == [folded_base]
 
@@ -123,18 +123,18 @@ def test_a_base_without_a_style_or_a_model_is_refused_before_any_loads(
     own_adapters, folded_base, tmp_path
 ):
     with pytest.raises(ConfigError, match=r"own, of base .*value', holds no adapter 'breakout'"):
-        build_workshop(
+        build_experiment(
             configure(folded_base, f"minds.adapters_of={{{folded_base}: {own_adapters}}}")
         )
     with pytest.raises(ConfigError, match=r"minds.adapters_of: .* holds no folder with an adapter"):
-        build_workshop(configure(folded_base, f"minds.adapters_of={{{folded_base}: {tmp_path}}}"))
+        build_experiment(configure(folded_base, f"minds.adapters_of={{{folded_base}: {tmp_path}}}"))
     with pytest.raises(ModelError, match=r"base './nowhere': no such folder"):
-        build_workshop(configure("./nowhere"))
+        build_experiment(configure("./nowhere"))
 
 
 def test_personas_on_the_main_base_leave_bundles_and_bases_as_they_were(folded_base):
     config = configure("smollm2-135m-instruct")
     assert config.other_bases == ()
-    workshop = build_workshop(config)
-    assert workshop.persona_bases == {}
-    assert {p.base for p in workshop.market_genome.personas} == {None}
+    experiment = build_experiment(config)
+    assert experiment.persona_bases == {}
+    assert {p.base for p in experiment.market_genome.personas} == {None}

@@ -21,16 +21,16 @@ from evobourse.experiments.sweep import cost
 from evobourse.experiments.sweep.cost import Pace, Work, plan_judging, plan_lessons, plan_search
 from evobourse.experiments.sweep.pipeline import make_evaluator, make_teacher
 from evobourse.experiments.sweep.searches import make_search
-from evobourse.experiments.sweep.setup import build_workshop
+from evobourse.experiments.sweep.setup import build_experiment
 
 QUICKSTART = Path(__file__).parents[3] / "experiments" / "quickstart.yaml"
 SMALL = ("market.agents=20", "market.days=60", "market.paths=2", "minds.attention=1", "workers=1")
 
 
-def search_of(workshop):
-    genome = workshop.market_genome
-    seed, slow = workshop.search_seed(), genome.slow_segments()
-    return make_search(workshop.config.search, genome.genome(), slow, seed)
+def search_of(experiment):
+    genome = experiment.market_genome
+    seed, slow = experiment.search_seed(), genome.slow_segments()
+    return make_search(experiment.config.search, genome.genome(), slow, seed)
 
 
 class CountedMinds(TeacherMinds):
@@ -60,15 +60,15 @@ def test_the_plan_is_what_the_search_does(tmp_path, slow, every, generations):
     overrides = (*SMALL, f"search.slow_count={slow}", f"search.slow_every={every}",
                  f"search.generations={generations}", "search.fast_count=3")  # fmt: skip
     config = load_config(QUICKSTART, overrides)
-    workshop = build_workshop(config)
+    experiment = build_experiment(config)
     minds = CountedMinds()
-    split, genome = workshop.splits.train, workshop.market_genome
-    evaluator = MarketEvaluator(workshop.stage, split, workshop.target(split), genome, minds)
-    search = search_of(workshop)
+    split, genome = experiment.splits.train, experiment.market_genome
+    evaluator = MarketEvaluator(experiment.windows, split, experiment.target(split), genome, minds)
+    search = search_of(experiment)
     plan = plan_search(config, search)
     candidates = evolve(tmp_path, genome.genome(), search, evaluator, generations, config.seed)
     mean = genome.genome().to_values(search.mean_vector())
-    evaluator.evaluate(generations, [[mean]], workshop.search_seed(), lambda *_: None)
+    evaluator.evaluate(generations, [[mean]], experiment.search_seed(), lambda *_: None)
 
     total = sum(plan, Work())
     assert [work.candidates for work in plan[:-1]] == [
@@ -81,7 +81,7 @@ def test_the_plan_is_what_the_search_does(tmp_path, slow, every, generations):
 
 def test_every_candidate_of_another_search_has_minds_of_its_own():
     config = load_config(QUICKSTART, (*SMALL, "search.optimizer=random", "search.generations=2"))
-    plan = plan_search(config, search_of(build_workshop(config)))
+    plan = plan_search(config, search_of(build_experiment(config)))
     assert plan == [Work(16, 32, 16), Work(16, 32, 16), Work(1, 2, 1)]
 
 
@@ -96,8 +96,8 @@ def test_judging_is_counted_as_the_scoreboard_plays_it():
 def test_a_budget_cuts_the_plan_where_it_cuts_the_sweep():
     config = load_config(QUICKSTART, ("search.max_decisions=20000000",))
     pace = Pace(0.0, 1.0, 0.0, 1)
-    workshop = build_workshop(config)
-    plan, teaching = plan_search(config, search_of(workshop)), plan_lessons(config, 7)
+    experiment = build_experiment(config)
+    plan, teaching = plan_search(config, search_of(experiment)), plan_lessons(config, 7)
     kept, ends = cost._within_budget(config, plan, teaching, pace)
     a_generation = 16 * 4 * 250 * 400
     assert kept == 20_000_000 // a_generation
@@ -127,12 +127,12 @@ def test_lessons_are_what_the_sweep_takes(tmp_path, generations):
     overrides = (*SMALL, "search.slow_count=2", "search.slow_every=2", "search.fast_count=3",
                  f"search.generations={generations}", MEMETIC)  # fmt: skip
     config = load_config(QUICKSTART, overrides)
-    workshop = build_workshop(config)
+    experiment = build_experiment(config)
     minds, markets = CountedMinds(), CountedMarkets()
-    workshop = replace(workshop, executor=markets)
-    evaluator, search = make_evaluator(workshop, minds), search_of(workshop)
-    genome = workshop.market_genome.genome()
-    teacher = make_teacher(workshop, minds)
+    experiment = replace(experiment, executor=markets)
+    evaluator, search = make_evaluator(experiment, minds), search_of(experiment)
+    genome = experiment.market_genome.genome()
+    teacher = make_teacher(experiment, minds)
     candidates = evolve(
         tmp_path, genome, search, evaluator, generations, config.seed, teacher=teacher
     )
@@ -156,7 +156,7 @@ def test_lessons_are_counted_in_both_budgets_of_a_plan():
 
     def kept(*overrides):
         config = load_config(QUICKSTART, overrides)
-        search = plan_search(config, search_of(build_workshop(config)))
+        search = plan_search(config, search_of(build_experiment(config)))
         return cost._within_budget(config, search, plan_lessons(config, 7), pace)[0]
 
     memetic = "search.memetic={every: 1, steps: 1, markets: 8}"

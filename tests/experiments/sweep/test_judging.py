@@ -8,7 +8,7 @@ from evobourse import experiments
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.sweep import judging as scoreboard
 from evobourse.experiments.sweep.judging import Judge, corrected
-from evobourse.experiments.sweep.setup import build_workshop
+from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.fitness.baselines.calibration import calibrate_franke_westerhoff
 
 QUICKSTART = Path(experiments.__file__).with_name("quickstart.yaml")
@@ -18,14 +18,14 @@ QUICKSTART = Path(experiments.__file__).with_name("quickstart.yaml")
 def judge(monkeypatch):
     tiny = partial(calibrate_franke_westerhoff, generations=1, population=4, paths=8)
     monkeypatch.setattr(scoreboard, "calibrate_franke_westerhoff", tiny)
-    workshop = build_workshop(load_config(QUICKSTART))
-    return Judge(workshop, workshop.splits.validation, groups=2)
+    experiment = build_experiment(load_config(QUICKSTART))
+    return Judge(experiment, experiment.splits.validation, groups=2)
 
 
 def test_the_franke_westerhoff_row_is_scored_like_the_others_and_the_seed_decides_it(judge):
     sample = dict(judge.baselines())["fw"]
     first, second = (sample(judge.stream("fw")) for _ in range(2))
-    assert first.shape == (len(judge.seeds), judge.workshop.stage.world.days)
+    assert first.shape == (len(judge.seeds), judge.experiment.windows.world.days)
     assert first.tobytes() == second.tobytes()
     row = judge.row("fw", first, 0, 0.0)
     assert np.isfinite(row["score"])
@@ -33,7 +33,7 @@ def test_the_franke_westerhoff_row_is_scored_like_the_others_and_the_seed_decide
 
 
 def test_franke_westerhoff_is_calibrated_on_training_years_whatever_split_is_judged(judge):
-    train = Judge(judge.workshop, judge.workshop.splits.train, groups=2)
+    train = Judge(judge.experiment, judge.experiment.splits.train, groups=2)
     assert judge._fitted() == train._fitted()
 
 

@@ -13,7 +13,7 @@ from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.sweep.searches import make_search, needed_measures
-from evobourse.experiments.sweep.setup import build_workshop
+from evobourse.experiments.sweep.setup import build_experiment
 
 QUICKSTART = Path(__file__).parents[3] / "experiments" / "quickstart.yaml"
 TINY = (
@@ -46,24 +46,24 @@ CHOSEN = {
 
 @pytest.fixture(scope="module")
 def stand_ins():
-    return TeacherBases(build_workshop(load_config(QUICKSTART, TINY)).market_genome.styles)
+    return TeacherBases(build_experiment(load_config(QUICKSTART, TINY)).market_genome.styles)
 
 
 @pytest.fixture(scope="module")
 def target():
-    workshop = build_workshop(load_config(QUICKSTART, TINY))
-    return workshop.target(workshop.splits.train)
+    experiment = build_experiment(load_config(QUICKSTART, TINY))
+    return experiment.target(experiment.splits.train)
 
 
 @pytest.fixture
 def sweep(stand_ins, target):
     def run(folder, overrides, generations=2, observers=()):
         config = load_config(QUICKSTART, [*TINY, *overrides])
-        workshop = build_workshop(config)
-        genome = workshop.market_genome
+        experiment = build_experiment(config)
+        genome = experiment.market_genome
         evaluator = MarketEvaluator(
-            workshop.stage,
-            workshop.splits.train,
+            experiment.windows,
+            experiment.splits.train,
             target,
             genome,
             stand_ins,
@@ -71,7 +71,7 @@ def sweep(stand_ins, target):
             rungs=config.search.rungs,
         )
         search = make_search(
-            config.search, genome.genome(), genome.slow_segments(), workshop.search_seed()
+            config.search, genome.genome(), genome.slow_segments(), experiment.search_seed()
         )
         found = evolve(
             folder, genome.genome(), search, evaluator, generations, config.seed, observers
@@ -158,7 +158,7 @@ def test_bad_settings_name_the_key_and_what_to_do(overrides, message):
     def prepare():
         config = load_config(QUICKSTART, [*TINY, *overrides])
         needed_measures(config.search)
-        genome = build_workshop(config).market_genome
+        genome = build_experiment(config).market_genome
         seed = np.random.SeedSequence(0)
         make_search(config.search, genome.genome(), genome.slow_segments(), seed)
 

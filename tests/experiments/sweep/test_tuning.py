@@ -52,8 +52,8 @@ tune(Path(sys.argv[2]), storage=sys.argv[3])
 """
 
 
-def stand_ins(workshop):
-    return TeacherBases(workshop.market_genome.styles)
+def stand_ins(experiment):
+    return TeacherBases(experiment.market_genome.styles)
 
 
 def tune(folder, tuning=TUNING, overrides=(), **changes):

@@ -1,4 +1,4 @@
-"""Strands of different lengths and minds, read and continued in one pass: each exact by itself."""
+"""Sequences of different lengths and minds, read and continued in one pass: each is exact."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 
 from evobourse.merge.engine.decoder import Decoder
 from evobourse.merge.engine.generation import CANDIDATES, Sampling, write_texts
-from evobourse.merge.engine.sequences import Strand, StrandReader
+from evobourse.merge.engine.sequences import SequenceReader, TokenSequence
 from evobourse.merge.errors import ModelError
 
 TEXTS = (
@@ -20,7 +20,7 @@ TEXTS = (
 
 @pytest.fixture(scope="module")
 def reader(style_engine):
-    return StrandReader(style_engine.decoder, style_engine.bank)
+    return SequenceReader(style_engine.decoder, style_engine.bank)
 
 
 @pytest.fixture(scope="module")
@@ -36,46 +36,46 @@ def minds():
 
 
 def read_new(reader, pieces, minds):
-    strands = [Strand() for _ in pieces]
-    reader.read(strands, pieces, minds)
-    return strands
+    sequences = [TokenSequence() for _ in pieces]
+    reader.read(sequences, pieces, minds)
+    return sequences
 
 
 @pytest.fixture(scope="module")
 def together(reader, tokens, minds):
-    """Everything read and continued in one batch: strands, states behind the prompts, texts."""
-    strands = read_new(reader, tokens, minds)
-    states = [strand.state.clone() for strand in strands]
+    """Everything read and continued in one batch: sequences, states behind the prompts, texts."""
+    sequences = read_new(reader, tokens, minds)
+    states = [sequence.state.clone() for sequence in sequences]
     rngs = [np.random.default_rng(n) for n in range(len(TEXTS))]
-    return strands, states, write_texts(reader, strands, minds, Sampling(6, 0.9), rngs)
+    return sequences, states, write_texts(reader, sequences, minds, Sampling(6, 0.9), rngs)
 
 
 @pytest.mark.parametrize("rows", [[0], [2], [4, 1], [3, 2, 0]])
 def test_a_text_is_the_same_alone_and_in_any_batch(reader, tokens, minds, together, rows):
     whole, states, texts = together
     own = [minds[row] for row in rows]
-    strands = read_new(reader, [tokens[row] for row in rows], own)
-    for strand, row in zip(strands, rows, strict=True):
-        assert torch.equal(strand.state, states[row])
+    sequences = read_new(reader, [tokens[row] for row in rows], own)
+    for sequence, row in zip(sequences, rows, strict=True):
+        assert torch.equal(sequence.state, states[row])
     rngs = [np.random.default_rng(row) for row in rows]
-    assert write_texts(reader, strands, own, Sampling(6, 0.9), rngs) == [texts[n] for n in rows]
-    for strand, row in zip(strands, rows, strict=True):
-        assert torch.equal(strand.state, whole[row].state)
+    assert write_texts(reader, sequences, own, Sampling(6, 0.9), rngs) == [texts[n] for n in rows]
+    for sequence, row in zip(sequences, rows, strict=True):
+        assert torch.equal(sequence.state, whole[row].state)
     assert len({tuple(text) for text in texts}) == len(TEXTS)
 
 
 def test_batches_of_a_fixed_shape_as_on_a_gpu_give_the_same_texts_alone(
     style_engine, tokens, minds
 ):
-    tiled = StrandReader(Decoder(style_engine.decoder.model, tile_tokens=16), style_engine.bank)
+    tiled = SequenceReader(Decoder(style_engine.decoder.model, tile_tokens=16), style_engine.bank)
     sampling = Sampling(3)
-    strands = read_new(tiled, tokens, minds)
-    texts = write_texts(tiled, strands, minds, sampling)
+    sequences = read_new(tiled, tokens, minds)
+    texts = write_texts(tiled, sequences, minds, sampling)
     for row in (1, 3):
         [alone] = read_new(tiled, tokens[row : row + 1], minds[row : row + 1])
         [text] = write_texts(tiled, [alone], minds[row : row + 1], sampling)
         assert text == texts[row]
-        assert torch.equal(alone.state, strands[row].state)
+        assert torch.equal(alone.state, sequences[row].state)
 
 
 def test_greedy_texts_are_transformers_where_that_is_sure(reader, rounded_model, tokens, tokenizer):
@@ -118,15 +118,15 @@ def test_the_likeliest_tokens_are_those_of_the_whole_vocabulary(reader, together
 
 def test_tokens_are_drawn_as_often_as_they_are_likely(reader, together):
     draws = 400
-    strands = []
+    sequences = []
     for _ in range(draws):
-        strand = Strand()
-        strand.state = together[1][0]
-        strands.append(strand)
+        sequence = TokenSequence()
+        sequence.state = together[1][0]
+        sequences.append(sequence)
     rngs = np.random.default_rng(5).spawn(draws)
     mind = [np.zeros((1, 3), np.float32)] * draws
-    texts = write_texts(reader, strands, mind, Sampling(1, 1.5), rngs)
-    tokens, logits = reader.likeliest(strands[:1], CANDIDATES)
+    texts = write_texts(reader, sequences, mind, Sampling(1, 1.5), rngs)
+    tokens, logits = reader.likeliest(sequences[:1], CANDIDATES)
     weights = np.exp(logits[0].astype(float) / 1.5)
     expected = draws * weights / weights.sum()
     counts = np.array([[text[0] for text in texts].count(token) for token in tokens[0]])
@@ -134,34 +134,34 @@ def test_tokens_are_drawn_as_often_as_they_are_likely(reader, together):
     assert np.sum((counts - expected) ** 2 / expected) < 110  # 63 degrees: p < 0.0003
 
 
-def test_a_rewound_strand_goes_on_as_a_fresh_one_and_a_fork_on_its_own(reader, tokens, minds):
-    [strand] = read_new(reader, tokens[1:2], minds[:1])
-    mark = len(strand)
-    fork = strand.fork()
-    reader.read([strand], [tokens[0]], minds[2:3])
-    strand.rewind(mark)
+def test_a_rewound_sequence_goes_on_as_a_fresh_one_and_a_fork_on_its_own(reader, tokens, minds):
+    [sequence] = read_new(reader, tokens[1:2], minds[:1])
+    mark = len(sequence)
+    fork = sequence.fork()
+    reader.read([sequence], [tokens[0]], minds[2:3])
+    sequence.rewind(mark)
     with pytest.raises(ModelError, match="rewound, and nothing read since"):
-        reader.option_logits([strand], [5])
-    reader.read([strand], [tokens[4]], minds[3:4])
+        reader.option_logits([sequence], [5])
+    reader.read([sequence], [tokens[4]], minds[3:4])
     reader.read([fork], [tokens[4]], minds[3:4])
-    assert torch.equal(strand.state, fork.state)
+    assert torch.equal(sequence.state, fork.state)
     reader.read([fork], [tokens[0]], minds[3:4])
-    assert len(strand) == mark + len(tokens[4]) == len(fork) - len(tokens[0])
+    assert len(sequence) == mark + len(tokens[4]) == len(fork) - len(tokens[0])
 
 
 def test_a_stop_token_ends_a_text_and_is_left_out(reader, tokens, together, minds):
     free = together[2][0]
-    strands = read_new(reader, tokens[:1], minds[:1])
+    sequences = read_new(reader, tokens[:1], minds[:1])
     rngs = [np.random.default_rng(0)]
-    [text] = write_texts(reader, strands, minds[:1], Sampling(6, 0.9, {free[3]}), rngs)
+    [text] = write_texts(reader, sequences, minds[:1], Sampling(6, 0.9, {free[3]}), rngs)
     assert text == free[: free.index(free[3])] != free
 
 
 def test_an_ask_that_makes_no_sense_is_refused_in_one_line(reader, tokens, minds):
     with pytest.raises(ModelError, match="piece of 0 tokens"):
-        reader.read([Strand()], [[]], minds[:1])
+        reader.read([TokenSequence()], [[]], minds[:1])
     with pytest.raises(ModelError, match="the base has 8192 positions"):
-        reader.read([Strand()], [[1] * 8193], minds[:1])
+        reader.read([TokenSequence()], [[1] * 8193], minds[:1])
     with pytest.raises(ModelError, match="0 streams for 1 texts"):
         write_texts(reader, read_new(reader, tokens[:1], minds), minds[:1], Sampling(2, 1.0))
     with pytest.raises(ModelError, match="most_tokens 0"):

@@ -19,10 +19,10 @@ def subject(smol, style_engine):
     from evobourse import experiments
     from evobourse.experiments.benchmarks.minds.subject import Subject
     from evobourse.experiments.config.experiment import load_config
-    from evobourse.experiments.sweep.setup import build_workshop
+    from evobourse.experiments.sweep.setup import build_experiment
 
     quickstart = Path(experiments.__file__).with_name("quickstart.yaml")
-    return Subject(build_workshop(load_config(quickstart)), *smol, style_engine)
+    return Subject(build_experiment(load_config(quickstart)), *smol, style_engine)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_a_morning_shows_each_agent_some_of_that_days_real_signs(subject, popula
     from evobourse.experiments.benchmarks.minds.subject import ATTENTION, real_mornings
 
     mornings = real_mornings(subject, population, 300, 3)
-    series, first = subject.workshop.series, subject.workshop.splits.validation.start
+    series, first = subject.experiment.series, subject.experiment.splits.validation.start
     rows = slice(first - HISTORY_DAYS, first + 3)
     expected = real_levels(series.close[rows], series.volume[rows])
     news = FIELD_NAMES.index("news")

@@ -25,7 +25,7 @@ from evobourse.experiments.studies.robustness.variants import (
     open_other_base,
 )
 from evobourse.experiments.sweep.judging import Judge, play_row
-from evobourse.experiments.sweep.setup import build_workshop
+from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.merge.errors import ModelError
 
 QUICKSTART = Path(experiments.__file__).with_name("quickstart.yaml")
@@ -50,23 +50,23 @@ def config():
 
 
 @pytest.fixture(scope="module")
-def workshop(config):
-    return build_workshop(config)
+def experiment(config):
+    return build_experiment(config)
 
 
 @pytest.fixture(scope="module")
-def bundle(config, workshop):
-    genome = workshop.market_genome
+def bundle(config, experiment):
+    genome = experiment.market_genome
     start = genome.genome().to_values(genome.genome().start_vector())
-    world = workshop.stage.world
+    world = experiment.windows.world
     return Bundle(
         "small",
         "none",
         "none",
         1,
         genome.recipe(start),
-        workshop.adapters,
-        workshop.sources,
+        experiment.adapters,
+        experiment.sources,
         genome.population(start),
         world.offsets,
         world.rules,
@@ -76,8 +76,8 @@ def bundle(config, workshop):
 
 
 @pytest.fixture(scope="module")
-def bases(workshop):
-    return TeachingBases(workshop.market_genome.styles)
+def bases(experiment):
+    return TeachingBases(experiment.market_genome.styles)
 
 
 @pytest.fixture(scope="module")
@@ -124,9 +124,9 @@ def test_held_out_days_play_no_part(config, bundle, bases, sp500, tmp_path):
     assert reports[0] == reports[1]
 
 
-def test_the_original_is_the_scoreboards_own_row(standings, workshop, bundle, bases):
-    for split in (workshop.splits.train, workshop.splits.validation):
-        judge = Judge(workshop, split, GROUPS)
+def test_the_original_is_the_scoreboards_own_row(standings, experiment, bundle, bases):
+    for split in (experiment.splits.train, experiment.splits.validation):
+        judge = Judge(experiment, split, GROUPS)
         row, _ = play_row(judge, "evolved", bundle.population, bases.minds)
         found = by_name(standings, split.name)[ORIGINAL]
         assert {**found.row, "seconds": 0} == {**row, "seconds": 0}
@@ -157,7 +157,7 @@ def test_what_changes_something_moves_it(standings):
     assert half * 2 == whole
 
 
-def test_intervals_are_of_pairs_where_there_are_pairs(standings, config, bundle, bases, workshop):
+def test_intervals_are_of_pairs_where_there_are_pairs(standings, config, bundle, bases, experiment):
     minds = list_variants(bundle, bases)[0].minds
     original = Variant(ORIGINAL, "", bundle.population, minds)
     again, fresh = (
