@@ -21,7 +21,8 @@ MODULES = {
 MARKET_KEYS = {f"market.{field.name}" for field in fields(MarketConfig)}
 
 PLACE = re.compile(rf"(?<![\w./-])(?:{'|'.join(PACKAGES)}|docs|tests|notebooks)/[\w./-]*\w")
-NAME = re.compile(rf"(?<![\w./-])(?:evobourse\.)?(?:{'|'.join(PACKAGES)})(?:\.(?!py\b)[a-zA-Z_]\w*)+")
+PARTS = r"(?:\.(?!py\b)[a-zA-Z_]\w*)+"
+NAME = re.compile(rf"(?<![\w./-])(?:evobourse\.)?(?:{'|'.join(PACKAGES)}){PARTS}")
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
