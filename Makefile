@@ -29,7 +29,7 @@ check: docs ## style, types and the site
 	$(BIN)/mypy
 
 docs: $(READY) ## the site from docs/, into build/site; a dead link fails
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet -d build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -d build/site
 
 bench: bench-minds ## the benchmark of what takes nearly all the time: minds
 
