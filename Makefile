@@ -23,10 +23,13 @@ demo: $(READY) ## set up and run the main job: evolve the quickstart population
 test: $(READY) ## set up and run all tests, in two processes
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: $(READY) ## style and types
+check: docs ## style, types and the site
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(READY) ## the site from docs/, into build/site; a dead link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -d build/site
 
 bench: bench-minds ## the benchmark of what takes nearly all the time: minds
 

@@ -1,7 +1,7 @@
 """From tendency to order: limit prices and quantities with the spread of real prices.
 
-Knows the offset distribution fitted to real daily ranges. Deliberately knows nothing of why
-an agent wants to trade: models that are asked for numbers repeat themselves.
+Numbers come from distributions that are fitted to real daily ranges, since models that are asked
+for numbers repeat themselves.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def fit_offsets(
 
     The day's high and low against the previous close are what limit orders of that day met;
     they are standardised by the trailing 20-day volatility and clustered by k-means, one
-    normal a cluster (as in the commodity-futures study that DESIGN.md section 4 names).
+    normal a cluster (Wang et al. 2025, arXiv 2503.20787).
 
     Parameters
     ----------

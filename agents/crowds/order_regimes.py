@@ -1,7 +1,7 @@
 """Orders as real markets took them in each regime: how far, how much, and for how long.
 
-Knows which regime a morning is in, the mixtures of offset and volume fitted to it, and how long
-real prices took to come back to a limit. Deliberately knows nothing of why an agent trades.
+Mixtures of offset and volume are fitted to each regime, and so is how long real prices took to
+come back to a limit.
 """
 
 from __future__ import annotations
@@ -237,8 +237,8 @@ def fit_regimes(
 
     Regimes are the components of a Gaussian mixture over recent volatility and trend. In each,
     offset (the day's high and low against the close before) and relative volume are fitted
-    together: by a Gaussian mixture, or by k-means with a normal a cluster, as the
-    commodity-futures study does with prices that DESIGN.md section 4 names.
+    together: by a Gaussian mixture, or by k-means with a normal a cluster, as Wang et al. (2025,
+    arXiv 2503.20787) do with prices.
 
     Parameters
     ----------

@@ -81,7 +81,7 @@ def run_sweep(
     config
         Of the run; the folder holds the same.
     run_folder
-        See DESIGN.md section 8 for its files.
+        See docs/reference.md for its files.
     screen
         Makes the observer that shows progress.
     say
