@@ -31,7 +31,7 @@ from evobourse.evolve.bases.protocol import Bases, PersonaBase
 from evobourse.evolve.errors import RunError
 from evobourse.market.rules import MarketRules
 from evobourse.merge.errors import MergeError
-from evobourse.merge.recipes.stack_recipe import AnyRecipe, recipe_from_dict
+from evobourse.merge.recipes.stack_recipe import AnyRecipe, recipe_from_dict, to_mergekit_yaml
 
 SCHEMA = "evobourse/simulator/v1"
 
@@ -269,7 +269,7 @@ def _write(
     _dump(folder / "simulator.yaml", config)
     _dump(folder / "personas.yaml", personas)
     if bundle.recipe:
-        (folder / "recipe.yaml").write_text(bundle.recipe.to_mergekit_yaml(depth))
+        (folder / "recipe.yaml").write_text(to_mergekit_yaml(bundle.recipe, depth))
     np.savetxt(folder / "history.csv", bundle.history, "%d", header="close_ticks", comments="")
     (folder / "scoreboard.json").write_text(json.dumps(list(scoreboard), indent=2) + "\n")
     (folder / "README.md").write_text(card)

@@ -16,7 +16,7 @@ from evobourse.merge.peft.write import mix_adapters, write_adapter
 from evobourse.merge.recipes.export import export_model
 from evobourse.merge.recipes.layer_stack import stack_adapter, stack_state
 from evobourse.merge.recipes.recipe import Recipe, load_source, merge_recipe
-from evobourse.merge.recipes.stack_recipe import StackRecipe, stack_states
+from evobourse.merge.recipes.stack_recipe import StackRecipe, stack_states, to_mergekit_yaml
 from evobourse.merge.sources import load_model
 
 
@@ -46,7 +46,7 @@ def export_base(bundle: Bundle, folder: Path) -> None:
         state, seed = merge_recipe(recipe, base, sources), recipe.seed
     else:
         state, seed = stack_state(recipe.stack, stack_states(recipe, base, sources)), None
-    text = recipe.to_mergekit_yaml(len(model.model.layers))
+    text = to_mergekit_yaml(recipe, len(model.model.layers))
     export_model(folder, state, bundle.base, text, [bundle.base, *recipe.sources], seed=seed)
 
 

@@ -181,12 +181,6 @@ class Recipe:
             values.get("seed"),
         )
 
-    def to_mergekit_yaml(self, depth: int) -> str:
-        """Write the recipe for mergekit's own command line; see `merge.recipes.mergekit_yaml`."""
-        from evobourse.merge.recipes.mergekit_yaml import write_recipe
-
-        return write_recipe(self, depth)
-
 
 def merge_recipe(
     recipe: Recipe, base: State, sources: Mapping[str, State]

@@ -101,22 +101,6 @@ class StackRecipe:
         merges = {name: Recipe.from_dict(merge) for name, merge in values.get("merges", {}).items()}
         return cls(values["base"], LayerStack(tuple(layers), scales), merges)
 
-    def to_mergekit_yaml(self, depth: int, folders: Mapping[str, str] | None = None) -> str:
-        """Write it for ``mergekit-yaml``; with merges for ``mergekit-multi``, the stack last.
-
-        Parameters
-        ----------
-        depth
-            Number of layers of the base.
-        folders
-            As in `merge.recipes.mergekit_yaml.write_recipe`.
-        """
-        merges = [
-            yaml.safe_dump({"name": name}) + write_recipe(merge, depth, folders)
-            for name, merge in self.merges.items()
-        ]
-        return "---\n".join([*merges, self.stack.to_mergekit_yaml(folders)])
-
 
 AnyRecipe = Recipe | StackRecipe
 
@@ -124,6 +108,29 @@ AnyRecipe = Recipe | StackRecipe
 def recipe_from_dict(values: Mapping[str, Any]) -> AnyRecipe:
     """Build whichever recipe ``to_dict`` wrote."""
     return (StackRecipe if "layers" in values else Recipe).from_dict(values)
+
+
+def to_mergekit_yaml(
+    recipe: AnyRecipe, depth: int, folders: Mapping[str, str] | None = None
+) -> str:
+    """Write a recipe for ``mergekit-yaml``; a stack with merges for ``mergekit-multi``.
+
+    Parameters
+    ----------
+    recipe
+        A stack comes last, behind its merges.
+    depth
+        Number of layers of the base.
+    folders
+        As in `merge.recipes.mergekit_yaml.write_recipe`.
+    """
+    if isinstance(recipe, Recipe):
+        return write_recipe(recipe, depth, folders)
+    merges = [
+        yaml.safe_dump({"name": name}) + write_recipe(merge, depth, folders)
+        for name, merge in recipe.merges.items()
+    ]
+    return "---\n".join([*merges, recipe.stack.to_mergekit_yaml(folders)])
 
 
 def stack_states(

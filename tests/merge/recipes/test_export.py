@@ -13,6 +13,7 @@ from evobourse.merge.recipes.layer_stack import LayerStack, stack_model, stack_s
 from evobourse.merge.recipes.merge_cache import merge_to_cache
 from evobourse.merge.recipes.mergekit_yaml import read_recipe
 from evobourse.merge.recipes.recipe import Recipe, load_source, merge_recipe
+from evobourse.merge.recipes.stack_recipe import to_mergekit_yaml
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def front_matter(folder):
 def test_a_merge_is_exported_as_an_ordinary_model(folders, states, recipes, tmp_path):
     recipe = recipes["dare_ties"]
     state = merge_recipe(recipe, states["base"], states)
-    text = recipe.to_mergekit_yaml(2)
+    text = to_mergekit_yaml(recipe, 2)
     folder = tmp_path / "merged"
     models = ("base", "owner/one", "smollm2-135m-instruct")
     export_model(

@@ -13,7 +13,7 @@ from evobourse.merge.engine.int8 import quantize_int8
 from evobourse.merge.errors import RecipeError
 from evobourse.merge.recipes.layer_stack import LayerStack, stack_config, stack_model, stack_state
 from evobourse.merge.recipes.recipe import Recipe
-from evobourse.merge.recipes.stack_recipe import StackRecipe, stack_states
+from evobourse.merge.recipes.stack_recipe import StackRecipe, stack_states, to_mergekit_yaml
 
 REPEATING = (("one", 0), ("two", 1), ("one", 1), ("one", 1), ("two", 0), ("two", 1))
 SCALES = (1.0, 0.8, 1.3, 0.9, 1.7, 1.0)
@@ -219,7 +219,7 @@ def test_a_stack_of_a_merge_equals_mergekit_multi(tmp_path, tiny_llama, state_of
     merge = Recipe("task_arithmetic", "base", ("one", "two"), ((0.3, 0.5), (0.7, -0.2)))
     layers = (("base", 0), ("merged", 1), ("one", 1), ("merged", 0))
     recipe = StackRecipe("base", LayerStack(layers, (1.0, 1.0, 0.8, 1.0)), {"merged": merge})
-    (tmp_path / "recipe.yaml").write_text(recipe.to_mergekit_yaml(2, places))
+    (tmp_path / "recipe.yaml").write_text(to_mergekit_yaml(recipe, 2, places))
     script = "from mergekit.scripts.multimerge import main; main()"
     paths = [tmp_path / "recipe.yaml", "-I", tmp_path, "--out-path", tmp_path / "out"]
     command = [sys.executable, "-c", script, *map(str, paths), "--no-copy-tokenizer", "--quiet"]
