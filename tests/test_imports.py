@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -18,8 +19,25 @@ MAY_IMPORT = {
 }
 OURS = {*MAY_IMPORT, "tests", "notebooks"}
 MODULES = [file for package in MAY_IMPORT for file in sorted((ROOT / package).rglob("*.py"))]
+FLOORS = (
+    {"errors"},
+    {"reports"},
+    {"config", "scoring"},
+    {"sweep", "planner"},
+    {"simulate", "styles", "benchmarks"},
+    {"studies"},
+    {"cli"},
+)
+"""Rooms of experiments, upwards: each imports lower ones and itself."""
+
+MOST_MODULES = 20
 TORCH_FREE = ("market", "fitness", "evolve")
 EXTRAS = ("bitsandbytes", "bokeh_sampledata", "chronos", "psycopg", "ray", "ribs", "torchao")
+
+
+def name_of(file):
+    """Name a file's module without ``evobourse.``."""
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def imports_of(file):
@@ -34,9 +52,22 @@ def imports_of(file):
         else:
             continue
         assert not {name.partition(".")[0] for name in names} & OURS, "ours are evobourse.*"
-        found += [
-            (name.removeprefix("evobourse.").partition(".")[0], node.lineno) for name in names
-        ]
+        found += [(name.removeprefix("evobourse."), node.lineno) for name in names]
+    return found
+
+
+@pytest.fixture(scope="module")
+def graph():
+    """Our modules, and an arrow to each module that one imports."""
+    found = nx.DiGraph()
+    found.add_nodes_from(map(name_of, MODULES))
+    for file in MODULES:
+        for name, _ in imports_of(file):
+            # `from module import name`: the longest part that is a module
+            while name and name not in found:
+                name = name.rpartition(".")[0]
+            if name:
+                found.add_edge(name_of(file), name)
     return found
 
 
@@ -44,10 +75,39 @@ def imports_of(file):
 def test_imports_run_one_way(file):
     package = file.relative_to(ROOT).parts[0]
     allowed = MAY_IMPORT[package] | {package}
-    against = [(name, line) for name, line in imports_of(file) if name in OURS - allowed]
+    found = [(name.partition(".")[0], line) for name, line in imports_of(file)]
+    against = [(name, line) for name, line in found if name in OURS - allowed]
     assert against == [], f"{package} may import {sorted(allowed)} alone"
     if package in TORCH_FREE:
-        assert "torch" not in {name for name, _ in imports_of(file)}
+        assert "torch" not in dict(found)
+
+
+def test_no_files_import_each_other_in_a_circle(graph):
+    circles = [sorted(c) for c in nx.strongly_connected_components(graph) if len(c) > 1]
+    assert circles == []
+    assert graph.has_edge("evolve.loop", "evolve.lineage")  # the arrows are there
+
+
+def test_rooms_of_experiments_import_downwards(graph):
+    level = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
+    assert {file.parts[-2] for file in (ROOT / "experiments").glob("*/__init__.py")} <= set(level)
+    against = []
+    for above, below in graph.edges:
+        rooms = [name.split(".")[1] for name in (above, below) if name.count(".")]
+        if above.startswith("experiments.") and below.startswith("experiments."):
+            upper, lower = rooms
+            if upper != lower and level[lower] >= level[upper]:
+                against.append((above, below))
+    assert against == []
+
+
+def test_no_folder_is_a_warehouse():
+    folders = {file.parent for file in MODULES}
+    sizes = {
+        str(folder.relative_to(ROOT)): len({*folder.glob("*.py")} - {folder / "__init__.py"})
+        for folder in folders
+    }
+    assert {name: size for name, size in sizes.items() if size > MOST_MODULES} == {}
 
 
 def test_every_package_of_the_house_is_walked():
