@@ -1,8 +1,4 @@
-"""A bank of PEFT LoRA adapters on one INT8 base, mixed differently in every row of a batch.
-
-Knows adapter folders, their shapes and the concatenated low-rank product. Deliberately knows
-nothing of who uses a mixture or why.
-"""
+"""A bank of PEFT LoRA adapters on one INT8 base, mixed differently in every row of a batch."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -23,6 +20,9 @@ from torch.nn import functional
 from evobourse.merge.engine.int8 import QuantizedLinear
 from evobourse.merge.engine.placement import execution_device
 from evobourse.merge.errors import AdapterError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _KEY = re.compile(r"\.layers\.(\d+)\.(.+)\.lora_([AB])\.weight$")
 
@@ -99,7 +99,7 @@ def read_rank(folder: Path) -> int:
     file = folder / "adapter_config.json"
     try:
         config = json.loads(file.read_text())
-        return max(int(config["r"]), *(config.get("rank_pattern") or {"": 0}).values())
+        return max(map(int, (config["r"], *(config.get("rank_pattern") or {}).values())))
     except (OSError, ValueError, KeyError) as error:
         raise AdapterError(f"adapter {folder}: {file.name} tells no rank ({error!r})") from error
 
@@ -189,7 +189,7 @@ class AdapterBank:
         A factor's shape does not fit the base, or a module does not exist there.
     """
 
-    def __init__(self, model: nn.Module, adapters: tuple[Adapter, ...], blocks: int = 1):
+    def __init__(self, model: PreTrainedModel, adapters: tuple[Adapter, ...], blocks: int = 1):
         self.adapters = adapters
         self.blocks = blocks
         self.sites: list[LowRankSite] = []

@@ -1,8 +1,7 @@
 """A decoder-only transformer run in pieces: some layers, over a prefix computed once.
 
-Knows transformers' Llama-shaped models (Llama, Mistral, SmolLM, Qwen2 without sliding
-windows), and that their layers may stand in another order, more than once and with scaled inputs.
-Deliberately knows nothing of what the tokens say or who asks.
+It is one of transformers' Llama-shaped models (Llama, Mistral, SmolLM, Qwen2 without sliding
+windows), whose layers may stand in another order, more than once and with scaled inputs.
 """
 
 from __future__ import annotations
@@ -122,7 +121,7 @@ class Decoder:
     """
 
     def __init__(self, model: PreTrainedModel, tile_tokens: int | None = None):
-        inner = getattr(model, "model", None)
+        inner: Any = getattr(model, "model", None)
         needed = ("embed_tokens", "layers", "norm", "rotary_emb")
         missing = [part for part in needed if not hasattr(inner, part)]
         for layer in getattr(inner, "layers", ())[:1]:
@@ -179,7 +178,7 @@ class Decoder:
     def embed(self, tokens: Sequence[Sequence[Token]]) -> torch.Tensor:
         """Embed token ids and soft tokens, rows of equal length: float32[rows, tokens, width]."""
         ids = [[t if isinstance(t, int) else 0 for t in row] for row in tokens]
-        hidden = self.parts.embedding(torch.tensor(ids, device=self.device)).float()
+        hidden: torch.Tensor = self.parts.embedding(torch.tensor(ids, device=self.device)).float()
         for row, of_row in enumerate(tokens):
             for place, token in enumerate(of_row):
                 if not isinstance(token, int):
@@ -342,9 +341,9 @@ class Decoder:
             float32[rows, options]. Product and sum are taken per element, not as a matrix
             product, so that a row's logits are the same bits in every batch.
         """
-        normed = self.parts.norm(hidden)
+        normed: torch.Tensor = self.parts.norm(hidden)
         with _weights_at_hand(self.parts.head):
-            head = self.parts.head.weight[list(options)].to(normed.device).float()
+            head = self.parts.head.get_parameter("weight")[list(options)].to(normed.device).float()
         return (normed[:, None, :] * head[None]).sum(-1)
 
     @torch.inference_mode()
@@ -358,9 +357,9 @@ class Decoder:
             bf16 product over the vocabulary, the same bits in every batch, says which; their
             logits are then taken as `option_logits` takes them.
         """
-        normed = self.parts.norm(hidden)
+        normed: torch.Tensor = self.parts.norm(hidden)
         with _weights_at_hand(self.parts.head):
-            weight = self.parts.head.weight
+            weight = self.parts.head.get_parameter("weight")
             rough = functional.linear(normed.to(torch.bfloat16), weight.to(torch.bfloat16))
             tokens = rough.topk(count, dim=-1).indices.sort(dim=-1).values
             rows = weight[tokens].float()
@@ -391,4 +390,5 @@ def _weights_at_hand(module: nn.Module) -> AbstractContextManager[None]:
         return nullcontext()
     from accelerate.utils import align_module_device
 
-    return align_module_device(module)
+    at_hand: AbstractContextManager[None] = align_module_device(module)
+    return at_hand

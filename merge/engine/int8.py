@@ -1,8 +1,4 @@
-"""INT8 weights with bf16 activations (W8A16), exact in every batch.
-
-Knows how to replace a model's linear layers and how a mixture of low-rank adapters joins
-their output. Deliberately knows nothing of prompts or of where the weights come from.
-"""
+"""INT8 weights with bf16 activations (W8A16), exact in every batch."""
 
 from __future__ import annotations
 
@@ -18,8 +14,9 @@ from torch.nn import functional
 from evobourse.merge.errors import ModelError
 
 if TYPE_CHECKING:
-    from evobourse.merge.engine.adapter_bank import LowRankSite
+    from transformers import PreTrainedModel
 
+    from evobourse.merge.engine.adapter_bank import LowRankSite
 
 GROUP = 64
 
@@ -35,6 +32,8 @@ class QuantizedLinear(nn.Module, ABC):
 
     precision: str
     """Names how products are computed, for the memo's key."""
+
+    bias: torch.Tensor | None
 
     def __init__(self, linear: nn.Linear):
         super().__init__()
@@ -97,8 +96,7 @@ class Int8Linear(QuantizedLinear):
     def product(self, narrow: torch.Tensor) -> torch.Tensor:
         """Multiply bf16 [rows, tokens, in] with the de-quantised weight."""
         if narrow.requires_grad and torch.is_grad_enabled():
-            product: torch.Tensor = _TrainedThrough.apply(narrow, self.weight, self.scale)
-            return product
+            return _train_through(narrow, self.weight, self.scale)
         multiply = _compiled_multiply() if self.compiled else multiply_groups
         return multiply(narrow, self.weight, self.scale)
 
@@ -119,7 +117,7 @@ def multiply_groups(
 
 def dequantize_groups(weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """Undo `quantize_groups` up to its rounding: bf16 [out, in]."""
-    groups = weight.to(torch.bfloat16).unflatten(1, (scale.shape[1], -1))
+    groups: torch.Tensor = weight.to(torch.bfloat16).unflatten(1, (scale.shape[1], -1))
     return groups.mul_(scale[:, :, None]).flatten(1)
 
 
@@ -134,8 +132,11 @@ class _TrainedThrough(torch.autograd.Function):
         return multiply_groups(narrow, weight, scale)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         return gradient @ dequantize_groups(*ctx.saved_tensors), None, None
+
+
+_train_through: Callable[..., torch.Tensor] = _TrainedThrough.apply
 
 
 @cache
@@ -179,7 +180,7 @@ def quantize_groups(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return quantised.to(torch.int8).flatten(1), scale
 
 
-def quantize_int8(model: nn.Module, compiled: bool = False) -> nn.Module:
+def quantize_int8(model: PreTrainedModel, compiled: bool = False) -> PreTrainedModel:
     """Replace every linear layer of the decoder stack by `Int8Linear`, in place.
 
     Embeddings, norms and the output head keep their precision: the head is read for a
@@ -194,10 +195,10 @@ def quantize_int8(model: nn.Module, compiled: bool = False) -> nn.Module:
 
     Returns
     -------
-    nn.Module
+    PreTrainedModel
         The same object.
     """
-    for parent in list(model.model.layers.modules()):  # type: ignore[union-attr]
+    for parent in list(model.model.layers.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Linear):
                 setattr(parent, name, Int8Linear(child, compiled))

@@ -1,8 +1,4 @@
-"""Which tokens a decoder layer computes: whose adapters mix each, and which go on behind attention.
-
-Knows transformers' decoder layers by the names of their parts, and the sites where adapters join.
-Deliberately knows nothing of what a token attends to, nor of who asks.
-"""
+"""Which tokens a decoder layer computes: whose adapters mix each, which go on behind attention."""
 
 from __future__ import annotations
 
@@ -56,8 +52,8 @@ def read_from(
         return (inputs[0][read],)
 
     hooks = [
-        layer.input_layernorm.register_forward_pre_hook(attend_to_all),
-        layer.self_attn.o_proj.register_forward_pre_hook(go_on),
+        layer.get_submodule("input_layernorm").register_forward_pre_hook(attend_to_all),
+        layer.get_submodule("self_attn.o_proj").register_forward_pre_hook(go_on),
     ]
     try:
         yield hidden[read.to(hidden.device)]

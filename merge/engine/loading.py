@@ -1,8 +1,4 @@
-"""A base straight into INT8: tensor by tensor from its shards, never whole in full precision.
-
-Knows safetensors folders, which tensors become INT8, and how a base is spread over devices.
-Deliberately knows nothing of what quantises them or of which device a layer belongs on.
-"""
+"""A base straight into INT8: tensor by tensor from its shards, never whole in full precision."""
 
 from __future__ import annotations
 
@@ -218,6 +214,7 @@ def _reader(folder: Path, names: list[str], tied: bool) -> Callable[[str], torch
         held = _EMBEDDING if tied and name == _HEAD else name
         # Opened anew for each, so that no more of a shard stays mapped than one tensor.
         with safe_open(folder / places[held], "pt") as shard:
-            return shard.get_tensor(held).to(torch.float32, copy=True)
+            tensor: torch.Tensor = shard.get_tensor(held)
+            return tensor.to(torch.float32, copy=True)
 
     return read

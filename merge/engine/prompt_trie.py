@@ -1,8 +1,4 @@
-"""A trie of prompts: each common beginning computed once, for a mind or for all of them.
-
-Knows how questions of different mixtures become few large batches over what is known already.
-Deliberately knows nothing of who asks, nor what is read from a prompt's last state.
-"""
+"""A trie of prompts: each common beginning computed once, for a mind or for all of them."""
 
 from __future__ import annotations
 
@@ -170,13 +166,14 @@ class PromptTrie:
             wanted = [key for key in missing if (key[0] is None) == trunk]
             for together in self._passes(chunk, wanted):
                 self._compute_pass(chunk, together)
-        return torch.stack([chunk.nodes[key].hidden for key in keys])
+        return torch.stack([_planned(chunk.nodes[key].hidden) for key in keys])
 
     def _plan(self, chunk: _Chunk, key: _Key, followed: bool = False) -> None:
         """Find a node, or note it as missing together with what it needs."""
         known = chunk.nodes.get(key)
         if known is None:
-            known = self.budget.get((_KIND, *key))
+            held = self.budget.get((_KIND, *key))
+            known = held if isinstance(held, _Node) else None
         if known is not None:
             followed |= known.past is not None  # computed again, it must bring what it had
             stated = known.hidden is not None or key not in chunk.asked
@@ -247,11 +244,11 @@ class PromptTrie:
             hidden = self.decoder.embed([[t] for _, path in keys for t in path[-1]])[:, 0]
         else:
             first, last = adapted, self.decoder.depth
-            hidden = torch.cat([chunk.nodes[None, path].hidden for _, path in keys])
+            hidden = torch.cat([_planned(chunk.nodes[None, path].hidden) for _, path in keys])
         known = self._known(chunk, keys)
         layout = self._lay_out(chunk, known, keys)
-        past = {key: chunk.nodes[key].past for key in known}
-        joined = torch.cat(list(past.values()), dim=3) if past else None
+        past = [_planned(chunk.nodes[key].past) for key in known]
+        joined = torch.cat(past, dim=3) if past else None
         before = None if joined is None else dict(enumerate(joined, first))
         lengths = [len(path[-1]) for _, path in keys]
         ends = np.cumsum(lengths)
@@ -325,7 +322,7 @@ class PromptTrie:
 
     def _mixed(self, chunk: _Chunk, keys: Sequence[_Key]) -> AbstractContextManager[None]:
         """Let the adapters act in each row as its mind mixes them."""
-        names = [name for name, _ in keys]
+        names = [name for name, _ in keys if name is not None]
         if not any(chunk.mixtures[name].any() for name in set(names)):
             return nullcontext()  # the base's own, not adapters times zero
         distinct = names[:1] if len(set(names)) == 1 else names
@@ -340,15 +337,16 @@ class PromptTrie:
     def _token_bytes(self, layers: int) -> int:
         """Return the bytes of one token's keys and values in a number of layers."""
         config = self.decoder.model.config
-        width = config.hidden_size // config.num_attention_heads
-        return layers * 2 * config.num_key_value_heads * width * 4
+        width = int(config.hidden_size // config.num_attention_heads)
+        return layers * 2 * int(config.num_key_value_heads) * width * 4
 
     def _question_bytes(self, prompt: Prompt) -> int:
         """Bound the bytes of nodes that one question brings, shared with no other."""
         inner = sum(map(len, (prompt.opening, *prompt.steps[:-1])))
         if not all(self._activated):
             inner += len(prompt.shared)
-        hidden = (inner + len(prompt.path[-1])) * self.decoder.model.config.hidden_size * 4
+        width = int(self.decoder.model.config.hidden_size)
+        hidden = (inner + len(prompt.path[-1])) * width * 4
         return inner * self._token_bytes(self.decoder.depth) + hidden
 
     def _most_tokens(self, shapes: Iterable[_Shape], trunk: bool) -> int:
@@ -365,6 +363,12 @@ class PromptTrie:
             past = sum(shape[2:] if trunk else shape) * self._token_bytes(layers)
             needed = max(needed, 4 * (wide + scores) + past // shape[-1])
         return self._batches.rows(1, needed)
+
+
+def _planned(part: torch.Tensor | None) -> torch.Tensor:
+    """Return a part that the plan has made sure of."""
+    assert part is not None
+    return part
 
 
 def _shape(key: _Key) -> _Shape:

@@ -1,7 +1,6 @@
-"""Other libraries' INT8 layers behind the same door as ours.
+"""Other libraries' INT8 layers behind the same door as ours: torchao and bitsandbytes, both extras.
 
-Knows torchao's weight-only layer and bitsandbytes' 8-bit blocks. Deliberately imports neither
-before one is asked for: both are extras.
+Neither is imported before one is asked for.
 """
 
 from __future__ import annotations
@@ -46,6 +45,10 @@ class BitsandbytesLinear(QuantizedLinear):
     Not its LLM.int8(): which columns are outliers is decided there over a whole batch, and without
     outliers its answers are far off (docs/decisions/056).
     """
+
+    weight: torch.Tensor
+    scale: torch.Tensor
+    code: torch.Tensor
 
     def __init__(self, linear: nn.Linear, device: torch.device | str = "cpu"):
         super().__init__(linear)
@@ -101,7 +104,8 @@ def _bitsandbytes(weight: torch.Tensor) -> tuple[torch.Tensor, Any]:
     """Quantise on the processor, whose rounding then holds everywhere."""
     functions: Any = import_module("bitsandbytes.functional")
     whole = weight.detach().cpu().float().contiguous()
-    return functions.quantize_blockwise(whole, blocksize=_BLOCK)
+    codes, state = functions.quantize_blockwise(whole, blocksize=_BLOCK)
+    return codes, state
 
 
 def _torchao(weight: torch.Tensor) -> Any:

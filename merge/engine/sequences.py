@@ -18,6 +18,7 @@ from transformers import AttentionInterface
 from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.batch_size import MOST_TOKENS
 from evobourse.merge.engine.decoder import LEAST_TOKENS, Decoder
+from evobourse.merge.engine.prompt import Token
 from evobourse.merge.errors import ModelError
 from evobourse.merge.peft.mind_vector import Mixture, join_cores, split_cores
 
@@ -32,13 +33,13 @@ class TokenSequence:
     Attributes
     ----------
     tokens
-        Ids, as read.
+        Ids or soft tokens, as read.
     state
         float32[width], the last token's above the last layer; None where it was rewound.
     """
 
     def __init__(self) -> None:
-        self.tokens: list[int] = []
+        self.tokens: list[Token] = []
         self.state: torch.Tensor | None = None
         self._pasts: list[torch.Tensor] = []  # a layer each: [2, kv heads, capacity, width]
 
@@ -111,7 +112,7 @@ class SequenceReader:
     def read(
         self,
         sequences: Sequence[TokenSequence],
-        pieces: Sequence[Sequence[int]],
+        pieces: Sequence[Sequence[Token]],
         mixtures: Sequence[Mixture],
         step: bool = False,
     ) -> None:
@@ -178,7 +179,7 @@ class SequenceReader:
     def _read(
         self,
         sequences: Sequence[TokenSequence],
-        pieces: Sequence[Sequence[int]],
+        pieces: Sequence[Sequence[Token]],
         mixtures: Sequence[Mixture],
         tile: int | None,
     ) -> None:
@@ -205,7 +206,7 @@ class SequenceReader:
             sequence.state = hidden[end - 1, 0].clone()
 
     def _mixed(
-        self, mixtures: Sequence[Mixture], pieces: Sequence[Sequence[int]], fill: int
+        self, mixtures: Sequence[Mixture], pieces: Sequence[Sequence[Token]], fill: int
     ) -> AbstractContextManager[None]:
         """Let the adapters act in each token as its sequence's mixture says."""
         parts = [split_cores(mixture) for mixture in mixtures]
@@ -219,10 +220,9 @@ class SequenceReader:
         counts = [len(piece) for piece in pieces]
         rows = np.repeat(np.arange(len(parts)), counts)
         rows = np.append(rows, np.zeros(fill, np.int64))
-        stacked = (np.stack([part[k] for part in parts]) for k in (0, 1) if parts[0][k] is not None)
-        return self.bank.mixed(
-            *(torch.from_numpy(part[rows]).to(self.decoder.device) for part in stacked)
-        )
+        columns = ([own for own, _ in parts], [core for _, core in parts if core is not None])
+        stacked = (torch.from_numpy(np.stack(column)[rows]) for column in columns if column)
+        return self.bank.mixed(*(part.to(self.decoder.device) for part in stacked))
 
 
 def attend(
@@ -234,14 +234,14 @@ def attend(
     scaling: float,
     place: int,
     spans: Sequence[Span],
-    **_: Any,
+    **unused: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attend within each sequence, by itself: the same products whoever else is in the batch.
 
     Parameters
     ----------
-    module, attention_mask
-        Unused.
+    module, attention_mask, unused
+        What the layer passes on beside.
     query
         float32[tokens, heads, 1, width], all sequences' tokens in a row.
     key, value
@@ -290,7 +290,7 @@ def _state(sequence: TokenSequence) -> torch.Tensor:
     return sequence.state
 
 
-def _places(sequence: TokenSequence, piece: Sequence[int]) -> range:
+def _places(sequence: TokenSequence, piece: Sequence[Token]) -> range:
     return range(len(sequence), len(sequence) + len(piece))
 
 

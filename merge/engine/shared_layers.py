@@ -1,8 +1,4 @@
-"""Quantised parts of several sources, made once: what any number of layer stacks run on.
-
-Knows which tensors a source shares with the base, and where the base's adapters are attached.
-Deliberately knows nothing of how stacks are searched, or of who runs them.
-"""
+"""Quantised parts of several sources, made once: what any number of layer stacks run on."""
 
 from __future__ import annotations
 
@@ -113,10 +109,11 @@ class SourceParts:
         return fresh
 
     def _quantise(self, like: Int8Linear, start: str, adapted: bool) -> Int8Linear:
-        bias = like.bias is not None
-        linear = nn.Linear(like.in_features, like.out_features, bias, device="meta")
+        linear = nn.Linear(
+            like.in_features, like.out_features, like.bias is not None, device="meta"
+        )
         linear.weight = nn.Parameter(self._fitting(f"{start}weight", like.weight), False)
-        if bias:
+        if like.bias is not None:
             linear.bias = nn.Parameter(self._fitting(f"{start}bias", like.bias), False)
         made = Int8Linear(linear, like.compiled)
         made.site = like.site if adapted else None

@@ -1,8 +1,6 @@
 """Attention of rows of any lengths in one pass, without a copy of a shared prefix per row.
 
-Knows which keys and values each row of tokens sees, by their places among those that are known and
-those of the pass itself, and grouped-query attention in two parts with one softmax. Deliberately
-knows nothing of layers, nor where known keys and values come from.
+Grouped-query attention in two parts, the prefix's and the row's own, with one softmax.
 """
 
 from __future__ import annotations
@@ -213,7 +211,7 @@ def attend(
     scaling: float,
     layout: Layout,
     known: torch.Tensor | None = None,
-    **_: Any,
+    **unused: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attend to prefixes that many rows share and, causally, to what is the row's own.
 
@@ -222,8 +220,8 @@ def attend(
 
     Parameters
     ----------
-    module
-        The attention layer, unused.
+    module, unused
+        The attention layer and what else it passes on.
     query
         float32[tokens, heads, 1, width], all rows' tokens one after another. Those behind the
         layout's last are filling, and see nothing.
@@ -260,10 +258,10 @@ def attend(
         peak[:, span], mixed[:, span], summed[:, span] = _meet_prefixes(
             grouped[:, span], keys, values, peak[:, span], part
         )
-    for part, own in zip(layout.near, scores, strict=True):
-        span = slice(part.start, part.stop)
+    for rows, own in zip(layout.near, scores, strict=True):
+        span = slice(rows.start, rows.stop)
         own.sub_(peak[:, span].view(*own.shape[:4], 1)).exp_()
-        seen = _take(values, part.seen).view(kv_heads, part.rows, -1, width)
+        seen = _take(values, rows.seen).view(kv_heads, rows.rows, -1, width)
         mixed[:, span] += _by_token(_multiply(own.flatten(2, 3), seen).view(*own.shape[:4], width))
         summed[:, span] += _by_token(own.sum(dim=4, keepdim=True))
     out = query.new_zeros(total, 1, heads, width)
@@ -352,7 +350,9 @@ def _in_blocks(
     even = -(-len(owners) // len(different))
     size = least if alone else max(least, min(even, isqrt(2 * COPIED * even)))
     order = np.argsort(owners, kind="stable")
-    members, seen_by, places, at = [], [], np.empty(len(owners), np.int64), 0
+    members: list[Places] = []
+    seen_by: list[Places] = []
+    places, at = np.empty(len(owners), np.int64), 0
     for prefix, count in zip(*np.unique(owners, return_counts=True), strict=True):
         own = order[at : at + count]
         places[own] = len(members) * size + np.arange(count)
@@ -369,10 +369,11 @@ def _in_blocks(
 
 
 def _moved(part: Part, device: torch.device) -> Part:
-    tensors = {f.name: getattr(part, f.name) for f in fields(part)}
-    return replace(
-        part, **{k: v.to(device) for k, v in tensors.items() if isinstance(v, torch.Tensor)}
-    )
+    held = {f.name: getattr(part, f.name) for f in fields(part)}
+    moved: dict[str, Any] = {
+        k: v.to(device) for k, v in held.items() if isinstance(v, torch.Tensor)
+    }
+    return replace(part, **moved)
 
 
 AttentionInterface.register(NAME, attend)

@@ -1,7 +1,6 @@
-"""Recipes as mergekit's own YAML, written and read.
+"""Recipes as mergekit's own YAML, written and read: one slice a block, filters, options at the top.
 
-Knows mergekit's config schema as far as a recipe uses it: one slice a block, filters, options
-at the top. Deliberately refuses what mergekit would ignore without a word.
+What mergekit would ignore without a word is refused.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from evobourse.merge.recipes.methods import Method, Option, find_method
 from evobourse.merge.recipes.recipe import FILTERS, FilterSetting, Recipe, Rows
 
 _TABLES = {"weight": "weights", "density": "densities", "t": "weights"}
+_Tables = dict[tuple[str, int, int], dict[str | None, float]]
+"""Values by filter (None: the rest), of a parameter, a block and a source."""
 _TOP = ("merge_method", "slices", "models", "base_model", "parameters", "dtype")
 
 
@@ -92,7 +93,7 @@ def read_recipe(text: str, seed: int | None = None) -> Recipe:
     base = config.get("base_model", None if method.base else names[0])
     if not isinstance(base, str):
         raise RecipeError(f"recipe.base_model: is {base!r}, expected a model's name")
-    tables: dict[str, Any] = {}
+    tables: _Tables = {}
     for block, entry in enumerate(slices):
         for at, name in enumerate(names):
             source = next(s for s in entry["sources"] if s["model"] == name)
@@ -205,7 +206,7 @@ def _by_filter(where: str, value: Any) -> dict[str | None, float]:
     return named
 
 
-def _rows(tables: Any, table: str, blocks: int, filter_name: str | None = None) -> Rows | None:
+def _rows(tables: _Tables, table: str, blocks: int, filter_name: str | None = None) -> Rows | None:
     parameters = {parameter for parameter, _, _ in tables if _TABLES[parameter] == table}
     if not any(filter_name in tables[key] for key in tables if key[0] in parameters):
         return None

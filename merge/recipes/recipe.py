@@ -1,7 +1,6 @@
 """Merge recipes in mergekit's terms, built in memory by mergekit itself.
 
-Knows sources, methods, and weights and densities per source, layer block and filter.
-Deliberately knows nothing of quantisation or of who searches the weights.
+A recipe has sources, a method, and weights and densities per source, layer block and filter.
 """
 
 from __future__ import annotations
@@ -143,8 +142,10 @@ class Recipe:
 
     def rows(self, name: str, filter_name: str | None = None) -> Rows:
         """Read ``weights`` or ``densities`` [block][source] of a filter, or of what none names."""
-        own = getattr(self.filters.get(filter_name or "", FilterSetting()), name)
-        return getattr(self, name) if own is None else own
+        setting = self.filters.get(filter_name or "", FilterSetting())
+        own: Rows | None = getattr(setting, name)
+        rest: Rows = getattr(self, name)
+        return rest if own is None else own
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, without what is unset; `from_dict` undoes it."""
@@ -266,7 +267,8 @@ def load_source(
         model, own = load_model(str(folder))
         if tokenizer is not None:
             check_vocabulary(name, own, tokenizer)
-        return model.state_dict()
+        whole: State = model.state_dict()
+        return whole
     folded = dict(base)
     for (layer, module), (down, up) in read_adapter(folder).factors.items():
         key = f"model.layers.{layer}.{module}.weight"
