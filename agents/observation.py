@@ -1,7 +1,6 @@
 """What an investor can see on one morning: named fields, a few levels each, one word a level.
 
-Knows how prices become levels and how a masked set of levels becomes the private text of a
-prompt. Deliberately knows no date, name or absolute price: nothing here can leak the future.
+There is no date, name or absolute price among them: nothing here can leak the future.
 """
 
 from __future__ import annotations
@@ -119,7 +118,8 @@ def to_levels(values: NDArray[np.float64]) -> NDArray[np.int64]:
     NDArray
         int64[..., F], 0 for a field's lowest word.
     """
-    return (values[..., None] >= _EDGES).sum(axis=-1)
+    levels: NDArray[np.int64] = (values[..., None] >= _EDGES).sum(axis=-1)
+    return levels
 
 
 def encode_view(levels: NDArray[np.int64], visible: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -137,7 +137,8 @@ def encode_view(levels: NDArray[np.int64], visible: NDArray[np.bool_]) -> NDArra
     NDArray
         int64[...] in 0..`VIEWS` - 1; 0 is the view that shows nothing.
     """
-    return np.where(visible, levels + 1, 0) @ _STRIDES
+    views: NDArray[np.int64] = np.where(visible, levels + 1, 0) @ _STRIDES
+    return views
 
 
 def public_codes(levels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -150,16 +151,18 @@ def private_codes(field: int, levels: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray((levels + 1) * _STRIDES[field])
 
 
-def decode_view(views: NDArray[np.int64]) -> NDArray[np.int64]:
+def decode_view(views: NDArray[np.int64] | int) -> NDArray[np.int64]:
     """Undo `encode_view`: int64[...] to levels int64[..., F], -1 where masked."""
     sizes = np.array(LEVELS) + 1
-    return np.asarray(views)[..., None] // _STRIDES % sizes - 1
+    levels: NDArray[np.int64] = np.asarray(views)[..., None] // _STRIDES % sizes - 1
+    return levels
 
 
 def possible_views(attention: int) -> NDArray[np.int64]:
     """List every view that shows at most ``attention`` fields, ascending: int64[n]."""
     views = np.arange(VIEWS)
-    return views[(decode_view(views) >= 0).sum(axis=1) <= attention]
+    possible: NDArray[np.int64] = views[(decode_view(views) >= 0).sum(axis=1) <= attention]
+    return possible
 
 
 def render_view(view: int) -> str:
@@ -172,7 +175,7 @@ def render_view(view: int) -> str:
 
 def view_words(view: int) -> list[str]:
     """Return the visible words of a view in field order, none for what is masked."""
-    levels = decode_view(np.int64(view))
+    levels = decode_view(view)
     return [field.words[level] for field, level in zip(FIELDS, levels, strict=True) if level >= 0]
 
 

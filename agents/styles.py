@@ -1,7 +1,6 @@
 """Style teachers: each a fixed policy on what is visible, the label maker for adapters.
 
-Knows nine investment styles as functions of observation levels. Deliberately knows nothing
-of models or markets; the same functions drive the rule-based baseline.
+The same functions drive the rule-based baseline.
 """
 
 from __future__ import annotations
@@ -89,14 +88,17 @@ def _news_driven(s: Signs) -> NDArray[np.float64]:
 def _noise(s: Signs) -> NDArray[np.float64]:
     meanings = {name: np.array(words) for name, words in SUPERSTITIONS.items()}
     read = [words[s[name].astype(np.int64) + len(words) // 2] for name, words in meanings.items()]
-    return np.sum(read, axis=0)
+    score: NDArray[np.float64] = np.sum(read, axis=0)
+    return score
 
 
 def linear(weights: Mapping[str, float]) -> Policy:
     """Make the policy that adds up signs times weights."""
 
     def policy(s: Signs) -> NDArray[np.float64]:
-        return np.sum([weight * s[name] for name, weight in weights.items()], axis=0)
+        parts = [weight * s[name] for name, weight in weights.items()]
+        score: NDArray[np.float64] = np.sum(parts, axis=0)
+        return score
 
     return policy
 
@@ -137,5 +139,5 @@ def teach(
         int64[n], 0 strong sell .. 4 strong buy. Halves round away from hold.
     """
     score = teachers[style](signs_of(views))
-    rounded = np.sign(score) * np.floor(np.abs(score) + 0.5)
+    rounded: NDArray[np.float64] = np.sign(score) * np.floor(np.abs(score) + 0.5)
     return np.clip(rounded, -2, 2).astype(np.int64) + 2

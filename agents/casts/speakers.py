@@ -1,8 +1,4 @@
-"""Companies and industries: agents that speak for assets, see their own data, and quote them.
-
-Knows what such an agent is told of its assets and its holding, and how its mind's choice moves its
-quotes. Deliberately knows nothing of who trades against them.
-"""
+"""Companies and industries: agents that speak for assets, see their own data, and quote them."""
 
 from __future__ import annotations
 
@@ -243,7 +239,7 @@ def plain_views() -> list[tuple[int, int | None]]:
 
 def speaker_prompt(minds: PromptMinds, kind: str, view: int, holding: int | None) -> Prompt:
     """Write the prompt of a company or an industry: rules, then its own signs and its holding."""
-    levels = decode_view(np.int64(view))
+    levels = decode_view(view)
     words = [f.words[level] for f, level in zip(FIELDS, levels, strict=True) if level >= 0]
     if holding is not None:
         words.append(HOLDINGS[holding])

@@ -1,8 +1,4 @@
-"""A crowd that asks its minds day by day: for views with numbers in, which no table can hold.
-
-Knows what of a day becomes the question of each persona and visible view. Deliberately leaves all
-else, draws included, to `agents.crowds.persona_crowd.PersonaCrowd`.
-"""
+"""A crowd that asks its minds day by day: for views with numbers in, which no table can hold."""
 
 from __future__ import annotations
 
@@ -66,7 +62,7 @@ class AskingCrowd(PersonaCrowd):
         nothing = np.empty((len(population.personas), 0, 5))
         super().__init__(population, nothing, offsets, n_agents, rng, asset, turns)
         self.minds = minds
-        self._lean: NDArray[np.float64] | None = None
+        self._lean = np.empty((0, 1, 5))  # measured on the first morning
         temperatures = [persona.temperature for persona in population.personas]
         self._temperatures = np.array(temperatures)
 
@@ -76,7 +72,7 @@ class AskingCrowd(PersonaCrowd):
         if not self._first_turn:
             return
         log_path = np.log(view.assets[self._asset].close_ticks)
-        if self._lean is None:
+        if not len(self._lean):
             self._lean = self._measure_lean(log_path)
         window = scaled_returns(log_path)
         if self.minds.encoding.numeric:
@@ -127,5 +123,6 @@ def seat_crowd(
     rng: np.random.Generator,
 ) -> PersonaCrowd:
     """Make a crowd of what its minds choose, or one that asks them as it goes."""
-    kind = PersonaCrowd if isinstance(choices, np.ndarray) else AskingCrowd
-    return kind(population, choices, offsets, n_agents, rng)
+    if isinstance(choices, np.ndarray):
+        return PersonaCrowd(population, choices, offsets, n_agents, rng)
+    return AskingCrowd(population, choices, offsets, n_agents, rng)

@@ -1,8 +1,4 @@
-"""A crowd of personas in one market: observe, decide, send orders, change camps.
-
-Knows how a population becomes agents and how they act each day. Deliberately knows nothing
-of how minds compute their answers, nor of how the market clears.
-"""
+"""A crowd of personas in one market: observe, decide, send orders, change camps."""
 
 from __future__ import annotations
 
@@ -53,7 +49,8 @@ _CROWD = FIELD_NAMES.index("crowd")
 
 def history_ticks(closes: NDArray[np.float64]) -> NDArray[np.int64]:
     """Rescale real closes float64[H] so that the last one is `START_PRICE_TICKS` (no name left)."""
-    return np.maximum(np.rint(closes / closes[-1] * START_PRICE_TICKS), 1).astype(np.int64)
+    ticks: NDArray[np.float64] = np.rint(closes / closes[-1] * START_PRICE_TICKS)
+    return np.maximum(ticks, 1).astype(np.int64)
 
 
 class PersonaCrowd(Crowd):
@@ -146,7 +143,7 @@ class PersonaCrowd(Crowd):
         self._row_of = np.full(VIEWS, -1)
         self._row_of[possible] = np.arange(len(possible))
         social = society.social
-        self.life = None if social is None else SocialLife(n_agents, social, *rng.spawn(1))
+        self.life = None if social is None else SocialLife(n_agents, social, rng.spawn(1)[0])
         self.rivalry = None
         self._tabulate, self._due = tabulate, np.zeros(n_agents, np.int64)
         if social is not None and social.contest is not None:

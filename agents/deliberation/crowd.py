@@ -1,12 +1,9 @@
-"""A crowd of personas who deliberate in every turn of a day.
-
-Knows what each agent has before it when it thinks, and what becomes of what it thought: orders,
-withdrawals, memories, posts. Deliberately knows nothing of how a text or a choice is computed.
-"""
+"""A crowd of personas who deliberate in every turn of a day."""
 
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,7 +164,8 @@ class DeliberateCrowd(PersonaCrowd):
         for agent in np.array(agents)[goes]:
             self._note(agent, "You withdrew your order.")
         columns = {f.name: getattr(cancels, f.name) for f in fields(cancels)}
-        return Orders(**{n: None if c is None else c[goes] for n, c in columns.items()})
+        gone: dict[str, Any] = {n: None if c is None else c[goes] for n, c in columns.items()}
+        return Orders(**gone)
 
     def settled(self, outcome: DayOutcome) -> None:
         """Reflect on the day, remember it, write posts, and learn as a `PersonaCrowd` does."""
@@ -246,7 +244,7 @@ class DeliberateCrowd(PersonaCrowd):
         self._collect()
         self._thought: Thought = thought
         steps = np.cumsum(thought.choice, axis=1)[:, :-1]
-        tendency = (uniform[:, None] >= steps).sum(axis=1) - 2
+        tendency: NDArray[np.int64] = (uniform[:, None] >= steps).sum(axis=1) - 2
         for agent, chosen in enumerate(tendency):
             self._note(agent, render_decision(self._turn, int(chosen)))
         return tendency
@@ -293,7 +291,8 @@ class DeliberateCrowd(PersonaCrowd):
     def _equity(self, price_ticks: int) -> NDArray[np.float64]:
         """Return what agents own at a price: float64[n] cents, at least 1."""
         cash, lots = self._live
-        return np.maximum(cash + lots * (price_ticks * self._tick_cents), 1).astype(np.float64)
+        equity: NDArray[np.int64] = cash + lots * (price_ticks * self._tick_cents)
+        return np.maximum(equity, 1).astype(np.float64)
 
     def _accounts(self, price_ticks: int, waiting: NDArray[np.int64]) -> list[str]:
         equity, lots = self._equity(price_ticks), self._live[1]
@@ -309,7 +308,7 @@ class DeliberateCrowd(PersonaCrowd):
         """Note what the turn did to each account, as its cash and lots tell."""
         paid = self._before[0] - self._live[0]
         bought = self._live[1] - self._before[1]
-        for agent in np.flatnonzero(bought):
+        for agent in np.flatnonzero(bought).tolist():
             price_ticks = paid[agent] / (bought[agent] * self._tick_cents)
             distance = float(price_ticks / self._close - 1.0)
             self._note(agent, render_fill(int(bought[agent]), distance))

@@ -1,7 +1,6 @@
 """What an agent remembers: today's notes, days of its own, and those that stay.
 
-Knows how memories fade by simulated days, which come back to mind within so many tokens, and which
-are kept for long. Deliberately knows no model: whoever writes a memory says how long it is.
+Memories fade by simulated days; so many tokens of them come back to mind.
 """
 
 from __future__ import annotations
@@ -151,4 +150,5 @@ def similarity(texts: Sequence[str], query: str) -> NDArray[np.float64]:
     if not any(map(str.strip, texts)) or not query.strip():
         return np.zeros(len(texts))
     weights = TfidfVectorizer(token_pattern=r"\S+").fit_transform([*texts, query])
-    return np.clip((weights[:-1] @ weights[-1].T).toarray()[:, 0], 0.0, 1.0)
+    cosines: NDArray[np.float64] = (weights[:-1] @ weights[-1].T).toarray()[:, 0]
+    return np.clip(cosines, 0.0, 1.0)

@@ -1,8 +1,4 @@
-"""A deliberate decision: reason, consult, think again, choose.
-
-Knows the order of these and how far advice moves a choice. Deliberately knows nothing of markets:
-it is told what each agent has read and sees.
-"""
+"""A deliberate decision: reason, consult, think again, choose."""
 
 from __future__ import annotations
 
@@ -85,7 +81,8 @@ def to_probabilities(
     """Return the softmax of logits float64[n, k] at temperatures float64[n]."""
     scaled = logits / temperature[:, None]
     weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return weights / weights.sum(axis=1, keepdims=True)
+    chances: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+    return chances
 
 
 class Thinker:

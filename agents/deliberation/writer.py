@@ -1,7 +1,7 @@
 """A writer: one base at which many agents' pages are read, texts written and choices made.
 
-Knows how a page, what an agent has read so far, becomes keys and values that are computed once
-as long as the page begins the same. Deliberately knows nothing of what stands on a page.
+A page is what an agent has read so far; its keys and values are computed once as long as it begins
+the same.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from evobourse.agents.minds.engine import MindEngine
 from evobourse.agents.observation import OPTIONS, view_words
 from evobourse.merge.engine.generation import Sampling, write_texts
+from evobourse.merge.engine.prompt import Token
 from evobourse.merge.engine.sequences import SequenceReader, TokenSequence
 from evobourse.merge.peft.mind_vector import Mixture
 
@@ -189,7 +190,7 @@ class BatchWriter:
             self._bias[key] = (mean - mean[::-1]) / 2.0
         return self._bias[key]
 
-    def _read(self, asks: Sequence[Ask], tails: Sequence[Sequence[int]]) -> list[TokenSequence]:
+    def _read(self, asks: Sequence[Ask], tails: Sequence[Sequence[Token]]) -> list[TokenSequence]:
         """Read pages as far as they are not known, then the tails; return the sequences."""
         asleep = [self._asleep(ask.mind) for ask in asks]
         sheets = [self._sheet(ask, reads) for ask, reads in zip(asks, asleep, strict=True)]

@@ -1,8 +1,4 @@
-"""Minds that are asked with windows: views and numbers in, option logits out.
-
-Knows how an encoding's pieces become prompts of one engine, and what a mixture of adapters makes of
-a window. Deliberately knows nothing of agents or markets.
-"""
+"""Minds that are asked with windows: views and numbers in, option logits out."""
 
 from __future__ import annotations
 
@@ -100,7 +96,7 @@ class EncodedMinds:
             if key not in made:
                 tokens = self.encoding.window_part(self.engine.tokenize, view, window)
                 words = self.encoding.words_part(self.engine.tokenize, view)
-                if tokens and key[1] not in steps:
+                if window is not None and tokens and key[1] not in steps:
                     soft = SOFT in tokens
                     steps[key[1]] = self._soft_tokens(mind, window) if soft else tuple(tokens)
                 step = [steps[key[1]]] if tokens else []

@@ -1,7 +1,6 @@
 """The three encodings and what they have in common: rules, a window's part, the words and cue.
 
-Knows the text around a window and its digits. Deliberately knows no model: how soft tokens are made
-stands in `agents.encodings.projector`.
+How soft tokens are made stands in `agents.encodings.projector`.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class Encoding:
         self, tokenize: Callable[[str], list[int]], view: int, window: NDArray[np.float32] | None
     ) -> list[int]:
         """Return the tokens of a window, `SOFT` for soft ones; none where the view masks it."""
-        if not self.numeric or window is None or not shows_window(np.int64(view)):
+        if not self.numeric or window is None or not shows_window(view):
             return []
         if self.name == "patches":
             return [SOFT] * self.soft_tokens
@@ -98,4 +97,4 @@ def to_bins(window: Sequence[float] | NDArray[np.float32]) -> NDArray[np.int64]:
 
 def from_bins(bins: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the middles of bins: float64[n]."""
-    return (np.asarray(bins) - MIDDLE) * BIN
+    return (np.asarray(bins, np.float64) - MIDDLE) * BIN

@@ -1,8 +1,4 @@
-"""The projector: patches of scaled returns as soft tokens of a model's embedding width.
-
-Knows the small network, its file and how it stands in for token ids while it is trained.
-Deliberately knows nothing of adapters, minds or prompts.
-"""
+"""The projector: patches of scaled returns as soft tokens of a model's embedding width."""
 
 from __future__ import annotations
 
@@ -22,7 +18,7 @@ from evobourse.agents.errors import AgentError
 from evobourse.agents.observation import FIELDS
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 FILE = "patch_projector.safetensors"
 HIDDEN = 128
@@ -52,7 +48,7 @@ class PatchProjector(nn.Module):
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """Map windows float32[n, `WINDOW`] to soft tokens float32[n, patches, width]."""
         inner = self.inner(windows.unflatten(-1, (-1, PATCH))) + self.place
-        weights = (SHARPNESS * self.outer(nn.functional.gelu(inner))).softmax(dim=-1)
+        weights: torch.Tensor = (SHARPNESS * self.outer(nn.functional.gelu(inner))).softmax(dim=-1)
         return weights @ self.prototypes
 
     def save(self, folder: Path) -> None:
@@ -61,7 +57,7 @@ class PatchProjector(nn.Module):
         save_file(state, folder / FILE)
 
 
-def open_projector(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> PatchProjector:
+def open_projector(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PatchProjector:
     """Make a new projector for a model, its prototypes the words of the price signs."""
     signs = (field for field, price in zip(FIELDS, IS_PRICE, strict=True) if price)
     words = [f" {word}" for sign in signs for word in sign.words]
@@ -102,7 +98,7 @@ class SoftInputs:
         self._next = where, vectors
 
     @contextmanager
-    def attached(self, model: nn.Module) -> Iterator[None]:
+    def attached(self, model: PreTrainedModel) -> Iterator[None]:
         """Stand behind a model's embedding until the end."""
 
         def replace(module: nn.Module, ids: object, out: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,6 @@
 """The numeric window: a year of returns in 25 numbers, each in its own usual size.
 
-Knows how prices become the window, and that it is one field of what an investor sees. Deliberately
-knows no date, name or absolute price, and no model.
+It is one field of what an investor sees, and holds no date, name or absolute price.
 """
 
 from __future__ import annotations
@@ -48,7 +47,8 @@ def scaled_returns(log_prices: NDArray[np.float64]) -> NDArray[np.float32]:
     """
     path = log_prices[-HISTORY_DAYS:]
     sigma = max(float(np.sqrt(np.mean(np.diff(path) ** 2))), 1e-8)
-    return (np.diff(path[_ENDS]) / (sigma * _ROOTS)).astype(np.float32)
+    returns: NDArray[np.float64] = np.diff(path[_ENDS])
+    return (returns / (sigma * _ROOTS)).astype(np.float32)
 
 
 def levels_of(window: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -77,9 +77,9 @@ def real_windows(closes: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.array([scaled_returns(log_prices[:day]) for day in days])
 
 
-def shows_window(views: NDArray[np.int64]) -> NDArray[np.bool_]:
+def shows_window(views: NDArray[np.int64] | int) -> NDArray[np.bool_]:
     """Say whose views show a price sign, and with it the window: bool[...]."""
-    return (decode_view(views)[..., IS_PRICE] >= 0).any(axis=-1)
+    return np.asarray((decode_view(views)[..., IS_PRICE] >= 0).any(axis=-1))
 
 
 def widen(views: NDArray[np.int64], levels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -98,7 +98,7 @@ def widen(views: NDArray[np.int64], levels: NDArray[np.int64]) -> NDArray[np.int
 
 def other_words(view: int) -> str:
     """Write the words of what is visible beside the window."""
-    shown = zip(FIELDS, decode_view(np.int64(view)), IS_PRICE, strict=True)
+    shown = zip(FIELDS, decode_view(view), IS_PRICE, strict=True)
     return "".join(f" {f.words[level]}" for f, level, price in shown if level >= 0 and not price)
 
 

@@ -1,7 +1,6 @@
 """Answers remembered: a table in memory for each mind, and an exact memo on disk for all runs.
 
-Knows keys and option logits, and how several processes share one file of them. Deliberately knows
-neither models nor servers: whoever asks says what an answer depends on.
+Whoever asks says what an answer depends on.
 """
 
 from __future__ import annotations

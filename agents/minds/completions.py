@@ -1,14 +1,10 @@
-"""Completions asked of an OpenAI-compatible server: in parallel, again after trouble, under a cap.
-
-Knows HTTP, retries, the spending cap and the shapes of logprobs that servers send. Deliberately
-knows nothing of minds, views or what the tokens mean.
-"""
+"""Completions of an OpenAI-compatible server: in parallel, again after trouble, under a cap."""
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
@@ -169,7 +165,7 @@ class CompletionClient:
 
     def ask_all(
         self, questions: Sequence[Question]
-    ) -> Iterator[tuple[int, dict[str | int, float]]]:
+    ) -> Generator[tuple[int, dict[str | int, float]]]:
         """Ask questions in parallel; yield each one's index and listed tokens as they arrive.
 
         A token stands under its text and, where the server says it, under its id too; its value
@@ -293,8 +289,9 @@ def read_listed(reply: Mapping[str, Any]) -> dict[str | int, float]:
     listed: dict[str | int, float] = {}
     if "content" in logprobs:
         for token in logprobs["content"][0]["top_logprobs"]:
-            for name in (str(token["token"]), *([int(token["id"])] if "id" in token else [])):
-                listed[name] = float(token["logprob"])
+            listed[str(token["token"])] = float(token["logprob"])
+            if "id" in token:
+                listed[int(token["id"])] = float(token["logprob"])
     else:
         for text, value in logprobs["top_logprobs"][0].items():
             name, _, number = text.partition("token_id:")

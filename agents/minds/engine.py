@@ -1,7 +1,6 @@
 """Minds: one INT8 base, a bank of style adapters, and an exact memo of every answer.
 
-Knows how to answer many (mind, view) and (mind, prompt) questions, in few batches, once each.
-Deliberately knows nothing of agents, temperatures or markets, and never decides.
+Many (mind, view) and (mind, prompt) questions are answered in few batches, once each.
 """
 
 from __future__ import annotations
@@ -237,7 +236,7 @@ class MindEngine:
         """Remember answers to some questions of one mind, here and on disk."""
         questions, places, logits = zip(*rows, strict=True)
         table.put([item for _, item in places], np.array(logits))
-        self.budget.put((_KIND, self.base_hash, *key), table)
+        self.budget.put(self._budget_key(key), table)
         if self.memo is not None:
             keys = self._keys(questions[0][0], [prompt for _, prompt in questions])
             self.memo.write(dict(zip(keys, logits, strict=True)))
@@ -254,7 +253,7 @@ class MindEngine:
         ]
         if known:
             table.put([item for item, _ in known], np.array([logits for _, logits in known]))
-            self.budget.put((_KIND, self.base_hash, *key), table)
+            self.budget.put(self._budget_key(key), table)
         self.counters.recalled += len(known)
 
     def _keys(self, mind: NDArray[np.float32], prompts: Sequence[Prompt]) -> list[bytes]:
@@ -280,9 +279,14 @@ class MindEngine:
             for prompt in prompts
         ]
 
+    def _budget_key(self, key: _Place) -> tuple[str, str, str, bytes]:
+        """Say where the budget holds a mind's answers."""
+        kind, mind = key
+        return _KIND, self.base_hash, kind.__name__, mind
+
     def _table(self, key: _Place) -> Table:
         """Return a mind's answers, in an empty table where none are held."""
-        table = self.budget.get((_KIND, self.base_hash, *key))
+        table = self.budget.get(self._budget_key(key))
         return table if isinstance(table, key[0]) else key[0]()
 
     def _prompt_of(self, item: int | Prompt) -> Prompt:

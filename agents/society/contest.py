@@ -1,7 +1,6 @@
 """A contest among personas: ranked every so often, the best gain capital or voice, the worst go.
 
-Knows profits, faithfulness to a style, who gives how much to whom, and how two winners become a
-third. Deliberately moves no money itself: it says what is due, and the market pays.
+It moves no money itself: it says what is due, and the market pays.
 """
 
 from __future__ import annotations
@@ -152,7 +151,7 @@ class Rivalry:
         count = np.bincount(persona, minlength=len(self._score)).astype(float)
         weight = self._weight
         if self._taught is None:
-            weight = np.bincount(persona, weights=self._capital, minlength=len(count))
+            weight = np.bincount(persona, self._capital, len(count)).astype(float)
         ranked = (count > 0) & (weight > 0)
         scores = np.where(ranked, self._score / np.maximum(weight, 1e-12), np.nan)
         order = np.flatnonzero(ranked)
@@ -192,9 +191,9 @@ class Rivalry:
             self._taught = _taught(after, self._styles)
         values = (float(score) if np.isfinite(score) else None for score in scores)
         known = dict(zip(names, values, strict=True))
-        ends = (tuple(names[row] for row in rows) for rows in (winners, losers))
-        moved = int(np.maximum(due, 0).sum()), float(np.maximum(louder, 0).sum())
-        self.rounds.append(Round(day, known, *ends, *moved, parents))
+        best, worst = (tuple(names[row] for row in rows) for rows in (winners, losers))
+        cents, voices = int(np.maximum(due, 0).sum()), float(np.maximum(louder, 0).sum())
+        self.rounds.append(Round(day, known, best, worst, cents, voices, parents))
         return Prizes(due, louder, children)
 
     def _add(
@@ -243,7 +242,7 @@ def transfers(
     pool = int(given.sum())
     weight = np.where(takes, np.maximum(equity_cents, 1), 0).astype(float)
     exact = pool * (weight / weight.sum())
-    taken = np.floor(exact).astype(np.int64)
+    taken: NDArray[np.int64] = np.floor(exact).astype(np.int64)
     left = pool - int(taken.sum())
     fraction = np.where(takes, exact - taken, -1.0)
     taken[np.argsort(-fraction, kind="stable")[:left]] += 1

@@ -1,9 +1,8 @@
-"""A society's day: links from trades, posts read in the morning, rumours, moods in the evening.
-
-Knows in which order these follow each other. Deliberately knows neither minds nor prices.
-"""
+"""A society's day: links from trades, posts read in the morning, rumours, moods in the evening."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,7 +130,7 @@ class SocialLife:
         self.mood = self._kept * self.mood + (1.0 - self._kept) * drawn_to
         self.profiles.end_day(agent, key, intensity)
 
-    def tables(self) -> dict[str, dict[str, NDArray]]:
+    def tables(self) -> dict[str, dict[str, NDArray[Any]]]:
         """Return the morning's rows of a tape's tables links, readings and tellings."""
         if self.feed is None:
             return {}

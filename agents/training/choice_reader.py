@@ -1,8 +1,4 @@
-"""The forced choice as a differentiable function, over rules that are read once.
-
-Knows how views become padded batches behind a cached prefix. Deliberately knows neither losses nor
-the engine that answers in markets.
-"""
+"""The forced choice as a differentiable function, over rules that are read once."""
 
 from __future__ import annotations
 
@@ -83,7 +79,8 @@ def choice_reader(
         cache = _fixed_prefix(prefix, len(texts))
         with soft.attached(own):
             out = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=keep)
-        return out.logits[torch.arange(len(texts)), row][:, options].float()
+        logits: torch.Tensor = out.logits[torch.arange(len(texts)), row][:, options]
+        return logits.float()
 
     return read
 
@@ -99,7 +96,7 @@ def _fixed_prefix(prefix: Any, rows: int) -> Any:
     """
     from transformers import DynamicCache
 
-    class Fixed(DynamicCache):
+    class Fixed(DynamicCache):  # type: ignore[misc]  # transformers' types are not read
         def update(self, keys: Any, values: Any, index: int, *_: Any, **__: Any) -> Any:
             if index >= len(self.layers):  # no prefix
                 return keys, values

@@ -1,8 +1,4 @@
-"""Experience: what decisions earned in markets, added up by who chose what in view of what.
-
-Knows how a recorded market becomes sums, and sums advantages. Deliberately knows nothing of how
-a policy is written down or changed.
-"""
+"""Experience: what decisions earned in markets, added up by who chose what in view of what."""
 
 from __future__ import annotations
 
@@ -105,8 +101,10 @@ def read_experience(
     where = np.ravel_multi_index((persona, row_of[view], tendency + 2), shape)
     size = int(np.prod(shape))
     counts = np.bincount(where, minlength=size).reshape(shape)
-    sums = (np.bincount(where, reward**k, size).reshape(shape) for k in (1, 2))
-    return Experience(counts.astype(np.int64), *sums)
+    rewards, squares = (
+        np.asarray(np.bincount(where, reward**k, size), np.float64).reshape(shape) for k in (1, 2)
+    )
+    return Experience(counts.astype(np.int64), rewards, squares)
 
 
 def _total(table: NDArray[np.generic]) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """Style training: an activated LoRA adapter that decides as its teacher does.
 
-Knows the supervised loop (PEFT, accelerate, datasets) over a cached shared prefix, on a base in
-full precision or INT8. Deliberately knows nothing of the engine that will run the adapter.
+The loop is supervised (PEFT, accelerate, datasets), over a cached shared prefix, on a base in full
+precision or INT8.
 """
 
 from __future__ import annotations
@@ -163,8 +163,8 @@ def train_adapter(
         shared, device = config.activated, accelerator.device
         read = choice_reader(tuned, tokenizer, device, shared, encoding, projector)
         report = on_step or (lambda step, loss: None)
-        for step, loss in enumerate(state.losses, 1):
-            report(step, loss)
+        for step, done in enumerate(state.losses, 1):
+            report(step, done)
         micro: list[float] = []
         # The batches' order is the seed's alone: what was read before is passed over.
         for batch in islice(_endless(loader), state.batches, None):
