@@ -10,7 +10,7 @@ from pathlib import Path
 from evobourse.agents.minds.engine import hash_weights
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.errors import RunError
-from evobourse.merge.engine.adapter_bank import read_adapter
+from evobourse.merge.peft.folder import read_adapter
 from evobourse.merge.peft.mind_vector import split_cores
 from evobourse.merge.peft.write import mix_adapters, write_adapter
 from evobourse.merge.recipes.export import export_model

@@ -107,7 +107,8 @@ def make_engine(smol, int8_model):
 
     def make(folders, blocks=1):
         from evobourse.agents.minds.engine import MindEngine
-        from evobourse.merge.engine.adapter_bank import AdapterBank, read_adapter
+        from evobourse.merge.engine.adapter_bank import AdapterBank
+        from evobourse.merge.peft.folder import read_adapter
 
         model = copy.deepcopy(int8_model)
         bank = AdapterBank(model, tuple(map(read_adapter, folders)), blocks)

@@ -20,11 +20,12 @@ from evobourse.evolve.bases.limits import BaseLimits
 from evobourse.evolve.bases.merged import MergedBases
 from evobourse.evolve.bases.protocol import Bases, PersonaBase
 from evobourse.evolve.bases.served import EndpointBases
-from evobourse.merge.engine.adapter_bank import AdapterBank, read_adapter
+from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.batch_invariance import check_batches
 from evobourse.merge.engine.loading import load_quantized
 from evobourse.merge.engine.placement import Storage
 from evobourse.merge.errors import AdapterError, ModelError
+from evobourse.merge.peft.folder import read_adapter
 from evobourse.merge.recipes.merge_cache import hash_folder
 from evobourse.merge.recipes.recipe import load_source
 from evobourse.merge.sources import cache_folder

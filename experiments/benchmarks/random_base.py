@@ -13,8 +13,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from evobourse.experiments.planner.roofline import ADAPTED
 from evobourse.experiments.planner.shapes import ModelShape
-from evobourse.merge.engine.adapter_bank import Adapter
 from evobourse.merge.engine.int8 import Int8Linear
+from evobourse.merge.peft.folder import Adapter
 
 TINY = ModelShape("tiny", 5, 128, 256, 4, 2, 32, 512, False, "made up, to run anywhere")
 

@@ -33,7 +33,7 @@ from evobourse.fitness.distance import Target, make_target
 from evobourse.market.rules import MarketRules
 from evobourse.market.series.named import PriceSeries, load_series
 from evobourse.market.series.splits import Split, Splits
-from evobourse.merge.engine.adapter_bank import read_rank
+from evobourse.merge.peft.folder import read_rank
 from evobourse.merge.recipes.merge_cache import hash_folder
 from evobourse.merge.recipes.recipe import Recipe
 from evobourse.merge.sources import adapter_folders, read_depth, resolve_model, source_folders

@@ -19,8 +19,8 @@ from torch import nn
 from torch.nn import functional
 
 from evobourse.merge.engine import shared_prefix_attention as prefix_attention
+from evobourse.merge.engine.devices import execution_device
 from evobourse.merge.engine.layer_rows import adapter_sites, read_from, rows_of
-from evobourse.merge.engine.placement import execution_device
 from evobourse.merge.engine.prompt import Token
 from evobourse.merge.engine.quantizers import precision_of
 from evobourse.merge.engine.shared_prefix_attention import Layout, Places, Rows

@@ -11,12 +11,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from evobourse.merge.engine.low_rank import LowRankSite
 from evobourse.merge.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-    from evobourse.merge.engine.adapter_bank import LowRankSite
 
 GROUP = 64
 

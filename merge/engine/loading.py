@@ -16,8 +16,9 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from evobourse.merge.engine.decoder import Decoder
+from evobourse.merge.engine.devices import DISK, DeviceMap, device_of
 from evobourse.merge.engine.int8 import QuantizedLinear
-from evobourse.merge.engine.placement import DISK, DeviceMap, Storage, device_of, place
+from evobourse.merge.engine.placement import Storage, place
 from evobourse.merge.engine.quantizers import linear_maker
 from evobourse.merge.errors import ModelError
 from evobourse.merge.sources import cache_folder, load_model, resolve_model

@@ -12,15 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from evobourse.merge.engine.devices import DISK, DeviceMap
 from evobourse.merge.errors import ModelError
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 Quantizer = Literal["groups", "torchao", "bitsandbytes"]
-DeviceMap = Mapping[str, str]
-DISK = "disk"
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?|auto|balanced")
 
 
@@ -130,28 +128,6 @@ def _spread(model: nn.Module, storage: Storage) -> DeviceMap:
     named = {part: f"cuda:{d}" if isinstance(d, int) else str(d) for part, d in spread.items()}
     devices = set(named.values())
     return {"": devices.pop()} if len(devices) == 1 and DISK not in devices else named
-
-
-def device_of(device_map: DeviceMap, name: str) -> str:
-    """Look up where a tensor goes by its name."""
-    part = name
-    while part not in device_map:
-        if not part:
-            raise ModelError(f"base: no device for {name}")
-        part = part.rpartition(".")[0]
-    return device_map[part]
-
-
-def execution_device(module: nn.Module) -> torch.device:
-    """Say where a module computes: where its tensors are, or where accelerate brings them."""
-    import torch
-
-    hook = getattr(module, "_hf_hook", None)
-    device = getattr(hook, "execution_device", None)
-    if device is not None:
-        return torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
-    tensors = [*module.parameters(), *module.buffers()]
-    return tensors[0].device
 
 
 def _number(device: str) -> int | str:

@@ -15,8 +15,8 @@ import yaml
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from evobourse.merge.engine.adapter_bank import Adapter, block_of
 from evobourse.merge.errors import AdapterError
+from evobourse.merge.peft.folder import Adapter, block_of
 from evobourse.merge.sources import public_name
 
 Factors = tuple[torch.Tensor, torch.Tensor]

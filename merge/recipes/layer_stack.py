@@ -21,8 +21,8 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from evobourse.merge.engine.adapter_bank import Adapter
 from evobourse.merge.errors import RecipeError
+from evobourse.merge.peft.folder import Adapter
 from evobourse.merge.recipes.recipe import EMBEDDING, HEAD, State, depth_of, is_tied
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from evobourse.merge.engine.adapter_bank import read_adapter
 from evobourse.merge.errors import AdapterError, RecipeError
+from evobourse.merge.peft.folder import read_adapter
 from evobourse.merge.recipes.methods import (
     Method,
     Option,

@@ -81,10 +81,11 @@ def main(library: Path, model: str, adapter: Path) -> None:
     ctypes.CDLL(str(library))
     pretend_two_gpus()
     from evobourse.agents.minds.engine import MindEngine
-    from evobourse.merge.engine.adapter_bank import AdapterBank, read_adapter
+    from evobourse.merge.engine.adapter_bank import AdapterBank
     from evobourse.merge.engine.decoder import TILE_TOKENS
     from evobourse.merge.engine.loading import load_quantized
     from evobourse.merge.engine.placement import Storage
+    from evobourse.merge.peft.folder import read_adapter
 
     read = read_adapter(adapter)
     for storage in (

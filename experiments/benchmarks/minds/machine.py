@@ -17,8 +17,8 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from evobourse.agents.minds.engine import MindEngine
 from evobourse.agents.observation import render_rules
 from evobourse.experiments.benchmarks.minds.subject import Subject, real_prompts
-from evobourse.merge.engine.adapter_bank import LowRankSite
 from evobourse.merge.engine.int8 import Int8Linear
+from evobourse.merge.engine.low_rank import LowRankSite
 
 ROWS, TOKENS = 64, 24
 SIZE = 2048

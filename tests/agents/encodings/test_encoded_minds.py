@@ -14,12 +14,13 @@ from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.answer_memo import AnswerMemo
 from evobourse.agents.minds.engine import MindEngine
 from evobourse.agents.observation import INVOCATION
-from evobourse.merge.engine.adapter_bank import AdapterBank, read_adapter
+from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.byte_budget import ByteBudget
 from evobourse.merge.engine.decoder import Decoder
 from evobourse.merge.engine.prompt import SoftToken
 from evobourse.merge.engine.prompt_trie import PromptTrie
 from evobourse.merge.errors import ModelError
+from evobourse.merge.peft.folder import read_adapter
 
 MIND, HALF = np.ones((1, 1), np.float32), np.full((1, 1), 0.5, np.float32)
 

@@ -133,7 +133,7 @@ def test_it_starts_at_the_style_and_moves(refined, population, make_engine, styl
 
 def test_its_folder_tells_how_it_was_made(refined, tokenizer):
     from evobourse.agents.training.supervised import PROVENANCE
-    from evobourse.merge.engine.adapter_bank import read_adapter
+    from evobourse.merge.peft.folder import read_adapter
 
     folder, steps, _, _ = refined
     record = json.loads((folder / PROVENANCE).read_text())

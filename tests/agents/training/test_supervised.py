@@ -13,8 +13,8 @@ from evobourse.agents.minds.engine import hash_weights
 from evobourse.agents.training.choice_reader import choice_reader
 from evobourse.agents.training.examples import labelled_dataset
 from evobourse.agents.training.supervised import PROVENANCE, TrainingConfig, train_adapter
-from evobourse.merge.engine.adapter_bank import read_adapter
 from evobourse.merge.engine.int8 import Int8Linear
+from evobourse.merge.peft.folder import read_adapter
 
 TINY = TrainingConfig(rank=2, top_layers=2, steps=5, batch=8, seed=11, save_every=2)
 RECORD = {"styles": ["value"], "series": "sp500", "years": ["1999-01-04", "2006-12-29"]}

@@ -19,9 +19,10 @@ from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.sweep.setup import MERGED, build_experiment
 from evobourse.market.rules import MarketRules
-from evobourse.merge.engine.adapter_bank import AdapterBank, read_adapter
+from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.int8 import quantize_int8
 from evobourse.merge.errors import RecipeError
+from evobourse.merge.peft.folder import read_adapter
 from evobourse.merge.recipes.layer_stack import LayerStack, stack_model
 from evobourse.merge.recipes.recipe import Recipe, load_source
 from evobourse.merge.recipes.stack_recipe import StackRecipe, stack_states

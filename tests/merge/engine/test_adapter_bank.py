@@ -6,8 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from evobourse.merge.engine.adapter_bank import Adapter, AdapterBank, LowRankSite, read_adapter
+from evobourse.merge.engine.adapter_bank import AdapterBank
+from evobourse.merge.engine.low_rank import LowRankSite
 from evobourse.merge.errors import AdapterError
+from evobourse.merge.peft.folder import Adapter, read_adapter
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 

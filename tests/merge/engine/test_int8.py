@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from evobourse.merge.engine.adapter_bank import AdapterBank, read_adapter
+from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.decoder import LEAST_TOKENS
 from evobourse.merge.engine.int8 import (
     GROUP,
@@ -16,6 +16,7 @@ from evobourse.merge.engine.int8 import (
     quantize_groups,
     quantize_int8,
 )
+from evobourse.merge.peft.folder import read_adapter
 
 BATCHES = (1, 2, 3, 7, 64, 257)
 MODULES = ("self_attn.q_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.down_proj")

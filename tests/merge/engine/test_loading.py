@@ -13,12 +13,13 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from evobourse.agents.minds.engine import MindEngine, hash_weights
-from evobourse.merge.engine.adapter_bank import AdapterBank, read_adapter
+from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.decoder import Decoder
 from evobourse.merge.engine.int8 import load_weights, quantize_int8
 from evobourse.merge.engine.loading import load_quantized
 from evobourse.merge.engine.placement import Storage
 from evobourse.merge.errors import ModelError
+from evobourse.merge.peft.folder import read_adapter
 from evobourse.merge.sources import DEFAULT_BASE, load_model
 
 ROOT = Path(__file__).parents[3]

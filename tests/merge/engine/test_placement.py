@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from evobourse.merge.engine.placement import Storage, device_of, place
+from evobourse.merge.engine.devices import device_of
+from evobourse.merge.engine.placement import Storage, place
 from evobourse.merge.errors import ModelError
 
 ROOT = Path(__file__).parents[3]

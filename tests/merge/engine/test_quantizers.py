@@ -10,13 +10,14 @@ from torch import nn
 
 from evobourse.agents.minds.engine import MindEngine
 from evobourse.merge.engine import quantizers
-from evobourse.merge.engine.adapter_bank import AdapterBank, read_adapter
+from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.batch_invariance import check_batches, varying_length
 from evobourse.merge.engine.decoder import Decoder
 from evobourse.merge.engine.int8 import Int8Linear, QuantizedLinear, load_weights
 from evobourse.merge.engine.loading import load_quantized
 from evobourse.merge.engine.placement import Storage
 from evobourse.merge.errors import ModelError
+from evobourse.merge.peft.folder import read_adapter
 from evobourse.merge.sources import DEFAULT_BASE
 
 OTHERS = ("torchao", "bitsandbytes")

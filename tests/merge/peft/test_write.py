@@ -7,9 +7,10 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from evobourse.merge.engine.adapter_bank import Adapter, AdapterBank, read_adapter
+from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.int8 import Int8Linear, quantize_int8
 from evobourse.merge.errors import AdapterError
+from evobourse.merge.peft.folder import Adapter, read_adapter
 from evobourse.merge.peft.write import mix_adapters, principal_factors, write_adapter
 
 SHAPES = {"self_attn.q_proj": (32, 32), "self_attn.v_proj": (16, 32), "mlp.down_proj": (32, 64)}

@@ -5,8 +5,8 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from evobourse.merge.engine.adapter_bank import Adapter
 from evobourse.merge.errors import ModelError, RecipeError
+from evobourse.merge.peft.folder import Adapter
 from evobourse.merge.peft.write import write_adapter
 from evobourse.merge.recipes.export import export_model
 from evobourse.merge.recipes.layer_stack import LayerStack, stack_model, stack_state

@@ -1,0 +1,70 @@
+"""One linear layer's low-rank updates, a mixture in each row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch.nn import functional
+
+
+class LowRankSite:
+    """All adapters' factors at one linear layer, concatenated along the rank."""
+
+    def __init__(self, down: torch.Tensor, up: torch.Tensor, owner: Iterable[int], block: int):
+        owners = [int(k) for k in owner]
+        device = down.device
+        self.down = down.to(torch.bfloat16)  # [ranks, in]
+        self.up = up.to(torch.bfloat16)  # [out, ranks]
+        self.owner = torch.tensor(
+            owners, device=device
+        )  # [ranks], which adapter each rank belongs to
+        self.block = block
+        self.row_scale: torch.Tensor | None = None  # [rows, 1, ranks] while a mixture is active
+        self.row_core: torch.Tensor | None = None  # [rows, 1, ranks, r] where it has cores
+        self.rows: torch.Tensor | None = None  # which rows a part of the batch has; None: all
+        first = [owners.index(k) for k in owners]  # where each rank's adapter begins
+        self._first = torch.tensor(first, device=device)
+        self._within = torch.arange(len(owners), device=device) - self._first
+        ranks = [owners.count(k) for k in owners]  # of each rank's adapter
+        self._ranks = torch.tensor(ranks, device=device)
+        self._widest = max(ranks)
+
+    def activate(self, coefficients: torch.Tensor | None, cores: torch.Tensor | None) -> None:
+        """Set what `AdapterBank.mixed` was given."""
+        self.row_scale = self.row_core = None
+        if coefficients is not None:
+            coefficients = coefficients.to(self.owner.device)
+            self.row_scale = coefficients[:, self.block, :][:, None, self.owner]
+            if cores is not None:
+                cores = cores.to(self.owner.device)
+                self.row_core = cores[:, self.block][:, self.owner, self._within][:, None]
+
+    def add(self, out: torch.Tensor, narrow: torch.Tensor) -> torch.Tensor:
+        """Add ``sum_k c[row, k] B_k C_k A_k x`` to ``out`` fp32[rows, tokens, out], in place.
+
+        A fresh result would cost more than the products: on a processor, new memory is written
+        twice.
+        """
+        if self.row_scale is None:
+            return out
+        inner = functional.linear(narrow, self.down)
+        if self.row_core is not None:
+            inner = self._cored(inner.float(), self._of_part(self.row_core))
+        scaled = inner * self._of_part(self.row_scale)  # the product is taken in fp32
+        return out.add_(functional.linear(scaled.to(torch.bfloat16), self.up))
+
+    def _of_part(self, values: torch.Tensor) -> torch.Tensor:
+        """Take the rows that are in the batch, where they differ."""
+        if self.rows is None or len(values) == 1:
+            return values
+        return values[self.rows.to(values.device)]
+
+    def _cored(self, inner: torch.Tensor, core: torch.Tensor) -> torch.Tensor:
+        """Multiply each adapter's ranks by its core, per element: same bits in every batch."""
+        mixed = torch.zeros_like(inner)
+        for column in range(self._widest):
+            partner = self._first + torch.clamp(self._ranks - 1, max=column)
+            share = core[..., column] * (column < self._ranks)
+            mixed = mixed + inner[..., partner] * share
+        return mixed
