@@ -1,7 +1,6 @@
 """When a search has used up what it may: minutes of a clock, decisions of agents.
 
-Knows: what was used before, also before a resume, and what the next generation and its lesson
-will take. Does not know: how candidates are proposed, scored or taught.
+What was used before a resume counts, and so does what the next generation will take.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""The bundle: a population with all that it needs to trade again, anywhere, byte for byte.
-
-Knows the schema of ``simulator.yaml`` and the folder around it. Deliberately knows nothing of
-the sweep that found the population.
-"""
+"""The bundle: a population with all that it needs to trade again, anywhere, byte for byte."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The state of a sweep between two generations, saved at once or not at all.
 
-Knows: one pickle with a format version in a folder, replaced atomically.
-Does not know: what the state holds, or when it is saved.
+One pickle with a format version, replaced atomically.
 """
 
 from __future__ import annotations

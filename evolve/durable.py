@@ -1,7 +1,6 @@
 """Bytes that survive a kill: append all or nothing, replace all or nothing.
 
-Knows: append and fsync or truncate back; what a run is told when the disk is full.
-Does not know: what the bytes mean or who reads them, nor (market.durable) how a file is replaced.
+What `market.durable` does for any file; a failure here is a `RunError` that says what to do.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""The exceptions of the evolve package.
-
-Knows: that a genome was wrong, that a run folder was, or that something else of evolution's was;
-how an address is shown.
-Does not know: how a caller reports or recovers from it; no message here is ever logged.
-"""
+"""The exceptions of the evolve package, and how an address is shown in them."""
 
 import re
 

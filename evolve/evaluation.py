@@ -1,7 +1,6 @@
 """Scoring a generation: ask each slow proposal's minds once, play all its societies, score.
 
-Knows how a candidate becomes a number, and what to do when one fails. Deliberately knows
-nothing of how candidates are proposed or remembered, nor of where markets run.
+A candidate that fails scores infinity and keeps its reason.
 """
 
 from __future__ import annotations

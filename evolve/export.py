@@ -1,7 +1,4 @@
-"""What other tools run of a bundle: its base as a model folder, its minds as PEFT adapters.
-
-Knows which parts of a bundle make either. Deliberately leaves the formats to `merge`.
-"""
+"""What other tools run of a bundle: its base as a model folder, its minds as PEFT adapters."""
 
 from __future__ import annotations
 

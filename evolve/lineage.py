@@ -1,7 +1,6 @@
 """The append-only record of a sweep: one candidate a line, the truth that MLflow only views.
 
-Knows: a candidate's fields, their JSON, a file that is never left with half a generation.
-Does not know: time, host, worker count, or how candidates come about.
+It holds no time, host or number of workers: the same seed writes the same bytes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""The sweep as a person would write it by hand: ask, evaluate, tell, record, checkpoint.
-
-Knows: the order of those steps, a generation's seed, and how to go on after a kill.
-Does not know: how candidates are proposed or evaluated, or who watches.
-"""
+"""The sweep as a person would write it by hand: ask, evaluate, tell, record, checkpoint."""
 
 from __future__ import annotations
 

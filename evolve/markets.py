@@ -1,7 +1,6 @@
 """Where a population plays: real histories, markets side by side, their tapes.
 
-Knows how a path's seed fixes its window of real history and every random draw in it.
-Deliberately knows nothing of scores or of search.
+A path's seed fixes its window of real history and every random draw in it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What a population's market is like, beside its score: measures for archives and objectives.
-
-Knows how each measure is computed, by name. Deliberately does not know which values are good.
-"""
+"""What a population's market is like, beside its score: measures for archives and objectives."""
 
 from __future__ import annotations
 

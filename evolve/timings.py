@@ -1,7 +1,6 @@
 """How long a sweep's generations took: a line each beside the lineage, which knows no time.
 
-Knows: seconds, when a generation ended, what the search said of its state; reading them back.
-Does not know: candidates. Only a time budget and readers depend on it: its loss is no harm.
+Only a time budget and readers depend on it: its loss is no harm.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What bases may use to answer: devices, a memo, servers, memory; light to import.
 
-Knows these settings. Deliberately knows nothing of models: but for the weights' precision no answer
-depends on them.
+No answer depends on these settings, but for the weights' precision.
 """
 
 from __future__ import annotations

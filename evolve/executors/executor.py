@@ -1,8 +1,4 @@
-"""The interface of all executors, the one that is none, and waiting for what was handed out.
-
-Knows: a call of a function, its future, and how progress is heard of.
-Does not know: processes, clusters, or what is called.
-"""
+"""The interface of all executors, the one that is none, and waiting for what was handed out."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Workers that are processes of this machine.
-
-Knows: how one is started, spoken to through a pipe, and ends with its parent.
-Does not know: what it is asked to do.
-"""
+"""Workers that are processes of this machine: spoken to through a pipe, ended with their parent."""
 
 from __future__ import annotations
 

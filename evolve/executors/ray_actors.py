@@ -1,7 +1,6 @@
 """Workers that are Ray actors, on one machine or on a cluster whose nodes come and go.
 
-Knows: how Ray is reached, what an actor asks of its node, and that lost actors are made anew.
-Does not know: what they are asked to do. Ray is imported when it is used.
+Ray is imported when it is used.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """A gene: a real number, a whole number or a choice, and the real coordinates that stand for it.
 
-Knows: bounds, scales, options, start values, which values are accepted.
-Does not know: what a gene means, or how coordinates are moved onto the unbounded real line.
+These coordinates have bounds; `evolve.genomes.genome` moves them onto the whole real line.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""What evolution may change: named segments of genes, and one real vector for them all.
-
-Knows: segments, start values, the transform onto the real line and back, YAML.
-Does not know: what a gene means, who proposes vectors, or how good one is.
-"""
+"""What evolution may change: named segments of genes, and one real vector for them all."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The genome of a market of minds: recipe, minds and society, and what its values stand for.
-
-Knows every gene's bounds and how values become a recipe and a population. Deliberately knows
-neither how they are searched nor how they are scored.
-"""
+"""The genome of a market of minds: recipe, minds and society, and what its values stand for."""
 
 from __future__ import annotations
 

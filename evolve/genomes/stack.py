@@ -1,8 +1,4 @@
-"""Genes of a layer stack: which layers stand in it, and how inputs out of order are scaled.
-
-Knows the row of layers that may be in, and how gene values become a `merge.recipes.stack_recipe`.
-Deliberately knows neither weights nor scores.
-"""
+"""Genes of a layer stack: which layers stand in it, and how inputs out of order are scaled."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""When and how a sweep's best candidate learns: settings alone, light to import.
-
-Knows their meaning and bounds, and what lessons they lead to. Deliberately knows nothing of minds
-or markets.
-"""
+"""When and how a sweep's best candidate learns: settings alone, light to import."""
 
 from __future__ import annotations
 

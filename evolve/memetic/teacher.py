@@ -1,7 +1,7 @@
 """Memetic steps: between generations the best candidate's minds learn from their own profit.
 
-Knows a natural policy gradient on mixture coefficients, from answers alone. Deliberately knows
-nothing of scores: whether what was learned is any good, the sweep finds out.
+A natural policy gradient on mixture coefficients, from answers alone. Whether what was learned is
+any good, the sweep's own scores find out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """CatCMA with margin: whole numbers keep a chance to change, choices a chance to be tried.
 
-Knows: how a mixed genome's values become the cmaes package's spaces and back.
-Does not know: when to begin anew, or how noisy the scores are.
+The strategy of `evolve.searches.cma` for mixed genomes; restarts and noise are treated there.
 """
 
 from __future__ import annotations

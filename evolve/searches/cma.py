@@ -1,7 +1,6 @@
 """CMA-ES over a whole genome: restarts with growing populations, and noise met by re-evaluation.
 
-Knows: when to begin anew, how often to evaluate a candidate, how to tell noise from progress.
-Does not know: how proposals are drawn; one strategy is for real genes, one for mixed ones.
+One strategy draws the proposals of real genes, another those of mixed ones.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""The proposal scheme: costly and cheap halves of a genome, searched as a cross by two CMA-ES.
-
-Knows: which segments are slow and fast, the two strategies, their streams, marginals, parents.
-Does not know: how a candidate is evaluated, what a score means, where anything is stored.
-"""
+"""The proposal scheme: costly and cheap halves of a genome, searched as a cross by two CMA-ES."""
 
 from __future__ import annotations
 

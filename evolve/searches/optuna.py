@@ -1,7 +1,6 @@
 """Optuna's samplers behind the interface of every search: mixed genes, one or several objectives.
 
-Knows: which sampler, what a failed trial is told, how trials are shown in a database.
-Does not know: what the objectives mean; and no database is ever read to decide anything.
+A database only shows the trials: none is ever read to decide anything.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""One CMA-ES of pycma on some coordinates: its stream, its options, why it stops.
-
-Knows: how to ask, to tell, to pickle, and what pycma's stop conditions mean in words.
-Does not know: genes, failed candidates, or what else is searched beside it.
-"""
+"""One CMA-ES of pycma on some coordinates: its stream, its options, why it stops."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Quality and diversity: the best candidate of every kind, on a grid of two behaviour measures.
 
-Knows: the archive, the emitters that fill it, what becomes of failed candidates.
-Does not know: what the measures mean; they come with the scores, by name.
+The measures come with the scores, by name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Racing: bad candidates stop after a few seeds, good ones are scored on all of them.
 
-Knows: successive halving over shared seeds, and what a candidate that stopped early is worth.
-Does not know: what is evaluated, or how results become a score; both are handed in.
+Successive halving over shared seeds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""What every search of a genome does: ask for candidates, be told their scores, say where it is.
-
-Knows: the interface, how scores are checked and made logarithms, how candidates in a row are kept.
-Does not know: how any one search proposes, or how a candidate is evaluated.
-"""
+"""What every search of a genome does: ask for candidates, be told their scores, say where it is."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """MLflow as a view of the lineage: beside a sweep, or afterwards from the file alone.
 
-Knows: a process of its own that reads the lineage as it grows, what to do when a store is gone.
-Does not know: how runs look in the store; and it never decides anything in a sweep.
+It decides nothing in a sweep: where a store is gone, the lineage still holds all.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Finished runs into an MLflow store, many at once where the store allows it.
 
-Knows: one transaction for a store that is a database here, three calls a run for a server.
-Does not know: what a run stands for; every error of MLflow passes through.
+One transaction for a database that is written from here, three calls a run for a server; every
+error of MLflow passes through.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """A sweep in an MLflow store: a parent run, and one nested run per candidate.
 
-Knows: how a sweep maps to tags, params, metrics, artifacts and a note; what is there already.
-Does not know: processes, retries, or when to log; every error of MLflow passes through.
+Every error of MLflow passes through; `evolve.tracking.follower` tries again.
 """
 
 from __future__ import annotations

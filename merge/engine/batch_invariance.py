@@ -1,7 +1,6 @@
 """Whether a row's answer is the same bits alone and in any batch, on this base and this device.
 
-Knows how to find out by running rows of random tokens. Deliberately trusts no library's word: a
-memo of answers is exact only where this holds.
+Rows of random tokens are run to find out: a memo of answers is exact only where this holds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """How many rows at once: as many as free memory holds, half as many when it was too little.
 
-Knows free bytes on a device, that a processor's are kept for the next batch, and what running out
-of them raises. Deliberately knows nothing of what a row is: answers are the same bits in every
-batch, so that none depends on a size chosen here.
+Answers are the same bits in every batch, so that none depends on a size chosen here.
 """
 
 from __future__ import annotations

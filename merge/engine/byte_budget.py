@@ -1,7 +1,6 @@
 """What was computed and may be wanted again, within a number of bytes: least recently used out.
 
-Knows keys and sizes. Deliberately knows nothing of what it holds: whoever finds a thing gone
-computes it again, to the same bits.
+Whoever finds a thing gone computes it again, to the same bits.
 """
 
 from __future__ import annotations

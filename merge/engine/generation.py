@@ -1,8 +1,4 @@
-"""Generation: many texts at once, each token drawn from its own stream.
-
-Knows how a next token is chosen and when a text ends. Deliberately knows nothing of what the
-texts are about.
-"""
+"""Generation: many texts at once, each token drawn from its own stream."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """How a base's weights are kept: on which devices, and in which precision.
 
-Knows device names, what of them this machine has, and accelerate's maps for bases larger than one
-GPU. Deliberately loads no weights, and imports torch only where a model is placed.
+No weights are loaded here, and torch is imported only where a model is placed.
 """
 
 from __future__ import annotations

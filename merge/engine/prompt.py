@@ -1,7 +1,6 @@
 """A prompt in pieces: what everybody reads, where a mind begins, and steps of its own.
 
-Knows how a prompt is cut, and that a token may be a vector. Deliberately knows no text and no
-model.
+A token may be a vector.
 """
 
 from __future__ import annotations

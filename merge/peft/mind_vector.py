@@ -1,7 +1,4 @@
-"""A mind as one array: its coefficients and, where it has them, the cores between factors.
-
-Knows the layout of the array. Deliberately knows neither torch nor adapters.
-"""
+"""A mind as one array: its coefficients and, where it has them, the cores between factors."""
 
 from __future__ import annotations
 

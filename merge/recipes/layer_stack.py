@@ -1,8 +1,7 @@
 """Merging in data-flow space: a stack of layers drawn from several models, with repeats.
 
-Knows which layer follows which and by how much its input is scaled (Akiba et al. 2024,
-"Evolutionary Optimization of Model Merging Recipes", arXiv:2403.13187, section 3.2).
-Deliberately knows nothing of how stacks are searched.
+Each layer's input may be scaled (Akiba et al. 2024, "Evolutionary Optimization of Model Merging
+Recipes", arXiv:2403.13187, section 3.2).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Merges on disk: mergekit's own command line into a folder named by what went into it.
 
-Knows how to run mergekit beside this process, for models too large to merge in memory.
-Deliberately knows nothing of how the folder is used.
+It runs beside this process, for models too large to merge in memory.
 """
 
 from __future__ import annotations

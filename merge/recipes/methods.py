@@ -1,7 +1,6 @@
 """What each merge method takes: weights, densities, options, a base, random numbers.
 
-Knows mergekit 0.1.5's methods and the values from which it would make nonsense without a
-word. Deliberately knows nothing of tensors, blocks or files.
+As in mergekit 0.1.5; values from which it would make nonsense without a word are refused.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A recipe in data-flow space: a layer stack over a base, sources and merges of them.
 
-Knows that a source may itself be a merge in parameter space, found before (Akiba et al. 2024,
-arXiv:2403.13187, section 3.3). Deliberately knows nothing of how either is searched.
+A source may itself be a merge in parameter space, found before (Akiba et al. 2024,
+arXiv:2403.13187, section 3.3).
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """A sweep that needs no market: how far gene values are from a hidden optimum.
 
-Knows: a small genome, its evaluator; runs as ``python sphere_sweep.py FOLDER N [tracked [URI]]``,
-with every optimizer but the cross as ``python sphere_sweep.py FOLDER N each``, or with Optuna's
-trials in a database as ``python sphere_sweep.py FOLDER N stored URL``.
-Does not know: anything of pytest.
+Runs as ``python sphere_sweep.py FOLDER N [tracked [URI]]``, with every search but the cross as
+``python sphere_sweep.py FOLDER N each``, or with Optuna's trials in a database as
+``python sphere_sweep.py FOLDER N stored URL``.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def test_answers_are_those_of_the_bases_and_a_question_is_put_once(population):
     assert bases.counters.computed == len(STYLES) * len(possible_views(3))
 
 
-def test_a_worker_names_a_base_of_its_council():
+def test_a_worker_names_a_base_of_its_pool():
     members = {name: PooledBase(partial(TeacherBases, STYLES, f"hash of {name}")) for name in "ab"}
     bases = WorkerBases(partial(BasePool, members), InProcess())
     assert bases.base_hash == "hash of a"
