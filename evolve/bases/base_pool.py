@@ -78,7 +78,7 @@ class PooledMinds:
 class BasePool:
     """Bases and minds at once: `evolve.bases.protocol.Bases`, `agents.minds.stand_ins.Minds`.
 
-    Recipes apply to the main base alone, whose questions are those asked without a seat. What is
+    Recipes apply to the main base alone, whose questions are those put to the pool itself. What is
     queued is answered base by base, those in memory first: a flush loads no base twice. The base
     used longest ago makes room for the next; what it has answered stays known, and it is loaded
     again when a new question comes. A base never asked before may take all that the budget holds.
