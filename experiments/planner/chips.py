@@ -62,8 +62,8 @@ class Chip:
         ]
 
 
-BF16_GAIN = {"amx_bf16": 16.0, "avx512_bf16": 2.0}
-"""By instruction set: a tile product against one 512-bit fused multiply-add, and a pair of them."""
+BF16_GAIN = {"avx512_bf16": 2.0}
+"""By instruction set: a pair of products a lane. AMX tiles are not used (`merge.__init__`)."""
 
 _MIG = (
     ("1g.{}gb", 16, 1),
