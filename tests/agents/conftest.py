@@ -71,7 +71,9 @@ def read_whole(style_engine):
         with torch.inference_mode():
             for view in views:
                 ids = torch.tensor([style_engine.prompt_tokens(int(view))])
-                rows.append(model(input_ids=ids).logits[0, -1, style_engine.options])
+                rows.append(
+                    model(input_ids=ids, logits_to_keep=1).logits[0, -1, style_engine.options]
+                )
         return torch.stack(rows).numpy()
 
     return read
