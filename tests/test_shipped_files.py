@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LISTED = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+_LIST = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"]
+LISTED = subprocess.run(_LIST, cwd=ROOT, capture_output=True, check=True).stdout
 SHIPPED = [ROOT / name for name in LISTED.decode().split("\0") if name]
 PLACES = "home|root|Users|tmp|var|work|mnt|opt|private|scratch|srv"
 OF_A_MACHINE = re.compile(rf"(?<![\w.~/:-])/(?:{PLACES})/[\w.-]+[^\s\"'`)]*|\b[A-Z]:\\\w[^\s\"']*")
