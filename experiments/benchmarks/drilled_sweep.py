@@ -78,6 +78,22 @@ def sweep(
                 tracker.close()
 
 
+class Hold:
+    """Lets a sweep stand still for good in one of its generations."""
+
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
+
+    def on_progress(self, generation: int, done: int, total: int, best: float | None) -> None:
+        """Wait in that generation."""
+        if generation == self.generation:
+            time.sleep(_LONGEST_S)
+            raise RuntimeError(f"nobody struck the sweep that was held in generation {generation}")
+
+    def on_generation(self, generation: int, candidates: object, search: object) -> None:
+        """Nothing to do."""
+
+
 @dataclass
 class Session:
     """A sweep in a process of its own, from its start to its end.

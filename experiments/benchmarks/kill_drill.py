@@ -25,6 +25,7 @@ import numpy as np
 from evobourse.experiments.benchmarks.drilled_sweep import (
     MODEL,
     TEACHERS,
+    Hold,
     Session,
     ended,
     family_of,
@@ -149,10 +150,15 @@ def fill_disk(folder: Path, shares: Sequence[float], whole: bytes) -> tuple[list
 
 
 def interrupt(folder: Path, seconds: float, *overrides: str) -> tuple[bytes, int, int]:
-    """Press Ctrl-C (all of the terminal's processes hear it): lineage, exit code, orphans."""
-    session = Session.start(folder, TEACHERS, *overrides)
+    """Press Ctrl-C (all of the terminal's processes hear it): lineage, exit code, orphans.
+
+    The sweep cannot end before: it is held in its third generation.
+    """
+    session = Session.start(folder, TEACHERS, *overrides, hold=2)
     session.begun()
     time.sleep(seconds)
+    while session.process.poll() is None and not worker_ids(session.process.pid):
+        time.sleep(0.05)
     family = family_of(session.process.pid)
     os.killpg(session.process.pid, signal.SIGINT)
     code, _ = session.finish()
@@ -247,14 +253,16 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="of the one sweep")
     parser.add_argument("--file-limit", type=int, help="of the one sweep, in bytes a file")
     parser.add_argument("--mlflow", help="URI that hears of the one sweep")
+    parser.add_argument("--hold", type=int, help="generation of the one sweep that never ends")
     asked = parser.parse_args()
     if asked.sweep is None:
         folder = Path(tempfile.mkdtemp(prefix="kill-drill-"))
         drill(folder, asked.kills, asked.few, asked.seed)
         shutil.rmtree(folder)
         return
+    holds = () if asked.hold is None else (Hold(asked.hold),)
     _end_like_the_command(
-        partial(sweep, asked.sweep, asked.minds, asked.set, (), asked.mlflow), asked
+        partial(sweep, asked.sweep, asked.minds, asked.set, holds, asked.mlflow), asked
     )
 
 
@@ -262,6 +270,8 @@ def _end_like_the_command(run: Callable[[], None], asked: argparse.Namespace) ->
     """Turn errors and interrupts into the exit codes of `evobourse`."""
     from evobourse.evolve.errors import EvolveError
 
+    # A shell's background jobs are started deaf to Ctrl-C, and hand that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if asked.file_limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (asked.file_limit, resource.RLIM_INFINITY))
     try:

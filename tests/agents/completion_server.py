@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -16,8 +17,8 @@ from fastapi.responses import JSONResponse
 class CompletionServer:
     """Answers from whole fp32 forward passes, one prompt at a time, each prompt computed once.
 
-    ``trouble`` holds what to do with the next requests instead of answering; ``shape`` is the
-    shape of the logprobs.
+    ``trouble`` holds what to do with the next requests instead of answering; ``answers`` is how
+    many requests are answered at all, those behind them wait; ``shape`` is that of the logprobs.
     """
 
     def __init__(self, model, tokenizer):
@@ -38,6 +39,7 @@ class CompletionServer:
 
     def reset(self):
         self.trouble, self.shape, self.pause = deque(), "openai", 0.0
+        self.answers = math.inf
         self.requests, self.tokens, self.under_way, self.most_under_way = 0, 0, 0, 0
         self.models, self.prompts, self.headers = Counter(), [], []
 
@@ -50,9 +52,12 @@ class CompletionServer:
 
     async def complete(self, request: Request) -> Response:
         self.requests += 1
+        number = self.requests
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
+            while number > self.answers:
+                await asyncio.sleep(0.01)
             return await self._complete(await request.json(), request.headers)
         finally:
             self.under_way -= 1

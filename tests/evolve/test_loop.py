@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from evobourse.evolve import checkpoint
 from evobourse.evolve.errors import EvolveError, RunError
 from evobourse.evolve.lineage import Lineage
 from evobourse.evolve.loop import CHECKPOINT_FOLDER, LINEAGE_FILE, evolve, generation_seed
+from tests.held_sweep import held, kill_when
 
 SCRIPT = Path(__file__).with_name("sphere_sweep.py")
 GENERATIONS = 12
@@ -91,23 +91,18 @@ def test_sigkill_at_any_moment_and_resume_gives_the_same_bytes(tmp_path, uninter
     command = [sys.executable, str(SCRIPT), str(tmp_path), str(GENERATIONS)]
     path = tmp_path / LINEAGE_FILE
     size = len(uninterrupted)
-    kills = 0
     # Sizes at which to strike: right at the start, within generations, and near the end.
-    for share in (0.0, 0.25, 0.5, 0.8):
-        process = subprocess.Popen(command)
-        while process.poll() is None and not (
-            (tmp_path / CHECKPOINT_FOLDER).exists()
-            and (path.stat().st_size if path.exists() else 0) >= share * size
-        ):
-            time.sleep(0.002)
-        time.sleep(0.007 * kills)
-        if process.poll() is None:
-            process.kill()
-            kills += 1
-        process.wait()
+    for kills, share in enumerate((0.0, 0.25, 0.5, 0.8)):
+        kill_when(
+            lambda share=share: (
+                (tmp_path / CHECKPOINT_FOLDER).exists()
+                and (path.stat().st_size if path.exists() else 0) >= share * size
+            ),
+            subprocess.Popen(held(command, tmp_path, GENERATIONS - 1)),
+            pause_s=0.007 * kills,
+        )
         with path.open("ab") as file:  # a torn line, as a kill within the write leaves it
-            file.write(uninterrupted[: 17 * kills])
-    assert kills >= 3
+            file.write(uninterrupted[: 17 * (kills + 1)])
     subprocess.run(command, check=True)
     assert path.read_bytes() == uninterrupted
 

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import optuna
@@ -19,6 +18,7 @@ from evobourse.evolve.errors import hide_password
 from evobourse.evolve.lineage import Lineage
 from evobourse.evolve.loop import LINEAGE_FILE
 from evobourse.evolve.tracking.follower import View, log_run
+from tests.held_sweep import held, kill_when
 
 SCRIPT = Path(__file__).with_name("sphere_sweep.py")
 USER = "evobourse"
@@ -86,11 +86,10 @@ def server():
 
 def kill_half_way(command, path, whole):
     """Kill a sweep when it has written half of its lineage, then run it to its end."""
-    process = subprocess.Popen(command)
-    while process.poll() is None and not (path.exists() and path.stat().st_size >= whole / 2):
-        time.sleep(0.002)
-    process.kill()
-    process.wait()
+    kill_when(
+        lambda: path.exists() and path.stat().st_size >= whole / 2,
+        subprocess.Popen(held(command, path.parent, 5)),
+    )
     assert path.stat().st_size < whole
     subprocess.run(command, check=True)
 

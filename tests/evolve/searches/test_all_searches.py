@@ -3,7 +3,6 @@
 import pickle
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from evobourse.evolve.errors import EvolveError
 from evobourse.evolve.lineage import Lineage
 from evobourse.evolve.loop import LINEAGE_FILE
+from tests.held_sweep import held, kill_when
 
 SCRIPT = Path(__file__).parents[1] / "sphere_sweep.py"
 NAMES = (
@@ -120,12 +120,11 @@ def test_sigkill_and_resume_give_the_same_bytes(sphere, tmp_path):
     sphere.run_each(tmp_path / "whole", GENERATIONS)
     command = [sys.executable, str(SCRIPT), str(tmp_path / "killed"), str(GENERATIONS), "each"]
     for reached in ("cma-noise", "tpe"):
-        process = subprocess.Popen(command)
         file = tmp_path / "killed" / reached / LINEAGE_FILE
-        while process.poll() is None and not (file.exists() and file.stat().st_size):
-            time.sleep(0.005)
-        process.kill()
-        process.wait()
+        kill_when(
+            lambda file=file: file.exists() and file.stat().st_size > 0,
+            subprocess.Popen(held(command, file.parent, GENERATIONS - 1)),
+        )
     assert not (tmp_path / "killed" / NAMES[-1]).exists()
     subprocess.run(command, check=True)
     for name in NAMES:

@@ -15,6 +15,7 @@ from evobourse.evolve.errors import EvolveError
 from evobourse.evolve.lineage import Lineage
 from evobourse.evolve.loop import LINEAGE_FILE, TIMINGS_FILE
 from evobourse.evolve.tracking.follower import MlflowTracker, View, default_tracking_uri, log_run
+from tests.held_sweep import held, kill_when
 
 DEAD = "http://127.0.0.1:9"
 LEAN = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -220,12 +221,11 @@ def test_a_killed_sweep_and_its_view_are_whole_after_a_resume(sphere, folder, tm
     uninterrupted = tmp_path_factory.mktemp("uninterrupted")
     sphere.run(uninterrupted, 6)
     command = [sys.executable, str(SCRIPT), str(folder), "6", "tracked"]
-    process = subprocess.Popen(command)
     path, half = folder / LINEAGE_FILE, (uninterrupted / LINEAGE_FILE).stat().st_size / 2
-    while process.poll() is None and not (path.exists() and path.stat().st_size >= half):
-        time.sleep(0.002)
-    process.kill()
-    process.wait()
+    kill_when(
+        lambda: path.exists() and path.stat().st_size >= half,
+        subprocess.Popen(held(command, folder, 5)),
+    )
     assert path.stat().st_size < 2 * half
     subprocess.run(command, check=True)
     assert path.read_bytes() == (uninterrupted / LINEAGE_FILE).read_bytes()

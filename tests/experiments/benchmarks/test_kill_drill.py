@@ -129,16 +129,15 @@ def test_a_ray_cluster_gives_the_same_lineage_while_actors_and_nodes_come_and_go
 def test_killed_drivers_leave_no_process_and_lose_nothing(whole, tmp_path):
     rng = np.random.default_rng(5)
     settings = (*SMALL, *PROCESSES)
-    [lineage], left = kill_driver(tmp_path, 1, rng, 1.0, TEACHERS, *settings)
-    assert lineage == whole
+    lineages, left = kill_driver(tmp_path, 1, rng, 1.0, TEACHERS, *settings)
+    assert set(lineages) == {whole}  # more than one where a sweep was faster than the kill
     assert left == 0
 
 
 def test_ctrl_c_leaves_a_run_that_resumes_and_no_process(whole, tmp_path):
-    session = Session.start(tmp_path, TEACHERS, *SMALL, *PROCESSES)
+    session = Session.start(tmp_path, TEACHERS, *SMALL, *PROCESSES, hold=2)
     session.begun()
-    family = family_of(session.process.pid)
-    while not worker_ids(session.process.pid):
+    while session.process.poll() is None and not worker_ids(session.process.pid):
         time.sleep(0.05)
     family = family_of(session.process.pid)
     os.killpg(session.process.pid, 2)  # all that a terminal's Ctrl-C reaches

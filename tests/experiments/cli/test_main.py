@@ -6,13 +6,13 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.held_sweep import held, kill_when
 
 ROOT = Path(__file__).parents[3]
 QUICKSTART = ROOT / "experiments" / "quickstart.yaml"
@@ -85,22 +85,20 @@ def test_a_killed_sweep_resumes_to_the_same_bytes_without_workers_too(
 ) -> None:
     folder, _ = finished
     command = [sys.executable, "-m", "evobourse.experiments.cli.main", "evolve", str(QUICKSTART)]
+    command += ["--run", "run", *OVERRIDES, "--set", "workers=1"]
     process = subprocess.Popen(
-        [*command, "--run", "run", *OVERRIDES, "--set", "workers=1"],
+        held(command, tmp_path / "run", 2),
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     lineage = tmp_path / "run" / "lineage.jsonl"
-    deadline = time.monotonic() + 600
-    while not (lineage.exists() and lineage.read_bytes().count(b"\n") >= 3):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.05)
-    time.sleep(1.0)  # into the next generation
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_when(
+        lambda: lineage.exists() and lineage.read_bytes().count(b"\n") >= 3,
+        process,
+        pause_s=1.0,  # into the next generation
+    )
     assert not (tmp_path / "run" / "scoreboard.json").exists()
     done = evobourse("resume", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from evobourse.evolve.errors import RunError
 from evobourse.experiments.sweep.run_folder import open_run, start_run
+from tests.held_sweep import kill_when
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = [
     "personas=[{name: rider, style: momentum}]",
     "minds.recipe_blocks=0",
     "minds.attention=1",
+    "minds.endpoint.timeout_seconds=600",
     "market.agents=10",
     "market.days=60",
     "market.paths=2",
@@ -81,11 +81,11 @@ def test_a_sweep_over_a_server_survives_its_cap_and_a_kill_and_asks_nothing_twic
     first = lineage.read_text()
     assert {json.loads(line)["generation"] for line in first.splitlines()} == {0}
 
-    server.pause = 0.2
+    server.answers = cap + 4  # the next is left waiting
     more = ("--set", "minds.endpoint.max_requests=null", "--set", "minds.endpoint.concurrency=1")
     killed = evobourse("resume", "run", *more)
     kill_when(lambda: server.requests >= cap + 5, killed)
-    server.pause = 0.0
+    server.answers = math.inf
     assert lineage.read_text() == first
 
     finish(evobourse("resume", "run"), 0)
@@ -98,20 +98,9 @@ def test_a_sweep_over_a_server_survives_its_cap_and_a_kill_and_asks_nothing_twic
     assert (tmp_path / "run" / "bundle" / "hashes.json").stat().st_size > 0
 
     asked, again = server.requests, tmp_path / "again" / "lineage.jsonl"
-    watched = evobourse("evolve", "--run", "again")
-    kill_when(lambda: again.exists() and len(again.read_bytes()) >= len(whole), watched)
+    finish(evobourse("evolve", "--run", "again"), 0)
     assert again.read_bytes() == whole
     assert server.requests == asked
     run = tmp_path / "run"
     with pytest.raises(RunError, match="holds a run with another config"):
         start_run(open_run(run, ["market.agents=20"]), run)
-
-
-def kill_when(ready: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 300
-    while not ready():
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ from evobourse.experiments.sweep.tuning import (
     run_tuning,
     settings_genome,
 )
+from tests.held_sweep import kill_when
 
 QUICKSTART = Path(__file__).parents[3] / "experiments" / "quickstart.yaml"
 TINY = (
@@ -46,9 +46,11 @@ TUNING = Tuning(VARY, trials=4, population=2, objectives=("score", "decisions"))
 SCRIPT = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from test_tuning import tune
-tune(Path(sys.argv[2]), storage=sys.argv[3])
+from tests.experiments.test_tuning import tune
+from tests.held_sweep import hold
+folder = Path(sys.argv[1])
+hold(folder, 1)
+tune(folder, storage=sys.argv[2])
 """
 
 
@@ -114,13 +116,12 @@ def test_a_killed_tuning_goes_on_to_the_same_bytes(tuned, tmp_path):
     whole = (tuned[0] / LINEAGE_FILE).read_bytes()
     storage = f"sqlite:///{tmp_path / 'trials.db'}"
     folder = tmp_path / "killed"
-    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(folder), storage]
-    process = subprocess.Popen(command, cwd=QUICKSTART.parents[1])
-    second = folder / TRIALS_FOLDER / "g001-s01-f00" / LINEAGE_FILE
-    while process.poll() is None and not (second.exists() and second.stat().st_size):
-        time.sleep(0.005)
-    process.kill()
-    process.wait()
+    command = [sys.executable, "-c", SCRIPT, str(folder), storage]
+    last = folder / TRIALS_FOLDER / "g001-s01-f00" / LINEAGE_FILE
+    kill_when(
+        lambda: last.exists() and last.stat().st_size > 0,
+        subprocess.Popen(command, cwd=QUICKSTART.parents[1]),
+    )
     assert whole.startswith((folder / LINEAGE_FILE).read_bytes())
     assert (folder / LINEAGE_FILE).stat().st_size < len(whole)
     trials = tune(folder, storage=storage)

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from evobourse.market.tape.digest import TableDigest
 from evobourse.market.tape.recorded import Manifest, part_name, read_tape
 from evobourse.market.tape.recorder import Recorder
 from evobourse.market.tape.schema import SCHEMAS
+from tests.held_sweep import kill_when
 from tests.market.tape.tapes import DAYS, SMALL, TINY, files_of, remember, whole_days
 
 SCRIPT = Path(__file__).with_name("recorded_days.py")
@@ -98,19 +98,15 @@ def test_killed_at_any_step_a_tape_is_whole_and_goes_on(
 
 def test_a_process_killed_at_random_moments(days, tmp_path):
     n_days, folder = 90, tmp_path / "killed"
-    command = [sys.executable, str(SCRIPT), str(folder), str(n_days)]
+    command = [sys.executable, str(SCRIPT), str(folder), str(n_days), "never ends"]
     memory, found = remember(days, map(days.draw_day, range(n_days))), [0]
     rng = np.random.default_rng(0)
     for day in (0, 0, 12, 30, 50):  # to strike a moment after the day is safe
-        process = subprocess.Popen(command)
-        while process.poll() is None and not (
-            (folder / "tape.json").exists() and Manifest.read(folder).days >= day
-        ):
-            time.sleep(0.002)
-        time.sleep(rng.uniform(0, 0.04))
-        assert process.poll() is None
-        process.kill()
-        process.wait()
+        kill_when(
+            lambda day=day: (folder / "tape.json").exists() and Manifest.read(folder).days >= day,
+            subprocess.Popen(command),
+            pause_s=rng.uniform(0, 0.04),
+        )
         found.append(whole_days(folder, memory))
     assert found == sorted(found)
     assert 50 <= found[-1] < n_days
