@@ -25,9 +25,8 @@ from evobourse.merge.engine.batch_invariance import check_batches
 from evobourse.merge.engine.loading import load_quantized
 from evobourse.merge.engine.placement import Storage
 from evobourse.merge.errors import AdapterError, ModelError
-from evobourse.merge.recipes.merge_cache import hash_folder
 from evobourse.merge.recipes.recipe import load_source
-from evobourse.merge.sources import cache_folder
+from evobourse.merge.sources import cache_folder, hash_folder
 
 
 def open_bases(

@@ -1,7 +1,6 @@
-"""Recipes as mergekit's own YAML, written and read.
+"""Recipes as mergekit's own YAML, written and read: one slice a block, filters, options at the top.
 
-Knows mergekit's config schema as far as a recipe uses it: one slice a block, filters, options
-at the top. Deliberately refuses what mergekit would ignore without a word.
+What mergekit would ignore without a word is refused.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def write_recipe(recipe: Recipe, depth: int, folders: Mapping[str, str] | None =
     return yaml.safe_dump({**config, "dtype": "float32"}, sort_keys=False)
 
 
-def read_recipe(text: str, seed: int | None = None) -> Recipe:
+def read_recipe(text: str | bytes, seed: int | None = None) -> Recipe:
     """Read a recipe from mergekit's YAML.
 
     Parameters
