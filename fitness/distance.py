@@ -1,8 +1,5 @@
 """How far a set of simulated paths is from the real market, in units of the market's own noise.
 
-Knows the method of simulated moments against a target, with the chances of being that far.
-Deliberately does not know how paths were simulated, nor which of two candidates should win.
-
 References
 ----------
 Franke and Westerhoff (2012), Structural stochastic volatility in asset pricing dynamics:

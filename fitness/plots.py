@@ -1,8 +1,5 @@
 """Five pictures in which the real market always stands beside the simulated one.
 
-Knows how to draw arrays that others computed: paths, autocorrelations, tails, moments, facts.
-Deliberately does not know how they came about, where a figure is saved, or which result is good.
-
 Rows with NaN, the degenerate paths, are left out.
 """
 

@@ -1,8 +1,5 @@
 """What a real split does, and how much of that is noise: the target that scores are held against.
 
-Knows the moments of a split's windows, their block bootstrap and the weight matrix that follows.
-Deliberately does not know simulated paths, nor any score.
-
 References
 ----------
 Franke and Westerhoff (2012), Structural stochastic volatility in asset pricing dynamics:

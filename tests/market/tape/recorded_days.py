@@ -1,7 +1,6 @@
 """Days of rows for every table of a tape, drawn from a seed and the day, recorded anywhere.
 
-Knows: values over each type's whole range, and how to run as ``python recorded_days.py FOLDER N``.
-Does not know: anything of pytest.
+Also runs as ``python recorded_days.py FOLDER N``, without pytest.
 """
 
 import sys
