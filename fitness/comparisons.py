@@ -1,8 +1,4 @@
-"""Many scores at once: pooled over assets, and p-values corrected for how many there are.
-
-Knows how scores add up and what a p-value is worth beside others. Deliberately does not know how
-a single score comes about.
-"""
+"""Many scores at once: pooled over assets, and p-values corrected for how many there are."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

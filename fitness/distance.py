@@ -1,8 +1,5 @@
 """How far a set of simulated paths is from the real market, in units of the market's own noise.
 
-Knows the method of simulated moments against a target, with the chances of being that far.
-Deliberately does not know how paths were simulated, nor which of two candidates should win.
-
 References
 ----------
 Franke and Westerhoff (2012), Structural stochastic volatility in asset pricing dynamics:
@@ -50,9 +47,9 @@ class Score:
         Chance of a J like this if paths and split were drawn from one law, by Hotelling's T^2:
         unlike `p_value` it counts that m_star and weight are estimates from one history. NaN if
         that holds fewer than 8 windows, 0 for a degenerate path.
-    moments : float64 array, shape [7]
+    moments : float64 array, shape [M]
         Mean over the paths; NaN when a path is degenerate.
-    per_path : float64 array, shape [paths, 7]
+    per_path : float64 array, shape [paths, M]
         Moments of each path; NaN rows for degenerate ones.
     verdict : str
         ``ok``, or which paths are degenerate and why, as in ``path 2: constant price``.
@@ -85,14 +82,14 @@ class SplitScore:
     mcr : float
         Joint moment coverage ratio in [0, 1]: share of single paths whose every moment lies
         between the target's `moment_low` and `moment_high`. Real windows themselves stay under
-        0.95, as seven intervals must hold at once.
-    coverage : float64 array, shape [7]
+        0.95, as all intervals must hold at once.
+    coverage : float64 array, shape [M]
         Moment coverage ratio of each moment alone; 0.95 for real windows.
     ratios : float64 array, shape [groups]
         J/J95 of each group.
-    moments : float64 array, shape [7]
+    moments : float64 array, shape [M]
         Mean over all paths; NaN when a path is degenerate.
-    per_path : float64 array, shape [groups * paths, 7]
+    per_path : float64 array, shape [groups * paths, M]
         Moments of each path.
     verdict : str
         ``ok``, or the first degenerate group, as in ``group 3, path 2: constant price``.
@@ -221,14 +218,14 @@ def covered(per_path: npt.ArrayLike, target: Target) -> npt.NDArray[np.bool_]:
 
     Parameters
     ----------
-    per_path : array_like, shape [..., 7]
+    per_path : array_like, shape [..., M]
         Moments of single paths.
     target : Target
         The real split, with the intervals from `moment_low` to `moment_high`.
 
     Returns
     -------
-    bool array, shape [..., 7]
+    bool array, shape [..., M]
         False for the NaN moments of a degenerate path. The share of paths on which all hold is
         the joint moment coverage ratio, the share of each moment alone its own.
 

@@ -1,7 +1,6 @@
 """The one exception of the fitness package.
 
-Knows that a scoring request was wrong: a shape, a split that is too short, a second held-out look.
-Deliberately does not cover a degenerate simulated path: that is a score (infinity), not an error.
+A degenerate simulated path is no error but a score: infinity.
 """
 
 

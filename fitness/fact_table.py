@@ -1,7 +1,6 @@
 """The stylised facts of simulated paths and of real windows, side by side.
 
-Knows how to compute every reported fact on two sets of paths and hold one against the other.
-Deliberately does not know how paths came about, nor an overall verdict: no fact here is a score.
+No fact is a score: no search optimises these.
 """
 
 import sys

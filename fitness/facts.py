@@ -1,7 +1,4 @@
-"""The eleven stylised facts of asset returns, one number each.
-
-Knows how to measure each fact of Cont's list on daily paths, and when it is not defined.
-Deliberately does not know what real markets show, nor any score: no search optimises these.
+"""The eleven stylised facts of asset returns, one number each; no search optimises them.
 
 All functions take daily log returns [..., T] and give float64 [...], NaN where `path_faults`
 names a fault or the path is too short for the fact. Returns are standardised first, so that none

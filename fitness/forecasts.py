@@ -1,8 +1,5 @@
 """Forecasts of the next three days' returns, each beside the forecast that nothing will happen.
 
-Knows the rolling origins, the naive and the fitted forecasters, the loss and its test.
-Deliberately does not know how a simulated market comes to its forecast, only what it said when.
-
 References
 ----------
 Wang, Wang, Zeng and Jiang (2025), Advanced digital simulation for financial market dynamics: a

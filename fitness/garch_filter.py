@@ -1,7 +1,6 @@
 """A Gaussian GARCH(1,1) fitted to one path, fast enough to be a statistic of every path.
 
-Knows the quasi-likelihood with its gradient and the residuals that the fit leaves. Deliberately
-does not know other laws of volatility: those come from arch, whose estimates these are.
+Its estimates are those of arch.
 """
 
 import numpy as np

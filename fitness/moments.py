@@ -1,25 +1,16 @@
-"""The seven moments that describe how a daily price path moves.
+"""The moments that describe how a daily price path moves: tails, memory, volatility, distance.
 
-Knows how to turn log returns into tail, memory and volatility statistics, or say why it cannot.
-Deliberately does not know what real markets score, nor how far apart two moment vectors are.
+A new moment is one function and one entry in `MOMENTS`; scores, tables, plots and reports read it.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
-
-MOMENT_NAMES: tuple[str, ...] = (
-    "ac1",
-    "hill",
-    "mean_abs",
-    "acf_abs_short",
-    "acf_abs_medium",
-    "log_volatility",
-    "displacement",
-)
 
 MIN_DAYS = 30
 """Shortest path with moments: fewer days leave under three observations in the Hill tail."""
@@ -232,8 +223,60 @@ def displacement(log_returns: npt.ArrayLike) -> FloatArray:
     )
 
 
+@dataclass(frozen=True)
+class Moment:
+    """One number of a price path, and what to call it.
+
+    Attributes
+    ----------
+    name : str
+        Its key in files and lineages, such as ``acf_abs_short``.
+    short : str
+        Heading of a narrow column.
+    meaning : str
+        A few words for tables and plots, at best under 25 letters with the unit.
+    unit : str
+        ``"1"`` for a number without one.
+    function : callable
+        From log returns, shape [..., T], to values, shape [...]; NaN for a degenerate path, as
+        `on_sound_paths` gives it.
+    needs : tuple of str
+        What else of `moments` it takes, as keywords of the same names.
+    """
+
+    name: str
+    short: str
+    meaning: str
+    unit: str
+    function: Callable[..., FloatArray]
+    needs: tuple[Literal["sigma_real"], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The meaning with its unit, if it has one."""
+        return self.meaning if self.unit == "1" else f"{self.meaning}, {self.unit}"
+
+
+MOMENTS: tuple[Moment, ...] = (
+    Moment("ac1", "AC1", "autocorrelation, lag 1", "1", ac1),
+    Moment("hill", "Hill", "tail index, Hill", "1", hill),
+    Moment("mean_abs", "mean", "mean |return|", "sd", mean_abs),
+    Moment("acf_abs_short", "ACF 1-2", "ACF |r|, lags 1-2", "1", acf_abs_short),
+    Moment("acf_abs_medium", "ACF 4-11", "ACF |r|, lags 4-6, 9-11", "1", acf_abs_medium),
+    Moment(
+        "log_volatility", "vol", "log volatility, to real", "1", log_volatility, ("sigma_real",)
+    ),
+    Moment("displacement", "displ.", "displacement", "sd of walk", displacement),
+)
+"""All that a score is the distance of; their order is that of every moment vector."""
+
+MOMENT_NAMES: tuple[str, ...] = tuple(moment.name for moment in MOMENTS)
+
+MOMENT_LABELS = {moment.name: moment.label for moment in MOMENTS}
+
+
 def moments(log_returns: npt.ArrayLike, sigma_real: float) -> FloatArray:
-    """All moments, in the order of `MOMENT_NAMES`.
+    """All moments, in the order of `MOMENTS`.
 
     Parameters
     ----------
@@ -244,21 +287,12 @@ def moments(log_returns: npt.ArrayLike, sigma_real: float) -> FloatArray:
 
     Returns
     -------
-    float64 array, shape [..., 7]
+    float64 array, shape [..., M]
         All NaN for a path in which `path_faults` names a fault; no warning is given.
     """
-    return np.stack(
-        [
-            ac1(log_returns),
-            hill(log_returns),
-            mean_abs(log_returns),
-            acf_abs_short(log_returns),
-            acf_abs_medium(log_returns),
-            log_volatility(log_returns, sigma_real),
-            displacement(log_returns),
-        ],
-        axis=-1,
-    )
+    known = {"sigma_real": sigma_real}
+    values = [m.function(log_returns, **{name: known[name] for name in m.needs}) for m in MOMENTS]
+    return np.stack(values, axis=-1)
 
 
 def on_sound_paths(

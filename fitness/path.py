@@ -1,8 +1,6 @@
 """How closely simulated settlement prices follow the one real path that they were conditioned on.
 
-Knows errors, correlation and lag of each path and of the mean path, with intervals over seeds.
-Deliberately does not know what the paths were conditioned on, nor any score: a market may be
-lifelike and follow another path.
+A market may be lifelike and follow another path: nothing here is a score.
 """
 
 import warnings

@@ -1,8 +1,5 @@
 """Five pictures in which the real market always stands beside the simulated one.
 
-Knows how to draw arrays that others computed: paths, autocorrelations, tails, moments, facts.
-Deliberately does not know how they came about, where a figure is saved, or which result is good.
-
 Rows with NaN, the degenerate paths, are left out.
 """
 
@@ -18,7 +15,7 @@ from scipy.stats import norm
 from evobourse.fitness.distance import Target
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.fact_table import FactRow
-from evobourse.fitness.moments import MOMENT_NAMES, FloatArray
+from evobourse.fitness.moments import MOMENTS, FloatArray
 
 INK = "#262626"
 MUTED = "#8c8c8c"
@@ -31,16 +28,6 @@ SHOWN_PATHS = 8
 WIDEST_SD = 6.0
 BEYOND = 0.75
 """How far beyond the real interval the scale of facts goes, in its own widths."""
-
-MOMENT_LABELS = {
-    "ac1": "return autocorrelation\nlag 1",
-    "hill": "tail index\nHill, |return|",
-    "mean_abs": "mean |return|\nper sd",
-    "acf_abs_short": "ACF of |return|\nlags 1-2",
-    "acf_abs_medium": "ACF of |return|\nlags 4-6, 9-11",
-    "log_volatility": "log volatility\nrelative to real",
-    "displacement": "displacement\nper random walk's sd",
-}
 
 
 def plot_price_paths(
@@ -159,7 +146,7 @@ def plot_moments(
     ----------
     target : Target
         The real split.
-    per_path : mapping of str to array_like, shape [S, 7]
+    per_path : mapping of str to array_like, shape [S, M]
         Moments of each path of each market to show, as a score's `per_path`.
     ax : Axes, optional
         Where to draw; a new figure by default.
@@ -171,7 +158,7 @@ def plot_moments(
         of the real windows; what lies beyond 6 sd is drawn at the edge as a triangle.
     """
     ax = _axes(ax)
-    rows = np.arange(len(MOMENT_NAMES))
+    rows = np.arange(len(MOMENTS))
     low, high = (
         (bound - target.m_star) / target.moment_sd
         for bound in (target.moment_low, target.moment_high)
@@ -198,7 +185,7 @@ def plot_moments(
         ylim=(rows[-1] + 0.5, -0.5),
         xlabel=f"distance from the real mean (sd of {target.window_days}-day real windows)",
     )
-    ax.set_yticks(rows, labels=[MOMENT_LABELS[name] for name in MOMENT_NAMES])
+    ax.set_yticks(rows, labels=[m.label.replace(", ", "\n", 1) for m in MOMENTS])
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     _finish(ax, None)

@@ -1,8 +1,6 @@
 """The predictive score: of what use on real days a forecaster is that learnt on simulated ones.
 
-Knows windows, a small forecaster and its errors on real days, never seen in training.
-Deliberately does not know how days were simulated, nor whether anything can be forecast at all:
-the same forecaster trained on real days says that.
+Whether anything can be forecast at all, the same forecaster trained on real days says.
 
 References
 ----------

@@ -1,8 +1,4 @@
-"""The door to held-out data: one reading per run, and every reading on record.
-
-Knows which held-out split a run folder has read, why, and the digest of what was scored.
-Deliberately does not know the data, the scores or the time.
-"""
+"""The door to held-out data: one reading per run, and every reading on record."""
 
 import json
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
 """Arrays that cost seconds and depend on nothing but their inputs, kept on disk by content.
 
-Knows how to name an array by what it was computed from, code included, and how to read it back.
-Deliberately does not know what any array means, and never forgets: the folder may be deleted.
+Nothing is ever forgotten: the folder may be deleted.
 
 An entry is written beside its name and moved there whole, so that processes may share the folder
 and a kill leaves nothing half-written. An entry that cannot be read is computed anew.

@@ -1,7 +1,6 @@
 """How a market answers a buyer: the same market run with and without one, and their difference.
 
-Knows impact, Kyle's lambda with robust errors, a test of linearity, the response in time.
-Deliberately does not know how the runs were made; pairs must share all their random numbers.
+Pairs must share all their random numbers.
 
 References
 ----------

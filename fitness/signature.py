@@ -1,7 +1,6 @@
 """Path signatures, and how far a set of simulated paths is from real windows in them.
 
-Knows the truncated signature of (time, log price) and the maximum mean discrepancy of two sets.
-Deliberately does not know any other statistic of a path, nor any score: no search optimises this.
+No search optimises this.
 
 References
 ----------

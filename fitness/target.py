@@ -1,8 +1,5 @@
 """What a real split does, and how much of that is noise: the target that scores are held against.
 
-Knows the moments of a split's windows, their block bootstrap and the weight matrix that follows.
-Deliberately does not know simulated paths, nor any score.
-
 References
 ----------
 Franke and Westerhoff (2012), Structural stochastic volatility in asset pricing dynamics:
@@ -24,7 +21,7 @@ from evobourse.fitness.moments import MIN_DAYS, MOMENT_NAMES, FloatArray, moment
 from evobourse.fitness.remembered import remember
 
 MIN_RESAMPLES = 100
-"""Fewer resamples pin down neither the 7 x 7 covariance nor a 95 % quantile."""
+"""Fewer resamples pin down neither the moments' covariance nor a 95 % quantile."""
 
 LARGEST_CONDITION = 1e10
 """Condition number of a singular covariance; that of daily index returns is a few thousand."""
@@ -42,9 +39,9 @@ class Target:
         Length of a path in daily returns.
     paths : int
         Number of paths averaged in one score.
-    m_star : float64 array, shape [7]
+    m_star : float64 array, shape [M]
         Mean moment vector of the real windows, in the order of `MOMENT_NAMES`.
-    weight : float64 array, shape [7, 7]
+    weight : float64 array, shape [M, M]
         Inverse covariance of the mean moment vector of `paths` real windows.
     j95 : float
         95 % quantile of J over the real resamples.
@@ -54,7 +51,7 @@ class Target:
         Windows that the split holds side by side: what m_star and weight are estimated from.
     sigma_real : float
         Standard deviation of the split's daily log returns.
-    moment_low, moment_high, moment_sd : float64 array, shape [7]
+    moment_low, moment_high, moment_sd : float64 array, shape [M]
         2.5 % and 97.5 % quantiles and standard deviation of single real windows' moments.
     content_hash : str
         SHA-256 of all the above, in hexadecimal.
@@ -161,7 +158,7 @@ def target_of_windows(
 
     Parameters
     ----------
-    window_moments : float64 array, shape [W, 7]
+    window_moments : float64 array, shape [W, M]
         Moments of the windows to draw from, with log volatility relative to `sigma_real`.
     sigma_real : float
         Standard deviation that scored paths' log volatility is relative to.
@@ -218,7 +215,7 @@ def target_of_windows(
 def _moments_of_windows(
     returns: FloatArray, window_days: int, sigma_real: float, split: str
 ) -> FloatArray:
-    """Moments of all overlapping windows, [T] -> [T - window_days + 1, 7], kept on disk."""
+    """Moments of all overlapping windows, [T] -> [T - window_days + 1, M], kept on disk."""
 
     def compute() -> dict[str, FloatArray]:
         windows = np.lib.stride_tricks.sliding_window_view(returns, window_days)
@@ -237,6 +234,6 @@ def _moments_of_windows(
 
 
 def distance_j(vectors: FloatArray, m_star: FloatArray, weight: FloatArray) -> FloatArray:
-    """J of moment vectors [..., 7] -> [...] (Franke and Westerhoff 2012, section 3)."""
+    """J of moment vectors [..., M] -> [...] (Franke and Westerhoff 2012, section 3)."""
     gap = vectors - m_star
     return np.asarray(np.einsum("...i,ij,...j->...", gap, weight, gap))

@@ -1,8 +1,4 @@
-"""Cash and shares of every agent: what an order may use, and what a trade moves.
-
-Knows: balances in cents and shares, the fee, why an order is turned away, settlement.
-Does not know: who the agents are, how the price was found, or what day it is.
-"""
+"""Cash and shares of every agent: what an order may use, and what a trade moves."""
 
 from dataclasses import dataclass
 from enum import IntEnum

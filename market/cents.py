@@ -1,8 +1,4 @@
-"""Parts of an amount in whole cents, compiled.
-
-Knows: rates in basis points, and which way a fraction of a cent goes.
-Does not know: what the amount or the rate is for.
-"""
+"""Parts of an amount in whole cents, compiled."""
 
 from numba import njit
 

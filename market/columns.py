@@ -1,8 +1,4 @@
-"""Integer columns that grow by a day at a time.
-
-Knows: how to append without copying the past, and how to show without letting it be changed.
-Does not know: what is in them.
-"""
+"""Integer columns that grow by a day at a time."""
 
 from typing import Any
 

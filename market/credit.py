@@ -1,8 +1,4 @@
-"""The compiled loops of a ledger: what an order takes, what a trade moves, what margins require.
-
-Knows: arrays of accounts and the terms of the assets.
-Does not know: who owns the arrays, or when a loop is run.
-"""
+"""The compiled loops of a ledger: what an order takes, what a trade moves, what margins require."""
 
 from typing import Any, TypeAlias
 

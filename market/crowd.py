@@ -1,8 +1,4 @@
-"""What passes between a market and its crowds: views, orders, outcomes, and the crowd's role.
-
-Knows: the arrays of each message, and the order in which a crowd is asked.
-Does not know: how a crowd decides, how a market clears, or what is kept of a day.
-"""
+"""What passes between a market and its crowds: views, orders, outcomes, and the crowd's role."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,8 +1,6 @@
 """The fast market: one asset, one call auction a day; and many such markets run in lock step.
 
-Knows: the order of a day (open, orders, screening, auction, settlement) and what is kept of it.
-Does not know: how orders are decided or priced, how a tape is judged, and all that
-market.exchange can do beyond; there, the same day makes the same prices, four times slower.
+`market.exchange` can do more, and plays the same day to the same prices four times slower.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,6 @@
 """A file replaced all at once, also when the process is killed or the machine loses power.
 
-Knows: write in full, fsync, rename, the folder's own fsync.
-Does not know: what the bytes mean, or what to say when the disk refuses them: it raises OSError.
+What the disk refuses is raised as OSError.
 """
 
 import contextlib

@@ -1,8 +1,4 @@
-"""The exceptions of the market package.
-
-Knows: that input was bad, and that it was a series' fault or a market's.
-Does not know: how a caller reports or recovers from it; no message here is ever logged.
-"""
+"""The exceptions of the market package."""
 
 
 class MarketError(Exception):

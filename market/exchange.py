@@ -1,8 +1,7 @@
 """An exchange: several assets, crowds and turns a day, through books, accounts and settlement.
 
-Knows: the order of a day and who is asked when. Prices, credit and margins it leaves to books
-and ledger, what is kept to a journal, and what happens from outside to a schedule.
-Does not know: why anybody trades, and how a tape is judged.
+Prices, credit and margins are left to books and ledger, what is kept to a journal, and what
+happens from outside to a schedule.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,4 @@
-"""What can be traded: shares and futures, with their ticks, limits, costs and margins.
-
-Knows: what one lot is worth, how far a price may move in a day, what must be put up for it.
-Does not know: who holds what, and how a price is found.
-"""
+"""What can be traded: shares and futures, with their ticks, limits, costs and margins."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,6 @@
 """Cash and positions of every agent in every asset: what an order may use, what a trade moves.
 
-Knows: cash, positions, T+1, margins, fees, taxes, pools, marking to market, margin calls.
-Does not know: books, days, crowds, or how a price was found.
+With T+1, margins, fees, taxes, pools, marking to market and margin calls.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,4 @@
-"""One asset at an exchange: its terms, its book, its past, and the day that is on.
-
-Knows: the events and trades of today, the price band, what the day's bar and settlement are.
-Does not know: accounts, crowds, the other assets, or when a turn begins.
-"""
+"""One asset at an exchange: its terms, its book, its past, and the day that is on."""
 
 from dataclasses import dataclass
 

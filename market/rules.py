@@ -1,8 +1,4 @@
-"""The rules of a market: tick, price limit and fee.
-
-Knows: what a tick is worth, how far a price may move in a day, what a trade costs.
-Does not know: orders, accounts, or how a price is found.
-"""
+"""The rules of a market: tick, price limit and fee."""
 
 import math
 from dataclasses import dataclass

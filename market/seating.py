@@ -1,8 +1,4 @@
-"""The floor of an exchange: all crowds of a market, addressed as one.
-
-Knows: which agents are whose, what each crowd may see, and that its orders are its own.
-Does not know: books and accounts, how orders meet, or what they cost.
-"""
+"""All crowds of an exchange, addressed as one: which agents are whose, and what each may see."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

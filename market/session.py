@@ -1,8 +1,4 @@
-"""The course of a trading day: its turns, and what holds in them.
-
-Knows: which kinds of turn there are, and what each needs.
-Does not know: how a turn is played.
-"""
+"""The course of a trading day: its turns, and what holds in them."""
 
 import math
 from dataclasses import dataclass

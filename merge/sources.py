@@ -103,6 +103,15 @@ def public_name(name: str) -> str:
     return _HUB_ID if name in (DEFAULT_BASE, str(cache_folder() / DEFAULT_BASE)) else name
 
 
+def hash_folder(folder: Path) -> str:
+    """Hash a model or adapter folder by its weights and configs."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.safetensors")) + sorted(folder.glob("*config.json")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def load_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a causal language model in fp32 with its tokenizer.
 
@@ -135,6 +144,28 @@ def load_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"base {name!r}: cannot be loaded ({reason})") from error
     return model.eval(), tokenizer
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """Load a model's tokenizer alone.
+
+    Parameters
+    ----------
+    name
+        As in `resolve_model`.
+
+    Raises
+    ------
+    ModelError
+        It cannot be found or read.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(resolve_model(name))
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"model {name!r}: its tokenizer cannot be read ({reason})") from error
 
 
 def read_depth(name: str) -> int:

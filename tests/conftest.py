@@ -102,6 +102,45 @@ def folded_base(smol, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny_llama():
+    """Build a random Llama of a given depth."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    def build(seed, tied=False, vocabulary=100, layers=2):
+        torch.manual_seed(seed)
+        config = LlamaConfig(
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=layers,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            vocab_size=vocabulary,
+            tie_word_embeddings=tied,
+            initializer_range=0.2,
+        )
+        return LlamaForCausalLM(config).eval()
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tiny_llama, tmp_path_factory):
+    """Three model folders with one tokenizer, the first tied."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    root = tmp_path_factory.mktemp("models")
+    words = Tokenizer(models.WordLevel({f"w{n}": n for n in range(100)}, unk_token="w0"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="w0")
+    for seed, name in enumerate(("base", "one", "two")):
+        tiny_llama(seed, tied=True).save_pretrained(root / name)
+        tokenizer.save_pretrained(root / name)
+    return {name: root / name for name in ("base", "one", "two")}
+
+
+@pytest.fixture(scope="session")
 def make_engine(smol, int8_model):
     """Open an engine with a model of its own on PEFT folders."""
 

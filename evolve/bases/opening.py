@@ -26,9 +26,8 @@ from evobourse.merge.engine.loading import load_quantized
 from evobourse.merge.engine.placement import Storage
 from evobourse.merge.errors import AdapterError, ModelError
 from evobourse.merge.peft.folder import read_adapter
-from evobourse.merge.recipes.merge_cache import hash_folder
 from evobourse.merge.recipes.recipe import load_source
-from evobourse.merge.sources import cache_folder
+from evobourse.merge.sources import cache_folder, hash_folder
 
 
 def open_bases(

@@ -21,9 +21,9 @@ from safetensors.torch import load_file, save_file
 from evobourse import agents
 from evobourse.merge.recipes.export import export_model
 from evobourse.merge.recipes.layer_stack import LayerStack, stack_model, stack_state
-from evobourse.merge.recipes.merge_cache import run_mergekit
 from evobourse.merge.recipes.mergekit_yaml import write_recipe
 from evobourse.merge.recipes.methods import METHODS
+from evobourse.merge.recipes.on_disk import run_mergekit
 from evobourse.merge.recipes.recipe import HEAD, Recipe, State, depth_of, load_source, merge_recipe
 from evobourse.merge.sources import DEFAULT_BASE, adapter_folders, load_model, resolve_model
 

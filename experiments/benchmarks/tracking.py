@@ -236,7 +236,8 @@ class _Distance:
     ) -> Evaluation:
         distance = float(np.sum((self._genome.to_vector(values) - 0.8) ** 2))
         score = distance * math.exp(0.01 * rng.normal())
-        parts = dict(zip(("j", *MOMENT_NAMES), rng.normal(size=8).tolist(), strict=True))
+        named = ("j", *MOMENT_NAMES)
+        parts = dict(zip(named, rng.normal(size=len(named)).tolist(), strict=True))
         return Evaluation(score, parts, dict(values["recipe"]), seeds, None)
 
 

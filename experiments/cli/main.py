@@ -14,6 +14,7 @@ import warnings
 import typer
 
 from evobourse.experiments.cli import casts as cast_commands
+from evobourse.experiments.cli import merges as merge_commands
 from evobourse.experiments.cli import plans as plan_commands
 from evobourse.experiments.cli import populations as market_commands
 from evobourse.experiments.cli import prices as score_commands
@@ -40,6 +41,7 @@ app.command()(sweep_commands.compare)
 app.command()(cast_commands.cast)
 app.command()(market_commands.simulate)
 app.command()(market_commands.export)
+app.command()(merge_commands.merge)
 app.command()(market_commands.behaviour)
 app.command()(market_commands.robust)
 app.command()(market_commands.response)

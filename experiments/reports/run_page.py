@@ -281,7 +281,7 @@ def _draw_moments(ax: Axes, target: Target, sound: Mapping[str, FloatArray]) -> 
         bbox_transform=from_page_edge, frameon=False, fontsize=7.8, columnspacing=0.9,
         handletextpad=0.4, handlelength=1.4,
     ).set_in_layout(False)  # fmt: skip
-    _title(ax, "Seven moments, held out", "bars hold 95 % of paths; ◂ ▸ are off the scale", pad=24)
+    _title(ax, "Moments, held out", "bars hold 95 % of paths; ◂ ▸ are off the scale", pad=24)
 
 
 def _draw_scoreboard(

@@ -12,17 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-MOMENT_MEANINGS = {
-    "ac1": "autocorrelation, lag 1",
-    "hill": "tail index, Hill",
-    "mean_abs": "mean |return|, per sd",
-    "acf_abs_short": "ACF |r|, lags 1-2",
-    "acf_abs_medium": "ACF |r|, lags 4-6, 9-11",
-    "log_volatility": "log volatility, to real",
-    "displacement": "displacement, per walk",
-}
-
-
 MEANINGS = {
     "evolved": "evolved market",
     "unevolved": "before evolution",

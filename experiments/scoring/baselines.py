@@ -22,16 +22,13 @@ from evobourse.fitness.baselines.franke_westerhoff import FrankeWesterhoff
 from evobourse.fitness.baselines.laws import LAW_NAMES, reference_laws
 from evobourse.fitness.comparisons import holm, pool_scores
 from evobourse.fitness.distance import SplitScore, Target, make_target, score_groups
-from evobourse.fitness.moments import MOMENT_NAMES
+from evobourse.fitness.moments import MOMENTS
 from evobourse.market.series.prices import PriceSeries
 from evobourse.market.series.splits import LEAST_EMBARGO_DAYS
 
 SPLITS = {"train": "In sample", "heldout": "Held out"}
 LEVEL = 0.05
 POOLED = "all, pooled"
-SHORT_NAMES = dict(
-    zip(MOMENT_NAMES, ("AC1", "Hill", "mean", "ACF 1-2", "ACF 4-11", "vol", "displ."), strict=True)
-)
 
 
 @dataclass(frozen=True)
@@ -223,7 +220,7 @@ def render(rows: Sequence[BaselineRow], spans: Sequence[str], budget: Budget, co
         "",
         "J/J95 of 1 or less is not rejected; p is the share of real resamples as far as the mean "
         "score, Holm's is corrected for the laws of the table. MCR is the share of paths with all "
-        "seven moments in the real windows' 95 % intervals, behind it each moment's own share.",
+        "moments in the real windows' 95 % intervals, behind it each moment's own share.",
         "",
     ]
     for split, title in SPLITS.items():
@@ -234,7 +231,7 @@ def render(rows: Sequence[BaselineRow], spans: Sequence[str], budget: Budget, co
 
 
 def _table(rows: Sequence[BaselineRow]) -> Iterator[str]:
-    names = list(SHORT_NAMES.values()) if rows[0].coverage else []
+    names = [moment.short for moment in MOMENTS] if rows[0].coverage else []
     yield " | ".join(["| law", "J/J95 [95 %]", "p", "Holm", "MCR", *names]) + " |"
     yield f"|---|---:|---:|---:|---:|{'---:|' * len(names)}"
     for row in rows:

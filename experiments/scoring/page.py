@@ -10,10 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from evobourse.experiments.reports.scores import MOMENT_MEANINGS
 from evobourse.experiments.scoring.series import SeriesScore
 from evobourse.experiments.scoring.table import FACT_MEANINGS
-from evobourse.fitness.moments import FloatArray, acf_abs, path_faults, standardise
+from evobourse.fitness.moments import (
+    MOMENT_LABELS,
+    FloatArray,
+    acf_abs,
+    path_faults,
+    standardise,
+)
 from evobourse.fitness.plots import (
     BAND,
     INK,
@@ -69,9 +74,9 @@ def draw_score(result: SeriesScore) -> Figure:
             for ax in (tails, memory):
                 ax.text(0.5, 0.5, result.score.verdict, ha="center", transform=ax.transAxes)
                 ax.set_axis_off()
-        meanings = MOMENT_MEANINGS | FACT_MEANINGS
-        plot_fact_rows([*result.moments, *others], meanings, left)
-        plot_fact_rows(cont, meanings, right)
+        # A moment may have a fact's name, as the skewness does.
+        plot_fact_rows([*result.moments, *others], FACT_MEANINGS | MOMENT_LABELS, left)
+        plot_fact_rows(cont, FACT_MEANINGS, right)
         titles = {
             prices: "Prices",
             tails: "How large returns get",
@@ -127,7 +132,7 @@ def _write_header(figure: Figure, result: SeriesScore, legend_of: Axes) -> None:
         weight="bold", color=INK, va="top",
     )  # fmt: skip
     figure.text(
-        0.012, 0.937, f"J/J95 {number}, {conclusion}{tried}; windows with all seven moments in "
+        0.012, 0.937, f"J/J95 {number}, {conclusion}{tried}; windows with all moments in "
         f"the real 95 %: {result.mcr:.2f}, real {result.real_mcr:.2f}; {target.paths} x "
         f"{target.window_days} days ({result.series.span}) beside {len(result.real_windows)} real "
         f"windows ({result.real.span})",

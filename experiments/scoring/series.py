@@ -66,9 +66,9 @@ class SeriesScore:
     windows, real_windows : float64 arrays, shapes [S, T] and [R, T]
         Log returns that the facts are of; a series too short for any is one window of NaN.
     mcr, real_mcr : float
-        Share of windows whose seven moments all lie in the real 95 % intervals, scored and real.
+        Share of windows whose moments all lie in the real 95 % intervals, scored and real.
     moments, facts : tuple of FactRow
-        The seven moments and the reported facts beside the real ones.
+        The moments and the reported facts beside the real ones.
     notes : tuple of str
         What a reader should know before believing a number.
     tried : int

@@ -1,8 +1,4 @@
-"""How a scored series looks on the terminal.
-
-Knows how to say a score, the seven moments and the stylised facts in 80 columns.
-Deliberately does not know how any of them is computed.
-"""
+"""A scored series on the terminal: score, moments and stylised facts in 80 columns."""
 
 from __future__ import annotations
 
@@ -13,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evobourse.experiments.reports.scores import MOMENT_MEANINGS
 from evobourse.experiments.scoring.series import SeriesScore
 from evobourse.fitness.fact_table import OF_SETS, FactRow
+from evobourse.fitness.moments import MOMENT_LABELS
 
 FACT_MEANINGS = {
     "mean_abs_acf": " 1 |ACF| of r, lags 1-10",
@@ -44,6 +40,7 @@ CONCLUSIONS = {
     "degenerate": "red",
 }
 NOTABLE_ERRORS = 3.0
+WIDEST_MEANING = max(map(len, (*MOMENT_LABELS.values(), *FACT_MEANINGS.values())))
 COLUMN_WIDTHS = {"scored": 6, "real": 6, "95 % of real": 15, "in band": 7, "off by": 9}
 
 
@@ -75,11 +72,11 @@ def print_score(result: SeriesScore, console: Console | None = None) -> None:
         grid.add_row("J/J95", ratio, f"J {score.j:.1f}, J95 {target.j95:.1f}; 1 or less is as real")
         grid.add_row("p", _p(score.p_value, resamples), "share of real resamples as far or farther")
         grid.add_row("", _p(score.p_two_sample, resamples), "as a two-sample test (Hotelling)")
-        within = f"windows with all seven in the bands; real {result.real_mcr:.2f}"
+        within = f"windows with all moments in the bands; real {result.real_mcr:.2f}"
         grid.add_row("MCR", f"{result.mcr:.2f}", within)
         console.print(grid, highlight=False)
     console.print()
-    console.print(_table("moment", result.moments, MOMENT_MEANINGS))
+    console.print(_table("moment", result.moments, MOMENT_LABELS))
     console.print()
     console.print(_table("stylised fact", result.facts, FACT_MEANINGS))
     console.print()
@@ -91,7 +88,7 @@ def print_score(result: SeriesScore, console: Console | None = None) -> None:
 
 def _table(title: str, rows: tuple[FactRow, ...], meanings: dict[str, str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(title, no_wrap=True, width=max(map(len, FACT_MEANINGS.values())))
+    table.add_column(title, no_wrap=True, width=WIDEST_MEANING)
     for name, width in COLUMN_WIDTHS.items():
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for row in rows:

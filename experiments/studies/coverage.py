@@ -50,7 +50,7 @@ def compare(period: str, real: Array) -> None:
     print(f"\n{period}, {len(real):,} returns; calibrated on its windows: {calibrated}")
     measures = {
         "the paper's nine": (NINE, nine_moments),
-        "this project's seven": (MOMENT_NAMES, lambda r: moments(r, target.sigma_real)),
+        "this project's": (MOMENT_NAMES, lambda r: moments(r, target.sigma_real)),
     }
     for label, (names, measure) in measures.items():
         redrawn = measure(block_bootstrap(real, PATHS, len(real), rng, BLOCK_DAYS))

@@ -34,9 +34,14 @@ from evobourse.market.rules import MarketRules
 from evobourse.market.series.named import PriceSeries, load_series
 from evobourse.market.series.splits import Split, Splits
 from evobourse.merge.peft.folder import read_rank
-from evobourse.merge.recipes.merge_cache import hash_folder
 from evobourse.merge.recipes.recipe import Recipe
-from evobourse.merge.sources import adapter_folders, read_depth, resolve_model, source_folders
+from evobourse.merge.sources import (
+    adapter_folders,
+    hash_folder,
+    read_depth,
+    resolve_model,
+    source_folders,
+)
 
 if TYPE_CHECKING:
     from evobourse.evolve.bases.protocol import Bases

@@ -1,8 +1,4 @@
-"""The Franke-Westerhoff market fitted to a real split by the optimizer that breeds the agents.
-
-Knows which parameters are free, how far they may go, and the distance that is made small.
-Deliberately does not know what the fitted market is compared with, nor any other split.
-"""
+"""The Franke-Westerhoff market fitted to a real split by the optimizer that breeds the agents."""
 
 from collections.abc import Sequence
 

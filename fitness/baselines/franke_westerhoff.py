@@ -1,8 +1,5 @@
 """The structural stochastic volatility market of Franke and Westerhoff (2012), a reference model.
 
-Knows the discrete choice approach with herding, predisposition and misalignment (DCA-HPM).
-Deliberately does not know any real market, any score, nor how its parameters were chosen.
-
 References
 ----------
 Franke and Westerhoff (2012), Structural stochastic volatility in asset pricing dynamics:

@@ -1,8 +1,4 @@
-"""The reference laws by the names that every table gives them.
-
-Knows which laws there are and what each is fitted on. Deliberately knows nothing of splits'
-dates, nor of the variants that are told a window's past.
-"""
+"""The reference laws by the names that every table gives them."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,8 +1,5 @@
 """Markets without agents, to be beaten: random walks, GARCH and the real returns themselves.
 
-Knows how to draw log returns from each reference model, with what a forecaster could know.
-Deliberately does not know the scores, nor which stretch of data is train or held out.
-
 Every function returns daily log returns, float64 [paths, days], from the generator handed in.
 The ``_history`` variants get the returns that were known before each path's window begins, so
 that a calm or a nervous start is no advantage of the agents alone.

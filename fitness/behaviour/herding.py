@@ -1,7 +1,6 @@
 """Whether investors decide on their own: herding, conformity, effective number of minds.
 
-Knows how alike decisions are, beyond what chance and common leanings give.
-Deliberately does not know why: common news and imitation look the same from outside.
+Common news and imitation look the same from outside.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""What every agent owned on every day, worked out backwards from a full tape.
-
-Knows how fills and the last balances give all earlier ones, to the cent.
-Deliberately does not know who the agents are, why they traded, or what a portfolio says of them.
-"""
+"""What every agent owned on every day, worked out backwards from a full tape."""
 
 from dataclasses import dataclass
 

@@ -1,8 +1,5 @@
 """The prospect-theory questionnaire: which of two gambles a respondent takes, beside people.
 
-Knows the seventeen choices of 1979, how people answered, and how to ask and to count agreement.
-Deliberately does not know what a respondent is, nor any theory of choice.
-
 References
 ----------
 Kahneman and Tversky (1979), Prospect theory: an analysis of decision under risk, Econometrica

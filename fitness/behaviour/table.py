@@ -1,7 +1,6 @@
 """The behaviour of each group of investors in one simulated market, and of the whole crowd.
 
-Knows how a full tape becomes the measures of behaviour, group by group.
-Deliberately does not know what a group is (a persona, a cast), nor any score: no row is a target.
+No row is a target.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,4 @@
-"""How investors trade and what it brings them: disposition, turnover, profit, downside risk.
-
-Knows the measures of single investors or of groups of them, on plain arrays.
-Deliberately does not know tapes, personas or minds, nor what people score on these measures.
-"""
+"""How investors trade and what it brings them: disposition, turnover, profit, downside risk."""
 
 from dataclasses import dataclass
 

@@ -1,8 +1,4 @@
-"""The call auction: one price for all orders of a round, and who trades at it.
-
-Knows: limit orders as parallel arrays, the clearing rule, price-time priority.
-Does not know: agents, cash, fees, days, or whether an order was allowed in.
-"""
+"""The call auction: one price for all orders of a round, and who trades at it."""
 
 import numpy as np
 from numba import njit

@@ -1,7 +1,6 @@
 """A limit order book for one asset: batches of events in, trades and reports out.
 
-Knows: which orders make no sense, their numbers, what rests between two batches, depth.
-Does not know: how orders are matched (market.matching), accounts, days, or who trades and why.
+Orders are matched in `market.book.matching`.
 """
 
 from dataclasses import dataclass, fields

@@ -1,8 +1,4 @@
-"""Clearing at a price that demand moves: the market maker's rule of the structural models.
-
-Knows: net demand, the reference price, the impact of a lot.
-Does not know: who the dealer is that takes the other side, and what it costs him.
-"""
+"""Clearing at a price that demand moves: the market maker's rule of the structural models."""
 
 import math
 

@@ -1,7 +1,6 @@
 """Price-time priority, compiled: a run of events against one book, in a single call.
 
-Knows: order kinds, phases, queues of a price level, self-trades, the uncrossing of a call.
-Does not know: order numbers, validation of single orders, what is kept between two calls.
+Single orders are validated before, in `market.book.book`.
 """
 
 from typing import TypeAlias

@@ -1,8 +1,4 @@
-"""What is said to a limit order book and what it answers, as parallel arrays.
-
-Knows: kinds of event, times in force, trades, the fate of an order and its reason, the log.
-Does not know: how orders are matched, or what a book holds.
-"""
+"""What is said to a limit order book and what it answers, as parallel arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields

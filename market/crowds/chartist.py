@@ -1,8 +1,4 @@
-"""What a chartist expects: that the trend goes on.
-
-Knows: past closes and how far back each agent looks.
-Does not know: value, or how an order is made.
-"""
+"""What a chartist expects: that the trend goes on."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,8 +1,5 @@
 """Traders who forecast by value, by trend and by chance, each with weights of its own.
 
-Knows: how a forecast becomes a limit order.
-Does not know: whether it came true.
-
 References
 ----------
 Chiarella and Iori (2002), A simulation analysis of the microstructure of double auction

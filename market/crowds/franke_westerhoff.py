@@ -1,8 +1,5 @@
 """The population of Franke and Westerhoff (2012) as agents who send orders.
 
-Knows: the two camps, their demands, the discrete choice between them, how demand becomes orders.
-Does not know: how a market clears, nor which moments its prices should have.
-
 References
 ----------
 Franke and Westerhoff (2012), Structural stochastic volatility in asset pricing dynamics:

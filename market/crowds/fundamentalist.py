@@ -1,8 +1,4 @@
-"""What a fundamentalist expects: that the price returns to the value.
-
-Knows: a price, a value, how long it takes.
-Does not know: where the value comes from, or how an order is made.
-"""
+"""What a fundamentalist expects: that the price returns to the value."""
 
 import math
 

@@ -1,8 +1,5 @@
 """Market makers: two quotes around a reservation price that leans against the inventory.
 
-Knows: Avellaneda and Stoikov's reservation price and spread, and its own quotes in the book.
-Does not know: why others trade, or what its inventory should have earned.
-
 References
 ----------
 Avellaneda and Stoikov (2008), High-frequency trading in a limit order book, Quant. Finance

@@ -1,8 +1,5 @@
 """Noise traders: a Poisson flow of every kind of order around the best prices.
 
-Knows: rates, a window of prices, shares of the kinds.
-Does not know: value, trend, or its own accounts.
-
 References
 ----------
 Farmer, Patelli and Zovko (2005), The predictive power of zero intelligence in financial

@@ -1,7 +1,6 @@
 """A person who trades: a turn's view in a few lines, orders as typed words.
 
-Knows: the words of an order, how a view reads, whom to ask again.
-Does not know: terminals, windows or queues: lines come and go through two callables.
+Lines come and go through two callables: a terminal, a window, a queue.
 """
 
 import re

@@ -1,8 +1,4 @@
-"""A trader who takes part in the market's volume, to see how the market responds.
-
-Knows: the rate, the days, what others traded the day before.
-Does not know: price, or whether the order was worth its cost.
-"""
+"""A trader who takes part in the market's volume, to see how the market responds."""
 
 import math
 

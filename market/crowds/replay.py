@@ -1,8 +1,4 @@
-"""Recorded order flow, played back as a crowd.
-
-Knows: who sent what in which turn, and under which number an exchange now knows it.
-Does not know: what the market did when it was recorded, nor what it will do now.
-"""
+"""Recorded order flow, played back as a crowd."""
 
 from typing import Any
 

@@ -1,8 +1,4 @@
-"""A user's own strategy as a crowd: any callable that turns a view into orders.
-
-Knows: how to hand over what the market says, and what may come back.
-Does not know: the strategy.
-"""
+"""A user's own strategy as a crowd: any callable that turns a view into orders."""
 
 from collections.abc import Callable
 from typing import Any

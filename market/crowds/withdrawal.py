@@ -1,8 +1,4 @@
-"""Taking back what a turn left in the book.
-
-Knows: which orders of a turn still rest.
-Does not know: why anybody wants them back.
-"""
+"""Taking back what a turn left in the book."""
 
 import numpy as np
 

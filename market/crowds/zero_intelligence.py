@@ -1,8 +1,5 @@
 """Zero-intelligence traders with private values, and what perfect ones would have gained.
 
-Knows: redemption values and costs unit by unit, random shouts within a budget or without one.
-Does not know: the book, other traders, or what it did yesterday.
-
 References
 ----------
 Gode and Sunder (1993), Allocative efficiency of markets with zero-intelligence traders: market

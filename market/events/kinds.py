@@ -1,8 +1,4 @@
-"""What can happen to an exchange from outside: news, shocks, changed rules, authored settlements.
-
-Knows: the kinds of event, what each needs to be told, and which of an exchange's methods it uses.
-Does not know: when it is its turn, or what else happens.
-"""
+"""What can happen to an exchange: news, shocks, changed rules, authored settlements."""
 
 from __future__ import annotations
 

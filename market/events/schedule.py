@@ -1,8 +1,4 @@
-"""A schedule of events: made in Python or read from YAML, applied in time, written down again.
-
-Knows: which event is due, whether each fits the exchange, what was applied.
-Does not know: what an event does (market.events).
-"""
+"""A schedule of events: made in Python or read from YAML, applied in time, written down again."""
 
 from __future__ import annotations
 

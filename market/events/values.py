@@ -1,8 +1,4 @@
-"""What events are told: values held against their annotations, and which agents are meant.
-
-Knows: types and ranges of values, rows, crowds, shares drawn from a generator.
-Does not know: what an event does, and when.
-"""
+"""What events are told: values held against their annotations, and which agents are meant."""
 
 from __future__ import annotations
 

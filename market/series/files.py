@@ -1,8 +1,4 @@
-"""Price files: CSV and Parquet as yfinance, AkShare, Sina and others write them.
-
-Knows: the spellings of columns and dates, headers of two levels, what spreadsheets do to a file.
-Does not know: which prices are plausible, stock splits, or the series that ship with packages.
-"""
+"""Price files: CSV and Parquet as yfinance, AkShare, Sina and others write them."""
 
 import csv
 from collections.abc import Hashable

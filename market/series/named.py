@@ -1,8 +1,4 @@
-"""Real daily price series by name or file: the data that a simulated market is compared with.
-
-Knows: the series that ship with packages, and what is done about unadjusted stock splits.
-Does not know: spellings of columns, the rules of a sound row, ticks, or anything simulated.
-"""
+"""Real daily price series by name or file: the data that a simulated market is compared with."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""A real daily price series as a checked, read-only table.
-
-Knows: its columns, what makes a row unusable, its content hash.
-Does not know: files, spellings of columns, stock splits, or anything simulated.
-"""
+"""A real daily price series as a checked, read-only table."""
 
 import hashlib
 from dataclasses import dataclass, replace

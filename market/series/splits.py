@@ -1,9 +1,4 @@
-"""Disjoint training, validation and held-out stretches of one series, and windows in them.
-
-Knows: the dates that bound each stretch, the embargo between them, the series that they were
-frozen for, where a window may start.
-Does not know: prices, what is computed on a window, or who may look at which stretch.
-"""
+"""Disjoint training, validation and held-out stretches of one series, and windows in them."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import date

@@ -1,7 +1,6 @@
 """Stock splits that prices were not adjusted for: finding and undoing them.
 
-Knows: what a split looks like in daily bars, and how earlier rows are put on the later footing.
-Does not know: corporate records, dividends, or which of its suspicions are true.
+They are suspected from daily bars alone; corporate records and dividends play no part.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,4 @@
-"""The rows of one table that are not on disk yet, as growing columns.
-
-Knows: which columns and types a table takes, and the bytes that its rows hold.
-Does not know: days, digests, files.
-"""
+"""The rows of one table that are not on disk yet, as growing columns."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,8 +1,4 @@
-"""The running digest of a recorded tape: of its content, whatever its batches and parts.
-
-Knows: the portable bytes of a column, a table's chain of days, how chains make a tape's digest.
-Does not know: where rows come from or go to, or what the columns mean.
-"""
+"""The running digest of a recorded tape: of its content, whatever its batches and parts."""
 
 import hashlib
 import json

@@ -1,8 +1,4 @@
-"""Keeping an exchange's days as the tables of a recorded tape.
-
-Knows: which table each thing that happens belongs to.
-Does not know: where rows are kept, and what anybody will read from them.
-"""
+"""Keeping an exchange's days as the tables of a recorded tape."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -1,8 +1,4 @@
-"""A recorded tape on disk: its folder, its manifest, and reading it.
-
-Knows: ``tape.json``, part files, which of them belong to the whole days, checking their digest.
-Does not know: who records, or when a part is cut (market.recording).
-"""
+"""A recorded tape on disk: its folder, its manifest, and reading it."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

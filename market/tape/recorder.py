@@ -1,8 +1,4 @@
-"""Recording a market while it runs: to a folder in constant memory, or in memory.
-
-Knows: days that begin and end, when rows go to disk, what is left after a kill, going on after it.
-Does not know: what the rows mean, the layout of the manifest (market.recorded_tape), the market.
-"""
+"""Recording a market while it runs: to a folder in constant memory, or in memory."""
 
 import contextlib
 import json

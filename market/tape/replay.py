@@ -1,7 +1,6 @@
 """Rebuilding books and prices from the order log of a recorded tape.
 
-Knows: how the log's events go through a book again, day by day.
-Does not know: who sent them, or accounts: what those turned away, the log says.
+What accounts had turned away, the log says.
 """
 
 from dataclasses import dataclass

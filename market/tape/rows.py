@@ -1,8 +1,4 @@
-"""The rows of a tape that are not on disk yet, and the running digests of all that came.
-
-Knows: which day is open, which rows are of days ended, the schema that a first batch fixes.
-Does not know: files, budgets, or when rows are written.
-"""
+"""The rows of a tape that are not on disk yet, and the running digests of all that came."""
 
 from collections.abc import Mapping
 

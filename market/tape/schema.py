@@ -1,8 +1,7 @@
 """The tables of a recorded tape: names, columns, types, units.
 
-Knows: one Arrow schema a table with unit and description in each field's metadata, and their
-text in docs/tape.md, which ``python -m evobourse.market.tape.schema`` prints.
-Does not know: who records the rows, where they are kept, or what a crowd says of its decisions.
+One Arrow schema a table, with unit and description in each field's metadata; ``python -m
+evobourse.market.tape.schema`` prints them for docs/tape.md.
 """
 
 from collections.abc import Mapping

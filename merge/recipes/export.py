@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -69,32 +70,47 @@ def export_model(
     from huggingface_hub import save_torch_state_dict
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
-    if folder.exists() and any(folder.iterdir()):
-        raise ModelError(f"export {folder}: the folder is not empty; name a new one")
     path = resolve_model(donor)
-    try:
-        config = stack_config(state, AutoConfig.from_pretrained(path))
-        tokenizer = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"export: donor {donor!r} cannot be read ({reason})") from error
-    config.dtype = dtype
-    tied = is_tied(state)
-    weights = {
-        key: state[key].to(dtype).clone(memory_format=torch.contiguous_format)
-        for key in state
-        if not (tied and key == HEAD)
-    }
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
-        fresh = Path(scratch) / "model"
-        fresh.mkdir()
+    with new_folder(folder) as fresh:
+        try:
+            config = stack_config(state, AutoConfig.from_pretrained(path))
+            tokenizer = AutoTokenizer.from_pretrained(path)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"export: donor {donor!r} cannot be read ({reason})") from error
+        config.dtype = dtype
+        tied = is_tied(state)
+        weights = {
+            key: state[key].to(dtype).clone(memory_format=torch.contiguous_format)
+            for key in state
+            if not (tied and key == HEAD)
+        }
         save_torch_state_dict(weights, fresh, max_shard_size=shard_bytes)
         config.save_pretrained(fresh)
         tokenizer.save_pretrained(fresh)
         if (Path(path) / "generation_config.json").is_file():
             GenerationConfig.from_pretrained(path).save_pretrained(fresh)
         write_card(fresh, folder.name, recipe_yaml, models, seed)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder to write a model into; it takes its place once all is written.
+
+    It stands alone in a scratch folder beside its place, which may hold what must be gone later.
+
+    Raises
+    ------
+    ModelError
+        The place is taken: a folder that is not empty.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ModelError(f"export {folder}: the folder is not empty; name a new one")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
+        fresh = Path(scratch) / "model"
+        fresh.mkdir()
+        yield fresh
         if folder.exists():
             folder.rmdir()
         shutil.move(fresh, folder)

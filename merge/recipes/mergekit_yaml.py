@@ -58,7 +58,7 @@ def write_recipe(recipe: Recipe, depth: int, folders: Mapping[str, str] | None =
     return yaml.safe_dump({**config, "dtype": "float32"}, sort_keys=False)
 
 
-def read_recipe(text: str, seed: int | None = None) -> Recipe:
+def read_recipe(text: str | bytes, seed: int | None = None) -> Recipe:
     """Read a recipe from mergekit's YAML.
 
     Parameters

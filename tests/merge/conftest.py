@@ -62,29 +62,6 @@ def recipes():
 
 
 @pytest.fixture(scope="session")
-def tiny_llama():
-    """Build a random Llama of a given depth."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    def build(seed, tied=False, vocabulary=100, layers=2):
-        torch.manual_seed(seed)
-        config = LlamaConfig(
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=layers,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            vocab_size=vocabulary,
-            tie_word_embeddings=tied,
-            initializer_range=0.2,
-        )
-        return LlamaForCausalLM(config).eval()
-
-    return build
-
-
-@pytest.fixture(scope="session")
 def state_of():
     """Copy a model's state dict."""
 

@@ -12,8 +12,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from evobourse.experiments.reports.scores import MOMENT_MEANINGS, SPLITS, format_score
+from evobourse.experiments.reports.scores import SPLITS, format_score
 from evobourse.experiments.studies.robustness.study import Standing, survivors
+from evobourse.fitness.moments import MOMENT_LABELS
 
 COLOURS = {
     "worse": "yellow",
@@ -77,7 +78,7 @@ def _fates(standings: Sequence[Standing]) -> list[str]:
         gained = ", ".join(fates.get("appears", ()))
         notes = [f"gone with {lost}" if lost else "", f"new with {gained}" if gained else ""]
         lines.append(
-            f"{MOMENT_MEANINGS[name]:<24} {', '.join(told)}"
+            f"{MOMENT_LABELS[name]:<24} {', '.join(told)}"
             + "".join(f"; {note}" for note in notes if note)
         )
     return lines

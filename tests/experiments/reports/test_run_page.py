@@ -61,7 +61,7 @@ def test_the_page_says_years_seeds_and_verdict(data):
 
 def test_one_colour_is_one_market(data):
     figure = draw_report(data)
-    legend = panel(figure, "Seven moments").get_legend()
+    legend = panel(figure, "Moments, held out").get_legend()
     shown = {text.get_text() for text in legend.get_texts()}
     assert {
         "evolved market",
@@ -80,7 +80,7 @@ def test_one_colour_is_one_market(data):
 def test_the_stronger_variant_of_a_baseline_is_shown(data):
     rows = [row("gbm", 5.0), row("gbm-history", 3.0), row("evolved", 1.0)]
     figure = draw_report(dataclasses.replace(data, scoreboard=rows))
-    legend = panel(figure, "Seven moments").get_legend()
+    legend = panel(figure, "Moments, held out").get_legend()
     assert "conditional walk" in {text.get_text() for text in legend.get_texts()}
 
 

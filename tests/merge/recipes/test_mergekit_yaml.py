@@ -141,3 +141,5 @@ def test_slices_of_unequal_spans_or_other_models_are_refused(recipes):
         read_recipe("merge_method: linear\ndtype: float32\nslices: 3")
     with pytest.raises(RecipeError, match="is no mapping"):
         read_recipe("- 1")
+    with pytest.raises(RecipeError, match="no YAML"):
+        read_recipe(b"\xff\xfe\xfa")
