@@ -31,8 +31,6 @@ def encode_seen(
     private_field: int,
     private_codes: NDArray[np.int64],
     sees: NDArray[np.int64],
-    uniform: NDArray[np.float64],
-    momentary_mask: float,
 ) -> NDArray[np.int64]:
     """Encode what each agent sees of one market, `agents.observation.encode_view` in one loop.
 
@@ -43,15 +41,13 @@ def encode_seen(
     private_field, private_codes
         The field that each agent reads for itself, and its codes, int64[n].
     sees
-        int64[n, A], the fields that an agent ever sees, -1 for none.
-    uniform, momentary_mask
-        float64[n, A]; a field is missed where the number is below the probability.
+        int64[n, A], the fields that an agent sees today, -1 for none.
     """
     views = np.zeros(len(sees), np.int64)
     for i in range(len(sees)):
         for a in range(sees.shape[1]):
             field = sees[i, a]
-            if field >= 0 and uniform[i, a] >= momentary_mask:
+            if field >= 0:
                 views[i] += private_codes[i] if field == private_field else codes[field]
     return views
 

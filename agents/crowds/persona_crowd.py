@@ -20,6 +20,7 @@ from evobourse.agents.crowds.offsets import ORDER_FRACTION, OffsetClusters
 from evobourse.agents.crowds.order_regimes import OrderRegimes, regime_signs
 from evobourse.agents.crowds.standing_orders import let_live
 from evobourse.agents.errors import AgentError
+from evobourse.agents.masks import draw_day, draw_fields
 from evobourse.agents.observation import (
     FIELD_NAMES,
     FIELDS,
@@ -131,7 +132,8 @@ class PersonaCrowd(Crowd):
         self._share = share / share.sum()
         self._persona = self._assign(rng.permutation(n_agents))
         self._traits = TraitTable.of([persona.traits for persona in personas])
-        self._sees = self._draw_masks(rng.random((n_agents, len(FIELD_NAMES), 2)))
+        never = self._traits.never[self._persona]
+        self._sees = draw_fields(society, society.attention, never, rng)
         self.wealth = (1.0 - rng.random(n_agents)) ** (-1.0 / society.wealth_tail)
         self.wealth *= self._traits.wealth[self._persona]
         self.wealth = np.minimum(self.wealth / self.wealth.mean(), n_agents / 10)
@@ -175,7 +177,8 @@ class PersonaCrowd(Crowd):
         traded = asset.buy_quantity + asset.sell_quantity
         crowd = (asset.buy_quantity - asset.sell_quantity) / max(traded, 1)
         society, rng, n = self.population.society, self._rng, self.n_agents
-        uniform = rng.random((2 + self._sees.shape[1], n))
+        moves = rng.random((2, n))
+        sees = draw_day(society, self._traits.hide(self._sees, self._persona), rng)
         normal = rng.standard_normal(1 + n)
         codes_of_peers = self._meet(view)
         noise = np.hypot(1.0, society.news_noise)
@@ -186,23 +189,14 @@ class PersonaCrowd(Crowd):
         codes = public_codes(to_levels(np.array([*price_values(log_path), crowd, 0.0])))
         if codes_of_peers is not None:
             codes[_CROWD] = 0
-        sees = self._traits.hide(self._sees, self._persona)
-        self._views = encode_seen(
-            codes,
-            _NEWS,
-            private_codes(_NEWS, levels),
-            sees,
-            uniform[2:].T,
-            society.momentary_mask,
-        )
+        self._views = encode_seen(codes, _NEWS, private_codes(_NEWS, levels), sees)
         if codes_of_peers is not None:
-            shown = (uniform[2:] >= society.momentary_mask).T & (sees == _CROWD)
-            self._views += np.where(shown.any(axis=1), codes_of_peers, 0)
+            self._views += np.where((sees == _CROWD).any(axis=1), codes_of_peers, 0)
         reconsider(
             self._persona,
             self._share,
             self._success,
-            uniform[:2],
+            moves,
             society.switching,
             society.conformity,
             society.performance,
@@ -342,16 +336,6 @@ class PersonaCrowd(Crowd):
     def _assign(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
         edges = np.cumsum(self._share)[:-1]
         return np.searchsorted(edges, (order + 0.5) / self.n_agents, side="right")
-
-    def _draw_masks(self, uniform: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Draw the fields that each agent ever sees: int64[n, attention], -1 for none."""
-        society = self.population.society
-        masked = np.array([society.mask[name] for name in FIELD_NAMES])
-        masked = np.maximum(masked, self._traits.never[self._persona])
-        priority = np.where(uniform[..., 0] < masked, -1.0, uniform[..., 1])
-        most_attended = (-priority).argsort(axis=1)[:, : society.attention]
-        seen = np.take_along_axis(priority, most_attended, axis=1) >= 0
-        return np.where(seen, most_attended, -1)
 
     def _follow_volatility(self, closes: NDArray[np.int64], log_path: NDArray[np.float64]) -> None:
         keep = 0.5 ** (1.0 / self.population.society.volatility_memory_days)

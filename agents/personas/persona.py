@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evobourse.agents.errors import AgentError
+from evobourse.agents.masks import Masks
 from evobourse.agents.observation import FIELD_NAMES
 from evobourse.agents.personas.social import Social
 from evobourse.agents.personas.traits import Traits
@@ -70,15 +71,11 @@ class Persona:
 
 
 @dataclass(frozen=True)
-class Society:
-    """What the personas' agents have in common.
+class Society(Masks):
+    """What the personas' agents have in common; how they are masked, see `agents.masks.Masks`.
 
     Attributes
     ----------
-    mask
-        Field name to the probability that an agent never sees it (persistent mask).
-    momentary_mask
-        Probability that an agent misses a field it could see, each day anew.
     attention
         Most fields an agent can ever see; which, is drawn once.
     news_noise
@@ -112,8 +109,6 @@ class Society:
         Links, posts, rumours and moods among the agents; None for strangers.
     """
 
-    mask: dict[str, float]
-    momentary_mask: float = 0.1
     attention: int = 3
     news_noise: float = 1.0
     news_threshold: float = 0.5
@@ -130,10 +125,7 @@ class Society:
     social: Social | None = None
 
     def __post_init__(self) -> None:
-        if set(self.mask) != set(FIELD_NAMES):
-            raise AgentError(
-                f"society.mask: has fields {sorted(self.mask)}, expected {sorted(FIELD_NAMES)}"
-            )
+        super().__post_init__()
         if not 1 <= self.attention <= len(FIELD_NAMES):
             raise AgentError(
                 f"society.attention: is {self.attention}, expected 1 to {len(FIELD_NAMES)}"

@@ -88,7 +88,7 @@ def vary_masks(population: Population, minds: Callable[[], Minds]) -> tuple[Vari
     """List a population as it is, then with every mask rate, lasting ones and momentary ones."""
 
     def masked(lasting: float, momentary: float) -> Population:
-        society = population.society
+        society = population.society.unmasked()
         mask = dict.fromkeys(society.mask, lasting)
         society = replace(society, mask=mask, momentary_mask=momentary)
         return replace(population, society=society)

@@ -190,11 +190,7 @@ def open_other_base(bundle: Bundle, base: str) -> OtherBase:
 
 
 def _unmasked(population: Population) -> Population:
-    society = population.society
-    return replace(
-        population,
-        society=replace(society, mask=dict.fromkeys(society.mask, 0.0), momentary_mask=0.0),
-    )
+    return replace(population, society=population.society.unmasked())
 
 
 def _swapped(population: Population) -> Population:
