@@ -288,12 +288,12 @@ class Bench:
         # Once a tile every upper weight is read, and as of now written and read again as bf16.
         passes = upper * -(-len(pairs) // size) + self.first * -(-self.views // size)
         read = self.shape.layer_weights * passes / seconds
-        self._tell(f"{minds} minds, INT8 weights read", read / 1e9, "GB/s", "copying",
-               self.chip.bandwidth / 1e9)  # fmt: skip
+        name, copied = f"{minds} minds, INT8 weights read", self.chip.bandwidth / 1e9
+        self._tell(name, read / 1e9, "GB/s", "copying", copied)
         if peak := self._peak():
             held = sum(pair.nbytes for pair in self.prefix.layers.values())
-            self._tell(f"{minds} minds, peak memory, keys and values apart", (peak - held) / 1e9, "GB",
-                   "limit", GIGABYTES)  # fmt: skip
+            name = f"{minds} minds, peak memory, keys and values apart"
+            self._tell(name, (peak - held) / 1e9, "GB", "limit", GIGABYTES)
 
     def out_of_memory(self) -> None:
         """Start with a batch that no chip holds and halve it until it runs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,21 +36,16 @@ def study(
     """
     from evobourse.experiments.studies.run import find_studies, load_study, run_study
 
-    if name and not listed:
-        written = run_study(name, changes, out)
-        words = ["page", *("picture" for _ in written[1:])]
-        print_next_steps(make_console(), list(zip(words, map(str, written), strict=True)))
-    elif name:
+    if name is None:
+        studies = {name: found.declared for name, found in find_studies().items()}
+        rows = [{"name": name, "minutes": s.minutes, "page": s.page} for name, s in studies.items()]
+        _print_list(rows, [study.question for study in studies.values()], as_json)
+    elif listed:
         _print_settings(load_study(name).Settings, as_json)
     else:
-        _print_list(
-            ("minutes", "page"),
-            [
-                (name, study.declared.question, study.declared)
-                for name, study in find_studies().items()
-            ],
-            as_json,
-        )
+        page, *pictures = map(str, run_study(name, changes, out))
+        steps = [("page", page), *(("picture", picture) for picture in pictures)]
+        print_next_steps(make_console(), steps)
 
 
 def bench(
@@ -67,32 +62,23 @@ def bench(
     """
     from evobourse.experiments.benchmarks.run import find_benchmarks, load_benchmark, run_benchmark
 
-    if name and not listed:
-        run_benchmark(name, changes)
-    elif name:
+    if name is None:
+        benchmarks = {name: found.declared for name, found in find_benchmarks().items()}
+        rows = [{"name": name, "minutes": b.minutes} for name, b in benchmarks.items()]
+        _print_list(rows, [benchmark.measures for benchmark in benchmarks.values()], as_json)
+    elif listed:
         _print_settings(load_benchmark(name).Settings, as_json)
     else:
-        _print_list(
-            ("minutes",),
-            [
-                (name, bench.declared.measures, bench.declared)
-                for name, bench in find_benchmarks().items()
-            ],
-            as_json,
-        )
+        run_benchmark(name, changes)
 
 
-def _print_list(keys: Sequence[str], found: Iterable[tuple[str, str, Any]], as_json: bool) -> None:
-    """Print names and what each is for, or as JSON names and the keys of their declarations."""
-    rows = [
-        (text, {"name": name, **{key: getattr(declared, key) for key in keys}})
-        for name, text, declared in found
-    ]
+def _print_list(rows: Sequence[dict[str, Any]], texts: Sequence[str], as_json: bool) -> None:
+    """Print names, what each is for and its minutes, or rows as JSON."""
     if as_json:
-        typer.echo(json.dumps([row for _, row in rows]))
+        typer.echo(json.dumps(rows))
         return
-    width = max(len(row["name"]) for _, row in rows)
-    for text, row in rows:
+    width = max(len(row["name"]) for row in rows)
+    for row, text in zip(rows, texts, strict=True):
         typer.echo(f"{row['name']:<{width}}  {text} ({row['minutes']:g} min)")
 
 

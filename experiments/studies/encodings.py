@@ -233,7 +233,7 @@ def measure_speed(settings: Settings, name: EncodingName) -> Speed:
 def tell(
     found: Sequence[Trained],
     ceilings: dict[str, dict[str, float]],
-    speeds: Mapping[str, Speed],
+    speeds: Mapping[EncodingName, Speed],
     report: Report,
 ) -> None:
     """Tell what was measured, against words where they were measured too."""
@@ -264,7 +264,7 @@ def tell(
 def page(
     found: Sequence[Trained],
     ceilings: dict[str, dict[str, float]],
-    speeds: Mapping[str, Speed],
+    speeds: Mapping[EncodingName, Speed],
     config: ExperimentConfig,
     settings: Settings,
     command: str,

@@ -108,7 +108,7 @@ def part_a(subject: Subject, settings: Settings, report: Report) -> None:
     peer, *own = rungs
     for below, rung in zip(rungs[:-1], own, strict=True):
         name, rate = f"factor of: {rung.name}", settings.agents / rung.seconds
-        report.figure(name, below.seconds / rung.seconds, "1", below.name, None)
+        report.figure(name, below.seconds / rung.seconds, "1", below.name)
         report.figure(f"decisions: {rung.name}", rate, "1/s", PEER, peer.seconds / rung.seconds)
     moved = max(_moved(rung, own[-1]) for rung in own if rung.logits is not None)
     report.figure("largest move of a probability between own ways", moved, "1")
@@ -148,7 +148,7 @@ def part_b(subject: Subject, settings: Settings, report: Report) -> None:
     report.say("PEFT in bf16, adapter names and merge and swap")
     small, peft = small_overhead(subject, range(depth), repeats=2), peft_times(subject)
     for name, seconds in (("adapter_names", peft.names), ("merge and swap", peft.swap)):
-        report.figure(f"PEFT {name} over its bare bf16 base", seconds / peft.bare, "1", None, None)
+        report.figure(f"PEFT {name} over its bare bf16 base", seconds / peft.bare, "1")
         name = f"64 minds, PEFT {name}"
         report.figure(name, seconds, "s", "this engine, same rows", seconds / small.mixed)
     report.figure("PEFT, making 64 mixtures (here: none)", peft.build, "s")
