@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from evobourse.evolve.loop import LINEAGE_FILE, Observer
+from evobourse.experiments.benchmarks.own_process import process_command
 
 SMALL = [
     "search.generations=8",
@@ -33,6 +35,7 @@ OVERRIDES = {
     MODEL: [*SMALL, "search.generations=3", "search.fast_count=3", "market.agents=40"],
 }
 _LONGEST_S = 900.0
+INTERRUPTED = 130
 
 
 def sweep(
@@ -94,6 +97,42 @@ class Hold:
         """Nothing to do."""
 
 
+def sweep_like_the_command(
+    folder: str,
+    minds: str,
+    overrides: Sequence[str],
+    file_limit: int | None = None,
+    mlflow: str | None = None,
+    hold: int | None = None,
+) -> None:
+    """Sweep in this process, and end it with the exit codes of `evobourse`.
+
+    Parameters
+    ----------
+    folder, minds, overrides
+        See `sweep`.
+    file_limit
+        Bytes that a file may grow to.
+    mlflow
+        URI that hears of the sweep.
+    hold
+        Generation that never ends.
+    """
+    from evobourse.evolve.errors import EvolveError
+
+    # A shell's background jobs are started deaf to Ctrl-C, and hand that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if file_limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, resource.RLIM_INFINITY))
+    try:
+        sweep(Path(folder), minds, overrides, () if hold is None else (Hold(hold),), mlflow)
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    except EvolveError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+
+
 @dataclass
 class Session:
     """A sweep in a process of its own, from its start to its end.
@@ -113,17 +152,9 @@ class Session:
     def start(
         cls, folder: Path, minds: str = TEACHERS, *overrides: str, **options: str | int
     ) -> Session:
-        """Start or resume a sweep; options become those of this module's command."""
-        command = [
-            sys.executable,
-            "-W",
-            "ignore",
-            "-m",
-            "evobourse.experiments.benchmarks.kill_drill",
-        ]
-        command += ["--sweep", str(folder), "--minds", minds]
-        command += [part for o in overrides for part in ("--set", o)]
-        command += [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+        """Start or resume a sweep; options are those of `sweep_like_the_command`."""
+        asked = {"folder": str(folder), "minds": minds, "overrides": overrides, **options}
+        command = process_command(sweep_like_the_command, **asked)
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""`make bench-executors`: what a second worker is worth, on candidates that keep a core busy.
+"""What a second worker is worth, on candidates that keep a core busy.
 
 In generations of style teachers the markets are the work; in those of mind mixtures of the 135M
 model it is forward passes.
@@ -6,14 +6,13 @@ model it is forward passes.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,39 +23,66 @@ from evobourse.evolve.executors.processes import local_processes
 from evobourse.evolve.executors.ray_actors import ray_actors
 from evobourse.evolve.genomes.genome import Values
 from evobourse.evolve.loop import generation_seed
+from evobourse.experiments.benchmarks.run import Benchmark
 from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.config.experiment import load_config
+from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
 
+BENCHMARK = Benchmark(
+    measures="candidates a second with one worker and two, in processes and on Ray",
+    minutes=20,
+)
+
 START_S = 5.0
-EXECUTORS: dict[str, Callable[[int], Executor]] = {
+Kind = Literal["in process", "processes", "ray"]
+MindsName = Literal["teachers", "model"]
+EXECUTORS: dict[Kind, Callable[[int], Executor]] = {
     "in process": lambda workers: InProcess(),
     "processes": local_processes,
     "ray": ray_actors,
 }
 
 
-def main() -> None:
-    """Print one JSON line a figure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--candidates", type=int, default=128, help="of the teachers' generation")
-    parser.add_argument("--minds", type=int, default=8, help="rows of the model's generation")
-    parser.add_argument("--executors", nargs="+", default=list(EXECUTORS), choices=list(EXECUTORS))
-    asked = parser.parse_args()
-    for minds, count in (("style teachers", asked.candidates), ("135M model", asked.minds)):
-        if count:
-            compare(minds, count, asked.executors)
+@dataclass(frozen=True)
+class Settings:
+    """What is evaluated by whom.
+
+    Attributes
+    ----------
+    minds
+        Style teachers, whose markets are the work, or the 135M model, whose forward passes are.
+    teachers
+        Candidates of the teachers' generation.
+    rows
+        Rows of the model's generation, of one candidate each.
+    executors
+        Who does the work.
+    """
+
+    minds: tuple[MindsName, ...] = ("teachers", "model")
+    teachers: int = 128
+    rows: int = 8
+    executors: tuple[Kind, ...] = ("in process", "processes", "ray")
 
 
-def compare(minds: str, count: int, executors: list[str]) -> None:
+def run(settings: Settings, report: Report) -> None:
+    """Time a generation of each kind of minds."""
+    counts: dict[MindsName, int] = {"teachers": settings.teachers, "model": settings.rows}
+    for minds in settings.minds:
+        compare(minds, counts[minds], settings.executors, report)
+
+
+def compare(minds: MindsName, count: int, executors: Sequence[Kind], report: Report) -> None:
     """Time a generation with each executor and number of workers, in one run."""
-    teachers = minds == "style teachers"
+    teachers = minds == "teachers"
+    who = "style teachers" if teachers else "135M model"
     changed = ["minds.recipe_blocks=0"] if teachers else ["minds.attention=1", "market.paths=2"]
     experiment = build_experiment(
         load_config(Path(__file__).parents[1] / "quickstart.yaml", changed)
     )
     rows = _candidates(experiment, count, 1 if teachers else count)
-    rates: dict[tuple[str, int], float] = {}
+    rates: dict[tuple[Kind, int], float] = {}
     scores: list[list[float]] = []
     for kind in executors:
         for workers in (1,) if kind == "in process" else (1, 2):
@@ -67,19 +93,13 @@ def compare(minds: str, count: int, executors: list[str]) -> None:
             scores.append(found)
             peer = "in process" if workers == 1 else f"{kind}, 1 worker"
             against = rates.get(("in process", 1) if workers == 1 else (kind, 1), count / seconds)
-            line = {
-                "bench": "executors",
-                "figure": f"{minds}, {count} candidates, {kind}, {workers} workers",
-                "value": round(count / seconds, 3),
-                "unit": "candidates/s",
-                "peer": peer,
-                "ratio": round(count / seconds / against, 3),
-            }
-            print(json.dumps(line), flush=True)
+            rate = count / seconds
+            name = f"{who}, {count} candidates, {kind}, {workers} workers"
+            unit = "candidates/s"
+            report.figure(name, round(rate, 3), unit, peer, round(rate / against, 3))
     alike = sum(found == scores[0] for found in scores)
-    line = {"bench": "executors", "figure": f"{minds}, runs whose scores are bit for bit alike"}
-    line |= {"value": alike, "unit": "1", "peer": "runs", "ratio": alike / len(scores)}
-    print(json.dumps(line), flush=True)
+    name = f"{who}, runs whose scores are bit for bit alike"
+    report.figure(name, alike, "1", "runs", alike / len(scores))
 
 
 def _candidates(experiment: Experiment, count: int, rows: int) -> list[list[Values]]:
@@ -139,7 +159,3 @@ def _moved(rows: list[list[Values]]) -> list[list[Values]]:
 
 def _ignore(done: int, total: int) -> None:
     """Show no progress."""
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""`make bench-gpu`: a 7B in INT8 with a thousand minds, against this chip's own ceilings.
+"""A 7B in INT8 with a thousand minds, against this chip's own ceilings.
 
 Weights are random: this is speed and memory, not judgement. Without CUDA the same code runs a tiny
 shape, and says so.
@@ -6,19 +6,17 @@ shape, and says so.
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch.nn import functional
 
 from evobourse.experiments.benchmarks.random_base import TINY, random_adapters, random_base
+from evobourse.experiments.benchmarks.run import Benchmark
 from evobourse.experiments.planner.chips import Chip
 from evobourse.experiments.planner.roofline import (
     EFFICIENCY,
@@ -28,10 +26,16 @@ from evobourse.experiments.planner.roofline import (
     questions_seconds,
 )
 from evobourse.experiments.planner.shapes import ModelShape, find_shape
+from evobourse.experiments.reports.figure_lines import Report
 from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.batch_invariance import varying_length
 from evobourse.merge.engine.decoder import Decoder, Prefix
 from evobourse.merge.engine.int8 import Int8Linear, multiply_groups
+
+BENCHMARK = Benchmark(
+    measures="a 7B in INT8 with a thousand minds against this GPU; a tiny one where there is none",
+    minutes=5,
+)
 
 SHARED, PRIVATE = 120, 24
 ADAPTERS, RANK, SHARE = 16, 8, 0.2
@@ -42,24 +46,43 @@ LEAST_SECONDS = 0.2
 OPTIONS = (1, 2, 3, 4, 5)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Print one JSON line a figure."""
+@dataclass(frozen=True)
+class Settings:
+    """What is measured.
+
+    Attributes
+    ----------
+    shape
+        Model whose shape the base has, by name, or ``tiny``; a 7B by default where there is CUDA.
+    views
+        That every mind answers; 64 where there is CUDA, 2 where there is none.
+    tile
+        Tokens in every batch.
+    eager
+        Leave torch.compile out.
+    """
+
+    shape: str | None = None
+    views: int | None = None
+    tile: int | None = None
+    eager: bool = False
+
+
+def run(settings: Settings, report: Report) -> None:
+    """Measure everything on the device that there is."""
     cuda = torch.cuda.is_available()
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", default="mistralai/Mistral-7B-v0.3" if cuda else "tiny")
-    parser.add_argument("--views", type=int, default=64 if cuda else 2)
-    parser.add_argument("--tile", type=int, default=None, help="tokens in every batch")
-    parser.add_argument("--eager", action="store_true", help="leave torch.compile out")
-    given = parser.parse_args(arguments)
-    shape = TINY if given.shape == "tiny" else find_shape(given.shape)
+    name = settings.shape or ("mistralai/Mistral-7B-v0.3" if cuda else "tiny")
+    views = settings.views or (64 if cuda else 2)
+    shape = TINY if name == "tiny" else find_shape(name)
     device = torch.device("cuda" if cuda else "cpu")
-    _say(f"{shape.name} with random weights on {_name(device)}: speed and memory, not judgement")
+    what = f"{shape.name} with random weights on {_name(device)}"
+    report.say(f"{what}: speed and memory, not judgement")
     if not cuda:
-        _say("no CUDA device: the same code at a tiny size; its figures say nothing about a GPU")
-    bench = Bench(shape, device, given.views, given.tile)
+        report.say("no CUDA device: the same code at a tiny size, which says nothing about a GPU")
+    bench = Bench(shape, device, views, settings.tile, report)
     bench.ceilings()
     bench.memory()
-    bench.products(compiled=not given.eager)
+    bench.products(compiled=not settings.eager)
     bench.exactness()
     bench.mixtures()
     bench.ways()
@@ -72,8 +95,10 @@ def main(arguments: list[str] | None = None) -> None:
 class Bench:
     """One base, its bank, and the chip as measured in this process."""
 
-    def __init__(self, shape: ModelShape, device: torch.device, views: int, tile: int | None):
-        self.shape, self.device, self.views = shape, device, views
+    def __init__(
+        self, shape: ModelShape, device: torch.device, views: int, tile: int | None, report: Report
+    ):
+        self.shape, self.device, self.views, self.report = shape, device, views, report
         generator = torch.Generator(device).manual_seed(0)
         self._start_peak()
         began = self._now()
@@ -106,9 +131,9 @@ class Bench:
         if self.device.type == "cuda":
             total = float(torch.cuda.get_device_properties(self.device).total_memory)
         self.chip = Chip("as measured", total, bandwidth, bf16, int8, "this process")
-        _print("bf16 matrix products", bf16 / 1e12, "TFLOP/s", "none", math.nan)
-        _print("INT8 matrix products", int8 / 1e12, "TOP/s", "bf16", bf16 / 1e12)
-        _print("copying, bytes read and written", bandwidth / 1e9, "GB/s", "none", math.nan)
+        self._tell("bf16 matrix products", bf16 / 1e12, "TFLOP/s", "none", math.nan)
+        self._tell("INT8 matrix products", int8 / 1e12, "TOP/s", "bf16", bf16 / 1e12)
+        self._tell("copying, bytes read and written", bandwidth / 1e9, "GB/s", "none", math.nan)
 
     def memory(self) -> None:
         """Count what base, adapters and minds hold, keys and values apart."""
@@ -120,13 +145,13 @@ class Bench:
             for part, size in memory_parts(self.shape, self._load(max(MINDS)), 0).items()
             if part.startswith(("base", "embedding", f"{ADAPTERS} adapters"))
         )
-        _print("base made in INT8", self.build_seconds, "s", "none", math.nan)
+        self._tell("base made in INT8", self.build_seconds, "s", "none", math.nan)
         if self.build_peak:
-            _print("peak while it is made", self.build_peak / 1e9, "GB", "held", base / 1e9)
+            self._tell("peak while it is made", self.build_peak / 1e9, "GB", "held", base / 1e9)
         name = f"base, {ADAPTERS} adapters, {max(MINDS)} minds"
         held = (base + sites + minds) / 1e9
-        _print(f"{name}: held", held, "GB", "limit", GIGABYTES)
-        _print(f"{name}: held", held, "GB", "planned", planned / 1e9)
+        self._tell(f"{name}: held", held, "GB", "limit", GIGABYTES)
+        self._tell(f"{name}: held", held, "GB", "planned", planned / 1e9)
 
     def products(self, compiled: bool) -> None:
         """Time one INT8 linear layer's product in every way that this torch has."""
@@ -160,13 +185,15 @@ class Bench:
                     for rows in (24, 120, 408, tokens - 1)
                 )
             except (RuntimeError, NotImplementedError) as error:
-                _say(f"product, {name}: not on this device ({str(error).splitlines()[0][:80]})")
+                self.report.say(
+                    f"product, {name}: not on this device ({str(error).splitlines()[0][:80]})"
+                )
                 self.compiles = self.compiles and "compiled" not in name
                 continue
             ceiling = self.chip.int8 if "x INT8" in name else self.chip.bf16
             rate = operations / seconds
-            _print(f"product, {name}", rate / 1e12, "TFLOP/s", "ceiling", ceiling / 1e12)
-            _print(f"product, {name}: same bits in any batch", float(exact), "1", "exact", 1.0)
+            self._tell(f"product, {name}", rate / 1e12, "TFLOP/s", "ceiling", ceiling / 1e12)
+            self._tell(f"product, {name}: same bits in any batch", float(exact), "1", "exact", 1.0)
 
     def exactness(self) -> None:
         """Say whether rows are the same bits in any batch, with tiles and without."""
@@ -174,7 +201,7 @@ class Bench:
         for name, tokens in (("as it runs", tile), ("batches as they come", None)):
             self.decoder.tile_tokens = tokens
             exact = float(varying_length(self.decoder) is None)
-            _print(f"same bits in any batch, {name}", exact, "1", "exact", 1.0)
+            self._tell(f"same bits in any batch, {name}", exact, "1", "exact", 1.0)
         self.decoder.tile_tokens = tile
 
     def mixtures(self) -> None:
@@ -188,7 +215,7 @@ class Bench:
                 mixed = self._seconds(run)
             bare = self._seconds(run)
             figure = f"{BATCH_MINDS} minds in a batch, {name}"
-            _print(figure, 1e3 * mixed, "ms", "bare base", 1e3 * bare)
+            self._tell(figure, 1e3 * mixed, "ms", "bare base", 1e3 * bare)
 
     def ways(self) -> None:
         """Time a tile of questions eagerly, compiled and as a CUDA graph; keep the fastest exact.
@@ -199,7 +226,7 @@ class Bench:
         hidden = self._lower(self._tokens(count, PRIVATE))
         mixture = self._minds(count)
         eager = self._seconds(lambda: self.upper(hidden, mixture))
-        _print("questions, eager", count / eager, "1/s", "eager", count / eager)
+        self._tell("questions, eager", count / eager, "1/s", "eager", count / eager)
         best = eager
         linears = [m for m in self.model.modules() if isinstance(m, Int8Linear)]
         if self.compiles:
@@ -207,8 +234,10 @@ class Bench:
                 linear.compiled = True
             seconds = self._seconds(lambda: self.upper(hidden, mixture))
             exact = varying_length(self.decoder) is None
-            _print("questions, compiled", count / seconds, "1/s", "eager", count / eager)
-            _print("questions, compiled: same bits in any batch", float(exact), "1", "exact", 1.0)
+            self._tell("questions, compiled", count / seconds, "1/s", "eager", count / eager)
+            self._tell(
+                "questions, compiled: same bits in any batch", float(exact), "1", "exact", 1.0
+            )
             if exact and seconds < best:
                 best = seconds
             else:
@@ -218,12 +247,12 @@ class Bench:
             graph = _Graph(self.upper, hidden, mixture)
             seconds = self._seconds(lambda: graph(hidden, mixture))
             same = torch.equal(graph(hidden, mixture), self.upper(hidden, mixture))
-            _print("questions, CUDA graph", count / seconds, "1/s", "eager", count / eager)
-            _print("questions, CUDA graph: the eager bits", float(same), "1", "exact", 1.0)
+            self._tell("questions, CUDA graph", count / seconds, "1/s", "eager", count / eager)
+            self._tell("questions, CUDA graph: the eager bits", float(same), "1", "exact", 1.0)
             if same and seconds < best:
                 self.step = graph
         kept = "compiled" if linears[0].compiled else "eager"
-        _say(
+        self.report.say(
             f"questions are answered {kept}{', as a CUDA graph' if self.step != self.upper else ''}"
         )
 
@@ -246,25 +275,25 @@ class Bench:
         load = self._load(minds)
         roofline = minds * self.views / questions_seconds(self.shape, load, self.chip, size)
         name = f"{minds} minds, new answers a second"
-        _print(name, rate, "1/s", "planned", EFFICIENCY * roofline)
+        self._tell(name, rate, "1/s", "planned", EFFICIENCY * roofline)
         paper = paper_rate(self.chip, self.shape.parameters, PRIVATE)
-        _print(name, rate, "1/s", "all layers for each, INT8 ceiling", paper)
+        self._tell(name, rate, "1/s", "all layers for each, INT8 ceiling", paper)
         done = 2.0 * PRIVATE * self.shape.layer_weights
         upper = self.shape.layers - self.first
         done *= self.first * self.views + upper * len(pairs)
         done += 2.0 * SHARED * self.shape.layer_weights * self.shape.layers
         worked = f"{minds} minds, operations of the layers"
-        _print(worked, done / seconds / 1e12, "TFLOP/s", "bf16 ceiling", self.chip.bf16 / 1e12)
-        _print(worked, done / seconds / 1e12, "TFLOP/s", "INT8 ceiling", self.chip.int8 / 1e12)
+        self._tell(worked, done / seconds / 1e12, "TFLOP/s", "bf16 ceiling", self.chip.bf16 / 1e12)
+        self._tell(worked, done / seconds / 1e12, "TFLOP/s", "INT8 ceiling", self.chip.int8 / 1e12)
         # Once a tile every upper weight is read, and as of now written and read again as bf16.
         passes = upper * -(-len(pairs) // size) + self.first * -(-self.views // size)
         read = self.shape.layer_weights * passes / seconds
-        _print(f"{minds} minds, INT8 weights read", read / 1e9, "GB/s", "copying",
-               self.chip.bandwidth / 1e9)  # fmt: skip
+        name, copied = f"{minds} minds, INT8 weights read", self.chip.bandwidth / 1e9
+        self._tell(name, read / 1e9, "GB/s", "copying", copied)
         if peak := self._peak():
             held = sum(pair.nbytes for pair in self.prefix.layers.values())
-            _print(f"{minds} minds, peak memory, keys and values apart", (peak - held) / 1e9, "GB",
-                   "limit", GIGABYTES)  # fmt: skip
+            name = f"{minds} minds, peak memory, keys and values apart"
+            self._tell(name, (peak - held) / 1e9, "GB", "limit", GIGABYTES)
 
     def out_of_memory(self) -> None:
         """Start with a batch that no chip holds and halve it until it runs."""
@@ -280,15 +309,19 @@ class Bench:
 
         rows, halvings = halve_until_it_fits(run, limit)
         self.decoder.tile_tokens = tile
-        _print("rows in the largest batch of powers of two", rows, "rows", "tried first", limit)
-        _print("halvings after running out of memory", halvings, "1", "none", math.nan)
+        self._tell("rows in the largest batch of powers of two", rows, "rows", "tried first", limit)
+        self._tell("halvings after running out of memory", halvings, "1", "none", math.nan)
 
     def slices(self) -> None:
         """Say which slice of a GPU this is, if it is one."""
         name = _name(self.device)
         note = "a MIG slice" if "MIG" in name else "no MIG slice"
-        _say(f"{name} is {note}; for others: evobourse plan --base {self.shape.name} --gpu h100")
-        _say("in a slice, run this very command with CUDA_VISIBLE_DEVICES set to its MIG-... id")
+        self.report.say(
+            f"{name} is {note}; for others: evobourse plan --base {self.shape.name} --gpu h100"
+        )
+        self.report.say(
+            "in a slice, run this very command with CUDA_VISIBLE_DEVICES set to its MIG-... id"
+        )
 
     # How
 
@@ -318,6 +351,10 @@ class Bench:
     def _load(self, minds: int) -> Load:
         load = Load(minds, self.views, SHARED, PRIVATE, ADAPTERS, RANK, SHARE)
         return replace(load, batch_rows=-(-(self.decoder.tile_tokens or 512) // PRIVATE))
+
+    def _tell(self, figure: str, value: float, unit: str, peer: str, against: float) -> None:
+        ratio = None if math.isnan(against) else value / against
+        self.report.figure(figure, value, unit, peer, ratio)
 
     def _now(self) -> float:
         if self.device.type == "cuda":
@@ -383,17 +420,3 @@ def halve_until_it_fits(run: Callable[[int], None], rows: int) -> tuple[int, int
 
 def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "a processor"
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _print(figure: str, value: float, unit: str, peer: str, against: float) -> None:
-    ratio = None if math.isnan(against) else value / against
-    line = {"bench": "gpu", "figure": figure, "value": value, "unit": unit, "peer": peer}
-    print(json.dumps({**line, "ratio": ratio}), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,23 +1,19 @@
-"""`make drill`: kill, fill and stop everything that a sweep stands on, and compare its lineage.
+"""Kill, fill and stop everything that a sweep stands on, and compare its lineage.
 
 The moments are drawn from a seed.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import resource
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,18 +21,21 @@ import numpy as np
 from evobourse.experiments.benchmarks.drilled_sweep import (
     MODEL,
     TEACHERS,
-    Hold,
     Session,
     ended,
     family_of,
     kill,
     orphans,
-    sweep,
     undisturbed,
     worker_ids,
 )
+from evobourse.experiments.benchmarks.run import Benchmark
+from evobourse.experiments.reports.figure_lines import Report
 
-INTERRUPTED = 130
+BENCHMARK = Benchmark(
+    measures="that a sweep's lineage is the same whoever dies: drivers, workers, nodes, the disk",
+    minutes=60,
+)
 
 
 def kill_driver(
@@ -208,16 +207,39 @@ RAY = ("executor.kind=ray", "workers=2")
 IN_PROCESS = ("workers=1",)
 
 
-def drill(folder: Path, kills: int, few: int, seed: int) -> None:
-    """Run all drills; print one JSON line a figure."""
-    rng = np.random.default_rng(seed)
+@dataclass(frozen=True)
+class Settings:
+    """How often to strike.
+
+    Attributes
+    ----------
+    kills
+        Of drivers, by each executor.
+    few
+        Of workers, actors and nodes.
+    seed
+        Of the moments.
+    """
+
+    kills: int = 20
+    few: int = 5
+    seed: int = 1
+
+
+def run(settings: Settings, report: Report) -> None:
+    """Run all drills."""
+    with tempfile.TemporaryDirectory(prefix="kill-drill-") as folder:
+        drill(Path(folder), settings, report)
+
+
+def drill(folder: Path, settings: Settings, report: Report) -> None:
+    """Run all drills in a folder."""
+    rng, kills, few = np.random.default_rng(settings.seed), settings.kills, settings.few
     whole, seconds = undisturbed(folder / "whole", TEACHERS, *IN_PROCESS)
 
     def tell(figure: str, lineages: Sequence[bytes], expected: bytes = whole) -> None:
         same = sum(lineage == expected for lineage in lineages)
-        line = {"bench": "kill_drill", "figure": figure, "value": same, "unit": "lineages alike"}
-        line |= {"peer": "undisturbed", "ratio": same / len(lineages)}
-        print(json.dumps(line), flush=True)
+        report.figure(figure, same, "lineages alike", "undisturbed", same / len(lineages))
 
     for name, how in {"in process": IN_PROCESS, "processes": PROCESSES, "Ray": RAY}.items():
         found, left = kill_driver(folder / f"driver {name}", kills, rng, seconds, TEACHERS, *how)
@@ -240,48 +262,3 @@ def drill(folder: Path, kills: int, few: int, seed: int) -> None:
     tell(f"135M model, driver killed {few} times; {left} processes outlived it", found, real)
     found, struck = kill_workers(folder / "model worker", few, rng, seconds, MODEL, *PROCESSES)
     tell(f"135M model, worker process killed {struck} times", found, real)
-
-
-def main() -> None:
-    """Run the drills, or one sweep for them."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=20, help="of drivers, by each executor")
-    parser.add_argument("--few", type=int, default=5, help="of workers, actors and nodes")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sweep", type=Path, help="run one sweep in this folder instead")
-    parser.add_argument("--minds", choices=(TEACHERS, MODEL), default=TEACHERS)
-    parser.add_argument("--set", action="append", default=[], help="of the one sweep")
-    parser.add_argument("--file-limit", type=int, help="of the one sweep, in bytes a file")
-    parser.add_argument("--mlflow", help="URI that hears of the one sweep")
-    parser.add_argument("--hold", type=int, help="generation of the one sweep that never ends")
-    asked = parser.parse_args()
-    if asked.sweep is None:
-        folder = Path(tempfile.mkdtemp(prefix="kill-drill-"))
-        drill(folder, asked.kills, asked.few, asked.seed)
-        shutil.rmtree(folder)
-        return
-    holds = () if asked.hold is None else (Hold(asked.hold),)
-    _end_like_the_command(
-        partial(sweep, asked.sweep, asked.minds, asked.set, holds, asked.mlflow), asked
-    )
-
-
-def _end_like_the_command(run: Callable[[], None], asked: argparse.Namespace) -> None:
-    """Turn errors and interrupts into the exit codes of `evobourse`."""
-    from evobourse.evolve.errors import EvolveError
-
-    # A shell's background jobs are started deaf to Ctrl-C, and hand that on.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    if asked.file_limit:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (asked.file_limit, resource.RLIM_INFINITY))
-    try:
-        run()
-    except KeyboardInterrupt:
-        raise SystemExit(INTERRUPTED) from None
-    except EvolveError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
-
-
-if __name__ == "__main__":
-    main()

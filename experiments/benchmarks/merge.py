@@ -1,16 +1,11 @@
-"""`make bench-merge`: recipes in memory against mergekit's command line, on the real 135M model.
-
-Knows what is compared and timed against what. Deliberately fails no build: a benchmark is no
-test.
-"""
+"""Recipes in memory against mergekit's command line, on the real 135M model."""
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +14,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from evobourse import agents
+from evobourse.experiments.benchmarks.run import Benchmark
+from evobourse.experiments.config.runnable import choose
+from evobourse.experiments.reports.figure_lines import Report
+from evobourse.merge.errors import RecipeError
 from evobourse.merge.recipes.export import export_model
 from evobourse.merge.recipes.layer_stack import LayerStack, stack_model, stack_state
 from evobourse.merge.recipes.mergekit_yaml import write_recipe
@@ -27,15 +26,32 @@ from evobourse.merge.recipes.on_disk import run_mergekit
 from evobourse.merge.recipes.recipe import HEAD, Recipe, State, depth_of, load_source, merge_recipe
 from evobourse.merge.sources import DEFAULT_BASE, adapter_folders, load_model, resolve_model
 
+BENCHMARK = Benchmark(
+    measures="every merge method in memory against mergekit's command line: weights and time",
+    minutes=15,
+)
+
 BLOCKS = 3
 REPEATS = 3
 
 
-def main() -> None:
-    """Run the benchmarks of merging and print one JSON line a figure.
+@dataclass(frozen=True)
+class Settings:
+    """What is compared.
 
-    Methods named on the command line are compared alone, else all are.
+    Attributes
+    ----------
+    only
+        Merge methods; all by default.
     """
+
+    only: tuple[str, ...] = ()
+
+
+def run(settings: Settings, report: Report) -> None:
+    """Merge in memory and by mergekit, method by method."""
+    for method in settings.only:
+        choose(METHODS, method, "merge method")
     model, tokenizer = load_model(DEFAULT_BASE)
     base = model.state_dict()
     folders = adapter_folders(Path(agents.__file__).with_name("sources"))
@@ -45,10 +61,10 @@ def main() -> None:
         for name, state in sources.items():
             export_model(Path(scratch) / name, state, DEFAULT_BASE, "", [DEFAULT_BASE])
             places[name] = str(Path(scratch) / name)
-        linear_against_bytes(base, sources, Path(scratch))
-        for method in sys.argv[1:] or METHODS:
-            against_mergekit(method, base, sources, places, Path(scratch))
-        stack_against_passthrough(model, tokenizer, base, sources, places, Path(scratch))
+        linear_against_bytes(base, sources, Path(scratch), report)
+        for method in settings.only or METHODS:
+            against_mergekit(method, base, sources, places, Path(scratch), report)
+        stack_against_passthrough(model, tokenizer, base, sources, places, Path(scratch), report)
 
 
 def recipe_of(method: str, sources: list[str]) -> Recipe:
@@ -70,7 +86,9 @@ def recipe_of(method: str, sources: list[str]) -> Recipe:
     )
 
 
-def linear_against_bytes(base: State, sources: dict[str, State], scratch: Path) -> None:
+def linear_against_bytes(
+    base: State, sources: dict[str, State], scratch: Path, report: Report
+) -> None:
     """Time a linear merge in memory against reading and writing one model's float32 bytes."""
     recipe = recipe_of("linear", list(sources))
     merged = merge_recipe(recipe, base, sources)  # warms up
@@ -83,12 +101,19 @@ def linear_against_bytes(base: State, sources: dict[str, State], scratch: Path) 
     file.unlink()
     copy.unlink()
     figure = "seconds of a linear merge of two 135M models in memory"
-    _print(figure, seconds, "s", "reading and writing the result's bytes once, files", disk)
-    _print(figure, seconds, "s", "copying the result's bytes once, memory", memory)
+    files = "reading and writing the result's bytes once, files"
+    report.figure(figure, seconds, "s", files, seconds / disk)
+    copying = "copying the result's bytes once, memory"
+    report.figure(figure, seconds, "s", copying, seconds / memory)
 
 
 def against_mergekit(
-    method: str, base: State, sources: dict[str, State], places: dict[str, str], scratch: Path
+    method: str,
+    base: State,
+    sources: dict[str, State],
+    places: dict[str, str],
+    scratch: Path,
+    report: Report,
 ) -> None:
     """Merge in memory and with ``mergekit-yaml``: the largest difference, and both times."""
     recipe = recipe_of(method, list(sources))
@@ -100,10 +125,10 @@ def against_mergekit(
     run_mergekit(write_recipe(recipe, depth_of(base), places), folder, recipe.seed)
     theirs_seconds = time.perf_counter() - began
     file = folder / "model.safetensors"
-    _print_difference(method, ours, load_file(file))
+    _tell_difference(method, ours, load_file(file), report)
     file.unlink()
     peer = f"mergekit-yaml {version('mergekit')}, process and files included"
-    _print(f"{method}: seconds in memory", seconds, "s", peer, theirs_seconds)
+    report.figure(f"{method}: seconds in memory", seconds, "s", peer, seconds / theirs_seconds)
 
 
 def stack_against_passthrough(
@@ -113,6 +138,7 @@ def stack_against_passthrough(
     sources: dict[str, State],
     places: dict[str, str],
     scratch: Path,
+    report: Report,
 ) -> None:
     """Compare a stack with repeats to ``passthrough``, and folded scales to scaled inputs."""
     first, second = sources
@@ -122,7 +148,8 @@ def stack_against_passthrough(
     states = {**sources, DEFAULT_BASE: base}
     run_mergekit(stack.to_mergekit_yaml(places), scratch / "stack")
     theirs = load_file(scratch / "stack" / "model.safetensors")
-    _print_difference("passthrough, 38 layers, W = 1", stack_state(stack, states), theirs)
+    name = "passthrough, 38 layers, W = 1"
+    _tell_difference(name, stack_state(stack, states), theirs, report)
     scaled = LayerStack(tuple(order), (*join, 0.8, *(1.0,) * 17))
     tokens = tokenizer("The price of copper rose on Monday because", return_tensors="pt").input_ids
     with torch.inference_mode():
@@ -134,17 +161,18 @@ def stack_against_passthrough(
         plain.load_state_dict(folded, assign=True)
         gap = (plain(tokens).logits - running).abs().max().item()
     figure = "W of 0.8 folded into the weights: largest difference of a logit"
-    _print(figure, gap, "1", "largest change of a logit by that W", moved)
+    report.figure(figure, gap, "1", "largest change of a logit by that W", gap / moved)
 
 
-def _print_difference(name: str, ours: State, theirs: State) -> None:
+def _tell_difference(name: str, ours: State, theirs: State, report: Report) -> None:
     missing = set(theirs) ^ (set(ours) - {HEAD})
     if missing:
-        sys.exit(f"{name}: {sorted(missing)[0]} is in one of the two alone")
+        raise RecipeError(f"{name}: {sorted(missing)[0]} is in one of the two alone")
     worst = max((ours[key] - tensor).abs().max().item() for key, tensor in theirs.items())
     peer = f"mergekit-yaml {version('mergekit')}, largest weight"
     largest = max(tensor.abs().max().item() for tensor in theirs.values())
-    _print(f"{name}: largest difference of a weight", worst, "1", peer, largest)
+    name = f"{name}: largest difference of a weight"
+    report.figure(name, worst, "1", peer, worst / largest)
 
 
 def _best(work: Callable[[], object]) -> float:
@@ -154,12 +182,3 @@ def _best(work: Callable[[], object]) -> float:
         work()
         times.append(time.perf_counter() - began)
     return min(times)
-
-
-def _print(figure: str, value: float, unit: str, peer: str, against: float) -> None:
-    line = {"bench": "merge", "figure": figure, "value": value, "unit": unit}
-    print(json.dumps({**line, "peer": peer, "ratio": value / against}), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,13 +1,13 @@
-"""`make bench-market`: the order book against other people's books, in one run, as ratios.
+"""The order book against other people's books, in one run, as ratios.
 
 The peers live in an environment of their own, which is made on first use.
 """
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,40 +15,61 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evobourse.experiments.benchmarks.peers import peers_python
+from evobourse.experiments.benchmarks.run import Benchmark
+from evobourse.experiments.reports.figure_lines import Report
 from evobourse.market.book.book import BookRules, OrderBook
 from evobourse.market.book.order_events import EVENT_DTYPES, Fills, Kind, OrderEvents
+
+BENCHMARK = Benchmark(
+    measures="the order book's events a second against bourse and pams",
+    minutes=2,
+)
 
 EVENTS = 200_000
 SHARES = {Kind.LIMIT: 0.53, Kind.MARKET: 0.10, Kind.CANCEL: 0.37}
 DEPTH = 1_000
 MID_TICKS = 10_000
 BLOCK = 200
-RUNS = 7
 PAMS_EVENTS = 5_000  # at a thousand a second the whole stream would take minutes
 
 
-def main() -> None:
-    """Send one stream of events through all books and print one JSON line a figure."""
+@dataclass(frozen=True)
+class Settings:
+    """How it is timed.
+
+    Attributes
+    ----------
+    runs
+        Of all events, the fastest of which counts.
+    """
+
+    runs: int = 7
+
+
+def run(settings: Settings, report: Report) -> None:
+    """Send one stream of events through all books."""
     python = peers_python()
     events = order_flow(np.random.default_rng(0))
     shares = ", ".join(f"{share:.0%} {kind.name.lower()}" for kind, share in SHARES.items())
-    print(f"{len(events):,} events, {shares}, about {DEPTH:,} orders resting; best of {RUNS} runs")
+    best = f"best of {settings.runs} runs"
+    report.say(f"{len(events):,} events, {shares}, about {DEPTH:,} orders resting; {best}")
     send(events)  # compiles
     own, bourse = [], []
-    for _ in range(RUNS):  # in turns, so that whatever else runs slows both
+    for _ in range(settings.runs):  # in turns, so that whatever else runs slows both
         began = time.perf_counter()
         fills = send(events)
         own.append(time.perf_counter() - began)
         seconds, trades = ask_peer(python, "bourse", events)
         bourse.append(seconds)
     alike = np.array_equal(as_trades(fills), trades)
-    print(f"trades of both: {len(fills)} and {len(trades)}, {'' if alike else 'NOT '}identical")
+    report.say(
+        f"trades of both: {len(fills)} and {len(trades)}, {'' if alike else 'NOT '}identical"
+    )
     seconds, _ = ask_peer(python, "pams", events[:PAMS_EVENTS])
     rate = len(events) / min(own)
     against = {"bourse 0.4.0": len(events) / min(bourse), "pams 0.3.0": PAMS_EVENTS / seconds}
     for peer, peer_rate in against.items():
-        line = {"bench": "book", "figure": "events per second, one batch", "value": rate}
-        print(json.dumps({**line, "unit": "1/s", "peer": peer, "ratio": rate / peer_rate}))
+        report.figure("events per second, one batch", rate, "1/s", peer, rate / peer_rate)
 
 
 def order_flow(rng: np.random.Generator) -> OrderEvents:
@@ -119,7 +140,3 @@ def ask_peer(python: Path, name: str, events: OrderEvents) -> tuple[float, NDArr
         subprocess.run([python, script, name, stream, answer], check=True)
         with np.load(answer) as answers:
             return float(answers["seconds"]), answers["fills"]
-
-
-if __name__ == "__main__":
-    main()

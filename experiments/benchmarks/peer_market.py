@@ -1,6 +1,6 @@
 """A market of `pams` with its own agents, timed in the peers' environment.
 
-Knows the calls of `pams`. Deliberately knows nothing of this project.
+Nothing of this project is installed there: it is run as a script.
 """
 
 import random

@@ -1,15 +1,13 @@
-"""The planner against this machine: predicted and measured decisions a second, and its efficiency.
+"""The planner against this machine: decisions a second, predicted and measured, on one core.
 
-Knows how to time the engine and a market on one core. Deliberately fails no build, and changes no
-constant: `experiments.planner.roofline.EFFICIENCY` is copied from here by hand, with its decision
-file.
+`experiments.planner.roofline.EFFICIENCY` is copied from here by hand, with its decision.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,7 @@ from evobourse.agents.observation import possible_views
 from evobourse.evolve.bases.opening import open_model
 from evobourse.evolve.evaluation import path_seeds
 from evobourse.evolve.markets import World, play
+from evobourse.experiments.benchmarks.run import Benchmark
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.planner.chips import measure_processor
 from evobourse.experiments.planner.roofline import (
@@ -33,29 +32,51 @@ from evobourse.experiments.planner.roofline import (
     questions_seconds,
 )
 from evobourse.experiments.planner.shapes import find_shape
+from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.merge.sources import DEFAULT_BASE
 
+BENCHMARK = Benchmark(
+    measures="the planner's predictions against this machine's processor",
+    minutes=3,
+)
+
 ATTENTION = 2
-MINDS = 3
 
 
-def main() -> None:
-    """Print predicted against measured, one JSON line a figure."""
+@dataclass(frozen=True)
+class Settings:
+    """What is timed.
+
+    Attributes
+    ----------
+    minds
+        That answer all questions.
+    """
+
+    minds: int = 3
+
+
+def run(settings: Settings, report: Report) -> None:
+    """Time the engine and a market, and hold the predictions against them."""
     torch.set_num_threads(1)
     experiment = build_experiment(load_config(Path(__file__).parents[1] / "quickstart.yaml"))
     engine = open_model(DEFAULT_BASE, experiment.adapters, ()).engine
     chip = measure_processor(cores=1, seconds=2.0)
-    measured = questions_per_second(engine, MINDS)
-    load = engine_load(engine, MINDS)
+    measured = questions_per_second(engine, settings.minds)
+    load = engine_load(engine, settings.minds)
     roofline = load.minds * load.views / questions_seconds(
         find_shape(DEFAULT_BASE), load, chip, load.batch_rows
     )  # fmt: skip
-    _print("fp32 products", chip.bf16 / 1e9, "Gop/s", "bytes moved, GB/s", chip.bandwidth / 1e9)
-    _print("engine, share of the roofline", measured / roofline, "1", "EFFICIENCY", EFFICIENCY)
-    _print("engine, questions a second", measured, "1/s", "predicted", EFFICIENCY * roofline)
     market = market_decisions_per_second(experiment)
-    _print("market, decisions a second", market, "1/s", "stated", MARKET_DECISIONS_PER_SECOND)
+    share, stated = measured / roofline, MARKET_DECISIONS_PER_SECOND
+    for figure, value, unit, peer, against in (
+        ("fp32 products", chip.bf16 / 1e9, "Gop/s", "bytes moved, GB/s", chip.bandwidth / 1e9),
+        ("engine, share of the roofline", share, "1", "EFFICIENCY", EFFICIENCY),
+        ("engine, questions a second", measured, "1/s", "predicted", EFFICIENCY * roofline),
+        ("market, decisions a second", market, "1/s", "stated", stated),
+    ):
+        report.figure(figure, value, unit, peer, value / against)
 
 
 def engine_load(engine: MindEngine, minds: int) -> Load:
@@ -109,12 +130,3 @@ def _seconds(work: Callable[[], None]) -> float:
     began = time.process_time()
     work()
     return time.process_time() - began
-
-
-def _print(figure: str, value: float, unit: str, peer: str, against: float) -> None:
-    line = {"bench": "plan", "figure": figure, "value": value, "unit": unit}
-    print(json.dumps({**line, "peer": peer, "ratio": value / against}), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,22 +1,19 @@
-"""`make bench-search`: the searches against bare pycma and bare Optuna, and against each other.
+"""The searches against bare pycma and bare Optuna, and against each other.
 
 On functions whose optimum is known, and on a market of the style teachers whose optimum is not.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 
 from evobourse.evolve.evaluation import MarketEvaluator
 from evobourse.evolve.genomes.gene import ChoiceGene, Gene, IntegerGene
@@ -25,15 +22,22 @@ from evobourse.evolve.loop import generation_seed
 from evobourse.evolve.searches.cma import CmaSearch
 from evobourse.evolve.searches.optuna import OptunaSearch
 from evobourse.evolve.searches.search import Optimizer
+from evobourse.experiments.benchmarks.run import Benchmark
 from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.config.experiment import load_config
+from evobourse.experiments.reports.figure_lines import Report
+from evobourse.experiments.reports.intervals import bootstrap_interval
 from evobourse.experiments.sweep.searches import make_search
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
 
+BENCHMARK = Benchmark(
+    measures="the searches against bare pycma, bare Optuna and chance",
+    minutes=40,
+)
+
+QUICKSTART = Path(__file__).parents[1] / "quickstart.yaml"
 POPULATION = 10
 STEP = 0.6
-SEEDS = 15
-BUDGET = 192  # a whole number of rounds of every search, the cross with its slow turns included
 KINDS = ("red", "green", "blue")
 WAYS = {
     "cma": ["search.optimizer=cma"],
@@ -93,23 +97,44 @@ NEAR = (
 )
 
 
-def main() -> None:
-    """Print one JSON line a figure; without seeds, a part is left out."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=SEEDS, help="of each function")
-    parser.add_argument("--market-seeds", type=int, default=5, help="sweeps of each search")
-    parser.add_argument("--budget", type=int, default=BUDGET, help="candidates of a market sweep")
-    options = parser.parse_args()
-    if options.seeds:
-        compare_functions(options.seeds)
-    if options.market_seeds:
-        experiment = market_experiment()
-        compare_sweeps(experiment, options.market_seeds, options.budget)
-        compare_races(experiment)
+Part = Literal["functions", "sweeps", "races"]
 
 
-def compare_functions(seeds: int) -> None:
-    """Count evaluations until the target is met, ours and the peer's, and print the medians."""
+@dataclass(frozen=True)
+class Settings:
+    """What is searched.
+
+    Attributes
+    ----------
+    only
+        Functions whose optimum is known, sweeps of a market, races within a generation.
+    seeds
+        Of each function.
+    market_seeds
+        Sweeps of each search.
+    budget
+        Candidates of a market sweep; by default a whole number of rounds of every search, the
+        cross with its slow turns included.
+    """
+
+    only: tuple[Part, ...] = ("functions", "sweeps", "races")
+    seeds: int = 15
+    market_seeds: int = 5
+    budget: int = 192
+
+
+def run(settings: Settings, report: Report) -> None:
+    """Compare the searches, part by part."""
+    if "functions" in settings.only:
+        compare_functions(settings.seeds, report)
+    if "sweeps" in settings.only:
+        compare_sweeps(market_experiment(), settings.market_seeds, settings.budget, report)
+    if "races" in settings.only:
+        compare_races(market_experiment(), report)
+
+
+def compare_functions(seeds: int, report: Report) -> None:
+    """Count evaluations until the target is met, ours and the peer's: the medians."""
     for problem in PROBLEMS:
         ours = [search_evaluations(cma_search(problem, s), problem, s) for s in range(seeds)]
         peers = {"bare pycma": [pycma_evaluations(problem, s) for s in range(seeds)]}
@@ -118,12 +143,13 @@ def compare_functions(seeds: int) -> None:
                 optuna_evaluations(problem, s, "cma") for s in range(seeds)
             ]
         for peer, found in peers.items():
-            _print_medians(f"cma, {problem.name}", problem, ours, peer, found)
+            tell_medians(f"cma, {problem.name}", problem, ours, (peer, found), report)
     for problem in NEAR:
         found = [optuna_evaluations(problem, s, "tpe") for s in range(seeds)]
         ours = [search_evaluations(tpe_search(problem, s), problem, s) for s in range(seeds)]
         name = f"tpe, {POPULATION} at a time, {problem.name}"
-        _print_medians(name, problem, ours, "bare Optuna, TPE, one at a time", found)
+        peer = "bare Optuna, TPE, one at a time"
+        tell_medians(name, problem, ours, (peer, found), report)
 
 
 def cma_search(problem: Problem, seed: int) -> Optimizer:
@@ -256,7 +282,7 @@ def _shaken(cost: float, problem: Problem, rng: np.random.Generator) -> float:
 def market_experiment() -> Experiment:
     """Build the quickstart's market, small; the style teachers will be its minds."""
     config = load_config(
-        Path(__file__).parents[1] / "quickstart.yaml",
+        QUICKSTART,
         ["market.agents=100", "market.days=60", "search.population=16", "minds.recipe_blocks=0"],
     )
     return build_experiment(config)
@@ -270,7 +296,7 @@ def _evaluator(experiment: Experiment, **settings: Any) -> MarketEvaluator:
     return MarketEvaluator(experiment.windows, train, target, genome, bases, **settings)
 
 
-def compare_sweeps(experiment: Experiment, seeds: int, budget: int) -> None:
+def compare_sweeps(experiment: Experiment, seeds: int, budget: int, report: Report) -> None:
     """Let the searches breed markets, and score what each ends at on fresh training windows."""
     evaluator, genome = _evaluator(experiment), experiment.market_genome
     ends: dict[str, list[float]] = {}
@@ -294,27 +320,28 @@ def compare_sweeps(experiment: Experiment, seeds: int, budget: int) -> None:
             ends.setdefault(way, []).append(_fresh_log_score(evaluator, search.best_guess(), seed))
         seconds = (time.perf_counter() - began) / seeds
         tried[way] = done
-        print(f"{way}: {seeds} sweeps of {done} candidates, {seconds:.0f} s each", flush=True)
+        report.say(f"{way}: {seeds} sweeps of {done} candidates, {seconds:.0f} s each")
     start = genome.genome().to_values(genome.genome().start_vector())
     ends["start"] = [_fresh_log_score(evaluator, start, seed) for seed in range(seeds)]
     for way, logs in ends.items():
-        low, high = _interval(np.array(logs))
+        mean, low, high = np.exp(bootstrap_interval(np.array(logs)))
         figure = (
             f"J/J95 of what {way} ends at, {tried[way]} candidates, {seeds} sweeps, "
-            f"95 % interval {np.exp(low):.2f} to {np.exp(high):.2f}"
+            f"95 % interval {low:.2f} to {high:.2f}"
         )
-        _print(figure, float(np.exp(np.mean(logs))), "1", "random", np.exp(np.mean(ends["random"])))
+        report.figure(figure, mean, "1", "random", mean / np.exp(np.mean(ends["random"])))
     for way in ("cma", "cross", "tpe"):
         gaps = np.array(ends[way]) - np.array(ends["random"])
-        low, high = _interval(gaps)
+        mean, low, high = np.exp(bootstrap_interval(gaps))
         figure = (
-            f"J/J95 of {way} over that of random, same seeds, "
-            f"95 % interval {np.exp(low):.2f} to {np.exp(high):.2f}"
+            f"J/J95 of {way} over that of random, same seeds, 95 % interval {low:.2f} to {high:.2f}"
         )
-        _print(figure, float(np.exp(gaps.mean())), "1", "random", 1.0)
+        report.figure(figure, mean, "1", "random", mean)
 
 
-def compare_races(experiment: Experiment, generations: int = 8, paths: int = 8) -> None:
+def compare_races(
+    experiment: Experiment, report: Report, generations: int = 8, paths: int = 8
+) -> None:
     """Race generations of chance candidates, and see whether the winner is the same."""
     genome = experiment.market_genome.genome()
     full = _evaluator(experiment)
@@ -334,15 +361,17 @@ def compare_races(experiment: Experiment, generations: int = 8, paths: int = 8) 
         regrets.append(np.log(scores[0][winners[1]] / scores[0][winners[0]]))
     total = generations * 16 * paths
     name = f"racing, {generations} generations of 16 candidates on {paths} paths, rungs 2 and 4"
-    _print(f"{name}: markets played", total - raced.saved, "1", "no race", total)
-    _print(f"{name}: same winner", same, "1", "no race", generations)
+    for what, count, of in (
+        ("markets played", total - raced.saved, total),
+        ("same winner", same, generations),
+    ):
+        report.figure(f"{name}: {what}", count, "1", "no race", count / of)
     lost = float(np.exp(np.mean(regrets)))
-    _print(f"{name}: J/J95 of the winner over the true winner's", lost, "1", "no race", 1.0)
+    report.figure(f"{name}: J/J95 of the winner over the true winner's", lost, "1", "no race", lost)
 
 
 def _search_config(overrides: Sequence[str]) -> Any:
-    path = Path(__file__).parents[1] / "quickstart.yaml"
-    return load_config(path, ["search.population=16", *overrides]).search
+    return load_config(QUICKSTART, ["search.population=16", *overrides]).search
 
 
 def _fresh_log_score(evaluator: MarketEvaluator, values: Values, seed: int) -> float:
@@ -354,30 +383,23 @@ def _fresh_log_score(evaluator: MarketEvaluator, values: Values, seed: int) -> f
     return float(np.mean([np.log(evaluation.score) for [[evaluation]] in found]))
 
 
-def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    found = bootstrap((values,), np.mean, rng=np.random.default_rng(0), method="percentile")
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
-
-
 def _ignore(done: int, total: int) -> None:
     """Show no progress."""
 
 
-def _print_medians(
-    name: str, problem: Problem, ours: Sequence[int], peer: str, theirs: Sequence[int]
+def tell_medians(
+    name: str,
+    problem: Problem,
+    ours: Sequence[int],
+    peers: tuple[str, Sequence[int]],
+    report: Report,
 ) -> None:
+    """Tell the median of our evaluations against the named peer's."""
+    peer, theirs = peers
     missed = [sum(n >= problem.most for n in found) for found in (ours, theirs)]
     figure = (
         f"{name}: median evaluations to {problem.target:g}, {len(ours)} seeds"
         f" (not found within {problem.most}: {missed[0]}, peer {missed[1]})"
     )
-    _print(figure, float(np.median(ours)), "1", peer, float(np.median(theirs)))
-
-
-def _print(figure: str, value: float, unit: str, peer: str, against: float) -> None:
-    line = {"bench": "search", "figure": figure, "value": value, "unit": unit}
-    print(json.dumps({**line, "peer": peer, "ratio": value / float(against)}), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    median = float(np.median(ours))
+    report.figure(figure, median, "1", peer, median / float(np.median(theirs)))

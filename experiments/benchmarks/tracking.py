@@ -1,19 +1,14 @@
-"""`make bench-tracking`: what MLflow and ten thousand candidates cost a sweep's driver.
-
-Knows how to time a driver apart from what it evaluates, with tracking and without, the process
-that logs, and what one candidate of the quickstart takes. Deliberately fails no build.
-"""
+"""What MLflow and ten thousand candidates cost a sweep's driver."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import resource
 import subprocess
-import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +17,7 @@ import numpy as np
 from evobourse.agents.crowds.offsets import fit_offsets
 from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.agents.styles import FIRST_STYLES
+from evobourse.evolve.errors import RunError
 from evobourse.evolve.evaluation import path_seeds
 from evobourse.evolve.genomes.genome import Genome, Values
 from evobourse.evolve.genomes.market import MarketGenome, PersonaStart
@@ -29,41 +25,56 @@ from evobourse.evolve.loop import Evaluation, evolve, generation_seed
 from evobourse.evolve.markets import MarketWindows, World, play
 from evobourse.evolve.searches.cross import CrossSearch
 from evobourse.evolve.tracking.follower import MlflowTracker, View
+from evobourse.experiments.benchmarks.own_process import process_command
+from evobourse.experiments.benchmarks.run import Benchmark
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
+from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.sweep.searches import make_search
 from evobourse.fitness.moments import MOMENT_NAMES
 from evobourse.market.rules import MarketRules
 from evobourse.market.series.named import load_series
 
+BENCHMARK = Benchmark(
+    measures="what MLflow and ten thousand candidates cost a sweep's driver",
+    minutes=15,
+)
+
 QUICKSTART = Path(__file__).parents[1] / "quickstart.yaml"
-FEW, MANY = 100, 10_000
+FEW = 100
 SLOW, FAST = 4, 5
 SHORT_SWEEPS = 5
 EVALUATED = 6
 ALLOWED_SHARE, ALLOWED_GROWTH, ALLOWED_BYTES = 0.02, 1.3, 1e9
 
 
-def main() -> None:
-    """Run sweeps of 100 and 10,000 candidates, each in a process of its own; print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("candidates", type=int, nargs="?", default=MANY, help="of a long sweep")
-    parser.add_argument("--sweep", type=Path, help="run one sweep in this folder instead")
-    parser.add_argument("--tracked", action="store_true", help="of the one sweep")
-    asked = parser.parse_args()
-    many = asked.candidates
-    if asked.sweep is not None:
-        print(json.dumps(sweep(asked.sweep, many, asked.tracked)))
-        return
+@dataclass(frozen=True)
+class Settings:
+    """What is run.
+
+    Attributes
+    ----------
+    candidates
+        Of a long sweep; a short one has `FEW`.
+    """
+
+    candidates: int = 10_000
+
+
+def run(settings: Settings, report: Report) -> None:
+    """Run sweeps of few candidates and of many, each in a process of its own."""
+    many = settings.candidates
+    if many <= FEW:
+        raise ConfigError(f"benchmark tracking: candidates is {many}, expected over {FEW}")
     runs = {}
     with TemporaryDirectory() as root:
         for count in (FEW, many):
             for tracked in (False, True):
                 where = f"{root}/{count}-{tracked}"
-                command = [sys.executable, "-m", __spec__.name, str(count), "--sweep", where]
-                command += ["--tracked"] * tracked
+                command = process_command(print_sweep, folder=where, count=count, tracked=tracked)
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 runs[count, tracked] = json.loads(done.stdout)
-                print(f"{count:,} candidates, tracking {tracked}: {done.stdout.strip()}")
+                report.say(f"{count:,} candidates, tracking {tracked}: {done.stdout.strip()}")
     config = load_config(QUICKSTART)
     evaluation, planned = evaluation_seconds(config), planned_candidates(config)
     few, off, on = runs[FEW, False], runs[many, False], runs[many, True]
@@ -83,30 +94,30 @@ def main() -> None:
         f"driver, of the last tenth of {many:,}": off["last_s"],
         f"driver and cheap market, of {many:,} candidates": off["whole_s"],
     }
-    figure("CPU of a quickstart candidate's markets", evaluation, "s", None, None)
-    figure("CPU of the logging process before its first candidate", once, "s", None, None)
+    report.figure("CPU of a quickstart candidate's markets", evaluation, "s")
+    report.figure("CPU of the logging process before its first candidate", once, "s")
     for name, share in shares.items():
-        figure(name, share * evaluation, "s", "that candidate", share)
+        report.figure(name, share * evaluation, "s", "that candidate", share)
     peers = (few["driver_s"], few["driver_s"], few["whole_s"])
     for (name, seconds), peer in zip(growths.items(), peers, strict=True):
-        figure(name, seconds, "s", f"sweeps of {FEW}", seconds / peer)
-    figure("driver's peak memory", on["peak_bytes"], "B", "1 GB", on["peak_bytes"] / ALLOWED_BYTES)
+        report.figure(name, seconds, "s", f"sweeps of {FEW}", seconds / peer)
+    peak = on["peak_bytes"]
+    report.figure("driver's peak memory", peak, "B", "1 GB", peak / ALLOWED_BYTES)
     more = (on["peak_bytes"] - runs[FEW, True]["peak_bytes"]) / (many - FEW)
-    figure("memory of a further candidate", more, "B", None, None)
+    report.figure("memory of a further candidate", more, "B")
     grown = max(s / p for s, p in zip(growths.values(), peers, strict=True))
     kept = max(shares.values()) <= ALLOWED_SHARE and grown <= ALLOWED_GROWTH
-    kept = kept and on["peak_bytes"] < ALLOWED_BYTES
-    print(
+    kept = kept and peak < ALLOWED_BYTES
+    report.say(
         f"per candidate; wanted: tracking adds at most {ALLOWED_SHARE:.0%} of a candidate, "
         f"{many:,} candidates cost at most {ALLOWED_GROWTH} times those of {FEW} each, under 1 GB: "
         f"{'kept' if kept else 'NOT kept'}"
     )
 
 
-def figure(name: str, value: float, unit: str, peer: str | None, ratio: float | None) -> None:
-    """Print one JSON line."""
-    line = {"bench": "tracking", "figure": name, "value": value, "unit": unit}
-    print(json.dumps({**line, "peer": peer, "ratio": ratio}))
+def print_sweep(folder: str, count: int, tracked: bool) -> None:
+    """Sweep in this process, and print what it took."""
+    print(json.dumps(sweep(Path(folder), count, tracked)))
 
 
 def sweep(folder: Path, count: int, tracked: bool) -> dict[str, float]:
@@ -141,7 +152,7 @@ def sweep(folder: Path, count: int, tracked: bool) -> dict[str, float]:
             (own.sum() / count, own[-tenth:].mean() / (SLOW * FAST), whole_s.sum() / count)
         )
     if tracker is not None and (trouble := tracker.close(timeout_s=3600)):
-        raise SystemExit(trouble)
+        raise RunError(trouble)
     logger = resource.getrusage(resource.RUSAGE_CHILDREN)
     names = ("driver_s", "last_s", "whole_s")
     return {
@@ -239,7 +250,3 @@ class _Distance:
         named = ("j", *MOMENT_NAMES)
         parts = dict(zip(named, rng.normal(size=len(named)).tolist(), strict=True))
         return Evaluation(score, parts, dict(values["recipe"]), seeds, None)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,4 @@
-"""The command line: which commands there are, and which exit code a failure has.
-
-Knows the errors of all packages. Deliberately leaves options and messages to the commands' own
-modules.
-"""
+"""The command line: which commands there are, and which exit code a failure has."""
 
 from __future__ import annotations
 
@@ -18,6 +14,7 @@ from evobourse.experiments.cli import merges as merge_commands
 from evobourse.experiments.cli import plans as plan_commands
 from evobourse.experiments.cli import populations as market_commands
 from evobourse.experiments.cli import prices as score_commands
+from evobourse.experiments.cli import studies as study_commands
 from evobourse.experiments.cli import styles as style_commands
 from evobourse.experiments.cli import sweeps as sweep_commands
 
@@ -48,6 +45,8 @@ app.command()(market_commands.response)
 app.command()(score_commands.score)
 app.command()(score_commands.baselines)
 app.command()(plan_commands.plan)
+app.command()(study_commands.study)
+app.command()(study_commands.bench)
 app.command("train-styles")(style_commands.train_styles)
 
 

@@ -187,7 +187,7 @@ def robust(
     folder = bundle.resolve().parent
     settings = load_config(config or folder / "config.yaml")
     from evobourse.experiments.simulate.bundle import open_bundle
-    from evobourse.experiments.studies.robustness.study import judge_variants
+    from evobourse.experiments.studies.robustness.standings import judge_variants
     from evobourse.experiments.studies.robustness.table import print_robustness
     from evobourse.experiments.studies.robustness.variants import (
         list_variants,

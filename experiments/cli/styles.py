@@ -152,12 +152,8 @@ def _earnings(settings: Any, out: Path) -> Any:
     from rich.table import Table
 
     from evobourse.agents.training.supervised import PROVENANCE
-    from evobourse.experiments.styles.market_pairs import (
-        earns_more,
-        interval,
-        list_casts,
-        play_pairs,
-    )
+    from evobourse.experiments.reports.intervals import bootstrap_interval, write_interval
+    from evobourse.experiments.styles.market_pairs import earns_more, list_casts, play_pairs
     from evobourse.experiments.sweep.setup import build_experiment
 
     title = f"gains by trading, {PAIRS} pairs of markets in validation windows"
@@ -169,7 +165,7 @@ def _earnings(settings: Any, out: Path) -> Any:
         pairs = play_pairs(experiment, cast, refined, PAIRS, validation=True)
     for path in refined:
         both = pairs[path.name]
-        gains = [interval(both[:, 1, k] - both[:, 0, k]) for k in range(2)]
-        shown = (f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]" for mean, low, high in gains)
+        gains = (bootstrap_interval(both[:, 1, k] - both[:, 0, k]) for k in range(2))
+        shown = (write_interval(gain, sign="+") for gain in gains)
         table.add_row(path.name, *shown, "yes" if earns_more(both) else "no")
     return table

@@ -116,6 +116,8 @@ def _value(hint: Any, raw: Any, where: str, key: str) -> Any:
         return {str(k): _value(inner, v, where, f"{key}.{k}") for k, v in raw.items()}
     if hint is str and hasattr(raw, "isoformat"):
         return raw.isoformat()
+    if hint is Path and isinstance(raw, str):
+        return Path(raw)
     if hint is float and isinstance(raw, int) and not isinstance(raw, bool):
         return float(raw)
     if not isinstance(raw, hint) or (isinstance(raw, bool) and hint is not bool):

@@ -1,8 +1,4 @@
-"""How the personas of a bundle behave: its markets played in full and measured, over seeds.
-
-Knows how a bundle becomes tapes and how measures of several seeds become a mean and its error.
-Deliberately does not know what any measure means, nor what would be a good one.
-"""
+"""How the personas of a bundle behave: its markets played in full and measured, over seeds."""
 
 from __future__ import annotations
 
@@ -18,12 +14,20 @@ from rich.table import Table
 
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.evolve.markets import World, play_market
+from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.simulate.bundle import open_bundle
+from evobourse.experiments.studies.run import Page, Study, as_block
 from evobourse.fitness.behaviour.herding import effective_minds
 from evobourse.fitness.behaviour.table import (
     CrowdBehaviour,
     GroupBehaviour,
     describe_behaviour,
+)
+
+STUDY = Study(
+    question="how do a bundle's personas behave: disposition, turnover, herding, profit?",
+    minutes=3,
+    page="runs/studies/behaviour.md",
 )
 
 TENDENCIES = np.arange(-2.0, 3.0)
@@ -85,6 +89,46 @@ class BehaviourReport:
             return None if isinstance(value, float) and not np.isfinite(value) else value
 
         return dict(plain(asdict(self)))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is played.
+
+    Attributes
+    ----------
+    bundle
+        Whose personas.
+    agents, days
+        Of each market.
+    seeds, first_seed
+        Markets, one a seed, and the seed of the first.
+    """
+
+    bundle: Path = Path("runs/quickstart/bundle")
+    agents: int = 400
+    days: int = 250
+    seeds: int = 8
+    first_seed: int = 1
+
+
+def run(settings: Settings, report: Report) -> Page:
+    """Play the bundle's markets and measure them."""
+    size = settings.agents, settings.days, settings.seeds, settings.first_seed
+    with report.steps("markets", settings.seeds) as step:
+        found = measure_bundle(settings.bundle, *size, step)
+    for name, row in found.groups.items():
+        for measure, estimate in row.items():
+            report.figure(f"{measure}, {name}", estimate.mean, "1", error=estimate.error)
+    page = PAGE.format(
+        command=report.command,
+        bundle=settings.bundle,
+        seeds=settings.seeds,
+        agents=settings.agents,
+        days=settings.days,
+        table=as_block(lambda console: print_behaviour(found, console)),
+    )
+    return Page(page)
 
 
 def measure_bundle(
@@ -168,3 +212,13 @@ def _cell(estimate: Estimate, form: str) -> str:
     if np.isnan(estimate.error):
         form = form.partition("±")[0]
     return form.format(estimate.mean, estimate.error)
+
+
+PAGE = """# How a population behaves
+
+Written by `{command}`; do not edit.
+
+The personas of `{bundle}` in {seeds} markets of {agents} agents over {days} days.
+
+{table}
+"""

@@ -1,9 +1,7 @@
-"""`make bench-deliberate`: one deliberate day of twenty agents, timed and counted in tokens."""
+"""One deliberate day of twenty agents, timed and counted in tokens."""
 
 from __future__ import annotations
 
-import argparse
-import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,28 +12,55 @@ from typing import Any
 
 import pandas as pd
 import torch
-from rich.progress import Progress
 
 from evobourse.agents.deliberation.thinking import MARKET, Thinker
 from evobourse.agents.deliberation.writer import Ask, BatchWriter
 from evobourse.agents.minds.engine import MindEngine
 from evobourse.agents.observation import view_words
 from evobourse.evolve.bundle import Bundle
-from evobourse.evolve.durable import replace_bytes
 from evobourse.experiments.config.scenario import Scenario, Size, load_scenario
-from evobourse.experiments.reports.figure_lines import figure
+from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.simulate.bundle import open_bundle
 from evobourse.experiments.simulate.exchange import run_scenario
 from evobourse.experiments.simulate.thinkers import open_thinker
+from evobourse.experiments.studies.run import Page, Study
 from evobourse.market.book.order_events import Kind
 from evobourse.merge.engine.prompt import Token
 from evobourse.merge.sources import load_model
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "deliberation_day.md"
-BUNDLE = Path("runs") / "quickstart" / "bundle"
-SCENARIO = Path(__file__).parents[1] / "scenarios" / "deliberate.yaml"
+STUDY = Study(
+    question="what does a day of agents who think in words take, and what do they write?",
+    minutes=5,
+    page="docs/deliberation_day.md",
+)
+
 TABLES = ("texts", "decisions", "orders", "fills", "readings")
 PEER = "transformers generate, bf16, bare base, one agent at a time"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is played.
+
+    Attributes
+    ----------
+    bundle
+        Whose agents deliberate.
+    scenario
+        Where; it has a section ``deliberation``.
+    agents, days, seed
+        Of the market; its last day is measured.
+    sample
+        Prompts that the peer answers, about.
+    """
+
+    bundle: Path = Path("runs/quickstart/bundle")
+    scenario: Path = Path(__file__).parents[1] / "scenarios" / "deliberate.yaml"
+    agents: int = 20
+    days: int = 2
+    seed: int = 1
+    sample: int = 40
 
 
 @dataclass(frozen=True)
@@ -77,39 +102,26 @@ class WatchedWriter(BatchWriter):
         return [*self.engine.view_prompt(0).shared, *pieces]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Play the day, let the peer answer a sample of its prompts, write the page."""
-    parser = argparse.ArgumentParser(
-        prog="python -m evobourse.experiments.studies.deliberate_day",
-        description=(__doc__ or "").split("\n")[0],
-    )
-    parser.add_argument("bundle", nargs="?", type=Path, default=BUNDLE)
-    parser.add_argument("--scenario", type=Path, default=SCENARIO)
-    parser.add_argument("--agents", type=int, default=20)
-    parser.add_argument("--days", type=int, default=2, help="days; the last one is measured")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sample", type=int, default=40, help="prompts that the peer answers")
-    parser.add_argument("--out", type=Path, default=DOCUMENT, help="Markdown page to write")
-    asked = parser.parse_args(arguments)
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    bundle, bases = open_bundle(asked.bundle)
-    scenario = load_scenario(asked.scenario)
-    day = play(scenario, bundle, bases.serve(bundle.recipe), asked.agents, asked.days, asked.seed)
-    peer = time_peer(bundle.base, day.prompts, asked.sample)
-    print_figures(day, peer)
+def run(settings: Settings, report: Report) -> Page:
+    """Play the day, and let the peer answer a sample of its prompts."""
+    bundle, bases = open_bundle(settings.bundle)
+    scenario = load_scenario(settings.scenario)
+    size = Size(settings.agents, settings.days, settings.seed)
+    day = play(scenario, bundle, bases.serve(bundle.recipe), size, report)
+    peer = time_peer(bundle.base, day.prompts, settings.sample, report)
+    tell(day, peer, report)
     page = PAGE.format(
-        agents=asked.agents,
+        agents=settings.agents,
         turns=len(scenario.turns),
-        day=asked.days - 1,
+        day=settings.days - 1,
         table=figure_table(day, peer),
         peer=PEER,
         stages="\n".join(f"| {name} | {took:.1f} |" for name, took in day.stages.items()),
         counts=count_rows(day.tables),
         excerpt=excerpt(day.tables["texts"]),
-        command=f"python -m evobourse.experiments.studies.deliberate_day --agents {asked.agents}",
+        command=report.command,
     )
-    replace_bytes(asked.out, page.encode())
-    print(f"written to {asked.out}")
+    return Page(page)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,21 +149,20 @@ class Day:
     tables: dict[str, pd.DataFrame]
 
 
-def play(
-    scenario: Scenario, bundle: Bundle, minds: object, agents: int, days: int, seed: int
-) -> Day:
+def play(scenario: Scenario, bundle: Bundle, minds: object, size: Size, report: Report) -> Day:
     """Play days and measure the last one, on which everything is at work: memory, posts, links."""
     settings = scenario.deliberation
     if settings is None:
-        raise SystemExit("the scenario has no section 'deliberation'; name one that has")
+        raise ConfigError("the scenario has no section 'deliberation'; name one that has")
     clock: list[tuple[float, str]] = []
     started: dict[str, Any] = {}
-    with Progress(transient=True) as bar:
-        task = bar.add_task("a deliberate market", total=days * len(scenario.turns))
+    days = size.days
+    with report.steps("a deliberate market", days * len(scenario.turns)) as step:
 
         def on_stage(stage: str) -> None:
             clock.append((time.perf_counter(), stage))
-            bar.update(task, description=stage, advance=stage == "reason")
+            if stage == "reason":
+                step()
 
         thinker = open_thinker(settings, bundle, minds, on_stage)
         writers = watched(thinker)
@@ -164,8 +175,7 @@ def play(
                     writer.seen.clear()
 
         started.update(dict.fromkeys(thinker.tokens(), 0), began=time.perf_counter())
-        with tempfile.TemporaryDirectory(prefix="bench-deliberate-") as scratch:
-            size = Size(agents, days, seed)
+        with tempfile.TemporaryDirectory(prefix="deliberate-day-") as scratch:
             tape = run_scenario(scenario, bundle, thinker, size, Path(scratch) / "tape", on_day)
             ended = time.perf_counter()
             tables = {name: of_day(tape.frame(name), days - 1) for name in TABLES}
@@ -192,7 +202,9 @@ def of_day(rows: pd.DataFrame, day: int) -> pd.DataFrame:
     return rows[rows["day"] == day].drop(columns="day").reset_index(drop=True)
 
 
-def time_peer(base: str, prompts: Sequence[Prompted], sample: int) -> dict[str, float]:
+def time_peer(
+    base: str, prompts: Sequence[Prompted], sample: int, report: Report
+) -> dict[str, float]:
     """Let transformers answer every so manieth prompt, from nothing each: seconds of a prompt.
 
     Parameters
@@ -213,11 +225,12 @@ def time_peer(base: str, prompts: Sequence[Prompted], sample: int) -> dict[str, 
     model: Any = opened.bfloat16()  # its class promises no `generate`
     kinds = {"choice": [p for p in prompts if not p.text], "text": [p for p in prompts if p.text]}
     answered, seconds = 0.0, {}
-    with torch.inference_mode(), Progress(transient=True) as bar:
-        for kind, asked in kinds.items():
-            chosen = asked[:: max(1, 2 * len(asked) // sample)]
+    chosen_of = {kind: asked[:: max(1, 2 * len(asked) // sample)] for kind, asked in kinds.items()}
+    total = sum(map(len, chosen_of.values()))
+    with torch.inference_mode(), report.steps("the peer's prompts", total) as step:
+        for kind, chosen in chosen_of.items():
             spent = 0.0
-            for prompted in bar.track(chosen, description=f"peer: {kind}"):
+            for prompted in chosen:
                 ids = torch.tensor([prompted.prompt])
                 began = time.perf_counter()
                 if prompted.text:
@@ -233,6 +246,7 @@ def time_peer(base: str, prompts: Sequence[Prompted], sample: int) -> dict[str, 
                 else:
                     model(ids, logits_to_keep=1)
                 spent += time.perf_counter() - began
+                step()
             seconds[kind] = spent / max(1, len(chosen))
             answered += len(chosen)
     return {**seconds, "answered": answered}
@@ -244,8 +258,8 @@ def peer_seconds(day: Day, peer: dict[str, float]) -> float:
     return texts * peer["text"] + (len(day.prompts) - texts) * peer["choice"]
 
 
-def print_figures(day: Day, peer: dict[str, float]) -> None:
-    """Print one JSON line a figure."""
+def tell(day: Day, peer: dict[str, float], report: Report) -> None:
+    """Tell the figures."""
     thinking = day.seconds - day.stages[MARKET]
     theirs, tokens = peer_seconds(day, peer), day.tokens
     saved = tokens["prompt"] - tokens["computed"]
@@ -261,11 +275,11 @@ def print_figures(day: Day, peer: dict[str, float]) -> None:
         ("peer, a choice", peer["choice"], "s"),
         ("peer, a text", peer["text"], "s"),
     ):
-        figure("deliberate", name, value, unit, None, None)
-    figure("deliberate", "a day", day.seconds, "s", None, None)
-    figure("deliberate", "thinking", thinking, "s", PEER, theirs / thinking)
+        report.figure(name, value, unit)
+    report.figure("a day", day.seconds, "s")
+    report.figure("thinking", thinking, "s", PEER, theirs / thinking)
     rate = tokens["generated"] / thinking
-    figure("deliberate", "generated tokens, all of thinking", rate, "1/s", PEER, theirs / thinking)
+    report.figure("generated tokens, all of thinking", rate, "1/s", PEER, theirs / thinking)
 
 
 def figure_table(day: Day, peer: dict[str, float]) -> str:
@@ -329,7 +343,9 @@ def excerpt(texts: pd.DataFrame) -> str:
 
 PAGE = """# A deliberate day
 
-Written by `{command}`: day {day} of a market of {agents} agents who deliberate in all of its
+Written by `{command}`; do not edit.
+
+Day {day} of a market of {agents} agents who deliberate in all of its
 {turns} turns, on SmolLM2-135M in INT8, with everything at work: reasons, the expert's advice,
 second thoughts, withdrawals, reflection, memory, news and rumours, links and posts.
 
@@ -357,7 +373,3 @@ that its choices are better for them.
 {excerpt}
 ```
 """
-
-
-if __name__ == "__main__":
-    main()

@@ -1,13 +1,10 @@
-"""`make bench-encodings`: words, digits and soft tokens for one window, on the same examples."""
+"""Words, digits and soft tokens for one window, on the same examples."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import time
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,22 +26,57 @@ from evobourse.agents.observation import decode_view
 from evobourse.agents.styles import teach
 from evobourse.agents.training.supervised import PROVENANCE
 from evobourse.evolve.bases.opening import open_model
-from evobourse.evolve.durable import replace_bytes
 from evobourse.evolve.markets import World, play_market
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
+from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.simulate.bundle import begin
+from evobourse.experiments.studies.run import Page, Study
 from evobourse.experiments.styles.agreement import Agreement, heldout_examples, measure_agreement
 from evobourse.experiments.styles.supervised import Examples, StylePlan, train_styles
 from evobourse.merge.sources import adapter_folders
 
-CONFIG = Path(__file__).parents[1] / "quickstart.yaml"
-DOCUMENT = Path(__file__).parents[3] / "docs" / "encodings.md"
-STYLES = ("momentum", "contrarian")
+STUDY = Study(
+    question="words, digits or soft tokens: how should past prices be put to a mind?",
+    minutes=240,
+    page="docs/encodings.md",
+)
+
+QUICKSTART = Path(__file__).parents[1] / "quickstart.yaml"
 ONE_ASSET = ("training.series=[sp500]",)
-STEPS, LONGER = 100, 3
 CONVERGED = 0.2
-SPEED_VIEWS, AGENTS, DAYS = 200, 100, 20
+AGENTS = 100
 SECONDS = "seconds.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is trained and measured.
+
+    Attributes
+    ----------
+    config
+        Of the base, the training and the market.
+    folder
+        Of the adapters; those that are there are not trained again.
+    styles, encodings
+        Whom to train, and how prices are put to them.
+    steps, longer
+        Of each training, and times as many where it has not converged; 1 for no more.
+    views, speed_views
+        Held out, for the agreement and for the speed.
+    days
+        Of the market.
+    """
+
+    config: Path = QUICKSTART
+    folder: Path = Path("runs/encodings")
+    styles: tuple[str, ...] = ("momentum", "contrarian")
+    encodings: tuple[EncodingName, ...] = ENCODINGS
+    steps: int = 100
+    longer: int = 3
+    views: int = 1000
+    speed_views: int = 200
+    days: int = 20
 
 
 @dataclass(frozen=True)
@@ -84,69 +116,50 @@ class Speed:
     computed: int
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Train what is missing, measure all, print a JSON line a figure, and write the page."""
-    parser = argparse.ArgumentParser(
-        prog="python -m evobourse.experiments.studies.encodings",
-        description=(__doc__ or "").split("\n")[0],
-    )
-    parser.add_argument("--config", type=Path, default=CONFIG)
-    parser.add_argument("--folder", type=Path, default=Path("runs/encodings"), help="of adapters")
-    parser.add_argument("--styles", nargs="+", default=STYLES)
-    parser.add_argument("--encodings", nargs="+", default=ENCODINGS, choices=ENCODINGS)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument(
-        "--longer", type=int, default=LONGER, help="times the steps where not converged; 1 for none"
-    )
-    parser.add_argument("--views", type=int, default=1000, help="held out")
-    parser.add_argument("--speed-views", type=int, default=SPEED_VIEWS)
-    parser.add_argument("--days", type=int, default=DAYS, help="of the market")
-    parser.add_argument("--out", type=Path, default=DOCUMENT, help="Markdown page to write")
-    asked = parser.parse_args(arguments)
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    warnings.filterwarnings("ignore")
-    config = load_config(asked.config, ONE_ASSET)
+def run(settings: Settings, report: Report) -> Page:
+    """Train what is missing, and measure all."""
+    config = load_config(settings.config, ONE_ASSET)
     found: list[Trained] = []
-    for name in asked.encodings:
-        rows = train_and_measure(config, asked.folder, name, asked.styles, asked.steps, asked.views)
+    for name in settings.encodings:
+        steps = settings.steps
+        rows = train_and_measure(config, settings, name, settings.styles, steps, report)
         late = [row.style for row in rows if row.loss > CONVERGED]
-        if late and asked.longer > 1:
-            steps = asked.steps * asked.longer
-            rows += train_and_measure(config, asked.folder, name, late, steps, asked.views)
+        if late and settings.longer > 1:
+            steps *= settings.longer
+            rows += train_and_measure(config, settings, name, late, steps, report)
         found += rows
-    examples = heldout_examples(config, asked.views, True)
-    ceilings = {style: ceiling(examples, style) for style in asked.styles}
-    speeds = {
-        name: measure_speed(asked.config, place(asked.folder, name, asked.steps), name, asked)
-        for name in asked.encodings
-    }
-    for line in figures(found, ceilings, speeds):
-        print(json.dumps({"bench": "encodings", **line}), flush=True)
-    text = page(found, ceilings, speeds, config, asked.views, asked.days)
-    replace_bytes(asked.out, text.encode())
-    print(f"written to {asked.out}")
+    examples = heldout_examples(config, settings.views, True)
+    ceilings = {style: ceiling(examples, style) for style in settings.styles}
+    speeds = {name: measure_speed(settings, name) for name in settings.encodings}
+    tell(found, ceilings, speeds, report)
+    return Page(page(found, ceilings, speeds, config, settings, report.command))
 
 
 def train_and_measure(
     config: ExperimentConfig,
-    folder: Path,
+    settings: Settings,
     name: EncodingName,
     styles: Sequence[str],
     steps: int,
-    views: int,
+    report: Report,
 ) -> list[Trained]:
     """Train the styles that are not there yet, and measure all of one encoding and budget."""
     config = replace(config, minds=replace(config.minds, encoding=name))
-    out = place(folder, name, steps)
+    out = place(settings.folder, name, steps)
+
+    def on_step(style: str, step: int, steps: int, loss: float) -> None:
+        if step % 10 == 0 or step == steps:
+            report.say(f"{name} {style}: step {step} of {steps}, loss {loss:.3f}")
+
     for style in styles:
         began = time.process_time()
         plan = StylePlan(only=(style,), steps=steps, widened=True)
-        made = train_styles(config, out, plan, report(name))
+        made = train_styles(config, out, plan, on_step)
         if made:
             seconds = {"processor_seconds": time.process_time() - began}
             (out / style / SECONDS).write_text(json.dumps(seconds) + "\n")
     rows = []
-    for row in measure_agreement(config, out, views, widened=True):
+    for row in measure_agreement(config, out, settings.views, widened=True):
         record = json.loads((out / row.style / PROVENANCE).read_text())
         timed = out / row.style / SECONDS
         spent = json.loads(timed.read_text())["processor_seconds"] if timed.is_file() else np.nan
@@ -157,16 +170,6 @@ def train_and_measure(
 def place(folder: Path, name: EncodingName, steps: int) -> Path:
     """Name the folder of the adapters of one encoding and budget."""
     return folder / f"{name}-{steps}"
-
-
-def report(name: str) -> Callable[[str, int, int, float], None]:
-    """Print every tenth step."""
-
-    def on_step(style: str, step: int, steps: int, loss: float) -> None:
-        if step % 10 == 0 or step == steps:
-            print(f"{name} {style}: step {step} of {steps}, loss {loss:.3f}", flush=True)
-
-    return on_step
 
 
 def ceiling(examples: Examples, style: str) -> dict[str, float]:
@@ -192,15 +195,14 @@ def ceiling(examples: Examples, style: str) -> dict[str, float]:
     }
 
 
-def measure_speed(
-    file: Path, adapters: Path, name: EncodingName, asked: argparse.Namespace
-) -> Speed:
+def measure_speed(settings: Settings, name: EncodingName) -> Speed:
     """Time one encoding on held-out views, and in a market of its minds and the bare base's."""
-    config, encoding = load_config(file, ONE_ASSET), Encoding(name)
+    config, encoding = load_config(settings.config, ONE_ASSET), Encoding(name)
+    adapters = place(settings.folder, name, settings.steps)
     folders = adapter_folders(adapters)
     engine = open_model(config.minds.base, folders, ()).engine
     minds = EncodedMinds(engine, encoding, folders)
-    drawn = heldout_examples(config, asked.speed_views, True)
+    drawn = heldout_examples(config, settings.speed_views, True)
     mind = np.eye(len(folders), dtype=np.float32)[:1]
     prompts = [engine.view_prompt(view) for view in drawn.views.tolist()]
     if encoding.numeric:
@@ -209,7 +211,7 @@ def measure_speed(
     minds.answer(mind, drawn.views[:1], drawn.windows[:1])  # the rules and the invocation
     began = time.perf_counter()
     minds.answer(mind, drawn.views, drawn.windows)
-    heldout = asked.speed_views / (time.perf_counter() - began)
+    heldout = settings.speed_views / (time.perf_counter() - began)
 
     personas = [{"name": folder.name, "style": folder.name} for folder in folders]
     changed = [
@@ -218,25 +220,26 @@ def measure_speed(
         "minds.recipe_blocks=0",
         f"personas={json.dumps([*personas, {'name': 'amateur', 'style': None}])}",
     ]
-    bundle, bases, _ = begin(file, changed)
-    engine = engine_of(bases.serve(None), "bench-encodings")
+    bundle, bases, _ = begin(settings.config, changed)
+    engine = engine_of(bases.serve(None), "study-encodings")
     minds = EncodedMinds(engine, encoding, folders)
-    world = World(bundle.offsets, bundle.rules, AGENTS, asked.days)
+    world = World(bundle.offsets, bundle.rules, AGENTS, settings.days)
     began = time.perf_counter()
     play_market(world, (bundle.population, bundle.history, 1), minds, "full")
-    market = AGENTS * asked.days / (time.perf_counter() - began)
+    market = AGENTS * settings.days / (time.perf_counter() - began)
     return Speed(tokens, heldout, market, engine.counters.computed)
 
 
-def figures(
-    found: Sequence[Trained], ceilings: dict[str, dict[str, float]], speeds: dict[str, Speed]
-) -> list[dict[str, object]]:
-    """List what was measured, against words where they were measured too."""
-    lines: list[dict[str, object]] = []
+def tell(
+    found: Sequence[Trained],
+    ceilings: dict[str, dict[str, float]],
+    speeds: Mapping[EncodingName, Speed],
+    report: Report,
+) -> None:
+    """Tell what was measured, against words where they were measured too."""
 
     def add(figure: str, value: float, unit: str, peer: str, against: float) -> None:
-        ratio = value / against if against else None
-        lines.append({"figure": figure, "value": value, "unit": unit, "peer": peer, "ratio": ratio})
+        report.figure(figure, value, unit, peer, value / against if against else None)
 
     for row in found:
         what = f"{row.encoding}, {row.style}, {row.steps} steps"
@@ -256,16 +259,15 @@ def figures(
                 what, f"decisions, market of {AGENTS}"
             )
             add(f"{label}, {name}", getattr(speed, what), unit, "words", getattr(words_speed, what))
-    return lines
 
 
 def page(
     found: Sequence[Trained],
     ceilings: dict[str, dict[str, float]],
-    speeds: dict[str, Speed],
+    speeds: Mapping[EncodingName, Speed],
     config: ExperimentConfig,
-    views: int,
-    days: int,
+    settings: Settings,
+    command: str,
 ) -> str:
     """Lay out the page."""
     lines = [
@@ -297,8 +299,9 @@ def page(
             f"| {speed.market / words_speed.market:.2f} | {speed.computed:,} |"
         )
     return PAGE.format(
-        views=views,
-        days=days,
+        command=command,
+        views=settings.views,
+        days=settings.days,
         attention=config.minds.attention,
         train=" to ".join(config.splits.train),
         heldout=" to ".join(config.splits.heldout),
@@ -314,14 +317,13 @@ def _with_interval(row: Agreement) -> str:
 
 PAGE = """# Three encodings of a window of returns
 
-Written by `make bench-encodings` (`python -m evobourse.experiments.studies.encodings`); do not
-edit.
+Written by `{command}`; do not edit.
 
 What past prices become for a mind, `minds.encoding`: *words* (four signs in a word each), *digits*
 (25 returns of the year before, finer towards today, each in its own usual size and two digits), or
 *patches* (the same 25 numbers, five at a time through a small projector into five soft tokens).
 The four price signs are one field here for all three, words included: shown together or not at all,
-which is how the numbers are masked. At most {attention} of six signs are attended to at first;
+which is how the numbers are msettings. At most {attention} of six signs are attended to at first;
 crowd and news stay words everywhere.
 
 All three train on the same 6,000 examples of {series}, {train}, with the same masks, batches and
@@ -342,6 +344,3 @@ The market runs {days} days with the trained minds and the bare base as personas
 as it goes; its window is shared by all who see it, and what its minds are asked to take off their
 lean counts (words: every view). Times are of one run, processor seconds for training.
 """
-
-if __name__ == "__main__":
-    main()

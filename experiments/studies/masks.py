@@ -1,54 +1,71 @@
-"""`make bench-masks`: whether a market is better or worse where investors see different things.
+"""Whether a market is better or worse where investors see different things.
 
 No held-out window is read.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import Progress
 
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import Minds
 from evobourse.agents.personas.persona import Population
 from evobourse.evolve.bundle import Bundle
-from evobourse.evolve.durable import replace_bytes
 from evobourse.evolve.markets import World, play_market
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
-from evobourse.experiments.reports.intervals import show
+from evobourse.experiments.reports.figure_lines import Report
+from evobourse.experiments.reports.intervals import show, write_interval
 from evobourse.experiments.simulate.bundle import open_bundle
-from evobourse.experiments.studies.robustness.study import Standing, judge_variants
+from evobourse.experiments.studies.robustness.standings import Standing, judge_variants
 from evobourse.experiments.studies.robustness.variants import ORIGINAL, Variant
+from evobourse.experiments.studies.run import Page, Study
 from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.fitness.behaviour.table import describe_behaviour
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "mask_checks.md"
-RUN = Path("runs") / "quickstart"
+STUDY = Study(
+    question="is a market better or worse where investors see different things?",
+    minutes=40,
+    page="docs/mask_checks.md",
+)
+
 RATES = (0.0, 0.2, 0.4, 0.6, 0.8)
 MOMENTARY = (0.2, 0.4, 0.6, 0.8)
-AGENTS, DAYS = 400, 250
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Score and measure the populations at every mask rate, and write the page."""
-    parser = argparse.ArgumentParser(
-        prog="python -m evobourse.experiments.studies.masks",
-        description=(__doc__ or "").split("\n")[0],
-    )
-    parser.add_argument("run", nargs="?", type=Path, default=RUN, help="folder of a finished run")
-    parser.add_argument("--groups", type=int, help="of paths; default as the scoreboard")
-    parser.add_argument("--seeds", type=int, default=8, help="markets for the behaviour")
-    parser.add_argument("--out", type=Path, default=DOCUMENT, help="Markdown page to write")
-    asked = parser.parse_args(arguments)
-    config = load_config(asked.run / "config.yaml")
-    groups = asked.groups or config.search.heldout_groups
-    bundle, bases = open_bundle(asked.run / "bundle")
+@dataclass(frozen=True)
+class Settings:
+    """What is played.
+
+    Attributes
+    ----------
+    run
+        Folder of a finished run.
+    groups
+        Of paths a score; as on the run's scoreboard by default.
+    seeds
+        Markets for the behaviour.
+    agents, days
+        Of each of those markets.
+    """
+
+    run: Path = Path("runs/quickstart")
+    groups: int | None = None
+    seeds: int = 8
+    agents: int = 400
+    days: int = 250
+
+
+def run(settings: Settings, report: Report) -> Page:
+    """Score and measure the populations at every mask rate."""
+    config = load_config(settings.run / "config.yaml")
+    groups = settings.groups or config.search.heldout_groups
+    bundle, bases = open_bundle(settings.run / "bundle")
+    world = World(bundle.offsets, bundle.rules, settings.agents, settings.days)
     genome = build_experiment(config).market_genome
     values = genome.genome().to_values(genome.genome().start_vector())
     casts: dict[str, tuple[Population, Callable[[], Minds]]] = {
@@ -57,31 +74,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     sections = []
     count = 1 + len(RATES) + len(MOMENTARY)
-    with Progress(transient=True) as bar:
-        task = bar.add_task("mask rates", total=3 * count * len(casts))
-
-        def step() -> None:
-            bar.advance(task)
-
+    with report.steps("mask rates", 3 * count * len(casts)) as step:
         for name, (population, minds) in casts.items():
             variants = vary_masks(population, minds)
             standings = judge(config, bundle, variants, groups, step)
             behaviour = {}
             for variant in variants:
-                behaviour[variant.name] = measure(bundle, variant, asked.seeds)
+                behaviour[variant.name] = measure(bundle, variant, world, settings.seeds)
                 step()
             sections.append(f"## The {name} population\n\n{table(standings, behaviour)}\n")
+            tell(name, standings, report)
     page = PAGE.format(
-        run=asked.run.name,
+        command=report.command,
+        run=settings.run.name,
         attention=bundle.population.society.attention,
         paths=groups * config.market.paths,
         groups=groups,
-        seeds=asked.seeds,
+        seeds=settings.seeds,
+        agents=settings.agents,
+        days=settings.days,
         sections="\n".join(sections),
     )
-    replace_bytes(asked.out, page.encode())
-    print(page)
-    print(f"written to {asked.out}")
+    return Page(page)
+
+
+def tell(cast: str, standings: dict[tuple[str, str], Standing], report: Report) -> None:
+    """Tell a figure for each variant and split; its peer is the population as it was."""
+    for (name, split), standing in standings.items():
+        ratio = None if standing.against is None else float(np.exp(standing.against[0]))
+        figure = f"J/J95, {cast} population, {name} masks, {split} windows"
+        report.figure(figure, standing.row["score"], "1", "its own masks", ratio)
 
 
 def vary_masks(population: Population, minds: Callable[[], Minds]) -> tuple[Variant, ...]:
@@ -115,7 +137,7 @@ def judge(
     return found
 
 
-def measure(bundle: Bundle, variant: Variant, seeds: int) -> NDArray[np.float64]:
+def measure(bundle: Bundle, variant: Variant, world: World, seeds: int) -> NDArray[np.float64]:
     """Play markets from the bundle's history and measure them: float64[seeds, 3].
 
     Returns
@@ -124,7 +146,7 @@ def measure(bundle: Bundle, variant: Variant, seeds: int) -> NDArray[np.float64]
         K* of the personas' mean tendencies and of single investors' tendencies, and how often a
         year's trades turn over all shares.
     """
-    population, world = variant.population, World(bundle.offsets, bundle.rules, AGENTS, DAYS)
+    population = variant.population
     [choices] = tabulate_choices([population], variant.minds())
     names = [persona.name for persona in population.personas]
     rows = []
@@ -160,16 +182,16 @@ def _score_cells(standing: Standing) -> list[str]:
     score = f"{row['score']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
     if against is None:
         return [score, ""]
-    mean, low, high = against
-    return [score, f"{mean:+z.2f} [{low:+z.2f}, {high:+z.2f}], {standing.verdict}"]
+    return [score, f"{write_interval(against, sign='+')}, {standing.verdict}"]
 
 
 PAGE = """# Masks: is a market better or worse with asymmetry?
 
-Written by `make bench-masks` (`python -m evobourse.experiments.studies.masks`); do not edit. Run
-{run}, real minds. A *lasting* mask hides a field from an agent for good, a *momentary* one for a
-day; each field has the rate of its row, the other kind is off. At all rates an agent attends to at
-most {attention} of the fields that it could see, drawn once: even without masks agents see
+Written by `{command}`; do not edit.
+
+Run {run}, real minds. A *lasting* mask hides a field from an agent for good, a *momentary* one for
+a day; each field has the rate of its row, the other kind is off. At all rates an agent attends to
+at most {attention} of the fields that it could see, drawn once: even without masks agents see
 different things.
 
 J/J95 (0: as close to the real market as that is to itself; 95 % bootstrap intervals over {groups}
@@ -181,7 +203,4 @@ agents over {days} days, means with 95 % intervals.
 The evolved population was bred with its own masks, so that any others put it out of place; the
 un-evolved one was not bred at all.
 
-{sections}""".replace("{agents}", str(AGENTS)).replace("{days}", str(DAYS))
-
-if __name__ == "__main__":
-    main()
+{sections}"""

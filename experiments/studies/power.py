@@ -1,25 +1,20 @@
-"""`make bench-power`: how long a simulation must be for a wrong market to be told from a real one.
+"""How long a simulation must be for a wrong market to be told from a real one.
 
-Knows which laws are held against windows of a real series, how many paths of how many days, and
-how the shares of rejections become a page. Deliberately fails no build: a weak test is a finding.
+A weak test is a finding: nothing here fails a build.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
-import joblib
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import Progress
 
+from evobourse.experiments.reports.figure_lines import Report
+from evobourse.experiments.studies.run import Page, Study
 from evobourse.fitness.baselines.calibration import calibrate_franke_westerhoff
 from evobourse.fitness.baselines.laws import LAW_NAMES, reference_laws
 from evobourse.fitness.distance import Score, score_paths
@@ -27,6 +22,12 @@ from evobourse.fitness.moments import moments
 from evobourse.fitness.target import Target, make_target, target_of_windows
 from evobourse.market.series.named import load_series
 from evobourse.market.series.splits import LEAST_EMBARGO_DAYS
+
+STUDY = Study(
+    question="how long must a simulation be for a wrong market to be told from a real one?",
+    minutes=5,
+    page="docs/power.md",
+)
 
 WINDOW_DAYS = (125, 250, 500, 1000)
 PATHS = (1, 10)
@@ -50,53 +51,54 @@ class Cell:
     by_two_sample: float
 
 
-def main() -> None:
-    """Measure the power, write the page and print one JSON line a figure."""
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--series", default="sp500")
-    asked.add_argument("--paths", type=int, default=2000, help="simulated of each law and length")
-    asked.add_argument("--workers", type=int, default=joblib.cpu_count())
-    asked.add_argument("--out", type=Path, default=Path("docs/power.md"))
-    given = asked.parse_args()
-    series = load_series(given.series, close_only=True)
-    console = Console(stderr=True)
-    cells = measure_power(series.log_returns, given.paths, given.workers, console)
-    span = f"{series.name}, {series.dates[0]} to {series.dates[-1]}"
-    command = f"python -m evobourse.experiments.studies.power --series {given.series}"
-    command += f" --paths {given.paths} --out {given.out}"
-    given.out.write_text(render(cells, span, command), encoding="utf-8")
-    for cell in cells:
-        figure = f"share rejected, {cell.law}, {cell.paths} x {cell.days} days"
-        line = {"bench": "power", "figure": figure, "value": cell.by_j, "unit": "1"}
-        print(json.dumps({**line, "peer": "J/J95 at 5 %", "ratio": cell.by_j / LEVEL}))
-    console.print(f"written {given.out}")
+@dataclass(frozen=True)
+class Settings:
+    """What is scored.
 
-
-def measure_power(real: Array, paths: int, workers: int, console: Console) -> list[Cell]:
-    """Score every law at every length.
-
-    Parameters
+    Attributes
     ----------
-    real
-        Daily log returns, [T].
+    series
+        The real one.
+    window_days
+        Lengths of a path.
     paths
         Simulated of each law and length: as many scores of one path, a tenth of ten.
     workers
-        Processes; the figures do not depend on it.
-    console
-        Where to show the progress.
+        Processes; the figures do not depend on it. All cores by default.
     """
+
+    series: str = "sp500"
+    window_days: tuple[int, ...] = WINDOW_DAYS
+    paths: int = 2000
+    workers: int | None = None
+
+
+def run(settings: Settings, report: Report) -> Page:
+    """Measure the power of every test."""
+    series = load_series(settings.series, close_only=True)
+    cells = measure_power(series.log_returns, settings, report)
+    for cell in cells:
+        figure = f"share rejected, {cell.law}, {cell.paths} x {cell.days} days"
+        report.figure(figure, cell.by_j, "1", "J/J95 at 5 %", cell.by_j / LEVEL)
+    span = f"{series.name}, {series.dates[0]} to {series.dates[-1]}"
+    return Page(render(cells, span, report.command))
+
+
+def measure_power(real: Array, settings: Settings, report: Report) -> list[Cell]:
+    """Score every law at every length against daily log returns, [T]."""
+    lengths = settings.window_days
     tasks = [
-        partial(_law_cells, real, law, days, paths) for days in WINDOW_DAYS[::-1] for law in LAWS
+        partial(_law_cells, real, law, days, settings.paths)
+        for days in lengths[::-1]
+        for law in LAWS
     ]
-    tasks += [partial(_held_out_cells, real, days) for days in WINDOW_DAYS]
+    tasks += [partial(_held_out_cells, real, days) for days in lengths]
     cells: list[Cell] = []
-    with Progress(console=console) as bar:
-        task = bar.add_task("scoring", total=len(tasks))
-        parallel = Parallel(workers, return_as="generator")
+    with report.steps("scoring", len(tasks)) as step:
+        parallel = Parallel(settings.workers or cpu_count(), return_as="generator")
         for found in parallel(delayed(_call)(task) for task in tasks):
             cells += found
-            bar.advance(task)
+            step()
     return sorted(cells, key=lambda c: ((*LAWS, HELD_OUT).index(c.law), c.days, c.paths))
 
 
@@ -158,7 +160,7 @@ def render(cells: list[Cell], span: str, command: str) -> str:
         "",
         f"Share of scores rejected at 5 % against {span}. Each law is simulated "
         f"{simulated:,} times at each length: as many scores of one path, a tenth as many of ten.",
-        f"Written by `{command}`.",
+        f"Written by `{command}`; do not edit.",
         "",
         "## By J/J95 above 1, the number on every scoreboard",
         "",
@@ -187,7 +189,8 @@ def render(cells: list[Cell], span: str, command: str) -> str:
 def _table(
     found: Mapping[tuple[str, int, int], Cell], share: Callable[[Cell], float]
 ) -> Iterator[str]:
-    places = [(days, n) for n in PATHS for days in WINDOW_DAYS]
+    lengths = sorted({days for _, days, _ in found})
+    places = [(days, n) for n in PATHS for days in lengths]
     names = [f"{n} x {days}" for days, n in places]
     yield f"| paths x days | {' | '.join(names)} | least days |"
     yield f"|---|{'---:|' * len(places)}---|"
@@ -209,11 +212,7 @@ def _held_out_counts(found: Mapping[tuple[str, int, int], Cell]) -> Iterator[str
     yield "| paths x days | places | side by side |"
     yield "|---|---:|---:|"
     for n in PATHS:
-        for days in WINDOW_DAYS:
+        for days in sorted({days for _, days, _ in found}):
             if cell := found.get((HELD_OUT, days, n)):
                 apart = 1 + (cell.scores - 1) * STEP_DAYS // (n * days)
                 yield f"| {n} x {days} | {cell.scores} | {apart} |"
-
-
-if __name__ == "__main__":
-    main()

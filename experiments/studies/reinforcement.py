@@ -1,30 +1,26 @@
-"""`make bench-reinforce`: what refined styles earn in markets that they were not trained in.
-
-Knows the casts, the pairs of markets, and how the page is laid out. Deliberately passes no
-judgement: what comes out is printed, gain or loss.
-"""
+"""What refined styles earn in markets that they were not trained in."""
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from evobourse.agents.training.reinforcement import ReinforcementConfig
 from evobourse.agents.training.supervised import PROVENANCE
-from evobourse.evolve.durable import replace_bytes
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
+from evobourse.experiments.reports.figure_lines import Report
+from evobourse.experiments.reports.intervals import Interval, bootstrap_interval, write_interval
+from evobourse.experiments.studies.run import Page, Study
 from evobourse.experiments.styles.agreement import Agreement, measure_agreement
 from evobourse.experiments.styles.market_pairs import (
     MEASURES,
     earns_more,
-    interval,
     list_casts,
     names_of,
     play_pairs,
@@ -33,58 +29,69 @@ from evobourse.experiments.styles.reinforced import reinforce_styles
 from evobourse.experiments.sweep.setup import SHIPPED, build_experiment
 from evobourse.fitness.moments import FloatArray
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "reinforcement.md"
-CONFIG = Path(__file__).parents[1] / "quickstart.yaml"
+STUDY = Study(
+    question="what do styles that learnt from their own profit earn in later markets?",
+    minutes=120,
+    page="docs/reinforcement.md",
+)
+
 MOST_LOST = 0.10
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Refine what is not refined yet, play pairs of held-out markets, and write the page."""
-    parser = argparse.ArgumentParser(
-        prog="python -m evobourse.experiments.studies.reinforcement",
-        description=(__doc__ or "").split("\n")[0],
-    )
-    parser.add_argument("--config", type=Path, default=CONFIG)
-    parser.add_argument("--refined", type=Path, default=Path("runs") / "refined")
-    parser.add_argument("--only", action="append", default=[], help="style; repeatable")
-    parser.add_argument("--iterations", type=int, help="of the policy gradient")
-    parser.add_argument("--seeds", type=int, default=64, help="held-out markets of each cast")
-    parser.add_argument("--bundle", type=Path, default=Path("runs") / "quickstart" / "bundle")
-    parser.add_argument("--out", type=Path, default=DOCUMENT, help="Markdown page to write")
-    parser.add_argument("--set", action="append", default=[], help="of the config; repeatable")
-    asked = parser.parse_args(arguments)
-    config = load_config(asked.config, asked.set)
-    how = ReinforcementConfig()
-    how = replace(how, iterations=asked.iterations or how.iterations)
-    with Progress(transient=True) as bar:
-        tasks = {}
+@dataclass(frozen=True)
+class Settings:
+    """What is refined and played.
 
-        def report(style: str, step: int, steps: int, found: object) -> None:
-            if style not in tasks:
-                tasks[style] = bar.add_task(f"refining {style}", total=steps)
-            bar.update(tasks[style], completed=step)
+    Attributes
+    ----------
+    config
+        Of the training and the markets.
+    refined
+        Folder of the refined adapters; those that are there are not refined again.
+    only
+        Styles to refine; all by default.
+    iterations
+        Of the policy gradient; as `train-styles --reinforce` does by default.
+    seeds
+        Held-out markets of each cast.
+    bundle
+        An evolved population to try them in as well, if it is there.
+    changes
+        Of the config: any key with a dot, such as market.agents.
+    """
 
-        reinforce_styles(config, asked.refined, asked.only, how, report)
-        experiment = build_experiment(config)
-        found = sorted(file.parent for file in asked.refined.glob(f"*/{PROVENANCE}"))
-        refined = [path for path in found if path.name in (asked.only or names_of(found))]
-        with closing(experiment.executor):
-            casts = list_casts(experiment, refined, asked.bundle)
-            task = bar.add_task("validation and held-out markets", total=len(casts) + 1)
-            chosen = play_pairs(experiment, casts[0], refined, asked.seeds, validation=True)
-            bar.advance(task)
+    config: Path = Path(__file__).parents[1] / "quickstart.yaml"
+    refined: Path = Path("runs/refined")
+    only: tuple[str, ...] = ()
+    iterations: int | None = None
+    seeds: int = 64
+    bundle: Path = Path("runs/quickstart/bundle")
+    changes: tuple[str, ...] = ()
+
+
+def run(settings: Settings, report: Report) -> Page:
+    """Refine what is not refined yet, and play pairs of held-out markets."""
+    config = load_config(settings.config, list(settings.changes))
+    refine(settings, config, report)
+    experiment = build_experiment(config)
+    found = sorted(file.parent for file in settings.refined.glob(f"*/{PROVENANCE}"))
+    refined = [path for path in found if path.name in (settings.only or names_of(found))]
+    with closing(experiment.executor):
+        casts = list_casts(experiment, refined, settings.bundle)
+        with report.steps("validation and held-out markets", len(casts) + 1) as step:
+            chosen = play_pairs(experiment, casts[0], refined, settings.seeds, validation=True)
+            step()
             pairs = {}
             for cast in casts:
-                pairs[cast.name] = play_pairs(experiment, cast, refined, asked.seeds)
-                bar.advance(task)
-        kept = agreements(config, asked.refined, refined)
+                pairs[cast.name] = play_pairs(experiment, cast, refined, settings.seeds)
+                step()
+    kept = agreements(config, settings.refined, refined)
     curves = {path.name: json.loads((path / PROVENANCE).read_text()) for path in refined}
-    figures = list_figures(pairs, kept)
-    for figure in figures:
-        print(json.dumps({"bench": "reinforce", **figure}))
+    tell(pairs, kept, report)
     page = PAGE.format(
-        config=asked.config.name,
-        seeds=asked.seeds,
+        command=report.command,
+        config=settings.config.name,
+        seeds=settings.seeds,
         agents=config.market.agents,
         days=config.market.days,
         heldout=" to ".join(config.splits.heldout),
@@ -96,8 +103,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         verdict=verdict(pairs, kept),
         sections="\n".join(f"### {name}\n\n{pair_table(p)}\n" for name, p in pairs.items()),
     )
-    replace_bytes(asked.out, page.encode())
-    print(f"written to {asked.out}")
+    return Page(page)
+
+
+def refine(settings: Settings, config: ExperimentConfig, report: Report) -> None:
+    """Refine the styles that are not refined yet, each with a bar of its own."""
+    how = ReinforcementConfig()
+    how = replace(how, iterations=settings.iterations or how.iterations)
+    tasks: dict[str, TaskID] = {}
+    with Progress(console=report.console, transient=True, redirect_stdout=False) as bar:
+
+        def on_step(style: str, step: int, steps: int, found: object) -> None:
+            if style not in tasks:
+                tasks[style] = bar.add_task(f"refining {style}", total=steps)
+            bar.update(tasks[style], completed=step)
+
+        reinforce_styles(config, settings.refined, settings.only, how, on_step)
 
 
 def agreements(
@@ -111,45 +132,40 @@ def agreements(
     return {a.style: (a, after[a.style]) for a in before if a.style in names}
 
 
-def list_figures(
-    pairs: dict[str, dict[str, FloatArray]], kept: dict[str, tuple[Agreement, Agreement]]
-) -> list[dict[str, object]]:
-    """List every figure; its peer is the style as it was."""
-    figures: list[dict[str, object]] = []
+def tell(
+    pairs: dict[str, dict[str, FloatArray]],
+    kept: dict[str, tuple[Agreement, Agreement]],
+    report: Report,
+) -> None:
+    """Tell every figure; its peer is the style as it was."""
     for cast, styles in pairs.items():
         for style, both in styles.items():
             for k, name in enumerate(MEASURES):
-                mean, low, high = interval(both[:, 1, k] - both[:, 0, k])
-                before, after = both[:, 0, k].mean(), both[:, 1, k].mean()
-                figures.append(
-                    {
-                        "figure": f"{name}, {style}, in {cast}",
-                        "value": round(float(after), 4),
-                        "unit": "basis points a day" if name == "profit" else "a year",
-                        "peer": round(float(before), 4),
-                        "gain": round(mean, 4),
-                        "ci_low": round(low, 4),
-                        "ci_high": round(high, 4),
-                        "ratio": round(float(after / before), 4) if before > 0 else None,
-                    }
+                mean, low, high = bootstrap_interval(both[:, 1, k] - both[:, 0, k])
+                was, now = float(both[:, 0, k].mean()), float(both[:, 1, k].mean())
+                report.figure(
+                    f"{name}, {style}, in {cast}",
+                    round(now, 4),
+                    "basis points a day" if name == "profit" else "a year",
+                    f"the style as it was: {was:.4f}",
+                    round(now / was, 4) if was > 0 else None,
+                    gain=round(mean, 4),
+                    ci_low=round(low, 4),
+                    ci_high=round(high, 4),
                 )
     for style, (before, after) in kept.items():
-        figures.append(
-            {
-                "figure": f"agreement with the teacher, {style}",
-                "value": round(after.trained, 4),
-                "unit": "part of held-out views",
-                "peer": round(before.trained, 4),
-                "ratio": round(after.trained / before.trained, 4),
-            }
+        report.figure(
+            f"agreement with the teacher, {style}",
+            round(after.trained, 4),
+            "part of held-out views",
+            f"the style as it was: {before.trained:.4f}",
+            round(after.trained / before.trained, 4),
         )
-    return figures
 
 
 def show(values: FloatArray, sign: str = "") -> str:
     """Write a mean with its interval."""
-    mean, low, high = interval(values)
-    return f"{mean:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+    return write_interval(bootstrap_interval(values), sign=sign)
 
 
 def choice(
@@ -188,7 +204,7 @@ def verdict(
         for cast, styles in pairs.items():
             if style in styles:
                 both = styles[style]
-                gains = [interval(both[:, 1, k] - both[:, 0, k]) for k in range(2)]
+                gains = [bootstrap_interval(both[:, 1, k] - both[:, 0, k]) for k in range(2)]
                 said = [_said(gain) for gain in gains]
                 words.append(f"in {cast} profit {said[0]}, risk-adjusted profit {said[1]}")
         kept_style = "kept" if loss <= MOST_LOST else "LOST"
@@ -236,16 +252,17 @@ def pair_table(styles: dict[str, FloatArray]) -> str:
     return "\n".join(lines)
 
 
-def _said(gain: tuple[float, float, float]) -> str:
-    mean, low, high = gain
+def _said(gain: Interval) -> str:
+    _, low, high = gain
     word = "rises" if low > 0 else "falls" if high < 0 else "undecided"
-    return f"{word} ({mean:+.2f} [{low:+.2f}, {high:+.2f}])"
+    return f"{word} ({write_interval(gain, sign='+')})"
 
 
 PAGE = """# Reinforcement: styles that learn from their own profit
 
-Written by `make bench-reinforce` (`python -m evobourse.experiments.studies.reinforcement`); do not
-edit. Config {config}, real minds. Each style adapter was refined alone by policy gradient on what
+Written by `{command}`; do not edit.
+
+Config {config}, real minds. Each style adapter was refined alone by policy gradient on what
 its agents' trades earned (discounted over the days after), in simulated markets that begin in
 training windows ({train}), among the other personas as they were, with a penalty for leaving the
 style (docs/decisions/082). What it then earns is measured in other markets: {seeds} pairs with
@@ -285,6 +302,3 @@ table are refined. In the evolved market these personas have their styles pure, 
 merged base, and nobody changes camps.
 
 {sections}"""
-
-if __name__ == "__main__":
-    main()

@@ -17,15 +17,50 @@ from rich.table import Table
 
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.evolve.bundle import Bundle
-from evobourse.experiments.config.scenario import Scenario, Size
+from evobourse.experiments.config.scenario import Scenario, Size, load_scenario
 from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.simulate.bundle import open_bundle
 from evobourse.experiments.simulate.exchange import run_scenario
+from evobourse.experiments.studies.run import Page, Study, as_block
 from evobourse.fitness.responsiveness import KyleFit, Responsiveness, fit_kyle, measure_response
 from evobourse.market.crowds.pov import VolumeParticipant
 
+STUDY = Study(
+    question="how does a bundle's market answer a buyer: impact, Kyle's lambda, linearity?",
+    minutes=5,
+    page="runs/studies/response.md",
+)
+
 WEALTH_LOTS = 1_000
 """Lots that the buyer has for each agent, and as much in cash, so that it does not run dry."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is played.
+
+    Attributes
+    ----------
+    bundle
+        Whose market.
+    scenario
+        Where; an exchange with a call a day by default.
+    rates
+        Parts of the volume that the buyer wants, over 0 and below 1.
+    pairs
+        Markets with the buyer and without, one a seed.
+    agents, days, seed
+        Of each market, and the seed of the first.
+    """
+
+    bundle: Path = Path("runs/quickstart/bundle")
+    scenario: Path | None = None
+    rates: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2)
+    pairs: int = 8
+    agents: int = 400
+    days: int = 60
+    seed: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +192,31 @@ def run_pairs(
             np.add.at(bought[row, pair], fills["day"], fills["quantity"])
             on_run()
     return Runs(asked, closes, volume, bought)
+
+
+def run(settings: Settings, report: Report) -> Page:
+    """Run the pairs and measure the market's answer."""
+    place = load_scenario(settings.scenario) if settings.scenario else Scenario()
+    size = Size(settings.agents, settings.days, settings.seed)
+    rates = ",".join(map(str, settings.rates))
+    with report.steps("markets", settings.pairs * (1 + len(settings.rates))) as step:
+        found = measure_bundle(settings.bundle, place, rates, settings.pairs, size, step)
+    for rate in found.rates:
+        name = f"log price impact on the last day, a buyer of {rate.rate:g} of the volume"
+        report.figure(name, rate.measured.response[-1], "1", "the market without the buyer")
+    unit = "log price per usual day's volume"
+    report.figure("Kyle's lambda over all rates", found.pooled.slope, unit)
+    picture = "response.png"
+    page = PAGE.format(
+        command=report.command,
+        bundle=settings.bundle,
+        pairs=settings.pairs,
+        agents=settings.agents,
+        days=settings.days,
+        table=as_block(lambda console: print_response(found, console)),
+        picture=picture,
+    )
+    return Page(page, {picture: draw_response(found)})
 
 
 def measure_bundle(
@@ -292,3 +352,16 @@ def _fit_json(fit: KyleFit) -> dict[str, Any]:
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+PAGE = """# How a market answers a buyer
+
+Written by `{command}`; do not edit.
+
+The market of `{bundle}` with a buyer and without: {pairs} pairs of {agents} agents over {days}
+days.
+
+{table}
+
+![price impact against the part of the volume bought]({picture})
+"""

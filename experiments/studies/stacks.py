@@ -1,15 +1,13 @@
-"""`make bench-stack`: evolved layer stacks against the best of their single sources, on the market.
+"""Evolved layer stacks against the best of their single sources, on the market.
 
 All arms have equal budgets, and the held-out windows are read once, at the end.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -26,17 +24,27 @@ from evobourse.evolve.genomes.stack import BASE
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.loop import generation_seed
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
+from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.reports.figure_lines import Report
+from evobourse.experiments.studies.run import Page, Study
 from evobourse.experiments.sweep.judging import Finalist, Judge, Returns, rank_finalists
 from evobourse.experiments.sweep.searches import make_search
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.merge.recipes.layer_stack import LayerStack
 from evobourse.merge.recipes.stack_recipe import AnyRecipe, StackRecipe
 
+STUDY = Study(
+    question="is an evolved layer stack better than the best of its sources, on the market?",
+    minutes=180,
+    page="runs/studies/stacks.md",
+)
+
+QUICKSTART = Path(__file__).parents[1] / "quickstart.yaml"
 STACK = "stack"
 _STAGE_KEY = 51
 # The stack is the mind: no adapters, one mind for all, who differ in temperature and in what they
 # see. Each sees one sign at most: 23 questions a stack.
-SETTINGS = (
+CONFIG = (
     "personas=[{name: first}, {name: second}, {name: third}, {name: fourth}]",
     "minds.styles=[]",
     "minds.recipe_blocks=0",
@@ -52,6 +60,29 @@ SETTINGS = (
     "search.validation_groups=2",
     "workers=1",
 )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is compared.
+
+    Attributes
+    ----------
+    seeds, first_seed
+        Sweeps of each arm, and the seed of the first.
+    generations
+        Of each stage.
+    as_they_are
+        One society for all: layers alone evolve.
+    changes
+        Of the config: any key with a dot, such as market.agents.
+    """
+
+    seeds: int = 3
+    first_seed: int = 1
+    generations: int = 10
+    as_they_are: bool = False
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,29 +126,44 @@ class Arm:
     bases: Bases
 
 
-def main() -> None:
-    """Print one JSON line a figure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3, help="sweeps of each arm")
-    parser.add_argument("--first-seed", type=int, default=1)
-    parser.add_argument("--generations", type=int, default=10, help="of each stage")
-    parser.add_argument(
-        "--as-they-are", action="store_true", help="one society for all: layers alone evolve"
-    )
-    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
-    options = parser.parse_args()
-    config = load_config(
-        Path(__file__).parents[1] / "quickstart.yaml",
-        [*SETTINGS, f"search.generations={options.generations}", *options.overrides],
-    )
+@dataclass(eq=False)
+class Notes:
+    """Tells figures and keeps them as rows of the page's table."""
+
+    report: Report
+    rows: list[str] = field(default_factory=list)
+
+    def figure(self, figure: str, value: float, peer: str, against: float) -> None:
+        """Tell and keep a figure."""
+        self.report.figure(figure, value, "1", peer, value / against)
+        self.rows.append(f"| {figure} | {value:.2f} | {peer} | {value / against:.2f} |")
+
+    def gap(self, what: str, gaps: Returns, config: ExperimentConfig) -> None:
+        """Tell and keep the gap between the stack and the best source, [sweeps, groups]."""
+        low, high = interval(gaps)
+        search = config.search
+        figure = (
+            f"{what}: held-out J/J95 of the evolved stack over that of the best single source, "
+            f"{search.generations} generations of {_candidates(config)} each time, 95 % interval "
+            f"{low:.2f} to {high:.2f}"
+        )
+        self.figure(figure, float(np.exp(gaps.mean())), "the best single source", 1.0)
+
+
+def run(settings: Settings, report: Report) -> Page:
+    """Run the arms with every seed."""
+    changes = [*CONFIG, f"search.generations={settings.generations}", *settings.changes]
+    config = load_config(QUICKSTART, changes)
     bases = build_experiment(config).open_bases()
-    seeds = range(options.first_seed, options.first_seed + options.seeds)
-    compare = compare_as_they_are if options.as_they_are else compare_arms
-    gaps = np.stack([compare(replace(config, seed=seed), bases) for seed in seeds])
-    _print_gap(f"{options.seeds} sweeps", gaps, config)
+    seeds = range(settings.first_seed, settings.first_seed + settings.seeds)
+    compare = compare_as_they_are if settings.as_they_are else compare_arms
+    notes = Notes(report)
+    gaps = np.stack([compare(replace(config, seed=seed), bases, notes) for seed in seeds])
+    notes.gap(f"{settings.seeds} sweeps", gaps, config)
+    return Page(PAGE.format(command=report.command, rows="\n".join(notes.rows)))
 
 
-def compare_arms(config: ExperimentConfig, bases: Any) -> Returns:
+def compare_arms(config: ExperimentConfig, bases: Any, notes: Notes) -> Returns:
     """Run all arms with a seed; log J/J95 of the stack less the best source's, by held-out group.
 
     First each source's society evolves. Then, from the best one's champion and with the same
@@ -126,16 +172,16 @@ def compare_arms(config: ExperimentConfig, bases: Any) -> Returns:
     has the same seeds and windows in every arm.
     """
     arms = list_arms(config, bases)
-    champions = {arm.name: evolve_arm(arm) for arm in arms}
+    champions = {arm.name: evolve_arm(arm, notes.report) for arm in arms}
     best = min(arms, key=lambda arm: champions[arm.name].score)
     stack = stack_arm(config, bases, best.name)
     society = champions[best.name].candidate.genome["society"]
     for arm in (best, stack):
-        champions[arm.name] = evolve_arm(arm, society)
-    return read_heldout(config, [*arms, stack], champions, best)
+        champions[arm.name] = evolve_arm(arm, notes.report, society)
+    return read_heldout(config, [*arms, stack], champions, best, notes)
 
 
-def compare_as_they_are(config: ExperimentConfig, bases: Any) -> Returns:
+def compare_as_they_are(config: ExperimentConfig, bases: Any, notes: Notes) -> Returns:
     """Compare as `compare_arms` does, with the society's start for all: nothing but layers evolve.
 
     So the field compares: sources as they were found, in the very surroundings of what is evolved
@@ -144,17 +190,21 @@ def compare_as_they_are(config: ExperimentConfig, bases: Any) -> Returns:
     none = replace(config, search=replace(config.search, generations=0))
     only_slow = replace(config.search, slow_count=_candidates(config), fast_count=1)
     arms = list_arms(none, bases)
-    champions = {arm.name: evolve_arm(arm) for arm in arms}
+    champions = {arm.name: evolve_arm(arm, notes.report) for arm in arms}
     best = min(arms, key=lambda arm: champions[arm.name].score)
     stack = stack_arm(replace(config, search=only_slow), bases, best.name)
-    champions[STACK] = evolve_arm(stack)
-    return read_heldout(config, [*arms, stack], champions, best)
+    champions[STACK] = evolve_arm(stack, notes.report)
+    return read_heldout(config, [*arms, stack], champions, best, notes)
 
 
 def read_heldout(
-    config: ExperimentConfig, arms: Sequence[Arm], champions: Mapping[str, Finalist], best: Arm
+    config: ExperimentConfig,
+    arms: Sequence[Arm],
+    champions: Mapping[str, Finalist],
+    best: Arm,
+    notes: Notes,
 ) -> Returns:
-    """Read the held-out windows of all champions, print them, and return the stack's gap."""
+    """Read the held-out windows of all champions, tell them, and return the stack's gap."""
     logs = {arm.name: np.log(judge(arm, champions[arm.name])) for arm in arms}
     for name, champion in champions.items():
         written = champion.candidate.recipe
@@ -165,9 +215,9 @@ def read_heldout(
             f"{champion.validation:.2f}, training {champion.train:.2f}, both on fresh paths)"
         )
         own, peer = (float(np.exp(logs[n].mean())) for n in (name, best.name))
-        _print(figure, own, best.name, peer)
+        notes.figure(figure, own, best.name, peer)
     gap: Returns = logs[STACK] - logs[best.name]
-    _print_gap(f"seed {config.seed}", gap[None], config)
+    notes.gap(f"seed {config.seed}", gap[None], config)
     return gap
 
 
@@ -185,12 +235,12 @@ def stack_arm(config: ExperimentConfig, bases: MergedBases, home: str) -> Arm:
     experiment = build_experiment(config)
     genome = experiment.market_genome
     if genome.stack is None:
-        raise ValueError("the benchmark needs minds.stack")
+        raise ConfigError("study stacks: minds.stack is null; name a window of layers")
     space = replace(genome.stack, home=BASE if home == genome.base else home)
     return Arm(STACK, replace(experiment, market_genome=replace(genome, stack=space)), bases)
 
 
-def evolve_arm(arm: Arm, society: Mapping[str, float] | None = None) -> Finalist:
+def evolve_arm(arm: Arm, report: Report, society: Mapping[str, float] | None = None) -> Finalist:
     """Search an arm's genome on training windows and choose its champion, validation included.
 
     With a society the search starts there, and the start is among the finalists.
@@ -231,7 +281,7 @@ def evolve_arm(arm: Arm, society: Mapping[str, float] | None = None) -> Finalist
     evaluate([[search.best_guess(), genome.to_values(genome.start_vector())]])
     chosen = [*bred[: config.search.champions - 2], *(c for c in candidates[-2:] if c.score)]
     champion = rank_finalists(experiment, arm.bases, chosen, _ignore)[0]
-    print(f"# seed {config.seed}, {arm.name}: {time.perf_counter() - began:.0f} s", flush=True)
+    report.say(f"seed {config.seed}, {arm.name}: {time.perf_counter() - began:.0f} s")
     return champion
 
 
@@ -279,21 +329,15 @@ def _candidates(config: ExperimentConfig) -> int:
     return config.search.slow_count * config.search.fast_count
 
 
-def _print_gap(what: str, gaps: Returns, config: ExperimentConfig) -> None:
-    low, high = interval(gaps)
-    search = config.search
-    figure = (
-        f"{what}: held-out J/J95 of the evolved stack over that of the best single source, "
-        f"{search.generations} generations of {_candidates(config)} each time, 95 % interval "
-        f"{low:.2f} to {high:.2f}"
-    )
-    _print(figure, float(np.exp(gaps.mean())), "the best single source", 1.0)
+PAGE = """# Evolved layer stacks against their single sources
 
+Written by `{command}`; do not edit.
 
-def _print(figure: str, value: float, peer: str, against: float) -> None:
-    line = {"bench": "stack", "figure": figure, "value": value, "unit": "1"}
-    print(json.dumps({**line, "peer": peer, "ratio": value / against}), flush=True)
+All arms have equal budgets; champions, and which source is the best, are chosen by training and
+validation windows; held-out windows are read once, a group of paths with the same seeds in every
+arm. Intervals resample sweeps, then groups.
 
-
-if __name__ == "__main__":
-    main()
+| figure | value | against | ratio |
+|---|---|---|---|
+{rows}
+"""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.personas.persona import Persona, Population
@@ -17,6 +16,7 @@ from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.bundle import load_bundle
 from evobourse.evolve.executors.executor import collect
 from evobourse.evolve.markets import Part, World, play_market
+from evobourse.experiments.reports.intervals import bootstrap_interval
 from evobourse.experiments.styles.reinforced import pure_cast
 from evobourse.experiments.sweep.setup import Experiment
 from evobourse.fitness.moments import FloatArray
@@ -185,17 +185,6 @@ def _pure(population: Population, row: int, adapter: int) -> Persona:
     return replace(persona, mixture=(pure,) * len(persona.mixture), cores=())
 
 
-def interval(values: FloatArray) -> tuple[float, float, float]:
-    """Return the mean over markets float64[n] with its 95 % bootstrap interval."""
-    mean = float(values.mean())
-    if values.min() == values.max():
-        return mean, mean, mean
-    rng = np.random.default_rng(0)
-    found = bootstrap((values,), np.mean, n_resamples=10_000, method="percentile", rng=rng)
-    low, high = found.confidence_interval
-    return mean, float(low), float(high)
-
-
 def earns_more(both: FloatArray) -> bool:
     """Say whether profit or risk-adjusted profit rises, interval and all: float64[seeds, 2, 3]."""
-    return any(interval(both[:, 1, k] - both[:, 0, k])[1] > 0 for k in range(2))
+    return any(bootstrap_interval(both[:, 1, k] - both[:, 0, k])[1] > 0 for k in range(2))

@@ -1,7 +1,6 @@
 """Model time of a market against the number of its agents: distinct work decides.
 
-Knows how to time what the minds of a market take, apart from the market itself, and how to draw
-it. Deliberately asks the same sixteen minds each time, of an engine that remembers nothing.
+The same sixteen minds are asked each time, of an engine that remembers nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Orders drawn by regime against real days that no fit has seen: distances, regime by regime.
-
-Knows which days are fitted and which held out. Deliberately passes no judgement.
-"""
+"""Orders drawn by regime against real days that no fit has seen: distances, regime by regime."""
 
 from __future__ import annotations
 

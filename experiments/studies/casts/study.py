@@ -1,14 +1,12 @@
-"""`make bench-casts`: orders by regime, a contest, guessed words, companies, into docs/."""
+"""Orders by regime, a contest, guessed words, companies, numbers that a model names."""
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.progress import Progress
 
 from evobourse.agents.casts.backgrounds import (
     DIMENSIONS,
@@ -25,8 +23,8 @@ from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.engine import MindEngine, engine_of
 from evobourse.agents.observation import FIELD_NAMES, FIELDS, encode_view
 from evobourse.evolve.bundle import Bundle
-from evobourse.evolve.durable import replace_bytes
 from evobourse.experiments.config.orders import ScenarioOrders
+from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.reports.intervals import show
 from evobourse.experiments.simulate.bundle import open_bundle
 from evobourse.experiments.simulate.write_cast import ask_model
@@ -39,42 +37,57 @@ from evobourse.experiments.studies.casts.contest_years import (
     play_year,
 )
 from evobourse.experiments.studies.casts.order_distances import order_table
+from evobourse.experiments.studies.run import Page, Study
 from evobourse.fitness.target import make_target
 from evobourse.market.daily_auction import Market, simulate
 from evobourse.market.series.named import load_series
 
-DOCUMENT = Path(__file__).parents[4] / "docs" / "cast_checks.md"
-BUNDLE = Path("runs") / "quickstart" / "bundle"
+STUDY = Study(
+    question="what do orders by regime, contests, guessed words and companies do?",
+    minutes=30,
+    page="docs/cast_checks.md",
+)
+
 SERIES = ("sp500", "nasdaq")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure everything and write the document."""
-    parser = argparse.ArgumentParser(
-        prog="python -m evobourse.experiments.studies.casts.study",
-        description=(__doc__ or "").split("\n")[0],
-    )
-    parser.add_argument("bundle", nargs="?", type=Path, default=BUNDLE)
-    parser.add_argument("--seeds", type=int, default=16, help="markets of each kind (default: 16)")
-    parser.add_argument("--days", type=int, default=DAYS, help="of each market")
-    parser.add_argument("--out", type=Path, default=DOCUMENT, help="Markdown page to write")
-    asked = parser.parse_args(arguments)
+@dataclass(frozen=True)
+class Settings:
+    """What is played.
+
+    Attributes
+    ----------
+    bundle
+        Whose population.
+    seeds
+        Markets of each contest.
+    days
+        Of each market.
+    """
+
+    bundle: Path = Path("runs/quickstart/bundle")
+    seeds: int = 16
+    days: int = DAYS
+
+
+def run(settings: Settings, report: Report) -> Page:
+    """Measure everything."""
     orders = "\n\n".join(order_table(name) for name in SERIES)
-    bundle, bases = open_bundle(asked.bundle)
-    minds = engine_of(bases.serve(bundle.recipe), "bench-casts")
-    words = guess_words(ask_model(bundle.base))
+    bundle, bases = open_bundle(settings.bundle)
+    minds = engine_of(bases.serve(bundle.recipe), "study-casts")
+    words = guess_words(ask_model(bundle.base), report)
     leans = measure_leans(bundle, minds)
     named = name_numbers(bundle, minds)
     train = load_series("sp500").slice(0, 2_000)
-    target = make_target(train.log_returns, asked.days, 1, np.random.default_rng(0), split="train")
+    rng = np.random.default_rng(0)
+    target = make_target(train.log_returns, settings.days, 1, rng, split="train")
     years: dict[str, list[Year]] = {}
-    with Progress(transient=True) as bar:
-        task = bar.add_task("contests", total=len(CONTESTS) * asked.seeds)
+    with report.steps("contests", len(CONTESTS) * settings.seeds) as step:
         for name, contest in CONTESTS.items():
-            for seed in range(1, asked.seeds + 1):
-                found = play_year(bundle, minds, contest, asked.days, seed, target)
+            for seed in range(1, settings.seeds + 1):
+                found = play_year(bundle, minds, contest, settings.days, seed, target)
                 years.setdefault(name, []).append(found)
-                bar.advance(task)
+                step()
     page = PAGE.format(
         orders=orders,
         contests=contest_table(years),
@@ -82,32 +95,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         leans=leans,
         diversity=diversity_table(),
         named=named,
-        seeds=asked.seeds,
+        seeds=settings.seeds,
         agents=AGENTS,
-        days=asked.days,
-        command="python -m evobourse.experiments.studies.casts.study "
-        f"--seeds {asked.seeds} --days {asked.days}",
+        days=settings.days,
+        command=report.command,
     )
-    replace_bytes(asked.out, page.encode())
-    print(page)
-    print(f"written to {asked.out}")
+    return Page(page)
 
 
-def guess_words(guess: Callable[[str], tuple[str, float]]) -> str:
+def guess_words(guess: Callable[[str], tuple[str, float]], report: Report) -> str:
     """Say how often the model puts a word of the style table where the table has it."""
     words = [word for word in STYLE_WORDS if " " not in word]
     guesses = {word: guess(word) for word in words}
     hits = [word for word in words if guesses[word][0] == STYLE_WORDS[word]]
     clear = sorted(words, key=lambda word: -guesses[word][1])[: len(words) // 2]
     sure = sum(word in hits for word in clear)
-    figure = {"bench": "casts", "figure": "words guessed as the table has them"}
-    rest = {
-        "value": len(hits) / len(words),
-        "unit": "part",
-        "peer": "chance",
-        "ratio": 7 * len(hits) / len(words),
-    }
-    print(json.dumps({**figure, **rest}))
+    part, ratio = len(hits) / len(words), 7 * len(hits) / len(words)
+    report.figure("words guessed as the table has them", part, "part", "chance", ratio)
     return (
         f"Of {len(words)} single words in the table the model puts {len(hits)} where the table "
         f"has them ({', '.join(hits)}); chance would put {len(words) / 7:.1f}. Of the half with "
@@ -211,7 +215,9 @@ def diversity_table(count: int = 300, seeds: int = 8) -> str:
 
 PAGE = """# Casts, measured
 
-Written by `make bench-casts` (`{command}`); do not edit. What the parts are is in docs/casts.md.
+Written by `{command}`; do not edit.
+
+What the parts are is in docs/casts.md.
 
 ## Orders by regime, against days that no fit has seen
 
@@ -260,6 +266,3 @@ wealth, horizon, caution and temper by their ranks, lower is more even.
 
 {diversity}
 """
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,7 @@
 """Who trades nickel in the scenario of March 2022: five rule-based crowds.
 
-Knows: what each kind of trader wants at a price, from its own accounts and what it may see.
-Deliberately knows nothing of the schedule of events, of other crowds' accounts, or of real prices
-in London: Shanghai's close of the same day is all that comes from outside.
+What a trader wants depends on a price, its own accounts and what it may see. Shanghai's close of
+the same day is all that comes from outside.
 """
 
 from __future__ import annotations

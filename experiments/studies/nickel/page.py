@@ -1,8 +1,4 @@
-"""The nickel scenario's table and picture.
-
-Knows how to show days that were played beside the real ones.
-Deliberately does not know how they were played.
-"""
+"""The nickel scenario's table and picture: days that were played beside the real ones."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from evobourse.fitness.plots import BAND, COLOURS, INK, MUTED, SIMULATED
 
@@ -35,30 +32,37 @@ def marks(day: pd.Series) -> str:
     return "".join(letter for letter, holds in flags.items() if holds)
 
 
-def print_table(table: pd.DataFrame) -> None:
-    """Print one line a day."""
-    print(*HEADER, sep="\n")
+def table_text(table: pd.DataFrame) -> str:
+    """Write one line a day, below the heads of its columns and above the meaning of its marks."""
+    lines = [*HEADER]
     for date, day in table.iterrows():
-        print(
+        lines.append(
             f"{date:%m-%d} {_usd(day.lme_cash_settlement)}  {_usd(day.lme_3m_close)}  "
             f"{_usd(day.traded)}  {_usd(day.settle)} {marks(day):3} {day.volume + day.annulled:6,}"
             f"  {day.called:8}  {day.liquidated:7,}  {day.queued:6,}  "
             f"{day.bids_left + day.offers_left:8,}  {day.pool_cents / CENTS_PER_MILLION:6,.0f}"
         )
-    print(LEGEND)
+    return "\n".join([*lines, LEGEND])
+
+
+def list_errors(tables: Sequence[pd.DataFrame]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return each seed's mean distance from the real closes on free days: settled, Shanghai's."""
+    free = [table[~table.authored & ~table.halted] for table in tables]
+    settled, parity = (
+        np.array([np.abs(day[name] / day.lme_3m_close - 1.0).mean() for day in free])
+        for name in ("settle", "parity")
+    )
+    return settled, parity
 
 
 def describe_errors(tables: Sequence[pd.DataFrame]) -> str:
     """Say how far free settlements are from the real closes, beside Shanghai's price."""
-    shown = []
-    for name in ("settle", "parity"):
-        free = [table[~table.authored & ~table.halted] for table in tables]
-        shown.append([np.abs(day[name] / day.lme_3m_close - 1.0).mean() for day in free])
+    settled, parity = list_errors(tables)
+    free = (~tables[0].authored & ~tables[0].halted).sum()
     return (
-        f"Days neither authored nor halted: {len(free[0])}. Mean distance from the real 3M close "
-        f"over {len(tables)} seeds: {np.mean(shown[0]):.1%} "
-        f"({np.min(shown[0]):.1%} to {np.max(shown[0]):.1%}); of Shanghai's price: "
-        f"{np.mean(shown[1]):.1%}"
+        f"Days neither authored nor halted: {free}. Mean distance from the real 3M close "
+        f"over {len(tables)} seeds: {settled.mean():.1%} "
+        f"({settled.min():.1%} to {settled.max():.1%}); of Shanghai's price: {parity.mean():.1%}"
     )
 
 

@@ -5,7 +5,6 @@ What happens from outside stands in `nickel_2022.yaml`.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evobourse.evolve.durable import replace_bytes
-from evobourse.evolve.errors import RunError
-from evobourse.experiments.reports.figures import figure_bytes
+from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.studies.nickel.crowds import (
     CENTS,
     LOT_TONNES,
@@ -26,11 +23,11 @@ from evobourse.experiments.studies.nickel.crowds import (
     Holders,
     Idle,
 )
-from evobourse.experiments.studies.nickel.page import describe_errors, draw, print_table
+from evobourse.experiments.studies.nickel.page import describe_errors, draw, list_errors, table_text
+from evobourse.experiments.studies.run import Page, Study
 from evobourse.market.book.book import Depth
 from evobourse.market.book.order_events import Kind, Status
 from evobourse.market.crowd import Clearing, DayOutcome, Message
-from evobourse.market.errors import MarketError
 from evobourse.market.events.schedule import EventSchedule, load_schedule
 from evobourse.market.exchange import Exchange
 from evobourse.market.hooks import Market
@@ -40,7 +37,13 @@ from evobourse.market.session import SessionRules
 
 DATA = Path(__file__).parents[2] / "data" / "nickel_2022.csv"
 SCHEDULE = Path(__file__).parents[2] / "scenarios" / "nickel_2022.yaml"
-PICTURE = Path("runs") / "nickel" / "nickel_2022.png"
+PICTURE = "nickel_2022.png"
+
+STUDY = Study(
+    question="do the exchange's rules make London's nickel days of March 2022?",
+    minutes=1,
+    page="runs/nickel/nickel_2022.md",
+)
 
 FIRST_DAY = "2022-03-01"
 TURNS: tuple[Clearing, ...] = ("call", "continuous", "call")
@@ -218,36 +221,58 @@ def play(seed: int = 1, schedule: EventSchedule | None = None) -> pd.DataFrame:
     return pd.DataFrame(record.days, index=days.index).join(days)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Play the scenario with several seeds, print the table of the first, draw the picture."""
-    parser = argparse.ArgumentParser(
-        prog="python -m evobourse.experiments.studies.nickel.study",
-        description="The London nickel days of March 2022 at our exchange.",
-        epilog="Copy the schedule, change an event, and name the copy to see what would have been.",
-    )
-    parser.add_argument("schedule", nargs="?", type=Path, default=SCHEDULE, help="events, as YAML")
-    parser.add_argument("--seed", type=int, default=1, help="first seed (default: 1)")
-    parser.add_argument("--runs", type=int, default=10, help="seeds in all (default: 10)")
-    parser.add_argument("--picture", type=Path, default=PICTURE, help="PNG to write")
-    asked = parser.parse_args(arguments)
-    if asked.runs < 1 or asked.seed < 0:
-        parser.error(f"received --runs {asked.runs} --seed {asked.seed}, expected 1 and 0 or more")
+@dataclass(frozen=True)
+class Settings:
+    """What is played.
+
+    Attributes
+    ----------
+    schedule
+        Events, as YAML; copy it, change an event, and name the copy to see what would have been.
+    seed, runs
+        The first seed, whose days are the table, and how many.
+    """
+
+    schedule: Path = SCHEDULE
+    seed: int = 1
+    runs: int = 10
+
+
+def run(settings: Settings, report: Report) -> Page:
+    """Play the scenario with several seeds; the table is that of the first."""
     tables = []
-    try:
-        for seed in range(asked.seed, asked.seed + asked.runs):
-            tables.append(play(seed, load_schedule(asked.schedule, np.random.default_rng(seed))))
-    except MarketError as error:
-        parser.exit(2, f"{error}\n")
-    print(f"Events: {asked.schedule}; one row a day of seed {asked.seed}\n")
-    print_table(tables[0])
-    print(f"\n{describe_errors(tables)}")
-    try:
-        replace_bytes(asked.picture, figure_bytes(draw(tables)))
-    except RunError as error:
-        parser.exit(1, f"{error}\n")
-    print(f"Picture: {asked.picture}")
-    print(f"Next: copy {asked.schedule.name}, take out the windfall, and play the copy")
+    with report.steps("seeds", settings.runs) as step:
+        for seed in range(settings.seed, settings.seed + settings.runs):
+            schedule = load_schedule(settings.schedule, np.random.default_rng(seed))
+            tables.append(play(seed, schedule))
+            step()
+    own, parity = (errors.mean() for errors in list_errors(tables))
+    name = f"mean distance from the real 3M close on free days, {settings.runs} seeds"
+    report.figure(name, own, "1", "Shanghai's price", own / parity)
+    page = PAGE.format(
+        command=report.command,
+        schedule=settings.schedule.name,
+        seed=settings.seed,
+        table=table_text(tables[0]),
+        errors=describe_errors(tables),
+        picture=PICTURE,
+    )
+    return Page(page, {PICTURE: draw(tables)})
 
 
-if __name__ == "__main__":
-    main()
+PAGE = """# The London nickel days of March 2022
+
+Written by `{command}`; do not edit.
+
+Events of `{schedule}`, one row a day of seed {seed}:
+
+```
+{table}
+```
+
+{errors}.
+
+![real and simulated settlements, and lots traded by force]({picture})
+
+Next: copy `{schedule}`, take out the windfall, and play the copy with `--set schedule=COPY`.
+"""

@@ -1,7 +1,6 @@
 """The prospect-theory questionnaire put to minds: bare, told who they are, trained, and evolved.
 
-Knows how two gambles become a forced choice between two letters. Deliberately counts nothing:
-the items, and agreement with people, are `fitness.behaviour.prospect`'s.
+The items, and agreement with people, are `fitness.behaviour.prospect`'s.
 """
 
 from __future__ import annotations

@@ -1,18 +1,15 @@
-"""How the studies of minds beside people are put into tables, figures and a picture.
-
-Knows columns, units and colours. Deliberately computes nothing but means and intervals.
-"""
+"""Minds beside people as tables, figures and a picture."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from evobourse.agents.observation import OPTIONS
-from evobourse.experiments.reports.intervals import interval, show
+from evobourse.experiments.reports.figure_lines import Report
+from evobourse.experiments.reports.intervals import show, t_interval
 from evobourse.experiments.studies.people.gambles import FRAMES, Respondent, majority
 from evobourse.experiments.studies.people.option_order import OrderBias
 from evobourse.experiments.studies.people.temperature import Heat
@@ -139,7 +136,7 @@ def draw_heat(heats: Heats) -> Figure:
     volume, core = figure.subplots(1, 2)
     for (name, some), colour in zip(heats.items(), (QUIET, TOLD), strict=True):
         factors = [h.factor for h in some]
-        means, lows, highs = np.array([interval(h.turnover) for h in some]).T
+        means, lows, highs = np.array([t_interval(h.turnover) for h in some]).T
         volume.plot(factors, means, "o-", color=colour, label=name)
         volume.fill_between(factors, lows, highs, color=colour, alpha=0.2, linewidth=0)
         core.plot(factors, [h.core for h in some], "o-", color=colour, label=name)
@@ -159,38 +156,27 @@ def draw_heat(heats: Heats) -> Figure:
     return figure
 
 
-def figures(gambles: Gambles, orders: Orders, heats: Heats) -> Iterator[dict[str, Any]]:
-    """Yield one benchmark figure after the other."""
+def tell(gambles: Gambles, orders: Orders, heats: Heats, report: Report) -> None:
+    """Tell one figure after the other."""
+
+    def figure(name: str, value: float, unit: str, peer: str, ratio: float) -> None:
+        report.figure(name, round(float(value), 4), unit, peer, round(float(ratio), 4))
+
     for kind, name, agreed, _, _ in gamble_rows(gambles):
         named, mean = f"items of 17 as people, {kind}: {name}", float(np.mean(agreed))
-        yield _figure(named, mean, "items", "chance, 8.5", mean / 8.5)
+        figure(named, mean, "items", "chance, 8.5", mean / 8.5)
     for name, by_correction in orders.items():
         for correction, bias in by_correction.items():
             before = by_correction["none"].between
-            yield _figure(
-                f"moved by the order, {name}, {correction}",
-                bias.between,
-                "total variation",
-                "uncorrected",
-                bias.between / before,
-            )
+            moved = f"moved by the order, {name}, {correction}"
+            figure(moved, bias.between, "total variation", "uncorrected", bias.between / before)
     for name, some in heats.items():
         [own] = [h.turnover.mean() for h in some if h.factor == 1.0]
         for h in some:
             at = f"{name}, temperature x{h.factor:g}"
             turnover, peer = h.turnover.mean(), "its own temperature"
-            yield _figure(f"turnover, {at}", turnover, "1/year", peer, turnover / own)
-            yield _figure(f"mean tendencies, {at}", h.core, "correlation", peer, h.core)
-
-
-def _figure(figure: str, value: float, unit: str, peer: str, ratio: float) -> dict[str, Any]:
-    return {
-        "figure": figure,
-        "value": round(float(value), 4),
-        "unit": unit,
-        "peer": peer,
-        "ratio": round(float(ratio), 4),
-    }
+            figure(f"turnover, {at}", turnover, "1/year", peer, turnover / own)
+            figure(f"mean tendencies, {at}", h.core, "correlation", peer, h.core)
 
 
 def _list(counts: Sequence[int]) -> str:

@@ -1,28 +1,22 @@
-"""`make bench-people`: do minds choose as people do, does order choose for them, what heat does.
-
-The page is docs/people_checks.md.
-"""
+"""Do minds choose as people do, does the order of options choose for them, what does heat do."""
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import Progress
 
 from evobourse.agents.minds.engine import MindEngine, engine_of
 from evobourse.agents.observation import HISTORY_DAYS
 from evobourse.agents.training.examples import real_levels, sample_views
 from evobourse.evolve.bundle import Bundle
-from evobourse.evolve.durable import replace_bytes
 from evobourse.evolve.markets import World
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
-from evobourse.experiments.reports.figures import figure_bytes
+from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.simulate.bundle import open_bundle
 from evobourse.experiments.studies.people.gambles import FRAMES, Respondent, question_respondents
 from evobourse.experiments.studies.people.option_order import (
@@ -32,79 +26,93 @@ from evobourse.experiments.studies.people.option_order import (
 )
 from evobourse.experiments.studies.people.page import (
     draw_heat,
-    figures,
     gamble_table,
     heat_table,
     item_table,
     letter_table,
     order_table,
+    tell,
 )
 from evobourse.experiments.studies.people.temperature import measure_heat
+from evobourse.experiments.studies.run import Page, Study
 from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.fitness.behaviour.prospect import Answers
 from evobourse.market.series.named import load_series
 
-DOCUMENT = Path(__file__).parents[4] / "docs" / "people_checks.md"
-RUN = Path("runs") / "quickstart"
+STUDY = Study(
+    question="do minds choose as people do, and does the order of options choose for them?",
+    minutes=30,
+    page="docs/people_checks.md",
+)
+
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 AGENTS, DAYS = 400, 250
-VIEWS, ATTENTION = 200, 3
+ATTENTION = 3
 NOTHING_SEEN = 0
+PICTURE = "temperature.png"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Ask, measure, and write the page and its picture."""
-    parser = argparse.ArgumentParser(
-        prog="python -m evobourse.experiments.studies.people.study",
-        description=(__doc__ or "").split("\n")[0],
-    )
-    parser.add_argument("run", nargs="?", type=Path, default=RUN, help="folder of a finished run")
-    parser.add_argument("--seeds", type=int, default=16, help="markets a temperature")
-    parser.add_argument("--views", type=int, default=VIEWS, help="views in every order")
-    parser.add_argument("--out", type=Path, default=DOCUMENT, help="Markdown page to write")
-    asked = parser.parse_args(arguments)
-    config = load_config(asked.run / "config.yaml")
-    bundle, bases = open_bundle(asked.run / "bundle")
+@dataclass(frozen=True)
+class Settings:
+    """What is asked and played.
+
+    Attributes
+    ----------
+    run
+        Folder of a finished run.
+    seeds
+        Markets a temperature.
+    views
+        Put in every order.
+    """
+
+    run: Path = Path("runs/quickstart")
+    seeds: int = 16
+    views: int = 200
+
+
+def run(settings: Settings, report: Report) -> Page:
+    """Ask and measure."""
+    config = load_config(settings.run / "config.yaml")
+    bundle, bases = open_bundle(settings.run / "bundle")
     genome = build_experiment(config).market_genome
     start = genome.genome().to_values(genome.genome().start_vector())
     populations = {"un-evolved": genome.population(start), "evolved": bundle.population}
     recipes = {"un-evolved": genome.recipe(start), "evolved": bundle.recipe}
     names = [folder.name for folder in bundle.adapters]
     world = World(bundle.offsets, bundle.rules, AGENTS, DAYS)
-
-    with Progress(transient=True) as bar:
-        work = len(FRAMES) * 2 + 1 + len(names) + len(FACTORS) * asked.seeds * len(populations)
-        task = bar.add_task("people", total=work)
-        step = lambda: bar.advance(task)  # noqa: E731
-        engine = engine_of(bases.serve(None), "bench-people")
+    work = len(FRAMES) * 2 + 1 + len(names) + len(FACTORS) * settings.seeds * len(populations)
+    with report.steps("people", work) as step:
+        engine = engine_of(bases.serve(None), "study-people")
         gambles = put_gambles(engine, list_respondents(bundle, config, names), step)
-        order = put_in_orders(engine, names, draw_views(config, asked.views), step)
-        engine = engine_of(bases.serve(bundle.recipe), "bench-people")
+        order = put_in_orders(engine, names, draw_views(config, settings.views), step)
+        engine = engine_of(bases.serve(bundle.recipe), "study-people")
         gambles |= put_gambles(engine, _evolved(bundle), step)
         heats = {
             name: measure_heat(
-                bundle, population, bases.serve(recipes[name]), FACTORS, world, asked.seeds, step
+                bundle, population, bases.serve(recipes[name]), FACTORS, world, settings.seeds, step
             )
             for name, population in populations.items()
         }
-    for figure in figures(gambles, order, heats):
-        print(json.dumps({"bench": "people", **figure}))
+    tell(gambles, order, heats, report)
     page = PAGE.format(
-        run=asked.run.name,
+        command=report.command,
+        run=settings.run.name,
         frames="\n".join(f"> {frame}\n>" for frame in FRAMES).removesuffix("\n>"),
         gambles=gamble_table(gambles),
         items=item_table(gambles),
-        views=asked.views,
+        views=settings.views,
         letters=letter_table(order),
         order=order_table(order),
-        seeds=asked.seeds,
+        seeds=settings.seeds,
+        agents=AGENTS,
+        days=DAYS,
         heat="\n\n".join(
             f"### The {name} population\n\n{heat_table(h)}" for name, h in heats.items()
         ),
+        picture=PICTURE,
     )
-    replace_bytes(asked.out.with_name("temperature.png"), figure_bytes(draw_heat(heats)))
-    replace_bytes(asked.out, page.encode())
-    print(f"written to {asked.out}")
+    return Page(page, {PICTURE: draw_heat(heats)})
 
 
 def list_respondents(
@@ -172,8 +180,9 @@ def put_in_orders(
 
 PAGE = """# Minds beside people: gambles, the order of options, temperature
 
-Written by `make bench-people` (`python -m evobourse.experiments.studies.people.study`); do not
-edit. Run {run}, real minds: SmolLM2-135M-Instruct in INT8.
+Written by `{command}`; do not edit.
+
+Run {run}, real minds: SmolLM2-135M-Instruct in INT8.
 
 ## Prospect theory
 
@@ -214,10 +223,7 @@ each, the same random numbers at every temperature, means with 95 % intervals ov
 decisions: the mean tendency of every persona at every view that it can meet, against those at its
 own temperature.
 
-![turnover and core decisions over temperature](temperature.png)
+![turnover and core decisions over temperature]({picture})
 
 {heat}
-""".replace("{agents}", str(AGENTS)).replace("{days}", str(DAYS))
-
-if __name__ == "__main__":
-    main()
+"""

@@ -1,202 +1,93 @@
-"""What a bred market owes to what: the same population with one thing changed at a time.
-
-Held-out windows are never read, so that a finding may be questioned as often as one likes.
-"""
+"""What a bred market owes to what: one thing changed at a time, and what survives."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from evobourse.evolve.bundle import Bundle
-from evobourse.experiments.config.experiment import ExperimentConfig
-from evobourse.experiments.studies.robustness.variants import ORIGINAL, Variant
-from evobourse.experiments.sweep.judging import (
-    Judge,
-    Returns,
-    Row,
-    compare_ratios,
-    finite_row,
-    play_row,
+from evobourse.experiments.config.experiment import load_config
+from evobourse.experiments.reports.figure_lines import Report
+from evobourse.experiments.simulate.bundle import open_bundle
+from evobourse.experiments.studies.robustness.standings import judge_variants
+from evobourse.experiments.studies.robustness.table import print_robustness
+from evobourse.experiments.studies.robustness.variants import (
+    list_variants,
+    open_other_adapters,
+    open_other_base,
 )
-from evobourse.experiments.sweep.setup import Experiment, build_experiment
-from evobourse.fitness.distance import SplitScore
-from evobourse.fitness.moments import MOMENT_NAMES
-from evobourse.market.series.splits import Split
+from evobourse.experiments.studies.run import Page, Study, as_block
 
-LEAST_AGENTS = 10
-RESAMPLES = 2000
-
-Fate = Literal["stays", "evaporates", "appears", "absent", "unclear"]
+STUDY = Study(
+    question="what does a bred market owe to its masks, adapters, recipe, size and seeds?",
+    minutes=10,
+    page="runs/studies/robustness.md",
+)
 
 
 @dataclass(frozen=True)
-class MomentFate:
-    """What becomes of a property of the original market.
+class Settings:
+    """What is changed.
 
     Attributes
     ----------
-    name
-        Of the moment.
-    value
-        Mean over the variant's paths.
-    change, low, high
-        Mean difference from the original with its 95 % bootstrap interval, over paths; of pairs
-        on one seed where there are.
-    fate
-        A moment is real where its mean is inside the band of 95 % of real windows. ``stays``:
-        real in both; ``evaporates``: in the original alone; ``appears``: in the variant alone;
-        ``absent``: in neither; ``unclear``: real in one of both, yet the interval holds 0.
-    """
-
-    name: str
-    value: float
-    change: float
-    low: float
-    high: float
-    fate: Fate
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A variant on the windows of one split.
-
-    Attributes
-    ----------
-    row
-        Scoreboard row.
-    change
-        See `Variant`.
-    against
-        Mean log ratio of its J/J95 to the original's with its 95 % interval: (mean, low, high);
-        above 0 the original is better. None for the original.
-    moments
-        In the order of `fitness.moments.MOMENT_NAMES`.
-    """
-
-    row: Row
-    change: str
-    against: tuple[float, float, float] | None
-    moments: tuple[MomentFate, ...]
-
-    @property
-    def verdict(self) -> str:
-        """``original``, ``degenerate``, or ``worse``, ``better``, ``undecided`` than it."""
-        if not np.isfinite(self.row["score"]):
-            return "degenerate"
-        if self.against is None:
-            return "original"
-        _, low, high = self.against
-        return "worse" if low > 0 else "better" if high < 0 else "undecided"
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values; null stands for what is not finite."""
-        return {
-            **finite_row(self.row),
-            "change": self.change,
-            "against": None if self.against is None else [*map(_number, self.against)],
-            "verdict": self.verdict,
-            "moments": [
-                {key: _number(value) for key, value in vars(fate).items()} for fate in self.moments
-            ],
-        }
-
-
-def judge_variants(
-    config: ExperimentConfig, bundle: Bundle, variants: Sequence[Variant], groups: int
-) -> Iterator[Standing]:
-    """Score variants on training and validation windows, one after the other.
-
-    Parameters
-    ----------
-    config
-        Series, splits and sizes.
     bundle
-        Its rules and spread of limit prices make the market.
-    variants
-        The original first.
+        Whose market.
+    config
+        Its experiment; that of its run by default.
     groups
-        Groups of ``market.paths`` paths; with the config's ``search.heldout_groups`` the
-        original's rows are those of the run's scoreboard.
-
-    Yields
-    ------
-    Standing
-        Training and validation windows of each variant.
+        Of paths a score; as on the run's scoreboard by default.
+    adapters
+        A folder of other adapters of the same names.
+    base
+        Another base model of the same shapes, by name or folder.
     """
-    experiment = _experiment_of(config, bundle)
-    splits = (experiment.splits.train, experiment.splits.validation)
-    originals: dict[str, tuple[SplitScore, Returns]] = {}
-    for variant in variants:
-        minds = variant.minds()
-        for split in splits:
-            judge = _judge(experiment, variant, split, groups)
-            row, returns = play_row(judge, variant.name, variant.population, minds)
-            score = judge.score(returns)
-            if variant.name == ORIGINAL:
-                originals[split.name] = (score, returns)
-            first = originals[split.name][0]
-            paired = not variant.fresh
-            against = compare_ratios(
-                score.ratios, first.ratios, judge.stream(f"against {variant.name}"), paired
-            )
-            rng = judge.stream(f"moments {variant.name}")
-            yield Standing(
-                row,
-                variant.change,
-                None if variant.name == ORIGINAL else against,
-                _fates(judge, first, score, paired, rng),
-            )
+
+    bundle: Path = Path("runs/quickstart/bundle")
+    config: Path | None = None
+    groups: int | None = None
+    adapters: Path | None = None
+    base: str | None = None
 
 
-def survivors(standings: Iterable[Standing]) -> dict[str, dict[Fate, list[str]]]:
-    """Sort the variants of one split by what became of each moment: moment -> fate -> names."""
-    table: dict[str, dict[Fate, list[str]]] = {name: {} for name in MOMENT_NAMES}
+def run(settings: Settings, report: Report) -> Page:
+    """Score the population with one thing changed at a time; held-out windows are not read."""
+    config = load_config(settings.config or settings.bundle.resolve().parent / "config.yaml")
+    groups = settings.groups or config.search.heldout_groups
+    bundle, bases = open_bundle(settings.bundle)
+    others = open_other_adapters(bundle, settings.adapters) if settings.adapters else None
+    elsewhere = open_other_base(bundle, settings.base) if settings.base else None
+    variants = list_variants(bundle, bases, others, elsewhere)
+    standings = []
+    with report.steps("variants", 2 * len(variants)) as step:
+        for standing in judge_variants(config, bundle, variants, groups):
+            standings.append(standing)
+            step()
     for standing in standings:
-        if standing.against is not None:
-            for moment in standing.moments:
-                table[moment.name].setdefault(moment.fate, []).append(standing.row["name"])
-    return table
+        row, against = standing.row, standing.against
+        ratio = None if against is None else float(np.exp(against[0]))
+        name = f"J/J95, {row['name']}, {row['split']} windows"
+        report.figure(name, row["score"], "1", "the original", ratio)
+    page = PAGE.format(
+        command=report.command,
+        bundle=settings.bundle,
+        groups=groups,
+        paths=groups * config.market.paths,
+        changes="\n".join(f"- `{variant.name}`: {variant.change}" for variant in variants),
+        table=as_block(lambda console: print_robustness(standings, console)),
+    )
+    return Page(page)
 
 
-def _experiment_of(config: ExperimentConfig, bundle: Bundle) -> Experiment:
-    """Build the config's experiment with the bundle's market in it."""
-    experiment = build_experiment(config)
-    world = replace(experiment.windows.world, offsets=bundle.offsets, rules=bundle.rules)
-    return replace(experiment, windows=replace(experiment.windows, world=world))
+PAGE = """# What a bred market owes to what
 
+Written by `{command}`; do not edit.
 
-def _judge(experiment: Experiment, variant: Variant, split: Split, groups: int) -> Judge:
-    if variant.halved:
-        world = experiment.windows.world
-        halved = replace(world, n_agents=max(world.n_agents // 2, LEAST_AGENTS))
-        experiment = replace(experiment, windows=replace(experiment.windows, world=halved))
-    return Judge(experiment, split, groups, "robust" if variant.fresh else "report")
+The population of `{bundle}` with one thing changed at a time, on training and validation windows,
+{groups} groups of paths, {paths} paths a split:
 
+{changes}
 
-def _fates(
-    judge: Judge, first: SplitScore, score: SplitScore, paired: bool, rng: np.random.Generator
-) -> tuple[MomentFate, ...]:
-    low, high = judge.target.moment_low, judge.target.moment_high
-    drawn = rng.integers(len(score.per_path), size=(2, RESAMPLES, len(score.per_path)))
-    ours = score.per_path[drawn[0]].mean(axis=1)
-    theirs = first.per_path[drawn[0 if paired else 1]].mean(axis=1)
-    edges = np.quantile(ours - theirs, [0.025, 0.975], axis=0)
-    value, was = score.per_path.mean(axis=0), first.per_path.mean(axis=0)
-    fates = []
-    for i, name in enumerate(MOMENT_NAMES):
-        real = [bool(low[i] <= mean[i] <= high[i]) for mean in (was, value)]
-        moved = not edges[0, i] <= 0 <= edges[1, i]  # true as well of a degenerate market's NaN
-        fate: Fate = "stays" if all(real) else "absent"
-        if real[0] != real[1]:
-            fate = "unclear" if not moved else "evaporates" if real[0] else "appears"
-        now, change = float(value[i]), float(value[i] - was[i])
-        fates.append(MomentFate(name, now, change, float(edges[0, i]), float(edges[1, i]), fate))
-    return tuple(fates)
-
-
-def _number(value: Any) -> Any:
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+{table}
+"""

@@ -1,8 +1,4 @@
-"""How a robustness report looks on the terminal.
-
-Knows how to print the standing of each variant and the fate of each moment in 80 columns.
-Deliberately does not know how any of them was scored.
-"""
+"""A robustness report as a table of the terminal, in 80 columns."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evobourse.experiments.reports.scores import SPLITS, format_score
-from evobourse.experiments.studies.robustness.study import Standing, survivors
+from evobourse.experiments.studies.robustness.standings import Standing, survivors
 from evobourse.fitness.moments import MOMENT_LABELS
 
 COLOURS = {
@@ -31,7 +27,7 @@ def print_robustness(standings: Sequence[Standing], console: Console | None = No
     Parameters
     ----------
     standings
-        See `experiments.studies.robustness.study.judge_variants`.
+        See `experiments.studies.robustness.standings.judge_variants`.
     console
         Where to write; standard output by default.
     """

@@ -1,8 +1,4 @@
-"""A bred population with one thing changed at a time.
-
-Knows the changes, and how other adapters or another base are put under it. Deliberately knows
-nothing of scores.
-"""
+"""A bred population with one thing changed at a time."""
 
 from __future__ import annotations
 

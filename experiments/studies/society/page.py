@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from evobourse.experiments.reports.intervals import interval, show
+from evobourse.experiments.reports.intervals import show, t_interval
 from evobourse.experiments.studies.society.rumour import NEVER, Pair, Plan
 
 INK, TOLD, QUIET = "#262626", "#c2410c", "#0f766e"
@@ -71,7 +71,7 @@ def draw_rumour(
 def plot_reach(pairs: Sequence[Pair], plan: Plan, label: str, colour: str, ax: Axes) -> Axes:
     """Draw how many have heard it, with the interval of the mean over seeds."""
     days = np.arange(plan.day - 1, plan.days)
-    rows = [interval(np.array([p.reached(d) for p in pairs], np.float64)) for d in days.tolist()]
+    rows = [t_interval(np.array([p.reached(d) for p in pairs], np.float64)) for d in days.tolist()]
     return _plot_band(days - plan.day, rows, label, colour, ax)
 
 
@@ -81,7 +81,8 @@ def plot_change(
     """Draw the mean change of tendency, with the interval of the mean over seeds."""
     days = np.arange(plan.day - 1, plan.days)
     rows = [
-        interval(np.array([p.change_of(d, reached, reached) for p in pairs])) for d in days.tolist()
+        t_interval(np.array([p.change_of(d, reached, reached) for p in pairs]))
+        for d in days.tolist()
     ]
     return _plot_band(days - plan.day, rows, label, colour, ax)
 

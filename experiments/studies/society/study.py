@@ -1,21 +1,15 @@
-"""`make bench-society`: what links a population, what a rumour does in it, what society costs.
-
-The page is docs/society_checks.md.
-"""
+"""What links a population, what a rumour does in it, what society costs."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import Progress
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import spearmanr
@@ -25,70 +19,82 @@ from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.personas.social import Social
 from evobourse.agents.society.links import Circles, Links
 from evobourse.evolve.bundle import Bundle
-from evobourse.evolve.durable import replace_bytes
-from evobourse.experiments.reports.figures import figure_bytes
+from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.reports.intervals import show
 from evobourse.experiments.simulate.bundle import open_bundle
+from evobourse.experiments.studies.run import Page, Study
 from evobourse.experiments.studies.society.page import day_table, draw_rumour
 from evobourse.experiments.studies.society.rumour import Pair, Plan, run_alone, run_free
 from evobourse.market.daily_auction import Market, simulate
 
-DOCUMENT = Path(__file__).parents[4] / "docs" / "society_checks.md"
-BUNDLE = Path("runs") / "quickstart" / "bundle"
+STUDY = Study(
+    question="what links a population, what does a rumour do in it, what does society cost?",
+    minutes=20,
+    page="docs/society_checks.md",
+)
+
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 DECAYS = (0.1, 0.25, 0.5, 1.0, 2.0)
 LEADERS = 0.01
 LINK_DAYS = (20, 30, 40)
 """Days on which links are looked at."""
 
-SIZES = (1_000, 10_000, 100_000)
 COST_DAYS, COST_RUNS = 3, 3
 SHOWN_DAYS, SOON = 10, 3
+PICTURE = "society.png"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure everything, write the document and the picture beside it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m evobourse.experiments.studies.society.study",
-        description=(__doc__ or "").split("\n")[0],
-    )
-    parser.add_argument("bundle", nargs="?", type=Path, default=BUNDLE)
-    parser.add_argument("--seeds", type=int, default=16, help="markets of each kind (default: 16)")
-    parser.add_argument("--agents", type=int, default=Plan.agents, help="of each market")
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="agents, for the cost")
-    parser.add_argument("--out", type=Path, default=DOCUMENT, help="Markdown page to write")
-    asked = parser.parse_args(arguments)
-    bundle, bases = open_bundle(asked.bundle)
+@dataclass(frozen=True)
+class Settings:
+    """What is played.
+
+    Attributes
+    ----------
+    bundle
+        Whose population.
+    seeds
+        Markets of each kind.
+    agents
+        Of each market.
+    sizes
+        Agents of the markets whose cost is taken.
+    """
+
+    bundle: Path = Path("runs/quickstart/bundle")
+    seeds: int = 16
+    agents: int = Plan.agents
+    sizes: tuple[int, ...] = (1_000, 10_000, 100_000)
+
+
+def run(settings: Settings, report: Report) -> Page:
+    """Measure links, rumours and cost."""
+    bundle, bases = open_bundle(settings.bundle)
     [choices] = tabulate_choices([bundle.population], bases.serve(bundle.recipe))
     del bases  # gigabytes
-    plan = replace(Plan(), agents=asked.agents)
-    with Progress(transient=True) as bar:
-        task = bar.add_task("markets", total=asked.seeds * (len(DECAYS) + 5))
-        step = lambda: bar.advance(task)  # noqa: E731
+    plan = replace(Plan(), agents=settings.agents)
+    seeds = range(1, settings.seeds + 1)
+    with report.steps("markets", settings.seeds * (len(DECAYS) + 5)) as step:
         tables = {
             decay: [
-                measure_links(bundle, choices, decay, asked.agents, seed, step)
-                for seed in range(1, asked.seeds + 1)
+                measure_links(bundle, choices, decay, settings.agents, seed, step) for seed in seeds
             ]
             for decay in DECAYS
         }
         free, others, alone = [], [], []
-        for seed in range(1, asked.seeds + 1):
+        for seed in seeds:
             by_leaders, by_others, closes = run_free(bundle, choices, Social(), plan, seed, step)
             free.append(by_leaders)
             others.append(by_others)
             alone.append(run_alone(bundle, choices, Social(), plan, seed, closes, step))
-    figures = measure_cost(bundle, choices, asked.sizes)
-    picture = asked.out.with_name("society.png")
-    replace_bytes(picture, figure_bytes(draw_rumour(free, others, alone, plan)))
+    cost = measure_cost(bundle, choices, settings.sizes, report)
     page = PAGE.format(
-        seeds=asked.seeds,
-        agents=asked.agents,
+        seeds=settings.seeds,
+        agents=settings.agents,
         links=link_table(tables),
         decays=decay_table(tables),
         likes=show([100 * seed["leaders", LEADERS][0] for seed in tables[0.5]], 1),
         rank=show([seed["leaders", LEADERS][1] for seed in tables[0.5]]),
-        picture=picture.name,
+        picture=PICTURE,
         plan=plan,
         free=day_table(free, plan, plan.day + SHOWN_DAYS),
         alone=day_table(alone, plan, plan.day + SHOWN_DAYS),
@@ -100,14 +106,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ],
             0,
         ),
-        cost=cost_table(figures),
-        command=f"python -m evobourse.experiments.studies.society.study --seeds {asked.seeds}",
+        cost=cost,
+        runs=COST_RUNS,
+        days=COST_DAYS,
+        command=report.command,
     )
-    replace_bytes(asked.out, page.encode())
-    print(page)
-    for figure in figures:
-        print(json.dumps({"bench": "society", **figure}))
-    print(f"written to {asked.out} and {picture}")
+    return Page(page, {PICTURE: draw_rumour(free, others, alone, plan)})
 
 
 def measure_links(
@@ -153,12 +157,17 @@ def measure_links(
 
 
 def measure_cost(
-    bundle: Bundle, choices: NDArray[np.float64], sizes: Sequence[int]
-) -> list[dict[str, Any]]:
-    """Time a market's day with and without society, and take the bytes that society holds."""
+    bundle: Bundle, choices: NDArray[np.float64], sizes: Sequence[int], report: Report
+) -> str:
+    """Time a market's day with and without society: the figures as a table of ratios."""
     _time(bundle, choices, Social(), 50)  # compiles
-    figures: list[dict[str, Any]] = []
+    lines = ["| figure | value | against | ratio |", "|---|---|---|---|"]
     first = 0.0
+
+    def tell(figure: str, value: float, peer: str, ratio: float) -> None:
+        report.figure(figure, value, "s", peer, ratio)
+        lines.append(f"| {figure} | {value:.3g} s | {peer} | {ratio:.2f} |")
+
     for agents in sizes:
         times: dict[bool, list[float]] = {True: [], False: []}
         for _ in range(COST_RUNS):  # in turns, so that whatever else runs slows both
@@ -167,23 +176,11 @@ def measure_cost(
         without, whole = min(times[False]), min(times[True])
         each = (whole - without) / agents
         first = first or each
-        figures += [
-            {
-                "figure": f"market day, {agents:,} agents",
-                "value": whole,
-                "unit": "s",
-                "peer": "the same market without society",
-                "ratio": whole / without,
-            },
-            {
-                "figure": f"society's part of a day per agent, {agents:,} agents",
-                "value": each,
-                "unit": "s",
-                "peer": f"{sizes[0]:,} agents",
-                "ratio": each / first,
-            },
-        ]
-    return figures
+        name = f"market day, {agents:,} agents"
+        tell(name, whole, "the same market without society", whole / without)
+        name = f"society's part of a day per agent, {agents:,} agents"
+        tell(name, each, f"{sizes[0]:,} agents", each / first)
+    return "\n".join(lines)
 
 
 def link_table(tables: dict[float, list[dict[tuple[str, float], Any]]]) -> str:
@@ -250,15 +247,6 @@ def check_table(kinds: dict[str, Sequence[Pair]], plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def cost_table(figures: Sequence[dict[str, Any]]) -> str:
-    """Return the cost as ratios."""
-    lines = ["| figure | value | against | ratio |", "|---|---|---|---|"]
-    for row in figures:
-        value = f"{row['value']:.3g} {row['unit']}"
-        lines.append(f"| {row['figure']} | {value} | {row['peer']} | {row['ratio']:.2f} |")
-    return "\n".join(lines)
-
-
 def _open(
     bundle: Bundle, choices: NDArray[np.float64], social: Social | None, agents: int, seed: int
 ) -> tuple[PersonaCrowd, Market]:
@@ -293,8 +281,9 @@ def _shape(links: Links, pairs: int) -> list[float]:
 
 PAGE = """# What society does, measured
 
-Written by `make bench-society` (`{command}`);
-do not edit. The quickstart's population, {agents:,} agents, {seeds} seeds; means with 95 %
+Written by `{command}`; do not edit.
+
+The quickstart's population, {agents:,} agents, {seeds} seeds; means with 95 %
 intervals over seeds (Student's t), a mean alone where all seeds agree. What the parts are is in
 docs/society.md.
 
@@ -344,7 +333,4 @@ The quickest of {runs} runs of {days} days in the fast daily market, 50 acquaint
 minds, their answers tabulated before.
 
 {cost}
-""".replace("{runs}", str(COST_RUNS)).replace("{days}", str(COST_DAYS))
-
-if __name__ == "__main__":
-    main()
+"""

@@ -1,4 +1,4 @@
-"""The picture of `make bench-styles`: agreement, who chooses as whom, mixtures, calibration."""
+"""The picture of styles: agreement, who chooses as whom, mixtures, calibration."""
 
 from __future__ import annotations
 

@@ -1,25 +1,23 @@
-"""`make bench-styles`: do the trained styles hold, can words do the same, do mixtures interpolate.
+"""Do the trained styles hold, can words do the same, do mixtures interpolate.
 
-Knows what is asked of the shipped adapters and how the page and the cards are laid out.
-Deliberately passes over nothing that falls short: it is printed like the rest.
+The adapters' model cards are written as well.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evobourse.agents.styles import teach
-from evobourse.evolve.durable import replace_bytes
 from evobourse.experiments.config.experiment import load_config
-from evobourse.experiments.reports.figures import figure_bytes
+from evobourse.experiments.reports.figure_lines import Report
+from evobourse.experiments.studies.run import Page, Study
 from evobourse.experiments.studies.styles.page import Blend, draw_styles
 from evobourse.experiments.styles.cards import percent, write_cards
 from evobourse.experiments.styles.measures import (
@@ -34,41 +32,51 @@ from evobourse.experiments.sweep.setup import SHIPPED
 if TYPE_CHECKING:
     from evobourse.agents.minds.engine import MindEngine
 
-DOCS = Path(__file__).parents[4] / "docs"
-CONFIG = Path(__file__).parents[2] / "quickstart.yaml"
-ATTENTION = 3
-VIEWS = 2000
-MIXED_VIEWS = 500
+STUDY = Study(
+    question="do the trained styles hold, can words do the same, do mixtures interpolate?",
+    minutes=15,
+    page="docs/style_checks.md",
+)
+
+QUICKSTART = Path(__file__).parents[2] / "quickstart.yaml"
 LEAST_MARGIN = 0.30
-STEPS = 10
+PICTURE = "style_checks.png"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure the adapters, print figures as JSON lines, write the page, picture and cards."""
-    parser = argparse.ArgumentParser(
-        prog="python -m evobourse.experiments.studies.styles.study",
-        description=(__doc__ or "").split("\n")[0],
-    )
-    parser.add_argument("--adapters", type=Path, default=SHIPPED / "adapters")
-    parser.add_argument("--out", type=Path, default=DOCS, help="folder of the page and the picture")
-    parser.add_argument("--views", type=int, default=VIEWS)
-    parser.add_argument("--mixed-views", type=int, default=MIXED_VIEWS)
-    parser.add_argument("--steps", type=int, default=STEPS, help="from one style to another")
-    parser.add_argument("--attention", type=int, default=ATTENTION, help="as in training")
-    asked = parser.parse_args(arguments)
-    config = load_config(CONFIG, [f"minds.attention={asked.attention}"])
-    engine = open_styles(config, asked.adapters)
-    measures = measure_styles(config, asked.adapters, engine, asked.views)
-    write_cards(asked.adapters, measures)
-    views = heldout_views(config, asked.mixed_views)
-    blends = mix_pairs(engine, measures, views, asked.steps)
-    for figure in figures(measures, blends):
-        print(json.dumps(figure), flush=True)
-    picture = figure_bytes(draw_styles(measures, blends))
-    replace_bytes(asked.out / "style_checks.png", picture)
-    page = render_page(measures, blends, asked)
-    replace_bytes(asked.out / "style_checks.md", page.encode())
-    print(page)
+@dataclass(frozen=True)
+class Settings:
+    """What is measured.
+
+    Attributes
+    ----------
+    adapters
+        Folder of the style adapters, whose cards are written.
+    views, mixed_views
+        Held out, for each style and for each mixture.
+    steps
+        From one style of a pair to the other.
+    attention
+        Signs that an agent attends to at most, as in training.
+    """
+
+    adapters: Path = SHIPPED / "adapters"
+    views: int = 2000
+    mixed_views: int = 500
+    steps: int = 10
+    attention: int = 3
+
+
+def run(settings: Settings, report: Report) -> Page:
+    """Measure the adapters and their mixtures, and write the cards."""
+    config = load_config(QUICKSTART, [f"minds.attention={settings.attention}"])
+    engine = open_styles(config, settings.adapters)
+    measures = measure_styles(config, settings.adapters, engine, settings.views)
+    write_cards(settings.adapters, measures)
+    views = heldout_views(config, settings.mixed_views)
+    blends = mix_pairs(engine, measures, views, settings.steps)
+    tell(measures, blends, report)
+    page = render_page(measures, blends, settings, report.command)
+    return Page(page, {PICTURE: draw_styles(measures, blends)})
 
 
 def mix_pairs(
@@ -98,55 +106,40 @@ def mix_pairs(
     return blends
 
 
-def figures(measures: Sequence[StyleMeasure], blends: Sequence[Blend]) -> list[dict[str, Any]]:
-    """List the figures of the JSON lines."""
+def tell(measures: Sequence[StyleMeasure], blends: Sequence[Blend], report: Report) -> None:
+    """Tell the figures."""
 
-    def line(figure: str, value: float, unit: str, peer: str | None, ratio: float | None) -> Any:
-        return {
-            "bench": "styles",
-            "figure": figure,
-            "value": round(value, 4),
-            "unit": unit,
-            "peer": peer,
-            "ratio": None if ratio is None else round(ratio, 3),
-        }
+    def figure(
+        name: str, value: float, unit: str, peer: str | None = None, ratio: float | None = None
+    ) -> None:
+        report.figure(name, round(value, 4), unit, peer, None if ratio is None else round(ratio, 3))
 
-    lines = []
     for m in measures:
         trained = m.trained.value
         for peer, share in (("bare base", m.bare), ("prompt alone", m.prompted)):
             against = f"{peer}: {share.value:.4f}"
-            lines.append(
-                line(f"{m.style}, agreement", trained, "share", against, trained / share.value)
-            )
+            figure(f"{m.style}, agreement", trained, "share", against, trained / share.value)
         asked = f"at least {LEAST_MARGIN} over both"
-        lines.append(line(f"{m.style}, margin", m.margin, "share", asked, m.margin / LEAST_MARGIN))
-        lines.append(line(f"{m.style}, calibration error", m.error, "probability", None, None))
+        figure(f"{m.style}, margin", m.margin, "share", asked, m.margin / LEAST_MARGIN)
+        figure(f"{m.style}, calibration error", m.error, "probability")
         if m.predictive is not None:
             worth, p = f"{m.style}, rank correlation with returns", m.predictive
             against = f"95 % interval [{p.low:.4f}, {p.high:.4f}]"
-            lines.append(line(worth, p.correlation, "Spearman's rho", against, None))
+            figure(worth, p.correlation, "Spearman's rho", against)
     short = [m.style for m in measures if m.margin < LEAST_MARGIN]
-    lines.append(
-        line("styles short of the margin", len(short), "count", ", ".join(short) or None, None)
-    )
-    monotone = [blend for blend in blends if not blend.falls]
-    lines.append(
-        line(
-            "pairs that mix monotonously",
-            len(monotone),
-            "count",
-            f"{len(blends)} pairs",
-            len(monotone) / len(blends),
-        )
-    )
+    figure("styles short of the margin", len(short), "count", ", ".join(short) or None)
+    monotone = sum(not blend.falls for blend in blends)
+    name, pairs = "pairs that mix monotonously", len(blends)
+    figure(name, monotone, "count", f"{pairs} pairs", monotone / pairs)
     deepest = max((fall for b in blends for _, _, fall in b.falls), default=0.0)
-    lines.append(line("deepest fall in mixing", deepest, "share", None, None))
-    return lines
+    figure("deepest fall in mixing", deepest, "share")
 
 
 def render_page(
-    measures: Sequence[StyleMeasure], blends: Sequence[Blend], asked: argparse.Namespace
+    measures: Sequence[StyleMeasure],
+    blends: Sequence[Blend],
+    settings: Settings,
+    command: str,
 ) -> str:
     """Write the page."""
     short = [m for m in measures if m.margin < LEAST_MARGIN]
@@ -174,9 +167,11 @@ def render_page(
         if (p := m.predictive)
     ]
     return PAGE.format(
-        views=f"{asked.views:,}",
-        attention=asked.attention,
-        mixed=asked.mixed_views,
+        command=command,
+        picture=PICTURE,
+        views=f"{settings.views:,}",
+        attention=settings.attention,
+        mixed=settings.mixed_views,
         verdict=(
             "All adapters stand at least 30 points above both."
             if not short
@@ -191,7 +186,7 @@ def render_page(
         confusion=confusion,
         pairs=len(blends),
         monotone=sum(not b.falls for b in blends),
-        steps=asked.steps,
+        steps=settings.steps,
         falls="\n".join(
             ["| pair | teacher | at coefficient | points lost |", "|---|---|---|---|", *falls]
         )
@@ -202,11 +197,12 @@ def render_page(
 
 PAGE = """# Trained styles, measured
 
-Written by `make bench-styles` (`python -m evobourse.experiments.studies.styles.study`); do not
-edit. The shipped adapters on the INT8 base, held-out days (2010-12 to 2018-12, as far as a series
+Written by `{command}`; do not edit.
+
+The shipped adapters on the INT8 base, held-out days (2010-12 to 2018-12, as far as a series
 goes) of several assets, masked views of up to {attention} signs.
 
-![agreement, confusion, mixtures and calibration](style_checks.png)
+![agreement, confusion, mixtures and calibration]({picture})
 
 ## Agreement with the teacher
 
@@ -247,6 +243,3 @@ Where it falls from one step to the next:
 
 {falls}
 """
-
-if __name__ == "__main__":
-    main()

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from evobourse.experiments.benchmarks import gpu as benchmarks_gpu
-from evobourse.experiments.benchmarks.gpu import MINDS, halve_until_it_fits, main
+from evobourse.experiments.benchmarks.gpu import MINDS, Settings, halve_until_it_fits, run
 from evobourse.experiments.benchmarks.random_base import TINY, random_adapters, random_base
 from evobourse.merge.engine.int8 import Int8Linear
 
 
-def test_one_call_prints_every_figure(capsys, monkeypatch):
+def test_one_call_prints_every_figure(capsys, monkeypatch, report):
     monkeypatch.setattr(benchmarks_gpu, "LEAST_SECONDS", 0.01)
-    main(["--shape", "tiny", "--views", "1", "--eager"])
+    run(Settings(shape="tiny", views=1, eager=True), report)
     said = capsys.readouterr()
     figures = [json.loads(line) for line in said.out.splitlines()]
     assert all(list(f) == ["bench", "figure", "value", "unit", "peer", "ratio"] for f in figures)

@@ -15,6 +15,7 @@ from evobourse.evolve.errors import RunError
 from evobourse.evolve.executors import ray_actors as ray_executor
 from evobourse.evolve.loop import LINEAGE_FILE
 from evobourse.experiments.benchmarks.drilled_sweep import (
+    INTERRUPTED,
     TEACHERS,
     Session,
     family_of,
@@ -25,7 +26,6 @@ from evobourse.experiments.benchmarks.drilled_sweep import (
 )
 from evobourse.experiments.benchmarks.kill_drill import (
     IN_PROCESS,
-    INTERRUPTED,
     PROCESSES,
     kill_driver,
 )

@@ -110,18 +110,18 @@ def test_minds_that_cannot_write_and_experts_that_are_none_are_refused(bundle, e
 
 
 def test_a_day_is_counted_and_shown_and_the_peer_answers_its_prompts(
-    bundle, engine, monkeypatch, tmp_path, capsys
+    bundle, engine, monkeypatch, report, told
 ):
     lengths = {f"{kind}_tokens": 2 for kind in KINDS}
     scene = Scenario(("call", "call"), society=Social(), deliberation=Deliberation(**lengths))
     bases = SimpleNamespace(serve=lambda recipe: engine)
     monkeypatch.setattr(bench, "open_bundle", lambda folder: (bundle, bases))
     monkeypatch.setattr(bench, "load_scenario", lambda path: scene)
-    bench.main(["--agents", "4", "--days", "2", "--sample", "4", "--out", str(tmp_path / "day.md")])
-    page, printed = (tmp_path / "day.md").read_text(), capsys.readouterr().out
+    page = bench.run(bench.Settings(agents=4, days=2, sample=4), report).text
+    figures = {figure["figure"]: figure for figure in told()}
     assert "| texts written | 32 |" in page  # three a turn, a lesson and a post, of 4 agents
     for kind in (*KINDS, "page"):
         assert f"] {kind}: " in page
     for name in ("prompt tokens computed", "generated tokens", "thinking", "a day"):
-        assert f'"figure": "{name}"' in printed
-    assert bench.PEER in printed
+        assert figures[name]["value"] > 0
+    assert figures["thinking"]["peer"] == bench.PEER

@@ -9,8 +9,8 @@ from evobourse.agents.crowds.persona_crowd import history_ticks
 from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.agents.observation import FIELD_NAMES
 from evobourse.evolve.bundle import Bundle
+from evobourse.evolve.markets import World
 from evobourse.experiments.config.experiment import load_config
-from evobourse.experiments.studies import masks as benchmarks_masks
 from evobourse.experiments.studies.masks import judge, measure, table, vary_masks
 from evobourse.market.rules import MarketRules
 
@@ -48,12 +48,11 @@ def test_one_kind_of_mask_is_varied_at_a_time(bundle, variants):
         assert variant.population.personas == bundle.population.personas
 
 
-def test_scores_and_behaviour_stand_in_one_row_a_rate(bundle, variants, monkeypatch):
-    monkeypatch.setattr(benchmarks_masks, "AGENTS", 60)
-    monkeypatch.setattr(benchmarks_masks, "DAYS", 60)
+def test_scores_and_behaviour_stand_in_one_row_a_rate(bundle, variants):
+    world = World(bundle.offsets, bundle.rules, 60, 60)
     few = (variants[0], variants[1], variants[5])
     standings = judge(load_config(QUICKSTART, SMALL), bundle, few, 2)
-    behaviour = {variant.name: measure(bundle, variant, 2) for variant in few}
+    behaviour = {variant.name: measure(bundle, variant, world, 2) for variant in few}
     open_eyed, masked = behaviour["lasting 0.0"], behaviour["lasting 0.8"]
     assert open_eyed.shape == (2, 3)
     assert (masked[:, 1] > open_eyed[:, 1]).all()  # who sees little is more alone in what it does

@@ -14,7 +14,7 @@ from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.config.scenario import Size
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.bundle import simulate_bundle
-from evobourse.experiments.studies.encodings import Speed, Trained, ceiling, figures, page
+from evobourse.experiments.studies.encodings import Settings, Speed, Trained, ceiling, page, tell
 from evobourse.experiments.styles.agreement import Agreement, heldout_examples
 from evobourse.experiments.styles.supervised import (
     EXAMPLES,
@@ -96,20 +96,21 @@ def test_a_config_is_simulated_in_its_encoding(tmp_path):
         simulate_bundle(tmp_path, Size(20, 2, 1), tmp_path, overrides=["seed=1"])
 
 
-def test_the_page_and_the_figures_say_the_same(config):
+def test_the_page_and_the_figures_say_the_same(config, report, told):
     rows = [
         Trained("words", "momentum", 100, 0.1, 20.0, Agreement("momentum", 0.9, 0.1, 0.8, 1000)),
         Trained("digits", "momentum", 100, 0.9, 50.0, Agreement("momentum", 0.5, 0.05, 0.5, 1000)),
     ]
     ceilings = {"momentum": {"window": 0.97, "digits": 0.95}}
     speeds = {"words": Speed(5.0, 100.0, 80.0, 60), "digits": Speed(52.0, 20.0, 40.0, 200)}
-    text = page(rows, ceilings, speeds, config, 1000, 20)
+    text = page(rows, ceilings, speeds, config, Settings(), report.command)
     assert (
         "| momentum | digits | 100 | 50.0% [46.9%, 53.1%] | 5.0% | 95.0% | 0.90, not converged "
         "| 50 | 2.5 |" in text
     )
     assert "| digits | 52.0 | 0.20 | 0.50 | 200 |" in text
-    ratios = {line["figure"]: line["ratio"] for line in figures(rows, ceilings, speeds)}
+    tell(rows, ceilings, speeds, report)
+    ratios = {line["figure"]: line["ratio"] for line in told()}
     assert ratios["training time, digits, momentum, 100 steps"] == 2.5
     assert ratios["decisions, days of their own, digits"] == 0.2
     assert ratios["held-out agreement, digits, momentum, 100 steps"] == 10

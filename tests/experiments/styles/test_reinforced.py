@@ -13,7 +13,6 @@ from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.studies.reinforcement import choice
 from evobourse.experiments.styles.market_pairs import (
     earns_more,
-    interval,
     list_casts,
     measure,
     play_pairs,
@@ -137,12 +136,3 @@ def test_measures_are_those_of_the_accounts(config):
         ratios = [x[:, mine].mean(0) / x[:, mine].std(0) * 252**0.5 for x in (profit, wealth)]
         expected = [1e4 * profit[:, mine].mean(), *(ratio.mean() for ratio in ratios)]
         np.testing.assert_allclose(found[p], expected, rtol=1e-6, atol=1e-9)
-
-
-def test_an_interval_holds_the_mean():
-    values = np.random.default_rng(0).normal(1.0, 2.0, 400)
-    mean, low, high = interval(values)
-    assert mean == values.mean()
-    reach = 1.96 * values.std() / 20
-    assert [mean - low, high - mean] == pytest.approx([reach, reach], rel=0.1)
-    assert interval(np.ones(5)) == (1.0, 1.0, 1.0)

@@ -15,8 +15,8 @@ from evobourse.agents.styles import EXPERT, FIRST_STYLES
 from evobourse.agents.training.expert import fit_policy
 from evobourse.experiments.config.experiment import ASSETS, load_config
 from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.studies.run import run_study
 from evobourse.experiments.studies.styles.page import Blend
-from evobourse.experiments.studies.styles.study import main
 from evobourse.experiments.styles.measures import calibrate, correlate
 from evobourse.experiments.styles.supervised import StylePlan, stretches, train_styles
 from evobourse.experiments.sweep.setup import build_experiment
@@ -163,23 +163,22 @@ def test_where_a_mixture_does_not_follow_its_coefficient_is_said():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_benchmark_measures_writes_cards_and_draws(smol, tmp_path, capsys):
+def test_the_study_measures_writes_cards_and_draws(smol, tmp_path, told):
     import shutil
 
     for name in ("momentum", "expert"):
         shutil.copytree(SHIPPED / name, tmp_path / "adapters" / name)
-    small = ["--views", "60", "--mixed-views", "20", "--steps", "2", "--attention", "2"]
-    main(["--adapters", str(tmp_path / "adapters"), "--out", str(tmp_path), *small])
-    printed = capsys.readouterr().out
-    lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    small = ["views=60", "mixed_views=20", "steps=2", "attention=2"]
+    out = tmp_path / "style_checks.md"
+    run_study("styles", [f"adapters={tmp_path / 'adapters'}", *small], out)
+    lines = told()
     assert all(set(line) == {"bench", "figure", "value", "unit", "peer", "ratio"} for line in lines)
     named = {(line["figure"], str(line["peer"]).split(":")[0]): line for line in lines}
     assert named["momentum, agreement", "bare base"]["value"] > 0.9
     assert named["momentum, margin", "at least 0.3 over both"]["ratio"] > 1
     assert named["pairs that mix monotonously", "1 pairs"]["value"] in (0, 1)
     assert (tmp_path / "style_checks.png").stat().st_size > 10_000
-    page = (tmp_path / "style_checks.md").read_text()
-    assert page in printed
+    page = out.read_text()
     for name in ("momentum", "expert"):
         assert f"| {name} |" in page
         card = ModelCard.load(tmp_path / "adapters" / name / "README.md")

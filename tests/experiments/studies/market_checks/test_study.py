@@ -1,18 +1,8 @@
-import json
-
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp
 
 import evobourse.fitness.moments
 from evobourse.experiments.studies.market_checks import study as checks
-
-
-def test_intervals_are_students():
-    values = np.random.default_rng(0).normal(3.0, 1.0, 9)
-    low, high = ttest_1samp(values, 0.0).confidence_interval()
-    assert checks.interval(values, 4) == f"{values.mean():.4f} [{low:.4f}, {high:.4f}]"
-    assert checks.interval(np.array([-1e-9, -2e-9]), 2) == "0.00 [0.00, 0.00]"
 
 
 def test_a_moment_keeps_its_name_and_volatility_is_in_percent():
@@ -23,27 +13,29 @@ def test_a_moment_keeps_its_name_and_volatility_is_in_percent():
         np.testing.assert_array_equal(values, getattr(evobourse.fitness.moments, name)(returns))
 
 
-def test_a_small_run_writes_every_table_and_figure(tmp_path, monkeypatch, capsys):
-    for name, value in {
-        "TURNS": {True: 120, False: 120},
-        "AUCTION_SEEDS": 2,
-        "BURN_IN_DAYS": 5,
-        "DAYS": 60,
-        "SEEDS": 2,
-        "DIRECT_PATHS": 50,
-        "_play": lambda what, calls, title: [what(*call) for call in calls],
-    }.items():
-        monkeypatch.setattr(checks, name, value)
-    checks.main(tmp_path / "checks.md")
-    text = (tmp_path / "checks.md").read_text()
+def test_a_small_run_writes_every_table_and_figure(monkeypatch, report, told):
+    monkeypatch.setattr(
+        checks, "_play", lambda what, calls, title, report: [what(*call) for call in calls]
+    )
+    small = checks.Settings(
+        auction_seeds=2,
+        budget_turns=120,
+        free_turns=120,
+        seeds=2,
+        burn_in_days=5,
+        days=60,
+        paths=50,
+    )
+    text = checks.run(small, report).text
+    assert text.startswith("# Textbook and published checks")
+    assert f"Written by `{report.command}`; do not edit." in text
     assert "nan" not in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     widths = {line.count("|") for line in rows}
     assert widths == {4 + 1, 5 + 1, 6 + 1}
     for name in (*checks.NAMES, *checks.SCHEDULES):
         assert any(row.startswith(f"| {name}") for row in rows)
-    printed = capsys.readouterr().out
-    lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    lines = told()
     assert len(lines) == 5
     assert all(set(line) == {"bench", "figure", "value", "unit", "peer", "ratio"} for line in lines)
     figures = {line["figure"]: line for line in lines}

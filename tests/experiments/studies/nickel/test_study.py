@@ -1,22 +1,20 @@
 """The nickel days of March 2022, at full size: what the schedule says is what happens."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from evobourse.experiments.studies.nickel import study as nickel
 from evobourse.experiments.studies.nickel.study import (
     SCHEDULE,
     Cast,
     build,
-    main,
     parity_usd,
     play,
     read_real,
 )
+from evobourse.experiments.studies.run import run_study
 from evobourse.market.book.order_events import Kind, Reason, Status
+from evobourse.market.errors import MarketError
 from evobourse.market.events.kinds import Windfall
 from evobourse.market.events.schedule import EventSchedule, load_schedule
 from evobourse.market.rules import price_band
@@ -132,30 +130,28 @@ def test_seeds_decide_everything(table):
     assert (play(2).settle != table.settle).any()
 
 
-def test_the_command_prints_a_row_a_day_and_draws(tmp_path, capsys):
-    picture = tmp_path / "new" / "nickel.png"
-    main(["--runs", "2", "--picture", str(picture)])
-    said = capsys.readouterr().out
+def test_the_page_has_a_row_a_day_and_a_picture(tmp_path, told):
+    out = tmp_path / "new" / "nickel.md"
+    page, picture = run_study("nickel", ["runs=2"], out)
+    said = page.read_text()
+    assert page == out
     assert sum(line[:3] == "03-" for line in said.splitlines()) == 23
     assert "81,052" in said
-    assert f"Picture: {picture}" in said
+    assert f"]({picture.name})" in said
     assert picture.read_bytes().startswith(b"\x89PNG")
+    [figure] = told()
+    assert 0 < figure["value"] < 0.2
 
 
 @pytest.mark.parametrize("text", ["events: [{kind: halt, day: 1, asset: zinc}]", "events: ["])
-def test_the_command_refuses_a_bad_schedule_in_one_line(tmp_path, capsys, text):
+def test_a_bad_schedule_is_refused(tmp_path, text):
     path = tmp_path / "zinc.yaml"
     path.write_text(text)
-    with pytest.raises(SystemExit) as stop:
-        main([str(path), "--runs", "1"])
-    assert stop.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith(str(path))
-    assert said.count("\n") == 1
+    with pytest.raises(MarketError, match=str(path)):
+        run_study("nickel", [f"schedule={path}", "runs=1"], tmp_path / "page.md")
 
 
 def test_the_schedule_is_printed_as_it_is_read(tmp_path):
     printed = tmp_path / "printed.yaml"
     printed.write_text(load_schedule(SCHEDULE).to_yaml())
     assert load_schedule(printed).events == load_schedule(SCHEDULE).events
-    assert Path(nickel.__file__).with_name("data").joinpath("nickel_2022.csv").is_file()

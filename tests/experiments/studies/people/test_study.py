@@ -22,13 +22,13 @@ from evobourse.experiments.studies.people.option_order import (
     measure_corrections,
 )
 from evobourse.experiments.studies.people.page import (
-    figures,
     gamble_rows,
     gamble_table,
     heat_table,
     item_table,
     letter_table,
     order_table,
+    tell,
 )
 from evobourse.experiments.studies.people.temperature import Heat, heat, measure_heat
 from evobourse.fitness.behaviour.prospect import QUESTION, items
@@ -112,7 +112,7 @@ def test_the_model_is_asked_what_transformers_would_be(style_engine, rounded_mod
     assert answers.share_a[2] == pytest.approx((swapped[0] + 1 - swapped[1]) / 2, abs=0.03)
 
 
-def test_rows_hold_every_respondent_and_the_majority_of_several():
+def test_rows_hold_every_respondent_and_the_majority_of_several(report, told):
     pair = [Respondent("pair", "a", NOBODY), Respondent("pair", "b", NOBODY)]
     asked = question_respondents(Told(people), [Respondent("alone", "c", NOBODY), *pair], "")
     alone, *both = [[answers] * len(FRAMES) for answers in asked]
@@ -133,10 +133,11 @@ def test_rows_hold_every_respondent_and_the_majority_of_several():
     orders = {"bare": measure_corrections(by_letter(np.arange(5.0)), np.zeros((10, 1, 5)))}
     ones = np.ones(2)
     heats = {"evolved": [Heat(f, f * ones, ones, ones, 1.0, 1.0) for f in (1.0, 2.0)]}
-    told = {figure["figure"]: figure for figure in figures(gambles, orders, heats)}
-    assert told["items of 17 as people, pair: a"]["ratio"] == 2.0
-    assert told["moved by the order, bare, none"]["ratio"] == 1.0
-    assert told["turnover, evolved, temperature x2"]["ratio"] == 2.0
+    tell(gambles, orders, heats, report)
+    figures = {figure["figure"]: figure for figure in told()}
+    assert figures["items of 17 as people, pair: a"]["ratio"] == 2.0
+    assert figures["moved by the order, bare, none"]["ratio"] == 1.0
+    assert figures["turnover, evolved, temperature x2"]["ratio"] == 2.0
     assert len(order_table(orders).splitlines()) == 2 + 5
     assert (
         len(letter_table(orders).splitlines()) == len(heat_table(heats["evolved"]).splitlines()) - 1

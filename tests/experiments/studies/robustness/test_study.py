@@ -15,7 +15,7 @@ from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.evolve.bundle import Bundle, Reference
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.studies.robustness.study import judge_variants, survivors
+from evobourse.experiments.studies.robustness.standings import judge_variants, survivors
 from evobourse.experiments.studies.robustness.table import print_robustness
 from evobourse.experiments.studies.robustness.variants import (
     ORIGINAL,

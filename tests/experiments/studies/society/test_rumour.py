@@ -32,7 +32,6 @@ from evobourse.experiments.studies.society.study import (
     LEADERS,
     THRESHOLDS,
     check_table,
-    cost_table,
     decay_table,
     link_table,
     measure_cost,
@@ -137,7 +136,7 @@ def test_the_table_and_the_picture_show_them(pairs):
     assert show([np.nan]) == "-"
 
 
-def test_links_are_fewer_over_higher_thresholds_and_costs_are_ratios(bundle, choices):
+def test_links_are_fewer_over_higher_thresholds_and_costs_are_ratios(bundle, choices, report, told):
     seeds = [measure_links(bundle, choices, 0.5, 60, seed) for seed in (1, 2)]
     for seed in seeds:
         for kind in ("everybody", "acquaintances"):
@@ -150,10 +149,11 @@ def test_links_are_fewer_over_higher_thresholds_and_costs_are_ratios(bundle, cho
     text = link_table({0.5: seeds})
     assert len(text.splitlines()) == 2 + len(THRESHOLDS)
     assert decay_table({0.5: seeds, 1.0: seeds}).splitlines()[3].startswith("| 1.0 |")
-    figures = measure_cost(bundle, choices, (30, 60))
-    assert [row["ratio"] for row in figures][1] == 1.0
-    assert all(row["value"] > 0 for row in figures[::2])
-    assert len(cost_table(figures).splitlines()) == 6
+    rows = measure_cost(bundle, choices, (30, 60), report).splitlines()
+    figures = told()
+    assert figures[1]["ratio"] == 1.0
+    assert all(figure["value"] > 0 for figure in figures[::2])
+    assert len(rows) == 2 + len(figures) == 6
 
 
 def test_what_must_be_nil_is_counted(pairs):

@@ -1,17 +1,17 @@
-"""`make bench-minds`: minds against the peers' ways and against this machine, in one run."""
+"""Minds against the peers' ways and against this machine, in one run."""
 
 from __future__ import annotations
 
-import argparse
-import os
 import time
-import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from evobourse.evolve.durable import replace_bytes
 from evobourse.experiments.benchmarks.minds.agents import (
     SIZES,
     MarketTime,
@@ -48,54 +48,78 @@ from evobourse.experiments.benchmarks.minds.subject import (
     sixteen_minds,
     softmax,
 )
-from evobourse.experiments.reports.figure_lines import figure, progress
+from evobourse.experiments.benchmarks.run import Benchmark
+from evobourse.experiments.reports.figure_lines import Report
+from evobourse.experiments.reports.figures import figure_bytes
 
-AGENTS, MORNINGS, DAYS, TURNS = 1_000, 10, 20, 7
-PICTURE = Path(__file__).parents[4] / "docs" / "minds_distinct_work.png"
+BENCHMARK = Benchmark(
+    measures="minds against the peers' ways and against this machine",
+    minutes=30,
+)
+
+MORNINGS, DAYS, TURNS = 10, 20, 7
+Part = Literal["a", "b", "c", "d", "e"]
 
 
-def main() -> None:
-    """Run the parts asked for and print one JSON line a figure."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument(
-        "--only", choices=PARTS, nargs="+", default=list(PARTS), help="run these parts"
-    )
-    parser.add_argument("--agents", type=int, default=AGENTS, help="agents of part a")
-    parser.add_argument("--few", type=int, default=32, help="agents of part a asked one by one")
-    parser.add_argument("--picture", type=Path, default=PICTURE, help="where part c draws")
-    options = parser.parse_args()
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    warnings.filterwarnings("ignore")
+@dataclass(frozen=True)
+class Settings:
+    """What is measured.
+
+    Attributes
+    ----------
+    only
+        Parts: a, a morning of a thousand agents; b, 64 minds in a batch; c, markets of 100 to
+        100,000 agents; d, the processor's ceilings; e, INT8 against fp32.
+    agents, few
+        Agents of part a, and those of them who are asked one by one.
+    picture
+        Where part c draws.
+    """
+
+    only: tuple[Part, ...] = ("a", "b", "c", "d", "e")
+    agents: int = 1_000
+    few: int = 32
+    picture: Path = Path("docs/minds_distinct_work.png")
+
+
+def run(settings: Settings, report: Report) -> None:
+    """Measure the parts asked for."""
     subject = open_subject()
-    for part in options.only:
-        PARTS[part](subject, options)
-    progress("done")
+    parts: dict[Part, Callable[[Subject, Settings, Report], None]] = {
+        "a": part_a,
+        "b": part_b,
+        "c": part_c,
+        "d": part_d,
+        "e": part_e,
+    }
+    for part in settings.only:
+        parts[part](subject, settings, report)
 
 
-def part_a(subject: Subject, options: argparse.Namespace) -> None:
+def part_a(subject: Subject, settings: Settings, report: Report) -> None:
     """One morning of a thousand agents, and twenty mornings in a row."""
     population = sixteen_minds(subject.styles)
-    mornings = real_mornings(subject, population, options.agents, MORNINGS)
+    mornings = real_mornings(subject, population, settings.agents, MORNINGS)
     questions = morning_questions(subject, *mornings[0])
     private = float(np.mean([len(question.private) for question in questions]))
     shared = len(questions[0].prompt.shared)
-    figure("morning", f"private tokens, after {shared} shared ones", private, "1", None, None)
-    rungs = climb(subject, population, questions, options.few, progress)
+    report.figure(f"private tokens, after {shared} shared ones", private, "1")
+    rungs = climb(subject, population, questions, settings.few, report.say)
     peer, *own = rungs
     for below, rung in zip(rungs[:-1], own, strict=True):
-        name, rate = f"factor of: {rung.name}", options.agents / rung.seconds
-        figure("morning", name, below.seconds / rung.seconds, "1", below.name, None)
-        figure("morning", f"decisions: {rung.name}", rate, "1/s", PEER, peer.seconds / rung.seconds)
+        name, rate = f"factor of: {rung.name}", settings.agents / rung.seconds
+        report.figure(name, below.seconds / rung.seconds, "1", below.name)
+        report.figure(f"decisions: {rung.name}", rate, "1/s", PEER, peer.seconds / rung.seconds)
     moved = max(_moved(rung, own[-1]) for rung in own if rung.logits is not None)
-    figure("morning", "largest move of a probability between own ways", moved, "1", None, None)
-    peers, first = side_by_side(subject, population, questions, options.few, TURNS, progress)
+    report.figure("largest move of a probability between own ways", moved, "1")
+    peers, first = side_by_side(subject, population, questions, settings.few, TURNS, report.say)
     ratios = peers / first
     turns = np.argsort(ratios)
     for what, turn in (("median", turns[TURNS // 2]), ("lowest", turns[0]), ("highest", turns[-1])):
         name = f"decisions: the first morning, nothing known, {what} of {TURNS} turns"
-        rate, ratio = options.agents / float(first[turn]), float(ratios[turn])
-        figure("morning", name, rate, "1/s", PEER, ratio)
-    progress(f"{MORNINGS} mornings in a row")
+        rate, ratio = settings.agents / float(first[turn]), float(ratios[turn])
+        report.figure(name, rate, "1/s", PEER, ratio)
+    report.say(f"{MORNINGS} mornings in a row")
     ladder = Ladder(subject.fresh_engine(), population)
     seconds = []
     for morning in mornings:
@@ -105,41 +129,39 @@ def part_a(subject: Subject, options: argparse.Namespace) -> None:
         seconds.append(time.perf_counter() - began)
     name = f"decisions: a market's mornings, mean of the first {MORNINGS}"
     mean = float(np.mean(seconds))
-    figure("morning", name, options.agents / mean, "1/s", PEER, float(np.median(peers)) / mean)
+    report.figure(name, settings.agents / mean, "1/s", PEER, float(np.median(peers)) / mean)
 
 
-def part_b(subject: Subject, options: argparse.Namespace) -> None:
+def part_b(subject: Subject, settings: Settings, report: Report) -> None:
     """Sixty-four minds in a batch."""
     depth = subject.engine.decoder.depth
     what = "64 mixtures of 8 adapters of rank 8, time over the bare INT8 base"
     for layers in (range(depth), range(subject.engine.bank.first_layer, depth)):
-        progress(f"64 minds, adapters on {len(layers)} of {depth} layers")
+        report.say(f"64 minds, adapters on {len(layers)} of {depth} layers")
         small = small_overhead(subject, layers, repeats=5)
         name = f"{what}, 135M, {len(layers)} of {depth} layers"
-        figure("mixed", name, small.ratio, "1", "limit 1.25", small.ratio / 1.25)
-    progress(f"two layers of {LARGE}'s shape, random weights")
+        report.figure(name, small.ratio, "1", "limit 1.25", small.ratio / 1.25)
+    report.say(f"two layers of {LARGE}'s shape, random weights")
     large = large_overhead(layers=2, repeats=3)
     name = f"{what}, two layers of {LARGE}'s shape with random weights"
-    figure("mixed", name, large.ratio, "1", "limit 1.1", large.ratio / 1.1)
-    progress("PEFT in bf16, adapter names and merge and swap")
+    report.figure(name, large.ratio, "1", "limit 1.1", large.ratio / 1.1)
+    report.say("PEFT in bf16, adapter names and merge and swap")
     small, peft = small_overhead(subject, range(depth), repeats=2), peft_times(subject)
     for name, seconds in (("adapter_names", peft.names), ("merge and swap", peft.swap)):
-        figure(
-            "mixed", f"PEFT {name} over its bare bf16 base", seconds / peft.bare, "1", None, None
-        )
+        report.figure(f"PEFT {name} over its bare bf16 base", seconds / peft.bare, "1")
         name = f"64 minds, PEFT {name}"
-        figure("mixed", name, seconds, "s", "this engine, same rows", seconds / small.mixed)
-    figure("mixed", "PEFT, making 64 mixtures (here: none)", peft.build, "s", None, None)
+        report.figure(name, seconds, "s", "this engine, same rows", seconds / small.mixed)
+    report.figure("PEFT, making 64 mixtures (here: none)", peft.build, "s")
 
 
-def part_c(subject: Subject, options: argparse.Namespace) -> None:
+def part_c(subject: Subject, settings: Settings, report: Report) -> None:
     """Markets of 100 to 100,000 agents with the same minds."""
     population = sixteen_minds(subject.styles, attention=2)
     time_market(subject, population, 100, 2, subject.fresh_engine())  # compiles and warms up
     runs: dict[int, list[MarketTime]] = {agents: [] for agents in SIZES}
     for turn in (1, 2):
         for agents, own in runs.items():
-            progress(f"a market of {agents:,} agents, turn {turn} of 2")
+            report.say(f"a market of {agents:,} agents, turn {turn} of 2")
             engine = subject.fresh_engine()
             own.append(time_market(subject, population, agents, DAYS, engine))
     times = [min(own, key=lambda t: t.model_seconds) for own in runs.values()]
@@ -147,44 +169,44 @@ def part_c(subject: Subject, options: argparse.Namespace) -> None:
         met = real_mornings(subject, population, agents, 1)[0]
         distinct = len(set(zip(*(column.tolist() for column in met), strict=True)))
         name = f"different questions of one morning, {agents:,} agents"
-        figure("agents", name, distinct, "1", "agents", distinct / agents)
-    asked = morning_questions(subject, *real_mornings(subject, population, options.few, 1)[0])
+        report.figure(name, distinct, "1", "agents", distinct / agents)
+    asked = morning_questions(subject, *real_mornings(subject, population, settings.few, 1)[0])
     peer = len(asked) / peer_rung(subject, asked, len(asked)).seconds
     least = min(t.model_seconds for t in times)
     for t in times:
         name = f"model time, {t.agents:,} agents, {t.days} days, {t.computed:,} questions"
-        figure("agents", name, t.model_seconds, "s", "least of the sizes", t.model_seconds / least)
+        report.figure(name, t.model_seconds, "s", "least of the sizes", t.model_seconds / least)
         name = f"decisions, {t.agents:,} agents, market included"
         rate = t.decisions / (t.model_seconds + t.market_seconds)
-        figure("agents", name, rate, "1/s", PEER, rate / peer)
+        report.figure(name, rate, "1/s", PEER, rate / peer)
     spread = max(t.model_seconds for t in times) / least
-    figure("agents", "model time, largest over least", spread, "1", "limit 1.3", spread / 1.3)
-    figure_of_times = Figure(figsize=(6.4, 4.0), layout="constrained")
+    report.figure("model time, largest over least", spread, "1", "limit 1.3", spread / 1.3)
+    figure_of_times = Figure(figsize=(6.4, 4.0), dpi=120, layout="constrained")
     plot_distinct_work(times, peer, figure_of_times.subplots())
-    options.picture.parent.mkdir(parents=True, exist_ok=True)
-    figure_of_times.savefig(options.picture, dpi=120)
-    progress(f"drawn: {options.picture}")
+    settings.picture.parent.mkdir(parents=True, exist_ok=True)
+    replace_bytes(settings.picture, figure_bytes(figure_of_times))
+    report.say(f"drawn: {settings.picture}")
 
 
-def part_d(subject: Subject, options: argparse.Namespace) -> None:
+def part_d(subject: Subject, settings: Settings, report: Report) -> None:
     """Tokens a second against the processor's ceilings, and where the time goes."""
-    progress("ceilings of matrix products")
+    report.say("ceilings of matrix products")
     ceilings = measure_ceilings(repeats=5)
-    figure("machine", "torch._int_mm", ceilings.int8 / 1e9, "Gop/s", None, None)
-    figure("machine", "bf16 product", ceilings.bf16 / 1e9, "Gop/s", None, None)
-    progress("the bare base, 64 rows of 24 tokens")
+    report.figure("torch._int_mm", ceilings.int8 / 1e9, "Gop/s")
+    report.figure("bf16 product", ceilings.bf16 / 1e9, "Gop/s")
+    report.say("the bare base, 64 rows of 24 tokens")
     done = measure_throughput(subject, repeats=5)
     name = "tokens a second, all layers, rules read before"
     for ceiling, limit in (("bf16", ceilings.bf16), ("INT8", ceilings.int8)):
         share = done.operations_per_second / limit
         peer = f"share of the {ceiling} ceiling"
-        figure("machine", name, done.tokens_per_second, "1/s", peer, share)
-    progress("profile of 64 mixtures")
+        report.figure(name, done.tokens_per_second, "1/s", peer, share)
+    report.say("profile of 64 mixtures")
     for purpose, share in profile_shares(subject).items():
-        figure("machine", f"time in: {purpose}", share, "1", None, None)
+        report.figure(f"time in: {purpose}", share, "1")
 
 
-def part_e(subject: Subject, options: argparse.Namespace) -> None:
+def part_e(subject: Subject, settings: Settings, report: Report) -> None:
     """INT8 against fp32, and what it weighs."""
     views = real_views(subject, 3)[:200]
     short = [subject.engine.view_prompt(int(view)) for view in views]
@@ -203,17 +225,17 @@ def part_e(subject: Subject, options: argparse.Namespace) -> None:
         ("the market's prompts", bare | styles | blends, short),
         ("prompts in words", bare, long),
     ):
-        progress(f"{len(minds)} minds, {len(views)} real views, {kind}")
+        report.say(f"{len(minds)} minds, {len(views)} real views, {kind}")
         for row in measure_fidelity(subject, minds, prompts):
             name = f"{row.name}, {kind}"
-            figure("fidelity", f"total variation, mean: {name}", row.mean, "1", "limit 0.02",
+            report.figure(f"total variation, mean: {name}", row.mean, "1", "limit 0.02",
                    row.mean / 0.02)  # fmt: skip
-            figure("fidelity", f"total variation, worst: {name}", row.worst, "1", None, None)
-            figure("fidelity", f"correlation of p(buy) - p(sell): {name}", row.correlation, "1",
+            report.figure(f"total variation, worst: {name}", row.worst, "1")
+            report.figure(f"correlation of p(buy) - p(sell): {name}", row.correlation, "1",
                    "limit 0.98", row.correlation / 0.98)  # fmt: skip
     decoder, whole = bytes_per_weight(subject.engine)
-    figure("fidelity", "bytes a decoder weight, scales included", decoder, "B", "bf16", decoder / 2)
-    figure("fidelity", "bytes a parameter, whole model", whole, "B", "bf16", whole / 2)
+    report.figure("bytes a decoder weight, scales included", decoder, "B", "bf16", decoder / 2)
+    report.figure("bytes a parameter, whole model", whole, "B", "bf16", whole / 2)
 
 
 def _moved(rung: Rung, last: Rung) -> float:
@@ -222,15 +244,3 @@ def _moved(rung: Rung, last: Rung) -> float:
     assert last.logits is not None
     ours, theirs = softmax(rung.logits), softmax(last.logits[: rung.asked])
     return float(np.abs(ours - theirs).max())
-
-
-PARTS: dict[str, Callable[[Subject, argparse.Namespace], None]] = {
-    "a": part_a,
-    "b": part_b,
-    "c": part_c,
-    "d": part_d,
-    "e": part_e,
-}
-
-if __name__ == "__main__":
-    main()

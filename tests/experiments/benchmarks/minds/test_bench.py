@@ -1,7 +1,5 @@
 """The benchmarks of minds: what they ask is real, their ways agree, their sums are right."""
 
-import json
-
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -162,12 +160,3 @@ def test_the_plot_shows_what_it_was_given():
     np.testing.assert_allclose(drawn["this engine's minds"], [t.model_seconds for t in times])
     np.testing.assert_allclose(drawn["one full prompt per agent (scaled)"], [500, 5_000, 50_000])
     assert "3,552" in ax.get_title()
-
-
-def test_a_figure_is_one_json_line(capsys):
-    from evobourse.experiments.reports.figure_lines import figure
-
-    figure("bench", "name", 2.0, "1/s", "peer", 4.0)
-    line = json.loads(capsys.readouterr().out)
-    assert line == {"bench": "bench", "figure": "name", "value": 2.0, "unit": "1/s",
-                    "peer": "peer", "ratio": 4.0}  # fmt: skip
