@@ -15,12 +15,20 @@ from numpy.typing import NDArray
 from evobourse.agents.minds.stand_ins import Minds
 from evobourse.evolve.bundle import Bundle
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
+from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.reports.intervals import show
 from evobourse.experiments.reports.scores import describe
 from evobourse.experiments.simulate.bundle import open_bundle
+from evobourse.experiments.studies.run import Page, Study
 from evobourse.experiments.sweep.judging import Judge
 from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.fitness.predictive import PredictiveScore, Quantity, predictive_score
+
+STUDY = Study(
+    question="of what use on real days is a forecaster that learnt on simulated ones?",
+    minutes=3,
+    page="runs/studies/predictive.md",
+)
 
 QUANTITIES: Mapping[Quantity, str] = {
     "magnitude": "size of the next day's return",
@@ -52,11 +60,18 @@ class Taught:
     scores: Mapping[Quantity, Sequence[PredictiveScore]]
 
 
-def teach_by_run(settings: Settings) -> list[Taught]:
-    """Do what `teach` does with the population of a run."""
+def run(settings: Settings, report: Report) -> Page:
+    """Let the market of a run's population and every law teach a forecaster."""
     bundle, bases = open_bundle(settings.run / "bundle")
     config = load_config(settings.run / "config.yaml")
-    return list(teach(config, bundle, bases.serve(bundle.recipe), settings.groups))
+    rows = []
+    for row in teach(config, bundle, bases.serve(bundle.recipe), settings.groups):
+        rows.append(row)
+        for quantity, scores in row.scores.items():
+            ratio = float(np.mean([score.ratio for score in scores]))
+            name = f"error of the {QUANTITIES[quantity]}, taught by {row.name}"
+            report.figure(name, ratio, "1", "taught by real training days", ratio)
+    return Page(write_page(rows, settings, report.command))
 
 
 def teach(config: ExperimentConfig, bundle: Bundle, minds: Minds, groups: int) -> Iterator[Taught]:
