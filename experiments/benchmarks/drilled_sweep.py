@@ -15,7 +15,8 @@ from pathlib import Path
 
 import psutil
 
-from evobourse.evolve.loop import LINEAGE_FILE, Observer
+from evobourse.evolve.loop import Observer
+from evobourse.evolve.run_folder import RunFolder
 
 SMALL = [
     "search.generations=8",
@@ -68,11 +69,12 @@ def sweep(
         search = make_search(
             config.search, genome.genome(), genome.slow_segments(), experiment.search_seed()
         )
-        tracker = MlflowTracker(View.of(folder, mlflow_uri)) if mlflow_uri else None
+        tracker = MlflowTracker(View.of(RunFolder(folder), mlflow_uri)) if mlflow_uri else None
         print("begun", flush=True)
         try:
             generations, seed = config.search.generations, config.seed
-            evolve(folder, genome.genome(), search, evaluator, generations, seed, observers)
+            run = RunFolder(folder)
+            evolve(run, genome.genome(), search, evaluator, generations, seed, observers)
         finally:
             if tracker:
                 tracker.close()
@@ -168,7 +170,7 @@ def ended(session: Session) -> bytes:
     code, said = session.finish()
     if code:
         raise RuntimeError(f"the sweep in {session.folder} ended with exit code {code}: {said}")
-    return (session.folder / LINEAGE_FILE).read_bytes()
+    return RunFolder(session.folder).lineage.read_bytes()
 
 
 def undisturbed(folder: Path, minds: str, *overrides: str) -> tuple[bytes, float]:

@@ -20,6 +20,7 @@ from evobourse.agents.personas.persona import Population
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.durable import replace_bytes
 from evobourse.evolve.markets import World, play_market
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
 from evobourse.experiments.reports.intervals import show
 from evobourse.experiments.simulate.bundle import open_bundle
@@ -46,9 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=8, help="markets for the behaviour")
     parser.add_argument("--out", type=Path, default=DOCUMENT, help="Markdown page to write")
     asked = parser.parse_args(arguments)
-    config = load_config(asked.run / "config.yaml")
+    run = RunFolder(asked.run)
+    config = load_config(run.config)
     groups = asked.groups or config.search.heldout_groups
-    bundle, bases = open_bundle(asked.run / "bundle")
+    bundle, bases = open_bundle(run.bundle)
     genome = build_experiment(config).market_genome
     values = genome.genome().to_values(genome.genome().start_vector())
     casts: dict[str, tuple[Population, Callable[[], Minds]]] = {

@@ -21,6 +21,7 @@ from evobourse.agents.training.examples import real_levels, sample_views
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.durable import replace_bytes
 from evobourse.evolve.markets import World
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
 from evobourse.experiments.reports.figures import figure_bytes
 from evobourse.experiments.simulate.bundle import open_bundle
@@ -63,8 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--views", type=int, default=VIEWS, help="views in every order")
     parser.add_argument("--out", type=Path, default=DOCUMENT, help="Markdown page to write")
     asked = parser.parse_args(arguments)
-    config = load_config(asked.run / "config.yaml")
-    bundle, bases = open_bundle(asked.run / "bundle")
+    run = RunFolder(asked.run)
+    config = load_config(run.config)
+    bundle, bases = open_bundle(run.bundle)
     genome = build_experiment(config).market_genome
     start = genome.genome().to_values(genome.genome().start_vector())
     populations = {"un-evolved": genome.population(start), "evolved": bundle.population}

@@ -11,7 +11,7 @@ import pytest
 
 from evobourse.evolve.errors import EvolveError
 from evobourse.evolve.lineage import Lineage
-from evobourse.evolve.loop import LINEAGE_FILE
+from evobourse.evolve.run_folder import RunFolder
 
 SCRIPT = Path(__file__).parents[1] / "sphere_sweep.py"
 NAMES = (
@@ -121,7 +121,7 @@ def test_sigkill_and_resume_give_the_same_bytes(sphere, tmp_path):
     command = [sys.executable, str(SCRIPT), str(tmp_path / "killed"), str(GENERATIONS), "each"]
     for reached in ("cma-noise", "tpe"):
         process = subprocess.Popen(command)
-        file = tmp_path / "killed" / reached / LINEAGE_FILE
+        file = RunFolder(tmp_path / "killed" / reached).lineage
         while process.poll() is None and not (file.exists() and file.stat().st_size):
             time.sleep(0.005)
         process.kill()
@@ -129,7 +129,7 @@ def test_sigkill_and_resume_give_the_same_bytes(sphere, tmp_path):
     assert not (tmp_path / "killed" / NAMES[-1]).exists()
     subprocess.run(command, check=True)
     for name in NAMES:
-        whole, killed = (tmp_path / w / name / LINEAGE_FILE for w in ("whole", "killed"))
+        whole, killed = (RunFolder(tmp_path / w / name).lineage for w in ("whole", "killed"))
         assert killed.read_bytes() == whole.read_bytes(), name
         candidates = Lineage(whole).read()
         assert any(c.failure == "toy failure" for c in candidates)
