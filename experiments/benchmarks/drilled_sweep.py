@@ -145,7 +145,7 @@ def worker_ids(driver: int) -> list[int]:
     for process in family_of(driver):
         with suppress(psutil.Error):
             said = " ".join(process.cmdline())
-            if "spawn_main" in said or "ray::Servant" in said:
+            if "executors.worker" in said or "ray::Servant" in said:
                 found.append(process.pid)
     return found
 
