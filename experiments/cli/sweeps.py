@@ -250,32 +250,15 @@ def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
 
 
 def _sweep(settings: Any, folder: RunFolder, as_json: bool) -> None:
-    from evobourse.experiments.cli.progress import ProgressScreen
+    from evobourse.experiments.cli.progress import watch_sweep
     from evobourse.experiments.reports.scores import print_scoreboard
-    from evobourse.experiments.sweep.pipeline import run_sweep
 
     console = make_console(quiet=as_json)
-    screens: list[ProgressScreen] = []
-
-    def screen(search: Any, evaluator: Any) -> ProgressScreen:
-        total = settings.search.generations
-        planned = [search.planned_candidates(g) for g in range(total)]
-        screens.append(ProgressScreen(total, lambda: evaluator.decisions, planned, console))
-        return screens[0].__enter__()
-
-    def say(line: str) -> None:
-        if screens:
-            screens[0].close()
-        console.print(line, highlight=False)
-
     try:
-        outcome = run_sweep(settings, folder, screen, say)
+        outcome = watch_sweep(settings, folder, console)
     except KeyboardInterrupt:
-        say(f"interrupted; nothing is lost: evobourse resume {folder}")
+        console.print(f"interrupted; nothing is lost: evobourse resume {folder}", highlight=False)
         raise typer.Exit(130) from None
-    finally:
-        if screens:
-            screens[0].close()
     if as_json:
         typer.echo(folder.scoreboard.read_text())
         return
