@@ -1,7 +1,4 @@
-"""The state of a sweep between two generations, saved at once or not at all.
-
-One pickle with a format version, replaced atomically.
-"""
+"""The state of a sweep between two generations: one pickle, saved at once or not at all."""
 
 from __future__ import annotations
 
@@ -13,34 +10,28 @@ from evobourse.evolve import durable
 from evobourse.evolve.errors import RunError
 
 FORMAT_VERSION = 3
-FILE_NAME = "state.pickle"
 
 
-def exists(folder: Path) -> bool:
-    """Say whether a folder holds a checkpoint."""
-    return (Path(folder) / FILE_NAME).exists()
-
-
-def save(folder: Path, state: dict[str, Any]) -> None:
+def save(path: Path, state: dict[str, Any]) -> None:
     """Save a state in place of the one before.
 
     Parameters
     ----------
-    folder : Path
-        Made if need be.
+    path : Path
+        The file; its folder is made if need be.
     state : dict
         Anything that pickles.
 
     Raises
     ------
     RunError
-        When the folder cannot be written, for example on a full disk; the old state stays.
+        When it cannot be written, for example on a full disk; the old state stays.
     """
     data = pickle.dumps({"version": FORMAT_VERSION, "state": state}, protocol=5)
-    durable.replace_bytes(Path(folder) / FILE_NAME, data)
+    durable.replace_bytes(path, data)
 
 
-def load(folder: Path) -> dict[str, Any]:
+def load(path: Path) -> dict[str, Any]:
     """Load the state saved last. A pickle runs code: load only checkpoints of your own runs.
 
     Raises
@@ -48,7 +39,6 @@ def load(folder: Path) -> dict[str, Any]:
     RunError
         When there is none, it is torn, or another version of the format wrote it.
     """
-    path = Path(folder) / FILE_NAME
     try:
         envelope = pickle.loads(path.read_bytes())
     except FileNotFoundError as error:

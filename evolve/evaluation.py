@@ -15,7 +15,7 @@ import numpy as np
 from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.personas.persona import Population
-from evobourse.evolve.executors.executor import Executor, InProcess, collect
+from evobourse.evolve.executors.executor import Calls, Executor, InProcess
 from evobourse.evolve.genomes.genome import Values
 from evobourse.evolve.genomes.market import MarketGenome
 from evobourse.evolve.loop import Evaluation
@@ -152,16 +152,7 @@ class MarketEvaluator:
         """Play each on all seeds; return it with its log returns float64[seeds, days]."""
         world = self.windows.world
         histories = {s: self.windows.history(self.split, s) for s in seeds}
-        met: list[_Player] = []
         markets = 0
-
-        def run_markets() -> Iterator[Future[Tape]]:
-            for player in players:
-                met.append(player)
-                if player.population is not None:
-                    for s in seeds:
-                        part = (player.population, histories[s], s)
-                        yield self.executor.submit(play_market, world, part, player.choices)
 
         def count() -> None:
             nonlocal markets
@@ -170,11 +161,25 @@ class MarketEvaluator:
             if markets % len(seeds) == 0:
                 on_done(markets // len(seeds))
 
-        tapes = iter(collect(run_markets(), count))
+        calls = Calls(count)
+        handed_out: list[tuple[_Player, list[Future[Tape]]]] = []
+        for player in players:  # the next ones' minds are asked while these markets run
+            tapes = []
+            if player.population is not None:
+                for s in seeds:
+                    part = (player.population, histories[s], s)
+                    call = self.executor.submit(play_market, world, part, player.choices)
+                    tapes.append(calls.add(call))
+            handed_out.append((player, tapes))
+        calls.wait()
+
         nothing = np.zeros((len(seeds), self.target.window_days))
         return [
-            (p, nothing if p.failure else np.stack([next(tapes).log_returns() for _ in seeds]))
-            for p in met
+            (
+                player,
+                np.stack([tape.result().log_returns() for tape in tapes]) if tapes else nothing,
+            )
+            for player, tapes in handed_out
         ]
 
     def _evaluation(self, player: _Player, paths: FloatArray, seeds: tuple[int, ...]) -> Evaluation:

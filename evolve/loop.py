@@ -14,13 +14,9 @@ from evobourse.evolve import checkpoint, durable
 from evobourse.evolve.errors import EvolveError, RunError
 from evobourse.evolve.genomes.genome import Genome, Values
 from evobourse.evolve.lineage import Candidate, Lineage
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.searches.search import Optimizer, ParentWeights, candidate_id
 from evobourse.evolve.timings import Timings
-
-LINEAGE_FILE = "lineage.jsonl"
-CHECKPOINT_FOLDER = "checkpoint"
-TIMINGS_FILE = "timings.jsonl"
-STOPPED_FILE = "stopped.json"
 
 _GENERATIONS_KEY = 0x67656E  # keeps these seeds apart from children that others spawn
 
@@ -116,7 +112,7 @@ def generation_seed(seed: int, generation: int) -> np.random.SeedSequence:
 
 
 def evolve(
-    run_folder: Path,
+    run_folder: RunFolder,
     genome: Genome,
     search: Optimizer,
     evaluator: Evaluator,
@@ -133,9 +129,8 @@ def evolve(
 
     Parameters
     ----------
-    run_folder : Path
-        Gets `lineage.jsonl`, `checkpoint/`, `timings.jsonl` and, when the search has ended,
-        `stopped.json` with the reason in words.
+    run_folder : RunFolder
+        Gets its lineage, checkpoint, timings and, when the search has ended, the reason in words.
     genome, search, evaluator
         What is searched, who proposes, who scores. On a resume the checkpointed
         search replaces this one, which must be set up alike.
@@ -164,14 +159,13 @@ def evolve(
     EvolveError
         When the evaluator returns what is no evaluation of the generation.
     """
-    run_folder = Path(run_folder)
-    lineage = Lineage(run_folder / LINEAGE_FILE)
+    lineage = Lineage(run_folder.lineage)
     setup = _setup(genome, search, seed, teacher)
     search, generation, parents = _resume_or_start(run_folder, lineage, setup, search)
     candidates = lineage.read()
     best = _best(candidates, None)
-    timings = Timings(run_folder / TIMINGS_FILE)
-    (run_folder / STOPPED_FILE).unlink(missing_ok=True)
+    timings = Timings(run_folder.timings)
+    run_folder.stopped.unlink(missing_ok=True)
 
     while not (reason := _why_stop(search, generation, generations, candidates, budget)):
         timings.start()
@@ -206,23 +200,15 @@ def evolve(
         best = _best(born, best)
         generation += 1
         checkpoint.save(
-            run_folder / CHECKPOINT_FOLDER,
+            run_folder.checkpoint,
             _state(setup, search, generation, parents, len(candidates)),
         )
         timings.note(generation - 1, len(born), search.readings)
 
         for observer in observers:
             observer.on_generation(generation - 1, born, search)
-    _note_stop(run_folder / STOPPED_FILE, reason, generation, len(candidates))
+    _note_stop(run_folder.stopped, reason, generation, len(candidates))
     return candidates
-
-
-def read_stop(run_folder: Path) -> str | None:
-    """Say in words why the search in a run's folder ended; None while it has not."""
-    try:
-        return str(json.loads((Path(run_folder) / STOPPED_FILE).read_text())["reason"])
-    except FileNotFoundError:
-        return None
 
 
 def _why_stop(
@@ -245,20 +231,19 @@ def _note_stop(path: Path, reason: str, generations: int, candidates: int) -> No
 
 
 def _resume_or_start(
-    run_folder: Path, lineage: Lineage, setup: dict[str, Any], search: Optimizer
+    run_folder: RunFolder, lineage: Lineage, setup: dict[str, Any], search: Optimizer
 ) -> tuple[Optimizer, int, Parents]:
-    folder = run_folder / CHECKPOINT_FOLDER
-    if not checkpoint.exists(folder):
+    if not run_folder.has_begun:
         if lineage.read():  # a checkpoint comes before the first line, so somebody removed it
             raise RunError(
                 f"{run_folder} has a lineage but no checkpoint; "
                 "restore the checkpoint or start the sweep in a new folder"
             )
         lineage.truncate_to(0)
-        checkpoint.save(folder, _state(setup, search, 0, (), 0))
+        checkpoint.save(run_folder.checkpoint, _state(setup, search, 0, (), 0))
         return search, 0, ()
 
-    state = checkpoint.load(folder)
+    state = checkpoint.load(run_folder.checkpoint)
     before = state["setup"]
     changed = [key for key in {**before, **setup} if setup.get(key) != before.get(key)]
     if changed:

@@ -66,18 +66,38 @@ def collect(futures: Iterable[Future[T]], on_done: Callable[[], None] = lambda: 
     Exception
         What the first call that was seen to fail has raised.
     """
-    handed_out: list[Future[T]] = []
-    running: deque[Future[T]] = deque()
-
-    def hear(future: Future[T]) -> None:
-        future.result()
-        on_done()
-
-    for future in futures:
-        handed_out.append(future)
-        running.append(future)
-        while running and running[0].done():
-            hear(running.popleft())
-    for future in as_completed(running):
-        hear(future)
+    calls = Calls(on_done)
+    handed_out = [calls.add(future) for future in futures]
+    calls.wait()
     return [future.result() for future in handed_out]
+
+
+class Calls:
+    """Calls that are handed out one by one, and heard of while more are handed out.
+
+    Parameters
+    ----------
+    on_done : callable
+        Called for each that is done, in whatever order.
+    """
+
+    def __init__(self, on_done: Callable[[], None]) -> None:
+        self._on_done = on_done
+        self._running: deque[Future[Any]] = deque()
+
+    def add(self, future: Future[T]) -> Future[T]:
+        """Take in a call; hear of the oldest ones that are done by now, and raise what they did."""
+        self._running.append(future)
+        while self._running and self._running[0].done():
+            self._hear(self._running.popleft())
+        return future
+
+    def wait(self) -> None:
+        """Hear of all; raise what the first call that was seen to fail has raised."""
+        for future in as_completed(self._running):
+            self._hear(future)
+        self._running.clear()
+
+    def _hear(self, future: Future[Any]) -> None:
+        future.result()
+        self._on_done()

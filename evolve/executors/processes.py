@@ -1,4 +1,4 @@
-"""Workers that are processes of this machine: spoken to through a pipe, ended with their parent."""
+"""Workers that are processes of this machine, each a fresh interpreter at the end of a pipe."""
 
 from __future__ import annotations
 
@@ -6,20 +6,14 @@ import multiprocessing
 import os
 import pickle
 import signal
-import threading
-import time
+import subprocess
+import sys
 from collections.abc import Callable
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
+from contextlib import suppress
 from typing import Any
 
-from evobourse.evolve.executors.worker_pool import (
-    WorkerLost,
-    WorkerPool,
-    attempt,
-    settle,
-    settle_in,
-)
+from evobourse.evolve.executors.worker import pack
+from evobourse.evolve.executors.worker_pool import WorkerLost, WorkerPool, settle
 
 
 def local_processes(workers: int) -> WorkerPool:
@@ -28,71 +22,57 @@ def local_processes(workers: int) -> WorkerPool:
 
 
 class ProcessWorker:
-    """A process of its own, a fresh interpreter, that carries out calls."""
+    """A process of its own that carries out calls.
+
+    multiprocessing's would run the user's script again (without a main guard, the sweep in it),
+    and a fork would take the locks of the driver's threads along.
+    """
 
     def __init__(self) -> None:
-        spawn = multiprocessing.get_context(
-            "spawn"
-        )  # a fork would take the driver's threads' locks
-        self._pipe, theirs = spawn.Pipe()
-        self._process = spawn.Process(target=_work, args=(theirs, os.getpid()), daemon=True)
-        resource_tracker.ensure_running()  # which would let interrupts through again
+        self._pipe, theirs = multiprocessing.Pipe()
+        handle = theirs.fileno()
+        path = [os.path.abspath(place) for place in sys.path]  # noqa: PTH100 - "" is the folder
+        begin = (
+            f"import sys; sys.path[:] = {path!r}; "
+            f"from evobourse.evolve.executors.worker import serve; serve({handle}, {os.getpid()})"
+        )
+        # Interrupts are the driver's, from the process's first moment on.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:  # interrupts are the driver's, from the process's first moment on
-            self._process.start()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", begin], stdin=subprocess.DEVNULL, pass_fds=(handle,)
+            )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()  # so that the pipe ends with the process
+            theirs.close()  # so that the pipe ends with the process
 
     def ready(self) -> None:
-        """Take calls from the first moment on."""
+        """Wait until the process takes calls."""
+        self._receive()
 
     def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Carry out a call."""
-        message = pickle.dumps((function, arguments), protocol=5)
+        message = pack((function, arguments))
         try:
             self._pipe.send_bytes(message)
-            answer = self._pipe.recv_bytes()
-        except (EOFError, OSError) as error:
-            self._process.join(timeout=5)
-            code = self._process.exitcode
-            raise WorkerLost(f"process {self._process.pid} ended with exit code {code}") from error
-        return settle(pickle.loads(answer))
+        except OSError as error:
+            raise self._lost() from error
+        return settle(pickle.loads(self._receive()))
 
     def stop(self) -> None:
         """Kill the process."""
         self._process.kill()
-        self._process.join(timeout=5)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=5)
 
-
-def _work(pipe: Connection, parent: int) -> None:
-    """Carry out calls until the pipe ends."""
-    _follow(parent)
-    settle_in()
-    while True:
+    def _receive(self) -> bytes:
         try:
-            message = pipe.recv_bytes()
-        except EOFError:
-            return
-        answer = attempt(_carry_out, (message,))
-        try:
-            packed = pickle.dumps(answer, protocol=5)
-        except Exception as error:
-            packed = pickle.dumps((False, error))
-        pipe.send_bytes(packed)
+            return self._pipe.recv_bytes()
+        except (EOFError, OSError) as error:
+            raise self._lost() from error
 
-
-def _carry_out(message: bytes) -> Any:
-    function, arguments = pickle.loads(message)
-    return function(*arguments)
-
-
-def _follow(parent: int) -> None:
-    """End when a killed parent cannot say so."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    def _lost(self) -> WorkerLost:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=5)
+        process = self._process
+        return WorkerLost(f"process {process.pid} ended with exit code {process.returncode}")

@@ -28,6 +28,8 @@ T = TypeVar("T")
 MOST_LOSSES = 8
 """Workers that one call may cost before the sweep ends."""
 
+MOST_FAILED_STARTS = 5
+"""Workers in a row that may end while they start, in one place, before it is given up."""
 
 _PAUSE_SECONDS = 0.5
 
@@ -127,7 +129,8 @@ class WorkerPool:
         self._on_close()
 
     def _man_place(self) -> None:
-        """Keep one place filled until the end."""
+        """Keep one place filled until the end, or until no worker can be had for it."""
+        failed_starts = 0
         while True:
             try:
                 with self._changed:
@@ -136,17 +139,30 @@ class WorkerPool:
                     worker = self._start()
                     self._running.add(worker)
             except Exception as error:
-                self._fail_all(error)
+                self._give_up_place(error)
                 return
             try:
                 worker.ready()
-            except WorkerLost:
-                time.sleep(_PAUSE_SECONDS)
+            except WorkerLost as loss:
+                failed_starts += 1
+                why = str(loss)
             else:
+                failed_starts = 0
                 self._employ(worker)
             worker.stop()
             with self._changed:
                 self._running.discard(worker)
+            if failed_starts == MOST_FAILED_STARTS:
+                self._give_up_place(
+                    EvolveError(
+                        f"{failed_starts} workers in a row ended while they started, the last one "
+                        f"because {why}; see what it printed, or give workers more memory, then "
+                        "resume the run"
+                    )
+                )
+                return
+            if failed_starts:
+                time.sleep(_PAUSE_SECONDS)
 
     def _employ(self, worker: Worker) -> None:
         """Give a worker calls until it is lost or the pool is closed."""
@@ -186,8 +202,8 @@ class WorkerPool:
                     )
                 )
 
-    def _fail_all(self, error: Exception) -> None:
-        """Say that no worker can be had to all who wait, if there is none at all."""
+    def _give_up_place(self, error: Exception) -> None:
+        """Leave a place; if it was the last one, all who wait hear why."""
         with self._changed:
             self._places -= 1
             if self._places:

@@ -20,7 +20,7 @@ from typing import Any
 
 from evobourse.evolve.errors import EvolveError, hide_password
 from evobourse.evolve.lineage import Candidate, Lineage
-from evobourse.evolve.loop import LINEAGE_FILE, TIMINGS_FILE, read_stop
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.timings import Timings
 from evobourse.evolve.tracking.mlflow_store import FigureMaker, SweepStore
 
@@ -50,6 +50,11 @@ class View:
     params: dict[str, Any]
 
     @property
+    def folder(self) -> RunFolder:
+        """The run's folder."""
+        return RunFolder(Path(self.run_folder))
+
+    @property
     def shown_uri(self) -> str:
         """The store's address without a password."""
         return hide_password(self.tracking_uri)
@@ -69,21 +74,21 @@ class View:
     @classmethod
     def of(
         cls,
-        run_folder: Path,
+        run_folder: RunFolder,
         tracking_uri: str | None = None,
         experiment: str = "evobourse",
         run_name: str | None = None,
         params: Mapping[str, Any] | None = None,
     ) -> View:
         """Fill in the defaults: a store, and a name, in the run's folder."""
-        folder = Path(run_folder).resolve()
-        uri = tracking_uri or default_tracking_uri(folder)
+        folder = run_folder.path.resolve()
+        uri = tracking_uri or default_tracking_uri(run_folder)
         return cls(str(folder), uri, experiment, run_name or folder.name, dict(params or {}))
 
 
-def default_tracking_uri(run_folder: Path) -> str:
+def default_tracking_uri(run_folder: RunFolder) -> str:
     """Return the address of the store that needs no server: SQLite in the run's folder."""
-    return f"sqlite:///{Path(run_folder).resolve() / 'mlflow.db'}"
+    return f"sqlite:///{RunFolder(run_folder.path.resolve()).mlflow}"
 
 
 class MlflowTracker:
@@ -142,7 +147,7 @@ class MlflowTracker:
         """
         where = f"MLflow at {self.view.shown_uri}"
         safe = (
-            f"they are safe in {Path(self.view.run_folder) / LINEAGE_FILE}, and "
+            f"they are safe in {self.view.folder.lineage}, and "
             f"'evobourse track {self.view.run_folder}' catches up"
         )
         try:
@@ -203,12 +208,12 @@ class _Follower:
     """Takes a view from where it stands to where the lineage stands."""
 
     def __init__(self, view: View, figure: FigureMaker | None) -> None:
-        self.lineage = Lineage(Path(view.run_folder) / LINEAGE_FILE)
+        self.lineage = Lineage(view.folder.lineage)
         self.new = 0
         self.artifact_errors: list[str] = []
         self._view = view
         self._figure = figure
-        self._timings = Timings(Path(view.run_folder) / TIMINGS_FILE)
+        self._timings = Timings(view.folder.timings)
         self._offset = 0
         self._store: SweepStore | None = None
 
@@ -227,7 +232,7 @@ class _Follower:
                 self.new += store.log_generation(group, timings.get(generation))
                 self._offset = end
             if to_the_end and self._store is not None:
-                self._store.finish(read_stop(Path(self._view.run_folder)))
+                self._store.finish(self._view.folder.read_stop())
         except Exception:
             self._store = None  # what it knew of the store may no longer hold
             raise

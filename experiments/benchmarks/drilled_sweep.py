@@ -16,7 +16,8 @@ from pathlib import Path
 
 import psutil
 
-from evobourse.evolve.loop import LINEAGE_FILE, Observer
+from evobourse.evolve.loop import Observer
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.benchmarks.own_process import process_command
 
 SMALL = [
@@ -71,11 +72,12 @@ def sweep(
         search = make_search(
             config.search, genome.genome(), genome.slow_segments(), experiment.search_seed()
         )
-        tracker = MlflowTracker(View.of(folder, mlflow_uri)) if mlflow_uri else None
+        tracker = MlflowTracker(View.of(RunFolder(folder), mlflow_uri)) if mlflow_uri else None
         print("begun", flush=True)
         try:
             generations, seed = config.search.generations, config.seed
-            evolve(folder, genome.genome(), search, evaluator, generations, seed, observers)
+            run = RunFolder(folder)
+            evolve(run, genome.genome(), search, evaluator, generations, seed, observers)
         finally:
             if tracker:
                 tracker.close()
@@ -190,7 +192,7 @@ def worker_ids(driver: int) -> list[int]:
     for process in family_of(driver):
         with suppress(psutil.Error):
             said = " ".join(process.cmdline())
-            if "spawn_main" in said or "ray::Servant" in said:
+            if "executors.worker" in said or "ray::Servant" in said:
                 found.append(process.pid)
     return found
 
@@ -215,7 +217,7 @@ def ended(session: Session) -> bytes:
     code, said = session.finish()
     if code:
         raise RuntimeError(f"the sweep in {session.folder} ended with exit code {code}: {said}")
-    return (session.folder / LINEAGE_FILE).read_bytes()
+    return RunFolder(session.folder).lineage.read_bytes()
 
 
 def undisturbed(folder: Path, minds: str, *overrides: str) -> tuple[bytes, float]:

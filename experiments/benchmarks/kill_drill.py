@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.benchmarks.drilled_sweep import (
     MODEL,
     TEACHERS,
@@ -138,7 +139,8 @@ def fill_disk(folder: Path, shares: Sequence[float], whole: bytes) -> tuple[list
         lineages.append(ended(Session.start(run)))
     # No space for the checkpoint, at once: the device that is always full.
     run = folder / "full"
-    waiting = run / "checkpoint" / ".state.pickle.new"
+    checkpoint = RunFolder(run).checkpoint
+    waiting = checkpoint.with_name(f".{checkpoint.name}.new")
     waiting.parent.mkdir(parents=True)
     waiting.symlink_to("/dev/full")
     code, said = Session.start(run).finish()

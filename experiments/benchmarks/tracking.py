@@ -23,6 +23,7 @@ from evobourse.evolve.genomes.genome import Genome, Values
 from evobourse.evolve.genomes.market import MarketGenome, PersonaStart
 from evobourse.evolve.loop import Evaluation, evolve, generation_seed
 from evobourse.evolve.markets import MarketWindows, World, play
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.searches.cross import CrossSearch
 from evobourse.evolve.tracking.follower import MlflowTracker, View
 from evobourse.experiments.benchmarks.own_process import process_command
@@ -127,7 +128,7 @@ def sweep(folder: Path, count: int, tracked: bool) -> dict[str, float]:
     the evaluator, ``last_s`` counts the last tenth alone, ``whole_s`` counts everything.
     """
     genome = market_genome(load_config(QUICKSTART)).genome()
-    tracker = MlflowTracker(View.of(folder)) if tracked else None
+    tracker = MlflowTracker(View.of(RunFolder(folder))) if tracked else None
     found = []
     for i in range(SHORT_SWEEPS if count == FEW and not tracked else 1):
         search = CrossSearch(
@@ -141,8 +142,8 @@ def sweep(folder: Path, count: int, tracked: bool) -> dict[str, float]:
             np.random.SeedSequence(1),
         )
         search.ask()  # imports
-        where, market = folder / str(i) if i else folder, _Distance(genome)
-        where.mkdir(parents=True, exist_ok=True)
+        where, market = RunFolder(folder / str(i) if i else folder), _Distance(genome)
+        where.path.mkdir(parents=True, exist_ok=True)
         clock = _Clock(market)
         evolve(where, genome, search, market, count // (SLOW * FAST), 1, (clock,))
         whole_s, market_s = np.diff(clock.readings, axis=0).T

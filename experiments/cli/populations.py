@@ -1,7 +1,6 @@
 """Commands about exported populations: what is typed and what is printed.
 
-Knows options and messages. Deliberately leaves all work to the other modules and imports them
-only when their command runs.
+What does the work is imported when its command runs.
 """
 
 from __future__ import annotations
@@ -182,10 +181,11 @@ def robust(
     Example: evobourse robust runs/quickstart/bundle
     """
     from evobourse.evolve.durable import replace_bytes
+    from evobourse.evolve.run_folder import RunFolder
     from evobourse.experiments.config.experiment import load_config
 
-    folder = bundle.resolve().parent
-    settings = load_config(config or folder / "config.yaml")
+    run = RunFolder(bundle.resolve().parent)
+    settings = load_config(config or run.config)
     from evobourse.experiments.simulate.bundle import open_bundle
     from evobourse.experiments.studies.robustness.standings import judge_variants
     from evobourse.experiments.studies.robustness.table import print_robustness
@@ -210,7 +210,7 @@ def robust(
         row = standing.row
         console.print(f"  {row['name']:<26}{row['split']:<12}{row['score']:8.2f}", highlight=False)
     report = json.dumps([standing.as_json() for standing in standings], indent=2) + "\n"
-    file = out or folder / "robustness.json"
+    file = out or run.robustness
     replace_bytes(file, report.encode())
     if as_json:
         typer.echo(report, nl=False)
@@ -242,6 +242,7 @@ def response(
     Example: evobourse response runs/quickstart/bundle --pairs 8 --days 60
     """
     from evobourse.evolve.durable import replace_bytes
+    from evobourse.evolve.run_folder import RunFolder
     from evobourse.experiments.config.scenario import Scenario, Size, load_scenario
     from evobourse.experiments.reports.figures import figure_bytes
     from evobourse.experiments.studies.response import draw_response, measure_bundle, print_response
@@ -251,7 +252,7 @@ def response(
     console.print(f"loading {bundle}")
     size = Size(agents, days, seed)
     report = measure_bundle(bundle, place, rates, pairs, size, lambda: console.print(".", end=""))
-    file = out or bundle.resolve().parent / "response.png"
+    file = out or RunFolder(bundle.resolve().parent).response
     replace_bytes(file, figure_bytes(draw_response(report)))
     if as_json:
         typer.echo(json.dumps({**report.as_json(), "out": str(file)}))

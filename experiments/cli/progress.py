@@ -1,8 +1,4 @@
-"""What a person sees on the terminal: progress, the scoreboard, what was made, what to type next.
-
-Knows how to say it in 80 columns, live on a terminal and as plain lines elsewhere.
-Deliberately does not know how a sweep runs, where its files lie, or what a command does.
-"""
+"""A sweep's progress in 80 columns: live on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from statistics import median
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task
@@ -17,6 +14,36 @@ from rich.text import Text
 
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.searches.search import Optimizer
+
+if TYPE_CHECKING:
+    from evobourse.evolve.evaluation import MarketEvaluator
+    from evobourse.evolve.run_folder import RunFolder
+    from evobourse.experiments.config.experiment import ExperimentConfig
+    from evobourse.experiments.sweep.pipeline import Outcome
+
+
+def watch_sweep(config: ExperimentConfig, run_folder: RunFolder, console: Console) -> Outcome:
+    """Run or resume a sweep with its progress on a console, see `run_sweep`."""
+    from evobourse.experiments.sweep.pipeline import run_sweep
+
+    screens: list[ProgressScreen] = []
+
+    def screen(search: Optimizer, evaluator: MarketEvaluator) -> ProgressScreen:
+        total = config.search.generations
+        planned = [search.planned_candidates(g) for g in range(total)]
+        screens.append(ProgressScreen(total, lambda: evaluator.decisions, planned, console))
+        return screens[0].__enter__()
+
+    def say(line: str) -> None:
+        if screens:
+            screens[0].close()
+        console.print(line, highlight=False)
+
+    try:
+        return run_sweep(config, run_folder, screen, say)
+    finally:
+        if screens:
+            screens[0].close()
 
 
 class TrialScreen:

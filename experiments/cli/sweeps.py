@@ -1,7 +1,6 @@
 """Commands about sweeps and their runs: what is typed and what is printed.
 
-Knows options and messages. Deliberately leaves all work to the other modules and imports them
-only when their command runs.
+What does the work is imported when its command runs.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -26,6 +25,9 @@ from evobourse.experiments.cli.options import (
     mlflow_lines,
     print_next_steps,
 )
+
+if TYPE_CHECKING:
+    from evobourse.evolve.run_folder import RunFolder
 
 
 def evolve(
@@ -57,9 +59,10 @@ def evolve(
             settings, [str(config), *(part for o in overrides for part in ("--set", o))], as_json
         )
         return
-    from evobourse.experiments.sweep.run_folder import start_run
+    from evobourse.evolve.run_folder import RunFolder
+    from evobourse.experiments.sweep.resume import start_run
 
-    folder = run or Path("runs") / settings.name
+    folder = RunFolder(run or Path("runs") / settings.name)
     start_run(settings, folder)
     _sweep(settings, folder, as_json)
 
@@ -78,13 +81,14 @@ def resume(
 
     With a higher spending cap: --set minds.endpoint.max_requests=20000
     """
-    from evobourse.experiments.sweep.run_folder import open_run, start_run
+    from evobourse.evolve.run_folder import RunFolder
+    from evobourse.experiments.sweep.resume import open_run, start_run
 
-    changes = [*executor_overrides(executor, workers, address), *overrides]
-    settings = open_run(run, changes)
+    changes, folder = [*executor_overrides(executor, workers, address), *overrides], RunFolder(run)
+    settings = open_run(folder, changes)
     if overrides:
-        start_run(settings, run)
-    _sweep(settings, run, as_json)
+        start_run(settings, folder)
+    _sweep(settings, folder, as_json)
 
 
 def lineage(run: Run, as_json: Json = False) -> None:
@@ -94,38 +98,39 @@ def lineage(run: Run, as_json: Json = False) -> None:
     """
     from evobourse.evolve.durable import replace_bytes
     from evobourse.evolve.lineage import Lineage
-    from evobourse.evolve.loop import LINEAGE_FILE, read_stop
+    from evobourse.evolve.run_folder import RunFolder
     from evobourse.experiments.reports.figures import figure_bytes
     from evobourse.experiments.reports.lineage_page import render_page
     from evobourse.experiments.reports.lineage_picture import draw_lineage
     from evobourse.experiments.reports.lineage_table import front_table, summarise
-    from evobourse.experiments.sweep.run_folder import open_run, read_champion
+    from evobourse.experiments.sweep.resume import open_run
     from evobourse.experiments.sweep.tuning import read_objectives
 
-    config = open_run(run)
-    candidates = Lineage(run / LINEAGE_FILE).read()
-    champion, stopped = read_champion(run), read_stop(run)
+    folder = RunFolder(run)
+    config = open_run(folder)
+    candidates = Lineage(folder.lineage).read()
+    champion, stopped = folder.read_champion(), folder.read_stop()
     if as_json:
         typer.echo(json.dumps([json.loads(c.to_json()) for c in candidates]))
         return
     console = make_console()
     console.print(summarise(candidates, champion))
-    objectives = read_objectives(run, config)
+    objectives = read_objectives(folder, config)
     if len(objectives) > 1:
         console.print(front_table(candidates, objectives))
     if stopped:
         console.print(f"\nThe search has ended: {stopped}", highlight=False)
     drawn = []
     if candidates:
-        drawn.append(("drawn", str(run / "lineage.png")))
-        replace_bytes(run / "lineage.png", figure_bytes(draw_lineage(candidates, champion)))
+        drawn.append(("drawn", str(folder.lineage_picture)))
+        replace_bytes(folder.lineage_picture, figure_bytes(draw_lineage(candidates, champion)))
     if any(candidate.score is not None for candidate in candidates):
         page = render_page(candidates, champion, config.name, stopped)
-        drawn.append(("page", str(run / "lineage.html")))
-        replace_bytes(run / "lineage.html", page.encode())
+        drawn.append(("page", str(folder.lineage_page)))
+        replace_bytes(folder.lineage_page, page.encode())
     from evobourse.evolve.tracking.follower import default_tracking_uri
 
-    uri = config.mlflow_uri or default_tracking_uri(run)
+    uri = config.mlflow_uri or default_tracking_uri(folder)
     print_next_steps(console, [*drawn, *mlflow_lines(uri)])
 
 
@@ -156,13 +161,14 @@ def tune(
     Example: evobourse tune experiments/quickstart.yaml --vary search.sigma_fast=0.2:0.8
     --vary "search.optimizer=cross|cma" --objective score --objective decisions --trials 12
     """
+    from evobourse.evolve.run_folder import RunFolder
     from evobourse.experiments.cli.progress import TrialScreen
     from evobourse.experiments.config.experiment import load_config
     from evobourse.experiments.reports.ancestry import front
     from evobourse.experiments.reports.lineage_table import front_table
     from evobourse.experiments.sweep.tuning import Tuning, run_tuning
 
-    folder = run or Path("runs") / f"{load_config(config, overrides).name}-tuning"
+    folder = RunFolder(run or Path("runs") / f"{load_config(config, overrides).name}-tuning")
     tuning = Tuning(tuple(vary), trials, population, tuple(objective), sampler, storage)
     console = make_console(quiet=as_json)
     news = TrialScreen(console, tuning.objectives)
@@ -175,7 +181,7 @@ def tune(
     if trouble:
         console.print(trouble)
     print_next_steps(
-        console, [("trials", str(folder / "trials")), ("lineage", f"evobourse lineage {folder}")]
+        console, [("trials", str(folder.trials)), ("lineage", f"evobourse lineage {folder}")]
     )
 
 
@@ -184,11 +190,13 @@ def track(run: Run, as_json: Json = False) -> None:
 
     Example: evobourse track runs/quickstart
     """
+    from evobourse.evolve.run_folder import RunFolder
     from evobourse.evolve.tracking.follower import log_run
     from evobourse.experiments.sweep.pipeline import tracking_view
-    from evobourse.experiments.sweep.run_folder import open_run
+    from evobourse.experiments.sweep.resume import open_run
 
-    view = tracking_view(open_run(run), run)
+    folder = RunFolder(run)
+    view = tracking_view(open_run(folder), folder)
     new = log_run(view)
     if as_json:
         typer.echo(json.dumps({"new": new, "tracking_uri": view.tracking_uri}))
@@ -211,11 +219,12 @@ def compare(
     Example: evobourse compare runs/quickstart runs/no-masks
     """
     from evobourse.evolve.durable import replace_bytes
+    from evobourse.evolve.run_folder import RunFolder
     from evobourse.experiments.reports.figures import figure_bytes
     from evobourse.experiments.sweep.comparison import compare as line_up
     from evobourse.experiments.sweep.comparison import draw_comparison, print_comparison, read_sweep
 
-    runs = read_sweep(run), read_sweep(other)
+    runs = read_sweep(RunFolder(run)), read_sweep(RunFolder(other))
     if as_json:
         typer.echo(json.dumps(line_up(*runs), allow_nan=False))
         return
@@ -240,36 +249,18 @@ def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
     print_next_steps(console, [("start", shlex.join(["evobourse", "evolve", *arguments]))])
 
 
-def _sweep(settings: Any, folder: Path, as_json: bool) -> None:
-    from evobourse.experiments.cli.progress import ProgressScreen
+def _sweep(settings: Any, folder: RunFolder, as_json: bool) -> None:
+    from evobourse.experiments.cli.progress import watch_sweep
     from evobourse.experiments.reports.scores import print_scoreboard
-    from evobourse.experiments.sweep.pipeline import run_sweep
-    from evobourse.experiments.sweep.run_folder import BUNDLE_FOLDER, REPORT_FILE, SCOREBOARD_FILE
 
     console = make_console(quiet=as_json)
-    screens: list[ProgressScreen] = []
-
-    def screen(search: Any, evaluator: Any) -> ProgressScreen:
-        total = settings.search.generations
-        planned = [search.planned_candidates(g) for g in range(total)]
-        screens.append(ProgressScreen(total, lambda: evaluator.decisions, planned, console))
-        return screens[0].__enter__()
-
-    def say(line: str) -> None:
-        if screens:
-            screens[0].close()
-        console.print(line, highlight=False)
-
     try:
-        outcome = run_sweep(settings, folder, screen, say)
+        outcome = watch_sweep(settings, folder, console)
     except KeyboardInterrupt:
-        say(f"interrupted; nothing is lost: evobourse resume {folder}")
+        console.print(f"interrupted; nothing is lost: evobourse resume {folder}", highlight=False)
         raise typer.Exit(130) from None
-    finally:
-        if screens:
-            screens[0].close()
     if as_json:
-        typer.echo((folder / SCOREBOARD_FILE).read_text())
+        typer.echo(folder.scoreboard.read_text())
         return
     print_scoreboard(outcome.verdict.rows, console)
     for name in ("unevolved", "random_tendencies"):
@@ -282,12 +273,12 @@ def _sweep(settings: Any, folder: Path, as_json: bool) -> None:
     console.print(f"The search has ended: {outcome.stopped}", highlight=False)
     if outcome.tracking_trouble:
         console.print(outcome.tracking_trouble)
-    bundle = folder / BUNDLE_FOLDER
+    bundle = folder.bundle
     print_next_steps(
         console,
         [
-            ("scoreboard", str(folder / SCOREBOARD_FILE)),
-            ("report", str(folder / REPORT_FILE)),
+            ("scoreboard", str(folder.scoreboard)),
+            ("report", str(folder.report)),
             ("bundle", str(bundle)),
             *mlflow_lines(outcome.tracking_uri),
             ("simulate", f"evobourse simulate {bundle} --agents 1000 --days 250 --seed 1"),

@@ -26,6 +26,9 @@ from evobourse.market.series.named import SplitPolicy
 from evobourse.market.series.splits import LEAST_EMBARGO_DAYS, SplitDates
 from evobourse.merge.errors import ModelError
 
+PRESETS = Path(__file__).parents[1]
+"""Where the shipped configs lie."""
+
 ASSETS = ("sp500", "nasdaq", "aapl", "ibm", "msft", "goog")
 
 
@@ -219,8 +222,23 @@ class ExperimentConfig:
         return yaml.safe_dump(_plain(asdict(self)), sort_keys=False, allow_unicode=True)
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
-    """Read a config file and apply ``key=value`` overrides (dots descend, values are YAML).
+def find_config(place: str | Path) -> Path:
+    """Return a config's file: the one of that name, or else a shipped one, as ``quickstart`` is."""
+    file, shipped = Path(place), PRESETS / f"{place}.yaml"
+    if file.is_file() or not shipped.is_file():
+        return file
+    return shipped
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Read a config and apply ``key=value`` overrides (dots descend, values are YAML).
+
+    Parameters
+    ----------
+    path
+        Its file, or the name of a shipped one, see `find_config`.
+    overrides
+        Such as ``search.generations=5``.
 
     Raises
     ------
@@ -228,6 +246,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
         The file is missing or no YAML mapping, a key is unknown (the nearest valid one is
         named), a value has the wrong type or is out of range.
     """
+    path = find_config(path)
     raw = read_yaml(path, "a config")
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: holds {type(raw).__name__}, expected a mapping of settings")

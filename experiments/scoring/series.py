@@ -1,8 +1,4 @@
-"""Scoring one series of prices, real or simulated, against another: the work of ``score``.
-
-Knows how to read a series or a tape, cut it into windows and hold each number beside the real one.
-Deliberately knows nothing of simulations or of the terminal.
-"""
+"""Scoring one series of prices, real or simulated, against another: the work of ``score``."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +16,10 @@ from evobourse.fitness.fact_table import FactRow, compare_facts, spread_windows
 from evobourse.fitness.moments import MIN_DAYS, MOMENT_NAMES, FloatArray, moments, path_faults
 from evobourse.market.series.named import SplitPolicy, load_series
 from evobourse.market.series.splits import slice_between
-from evobourse.market.tape.daily_tape import is_tape, read_closes
+from evobourse.market.tape.daily_tape import Tape, is_tape, read_closes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 DEFAULT_WINDOW_DAYS = 250
 REAL_WINDOWS = 100
@@ -51,7 +50,7 @@ class Daily:
     simulated: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SeriesScore:
     """A series against a real one.
 
@@ -88,6 +87,15 @@ class SeriesScore:
     notes: tuple[str, ...]
     tried: int = 1
 
+    def __repr__(self) -> str:
+        found = f"J/J95 {self.ratio:.2f}, {self.conclusion}"
+        return f"<{self.series.name} against {self.real.name}: {found}>"
+
+    @property
+    def ratio(self) -> float:
+        """J/J95: 1 or less is as near to the real series as its own windows are."""
+        return self.score.ratio
+
     @property
     def conclusion(self) -> str:
         """``not rejected``, ``undecided``, ``rejected`` or ``degenerate``.
@@ -99,6 +107,12 @@ class SeriesScore:
         if self.score.ratio <= 1.0:
             return "not rejected"
         return "rejected" if self.score.p_two_sample <= 0.05 else "undecided"
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the seven moments beside the real ones, see `fitness.plots.plot_moments`."""
+        from evobourse.fitness.plots import plot_moments  # pyplot takes its time
+
+        return plot_moments(self.target, {self.series.name: self.score.per_path}, ax)
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values; null stands for infinite and for not defined."""
@@ -126,7 +140,7 @@ class SeriesScore:
 
 
 def read_daily(
-    source: str, split: str | None = None, stock_splits: SplitPolicy = "refuse"
+    source: str | Path | Tape, split: str | None = None, stock_splits: SplitPolicy = "refuse"
 ) -> Daily:
     """Read daily returns and volume.
 
@@ -134,7 +148,7 @@ def read_daily(
     ----------
     source
         A name or file that `market.series.named.load_series` knows, with date and close (open,
-        high, low and volume too, if there are any), or a tape's folder or ``prices.parquet``.
+        high, low and volume too, if there are any), or a tape, its folder or ``prices.parquet``.
     split
         First and last day, ``FROM:TO`` in ISO dates; the whole series by default.
     stock_splits
@@ -147,13 +161,18 @@ def read_daily(
     MarketError
         The source cannot be read; the message says why.
     """
-    if is_tape(Path(source)):
+    if isinstance(source, Tape) or is_tape(Path(source)):
+        name = "simulated" if isinstance(source, Tape) else str(source)
         if split is not None:
-            raise ConfigError(f"{source}: a tape has no dates; --split is for --against a series")
-        close_ticks, volume = read_closes(Path(source))
+            raise ConfigError(f"{name}: a tape has no dates; --split is for --against a series")
+        if isinstance(source, Tape):
+            log_returns, volume = source.log_returns(), source.volume
+        else:
+            close_ticks, volume = read_closes(Path(source))
+            log_returns = np.diff(np.log(close_ticks))
         span = f"tape of {len(volume)} days"
-        return Daily(source, span, np.diff(np.log(close_ticks)), volume.astype(np.float64), True)
-    series = load_series(source, close_only=True, stock_splits=stock_splits)
+        return Daily(name, span, log_returns, volume.astype(np.float64), True)
+    series = load_series(str(source), close_only=True, stock_splits=stock_splits)
     if split is not None:
         first, colon, last = split.partition(":")
         if not colon:

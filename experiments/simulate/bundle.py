@@ -24,7 +24,7 @@ from evobourse.evolve.durable import replace_bytes
 from evobourse.evolve.errors import RunError
 from evobourse.evolve.markets import World, play_market
 from evobourse.experiments.config.cast import Cast
-from evobourse.experiments.config.experiment import load_config
+from evobourse.experiments.config.experiment import find_config, load_config
 from evobourse.experiments.config.scenario import Scenario, Size
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.reports.figures import figure_bytes
@@ -32,6 +32,7 @@ from evobourse.experiments.simulate.cast import asset_history, open_cast_bases, 
 from evobourse.experiments.simulate.exchange import run_scenario
 from evobourse.experiments.simulate.thinkers import open_thinker
 from evobourse.experiments.sweep.setup import build_experiment
+from evobourse.market.tape.daily_tape import Tape
 from evobourse.market.tape.recorded import RecordedTape
 
 if TYPE_CHECKING:
@@ -39,12 +40,47 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A population at hand: its bundle, what answers for it, and what its views become."""
+class OpenPopulation:
+    """A population with its models open.
+
+    Attributes
+    ----------
+    bundle
+        The population and its world.
+    minds
+        Who answers for it.
+    encoding
+        What its views become.
+    """
 
     bundle: Bundle
     minds: Any
     encoding: Encoding
+
+    def simulate(
+        self,
+        agents: int = 400,
+        days: int = 250,
+        seed: int = 1,
+        on_day: Callable[[int], None] | None = None,
+    ) -> Tape:
+        """Let the population trade in the fast market.
+
+        Parameters
+        ----------
+        agents, days, seed
+            Of the market; the seed is of every draw.
+        on_day
+            Called with each day simulated.
+
+        Returns
+        -------
+        market.tape.daily_tape.Tape
+            Prices, orders, decisions and accounts.
+        """
+        world = World(self.bundle.offsets, self.bundle.rules, agents, days)
+        part = (self.bundle.population, self.bundle.history, seed)
+        return play_market(world, part, self.choices(), "full", on_day)
 
     def choices(self) -> NDArray[np.float64] | EncodedMinds:
         """Ask for all that can be met; of numbers, return minds to be asked as a market goes."""
@@ -56,8 +92,8 @@ class Opened:
         return choices
 
 
-def open_population(place: Path, overrides: Sequence[str] = ()) -> Opened:
-    """Open a bundle's folder, or a config's file: the population that its sweep begins with.
+def open_population(place: str | Path, overrides: Sequence[str] = ()) -> OpenPopulation:
+    """Open a bundle's folder, or a config: the population that its sweep begins with.
 
     A config's market starts where its held-out years do. Views of `minds.encoding` digits and
     patches hold numbers, so that those minds are asked as the market goes.
@@ -67,13 +103,14 @@ def open_population(place: Path, overrides: Sequence[str] = ()) -> Opened:
     ConfigError
         Overrides for a bundle, or an encoding of numbers where it cannot be used.
     """
-    if place.is_file():
-        bundle, bases, encoding = begin(place, overrides)
+    config = find_config(place)
+    if config.is_file():
+        bundle, bases, encoding = begin(config, overrides)
     elif overrides:
         raise ConfigError(f"--set {overrides[0]!r}: {place} is a bundle, which has no settings")
     else:
-        (bundle, bases), encoding = open_bundle(place), Encoding()
-    return Opened(bundle, bases.serve(bundle.recipe), encoding)
+        (bundle, bases), encoding = open_bundle(Path(place)), Encoding()
+    return OpenPopulation(bundle, bases.serve(bundle.recipe), encoding)
 
 
 def begin(file: Path, overrides: Sequence[str] = ()) -> tuple[Bundle, Bases, Encoding]:
@@ -166,10 +203,7 @@ def simulate_bundle(
         settings differ from that one's.
     """
     opened = open_population(folder, overrides)
-    bundle, choices = opened.bundle, opened.choices()
-    world = World(bundle.offsets, bundle.rules, size.agents, size.days)
-    part = (bundle.population, bundle.history, size.seed)
-    tape = play_market(world, part, choices, "full", on_day)
+    bundle, tape = opened.bundle, opened.simulate(size.agents, size.days, size.seed, on_day)
     out.mkdir(parents=True, exist_ok=True)
     tape.write(out)
     closes = np.concatenate([bundle.history[-1:], tape.close_ticks])

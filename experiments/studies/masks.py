@@ -17,6 +17,7 @@ from evobourse.agents.minds.stand_ins import Minds
 from evobourse.agents.personas.persona import Population
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.markets import World, play_market
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.reports.intervals import show, write_interval
@@ -62,9 +63,10 @@ class Settings:
 
 def run(settings: Settings, report: Report) -> Page:
     """Score and measure the populations at every mask rate."""
-    config = load_config(settings.run / "config.yaml")
+    folder = RunFolder(settings.run)
+    config = load_config(folder.config)
     groups = settings.groups or config.search.heldout_groups
-    bundle, bases = open_bundle(settings.run / "bundle")
+    bundle, bases = open_bundle(folder.bundle)
     world = World(bundle.offsets, bundle.rules, settings.agents, settings.days)
     genome = build_experiment(config).market_genome
     values = genome.genome().to_values(genome.genome().start_vector())

@@ -23,11 +23,11 @@ from rich.text import Text
 from evobourse.evolve.budget import count_paths
 from evobourse.evolve.errors import RunError
 from evobourse.evolve.lineage import Candidate, Lineage
-from evobourse.evolve.loop import LINEAGE_FILE, read_stop
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.config.experiment import ExperimentConfig
 from evobourse.experiments.reports.ancestry import best_candidate, gene_table
 from evobourse.experiments.reports.scores import SPLITS, as_score, describe, format_score
-from evobourse.experiments.sweep.run_folder import SCOREBOARD_FILE, open_run, read_champion
+from evobourse.experiments.sweep.resume import open_run
 from evobourse.fitness.plots import COLOURS, INK
 
 SHOWN_GENES = 20
@@ -41,7 +41,7 @@ class FinishedSweep:
 
     Attributes
     ----------
-    folder : Path
+    folder : RunFolder
     config : ExperimentConfig
     candidates : list of Candidate
     champion : Candidate
@@ -52,7 +52,7 @@ class FinishedSweep:
         Why the search ended, in words.
     """
 
-    folder: Path
+    folder: RunFolder
     config: ExperimentConfig
     candidates: list[Candidate]
     champion: Candidate
@@ -73,7 +73,7 @@ class FinishedSweep:
         return np.asarray(np.minimum.accumulate(scores))
 
 
-def read_sweep(folder: Path) -> FinishedSweep:
+def read_sweep(folder: RunFolder) -> FinishedSweep:
     """Read a run's folder, also of a run that is not done.
 
     Raises
@@ -84,13 +84,13 @@ def read_sweep(folder: Path) -> FinishedSweep:
         When no candidate has a score yet.
     """
     config = open_run(folder)
-    candidates = Lineage(folder / LINEAGE_FILE).read()
+    candidates = Lineage(folder.lineage).read()
     if not candidates:
         raise RunError(f"{folder} holds no candidates yet; wait for its first generation")
-    champion = best_candidate(candidates, read_champion(folder))
-    file = folder / SCOREBOARD_FILE
+    champion = best_candidate(candidates, folder.read_champion())
+    file = folder.scoreboard
     rows = json.loads(file.read_text()) if file.exists() else []
-    return FinishedSweep(folder, config, candidates, champion, rows, read_stop(folder))
+    return FinishedSweep(folder, config, candidates, champion, rows, folder.read_stop())
 
 
 def compare(one: FinishedSweep, other: FinishedSweep) -> dict[str, Any]:
@@ -287,7 +287,7 @@ def _say(value: float | str | None) -> str:
 
 
 def _labels(one: FinishedSweep, other: FinishedSweep) -> tuple[str, str]:
-    names = one.folder.resolve().name, other.folder.resolve().name
+    names = one.folder.path.resolve().name, other.folder.path.resolve().name
     return names if names[0] != names[1] else (str(one.folder), str(other.folder))
 
 

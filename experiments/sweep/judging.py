@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +22,7 @@ from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.evaluation import path_seeds
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.markets import play
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.sweep.setup import Experiment
 from evobourse.fitness.baselines.calibration import (
     GENERATIONS,
@@ -215,7 +215,7 @@ class Verdict:
 
 
 def judge_champion(
-    experiment: Experiment, bases: Bases, champion: Candidate, run_folder: Path, tried: int
+    experiment: Experiment, bases: Bases, champion: Candidate, run_folder: RunFolder, tried: int
 ) -> Verdict:
     """Read the held-out split, once, for the champion and everything it is compared with.
 
@@ -234,7 +234,7 @@ def judge_champion(
     recipe = genome.recipe(champion.genome)
     judged = json.dumps([champion.genome, start], sort_keys=True)  # a resumed lineage is sorted
     digest = hashlib.sha256(judged.encode()).hexdigest()
-    HeldOutDoor(run_folder).read("heldout", f"scoreboard of {champion.id}", digest)
+    HeldOutDoor(run_folder.path).read("heldout", f"scoreboard of {champion.id}", digest)
     rows: list[Row] = []
     for split in (experiment.splits.train, experiment.splits.validation):
         judge = Judge(experiment, split, search.heldout_groups)

@@ -1,8 +1,4 @@
-"""A sweep from its config to its bundle: evolve, choose, judge, draw, export.
-
-Knows the order of the steps, and who takes which. Deliberately leaves each step to
-the module that owns it.
-"""
+"""A sweep from its config to its bundle: evolve, choose, judge, draw, export."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,16 +19,9 @@ from evobourse.evolve.durable import replace_bytes
 from evobourse.evolve.errors import RunError, hide_password
 from evobourse.evolve.evaluation import MarketEvaluator
 from evobourse.evolve.lineage import Candidate, Lineage
-from evobourse.evolve.loop import (
-    CHECKPOINT_FOLDER,
-    LINEAGE_FILE,
-    TIMINGS_FILE,
-    Observer,
-    evolve,
-    generation_seed,
-    read_stop,
-)
+from evobourse.evolve.loop import Observer, evolve, generation_seed
 from evobourse.evolve.memetic.teacher import MindTeacher
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.searches.search import Optimizer, candidate_id
 from evobourse.evolve.timings import Timings
 from evobourse.evolve.tracking.follower import MlflowTracker, View
@@ -42,16 +30,7 @@ from evobourse.experiments.reports.lineage_picture import draw_candidate
 from evobourse.experiments.reports.run_page import ReportData, save_report
 from evobourse.experiments.sweep.export import export_bundle
 from evobourse.experiments.sweep.judging import Verdict, finite_row, judge_champion, rank_finalists
-from evobourse.experiments.sweep.run_folder import (
-    ARCHIVE_FILE,
-    BUNDLE_FOLDER,
-    CHAMPION_FILE,
-    REPORT_FILE,
-    SCOREBOARD_FILE,
-    SEARCH_FILE,
-    freeze_splits,
-    read_champion,
-)
+from evobourse.experiments.sweep.resume import freeze_splits
 from evobourse.experiments.sweep.searches import make_search, needed_measures
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
 
@@ -60,7 +39,7 @@ from evobourse.experiments.sweep.setup import Experiment, build_experiment
 class Outcome:
     """What a finished sweep leaves: its folder, its champion, the scoreboard, why it ended."""
 
-    run_folder: Path
+    run_folder: RunFolder
     champion: str
     verdict: Verdict
     stopped: str
@@ -70,7 +49,7 @@ class Outcome:
 
 def run_sweep(
     config: ExperimentConfig,
-    run_folder: Path,
+    run_folder: RunFolder,
     screen: Callable[[Optimizer, MarketEvaluator], Observer],
     say: Callable[[str], None],
 ) -> Outcome:
@@ -94,7 +73,7 @@ def run_sweep(
 
 def _run(
     experiment: Experiment,
-    run_folder: Path,
+    run_folder: RunFolder,
     screen: Callable[[Optimizer, MarketEvaluator], Observer],
     say: Callable[[str], None],
 ) -> Outcome:
@@ -129,7 +108,7 @@ def _run(
             make_budget(config, run_folder),
             make_teacher(experiment, bases),
         )
-        stopped = read_stop(run_folder) or ""
+        stopped = run_folder.read_stop() or ""
         say(f"the search has ended: {stopped}")
         last, found = score_last_mean(experiment, evaluator, run_folder)
         _record_search(found, run_folder, say)
@@ -138,9 +117,9 @@ def _run(
         say(f"champion {champion.id}; reading the held-out windows, once")
         verdict = judge_champion(experiment, bases, champion, run_folder, len(candidates))
         rows = json.dumps([finite_row(row) for row in verdict.rows], indent=2) + "\n"
-        replace_bytes(run_folder / SCOREBOARD_FILE, rows.encode())
-        save_report(_report(experiment, verdict, candidates), run_folder / REPORT_FILE)
-        export_bundle(experiment, bases, champion, verdict.rows, run_folder / BUNDLE_FOLDER)
+        replace_bytes(run_folder.scoreboard, rows.encode())
+        save_report(_report(experiment, verdict, candidates), run_folder.report)
+        export_bundle(experiment, bases, champion, verdict.rows, run_folder.bundle)
     finally:
         trouble = tracker.close()
     uri = tracker.view.tracking_uri
@@ -176,11 +155,11 @@ def make_teacher(experiment: Experiment, bases: Bases) -> MindTeacher | None:
     )
 
 
-def make_budget(config: ExperimentConfig, run_folder: Path) -> Budget:
+def make_budget(config: ExperimentConfig, run_folder: RunFolder) -> Budget:
     """Set up what the search may use, less what earlier sessions of the run have used."""
     search, market = config.search, config.market
     return Budget(
-        Timings(run_folder / TIMINGS_FILE),
+        Timings(run_folder.timings),
         search.max_minutes,
         search.max_decisions,
         market.agents * market.days,
@@ -189,7 +168,7 @@ def make_budget(config: ExperimentConfig, run_folder: Path) -> Budget:
     )
 
 
-def tracking_view(config: ExperimentConfig, run_folder: Path) -> View:
+def tracking_view(config: ExperimentConfig, run_folder: RunFolder) -> View:
     """Say where a run's MLflow view lies, and which settings stand on its first page."""
     search = asdict(config.search)
     if config.search.storage is not None:
@@ -205,10 +184,10 @@ def tracking_view(config: ExperimentConfig, run_folder: Path) -> View:
 
 
 def score_last_mean(
-    experiment: Experiment, evaluator: MarketEvaluator, run_folder: Path
+    experiment: Experiment, evaluator: MarketEvaluator, run_folder: RunFolder
 ) -> tuple[Candidate, Optimizer]:
     """Score what the search ends at, a generation of its own: the least lucky of all proposals."""
-    state = checkpoint.load(run_folder / CHECKPOINT_FOLDER)
+    state = checkpoint.load(run_folder.checkpoint)
     generation = state["generation"]
     values = state["search"].best_guess()
     seed = generation_seed(experiment.config.seed, generation)
@@ -225,26 +204,26 @@ def score_last_mean(
         parts=found.parts,
         failure=found.failure,
     )
-    lineage = Lineage(run_folder / LINEAGE_FILE)
+    lineage = Lineage(run_folder.lineage)
     lineage.truncate_to(generation)
     lineage.append([candidate])
     return candidate, state["search"]
 
 
-def _record_search(search: Optimizer, run_folder: Path, say: Callable[[str], None]) -> None:
+def _record_search(search: Optimizer, run_folder: RunFolder, say: Callable[[str], None]) -> None:
     """Write down how the search ended, and what it found beside one best candidate."""
     record = {"notes": search.notes, "stop": search.stop(), "readings": search.readings}
-    replace_bytes(run_folder / SEARCH_FILE, yaml.safe_dump(record, sort_keys=False).encode())
+    replace_bytes(run_folder.search, yaml.safe_dump(record, sort_keys=False).encode())
     for line in search.notes:
         say(line)
     if found := search.archive():
         table = pd.DataFrame(found).to_csv(index=False, lineterminator="\n")
-        replace_bytes(run_folder / ARCHIVE_FILE, table.encode())
-        say(f"{len(found)} candidates in {run_folder / ARCHIVE_FILE}")
+        replace_bytes(run_folder.archive, table.encode())
+        say(f"{len(found)} candidates in {run_folder.archive}")
 
 
 def pick_finalists(
-    candidates: Sequence[Candidate], count: int, run_folder: Path
+    candidates: Sequence[Candidate], count: int, run_folder: RunFolder
 ) -> list[Candidate]:
     """Return those with the best scores, and the last that did not fail: where the search ended.
 
@@ -265,10 +244,10 @@ def _champion(
     experiment: Experiment,
     bases: Bases,
     candidates: Sequence[Candidate],
-    run_folder: Path,
+    run_folder: RunFolder,
     say: Callable[[str], None],
 ) -> Candidate:
-    chosen = read_champion(run_folder)
+    chosen = run_folder.read_champion()
     if chosen is not None:
         return next(c for c in candidates if c.id == chosen)
     finalists = pick_finalists(candidates, experiment.config.search.champions, run_folder)
@@ -281,13 +260,13 @@ def _champion(
     )
     record = {
         "champion": ranking[0].candidate.id,
-        "stopped": read_stop(run_folder),
+        "stopped": run_folder.read_stop(),
         "finalists": [
             finite_row({"id": f.candidate.id, "validation": f.validation, "train": f.train})
             for f in ranking
         ],
     }
-    replace_bytes(run_folder / CHAMPION_FILE, (json.dumps(record, indent=2) + "\n").encode())
+    replace_bytes(run_folder.champion, (json.dumps(record, indent=2) + "\n").encode())
     return ranking[0].candidate
 
 

@@ -25,6 +25,7 @@ from evobourse.evolve.executors.ray_actors import ray_actors
 from evobourse.evolve.genomes.market import MarketGenome, PersonaStart
 from evobourse.evolve.genomes.stack import BASE, StackSpace
 from evobourse.evolve.markets import MarketWindows, World
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.config.experiment import ExperimentConfig
 from evobourse.experiments.config.minds import MindConfig, StackConfig
 from evobourse.experiments.config.orders import fit_orders
@@ -276,7 +277,8 @@ def _stack_space(minds: MindConfig, sources: Sequence[Path]) -> StackSpace:
 def _found_merge(place: str, base: str, sources: Sequence[Path]) -> Recipe:
     """Read the merge that an earlier sweep found; its models must be those of this one."""
     folder = Path(place).expanduser()
-    bundle = load_bundle(folder / "bundle" if (folder / "bundle").is_dir() else folder)
+    inside = RunFolder(folder).bundle
+    bundle = load_bundle(inside if inside.is_dir() else folder)
     where = f"minds.stack.merged: {folder}"
     if not isinstance(bundle.recipe, Recipe):
         raise ConfigError(f"{where} holds no merge; name a run that evolved one, or leave it out")

@@ -1,7 +1,6 @@
 """A sweep over settings: every candidate is a config, scored by the search that it makes.
 
-Knows how settings become genes and back, and what a whole search is worth and costs.
-Deliberately never reads a held-out window, and proposes nothing itself: Optuna does.
+It never reads a held-out window.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from evobourse.evolve.genomes.gene import AnyGene, ChoiceGene, Gene, IntegerGene
 from evobourse.evolve.genomes.genome import Genome, Segment, Values
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.loop import Evaluation, Observer, evolve
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.searches.optuna import SCORE, OptunaSearch, Sampler
 from evobourse.evolve.searches.search import candidate_id
 from evobourse.evolve.tracking.follower import MlflowTracker
@@ -39,16 +39,13 @@ from evobourse.experiments.sweep.pipeline import (
     score_last_mean,
     tracking_view,
 )
-from evobourse.experiments.sweep.run_folder import start_run
+from evobourse.experiments.sweep.resume import start_run
 from evobourse.experiments.sweep.searches import make_search, needed_measures
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.moments import MOMENT_NAMES
 from evobourse.market.errors import MarketError
 
-TUNING_FILE = "tuning.yaml"
-TRIALS_FOLDER = "trials"
-TRIAL_FILE = "trial.json"
 DECISIONS = "decisions"
 """Name of a search's cost: decisions of agents in all its candidates' markets."""
 
@@ -89,7 +86,7 @@ def run_tuning(
     tuning: Tuning,
     config_file: Path,
     overrides: Sequence[str],
-    run_folder: Path,
+    run_folder: RunFolder,
     observers: Sequence[Observer] = (),
     open_bases: Callable[[Experiment], Bases] = Experiment.open_bases,
 ) -> tuple[list[Candidate], str | None]:
@@ -127,8 +124,8 @@ def run_tuning(
     if unknown := [name for name in tuning.objectives if name not in known]:
         raise ConfigError(f"--objective {unknown[0]!r}: use some of {', '.join(known)}")
     start_run(config, run_folder)
-    if not (run_folder / TUNING_FILE).exists():  # another one is refused by what it changes
-        replace_bytes(run_folder / TUNING_FILE, _written(tuning).encode())
+    if not run_folder.tuning.exists():  # another one is refused by what it changes
+        replace_bytes(run_folder.tuning, _written(tuning).encode())
     several = len(tuning.objectives) > 1
     search = OptunaSearch(
         genome,
@@ -149,9 +146,9 @@ def run_tuning(
     return found, trouble
 
 
-def read_objectives(run_folder: Path, config: ExperimentConfig) -> tuple[str, ...]:
+def read_objectives(run_folder: RunFolder, config: ExperimentConfig) -> tuple[str, ...]:
     """Name what a run's candidates were ranked by: a sweep's, or a sweep's over settings."""
-    file = run_folder / TUNING_FILE
+    file = run_folder.tuning
     if file.exists():
         return tuple(yaml.safe_load(file.read_text())["objectives"])
     return config.search.objectives if config.search.optimizer == "optuna" else (SCORE,)
@@ -206,7 +203,7 @@ class TrialEvaluator:
 
     config_file: Path
     overrides: tuple[str, ...]
-    run_folder: Path
+    run_folder: RunFolder
     open_bases: Callable[[Experiment], Bases]
     _opened: tuple[Any, Bases] | None = field(init=False, default=None)
 
@@ -225,8 +222,8 @@ class TrialEvaluator:
         return rows
 
     def _trial(self, name: str, values: Values) -> Evaluation:
-        folder = self.run_folder / TRIALS_FOLDER / name
-        done = folder / TRIAL_FILE
+        folder = RunFolder(self.run_folder.trials / name)
+        done = folder.trial
         if done.exists():
             return _read(json.loads(done.read_text()))
         try:
@@ -240,13 +237,13 @@ class TrialEvaluator:
         replace_bytes(done, json.dumps(asdict(found)).encode())
         return found
 
-    def _search(self, config: ExperimentConfig, folder: Path) -> Evaluation:
+    def _search(self, config: ExperimentConfig, folder: RunFolder) -> Evaluation:
         """Run a search, choose its champion, and say what both are worth."""
         experiment = build_experiment(config)
         with closing(experiment.executor):
             return self._search_in(experiment, folder)
 
-    def _search_in(self, experiment: Experiment, folder: Path) -> Evaluation:
+    def _search_in(self, experiment: Experiment, folder: RunFolder) -> Evaluation:
         config = experiment.config
         genome = experiment.market_genome
         search = make_search(

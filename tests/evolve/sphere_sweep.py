@@ -17,6 +17,7 @@ import numpy as np
 from evobourse.evolve.genomes.gene import ChoiceGene, Gene, IntegerGene
 from evobourse.evolve.genomes.genome import Genome, Segment
 from evobourse.evolve.loop import Evaluation, evolve
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.searches.cma import CmaSearch
 from evobourse.evolve.searches.cross import CrossSearch
 from evobourse.evolve.searches.optuna import OptunaSearch
@@ -133,20 +134,24 @@ class SphereEvaluator:
 def run(folder: Path, generations: int, sleep_s: float = 0.0, fail_every: int = 6, **kwargs):
     genome = make_genome()
     evaluator = SphereEvaluator(genome, sleep_s, fail_every)
-    return evolve(folder, genome, make_search(genome), evaluator, generations, SEED, **kwargs)
+    return evolve(
+        RunFolder(folder), genome, make_search(genome), evaluator, generations, SEED, **kwargs
+    )
 
 
 def run_each(folder: Path, generations: int, sleep_s: float = 0.0, **kwargs):
     for name, make in OPTIMIZERS.items():
         search = make()
         evaluator = SphereEvaluator(search.genome, sleep_s, fail_every=6, noise=0.3)
-        evolve(folder / name, search.genome, search, evaluator, generations, SEED, **kwargs)
+        evolve(
+            RunFolder(folder / name), search.genome, search, evaluator, generations, SEED, **kwargs
+        )
 
 
 def run_stored(folder: Path, generations: int, storage: str, sleep_s: float = 0.0, **kwargs):
     search = _optuna(make_mixed_genome(), "tpe", storage=storage, study_name="stored")
     evaluator = SphereEvaluator(search.genome, sleep_s, fail_every=4)
-    evolve(folder, search.genome, search, evaluator, generations, SEED, **kwargs)
+    evolve(RunFolder(folder), search.genome, search, evaluator, generations, SEED, **kwargs)
     return search
 
 
@@ -159,7 +164,7 @@ if __name__ == "__main__":
         run_stored(Path(folder), int(generations), how[1], sleep_s=0.01)
         sys.exit()
     tracked = how[:1] == ["tracked"]
-    tracker = MlflowTracker(View.of(Path(folder), *how[1:])) if tracked else None
+    tracker = MlflowTracker(View.of(RunFolder(Path(folder)), *how[1:])) if tracked else None
     run(Path(folder), int(generations), sleep_s=0.05 if tracked else 0.002)
     if tracker is not None:
         sys.exit(tracker.close())

@@ -8,14 +8,11 @@ from evobourse.evolve.budget import Budget, count_paths
 from evobourse.evolve.errors import EvolveError
 from evobourse.evolve.lineage import Candidate, Lineage
 from evobourse.evolve.loop import (
-    LINEAGE_FILE,
-    STOPPED_FILE,
-    TIMINGS_FILE,
     Lesson,
     evolve,
-    read_stop,
 )
 from evobourse.evolve.memetic.settings import MemeticConfig
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.timings import Timings
 
 A_GENERATION = 20
@@ -23,23 +20,23 @@ A_PATH = 1000  # decisions; the toy evaluator plays one path a candidate
 
 
 def budget(folder, **limits):
-    timings = Timings(folder / TIMINGS_FILE)
+    timings = Timings(RunFolder(folder).timings)
     return Budget(timings, decisions_a_path=A_PATH, paths=1, **limits)
 
 
 def generations_of(folder):
-    return len(Lineage(folder / LINEAGE_FILE).read()) // A_GENERATION
+    return len(Lineage(RunFolder(folder).lineage).read()) // A_GENERATION
 
 
 def test_a_decision_budget_is_never_overdrawn_and_its_end_is_in_words(sphere, tmp_path):
     limit = 3 * A_GENERATION * A_PATH + 5
     sphere.run(tmp_path, 9, budget=budget(tmp_path, max_decisions=limit))
     assert generations_of(tmp_path) == 3
-    assert read_stop(tmp_path) == (
+    assert RunFolder(tmp_path).read_stop() == (
         "the decision budget: 60,000 of 60,005 decisions are taken, "
         "the next generation would take 20,000"
     )
-    noted = json.loads((tmp_path / STOPPED_FILE).read_text())
+    noted = json.loads(RunFolder(tmp_path).stopped.read_text())
     assert (noted["generations"], noted["candidates"]) == (3, 60)
 
 
@@ -51,8 +48,8 @@ def test_a_decision_budget_ends_a_resumed_sweep_where_it_ends_any_other(sphere, 
     sphere.run(whole, 9, budget=budget(whole, max_decisions=limit))
     for generations in (1, 3, 9, 9):
         sphere.run(parts, generations, budget=budget(parts, max_decisions=limit))
-    assert (parts / LINEAGE_FILE).read_bytes() == (whole / LINEAGE_FILE).read_bytes()
-    assert (parts / STOPPED_FILE).read_bytes() == (whole / STOPPED_FILE).read_bytes()
+    assert RunFolder(parts).lineage.read_bytes() == RunFolder(whole).lineage.read_bytes()
+    assert RunFolder(parts).stopped.read_bytes() == RunFolder(whole).stopped.read_bytes()
 
 
 LESSONS = MemeticConfig(every=2, steps=3, markets=4)
@@ -75,7 +72,14 @@ def taught(sphere, folder, generations, limit):
     evaluator, search = sphere.SphereEvaluator(genome), sphere.make_search(genome)
     allowed = budget(folder, max_decisions=limit, lessons=LESSONS)
     return evolve(
-        folder, genome, search, evaluator, generations, 3, budget=allowed, teacher=Repeater()
+        RunFolder(folder),
+        genome,
+        search,
+        evaluator,
+        generations,
+        3,
+        budget=allowed,
+        teacher=Repeater(),
     )
 
 
@@ -86,7 +90,7 @@ def test_a_decision_budget_counts_lessons_and_what_they_lead_to(sphere, tmp_path
     limit = A_PATH * (3 * A_GENERATION + A_TAUGHT)
     candidates = taught(sphere, tmp_path, 9, limit)
     assert Counter(c.generation for c in candidates) == {0: 20, 1: 20, 2: 22, 3: 20}
-    assert read_stop(tmp_path) == (
+    assert RunFolder(tmp_path).read_stop() == (
         "the decision budget: 94,000 of 94,000 decisions are taken, "
         "the next generation and its lesson would take 34,000"
     )
@@ -105,17 +109,19 @@ def test_a_budget_of_lessons_ends_a_resumed_sweep_where_it_ends_any_other(sphere
     assert taught(sphere, whole, 9, limit)[-1].generation == 4
     for generations in (1, 3, 4, 9):
         taught(sphere, parts, generations, limit)
-    for file in (LINEAGE_FILE, STOPPED_FILE):
-        assert (parts / file).read_bytes() == (whole / file).read_bytes()
+    parts, whole = RunFolder(parts), RunFolder(whole)
+    assert parts.lineage.read_bytes() == whole.lineage.read_bytes()
+    assert parts.stopped.read_bytes() == whole.stopped.read_bytes()
 
 
 def test_a_budget_that_is_not_reached_changes_no_byte(sphere, tmp_path):
     for folder, limit in ((tmp_path / "none", None), (tmp_path / "much", 10**9)):
         folder.mkdir()
         taught(sphere, folder, 5, limit)
-    assert (tmp_path / "none" / LINEAGE_FILE).read_bytes() == (
-        tmp_path / "much" / LINEAGE_FILE
-    ).read_bytes()
+    assert (
+        RunFolder(tmp_path / "none").lineage.read_bytes()
+        == RunFolder(tmp_path / "much").lineage.read_bytes()
+    )
 
 
 def test_where_everyone_failed_nobody_is_taught(sphere, tmp_path):
@@ -130,7 +136,7 @@ def test_where_everyone_failed_nobody_is_taught(sphere, tmp_path):
 
 def test_minutes_of_a_generation_with_a_lesson_are_those_of_the_last_one(tmp_path):
     now = [0.0]
-    timings = Timings(tmp_path / TIMINGS_FILE, lambda: now[0])
+    timings = Timings(RunFolder(tmp_path).timings, lambda: now[0])
     for candidates, seconds in ((20, 60.0), (20, 60.0), (22, 180.0), (20, 60.0)):
         timings.start()
         now[0] += seconds
@@ -149,7 +155,7 @@ def test_a_budget_below_the_first_generation_is_refused(sphere, tmp_path):
 
 def test_minutes_before_a_resume_count_and_the_next_generation_must_fit(tmp_path):
     now = [100.0]
-    timings = Timings(tmp_path / TIMINGS_FILE, lambda: now[0])
+    timings = Timings(RunFolder(tmp_path).timings, lambda: now[0])
     for generation in range(2):
         timings.start()
         now[0] += 60.0
@@ -170,13 +176,13 @@ def test_a_sweep_out_of_time_ends_in_good_order(sphere, tmp_path):
     sphere.run(tmp_path, 2)
     sphere.run(tmp_path, 9, budget=budget(tmp_path, max_minutes=0.0))
     assert generations_of(tmp_path) == 2
-    assert read_stop(tmp_path).startswith("the time budget: 0.0 of 0 minutes")
+    assert RunFolder(tmp_path).read_stop().startswith("the time budget: 0.0 of 0 minutes")
 
 
 def test_other_ends_have_words_too(sphere, tmp_path):
-    assert read_stop(tmp_path) is None
+    assert RunFolder(tmp_path).read_stop() is None
     sphere.run(tmp_path, 2)
-    assert read_stop(tmp_path) == "all 2 generations are done"
+    assert RunFolder(tmp_path).read_stop() == "all 2 generations are done"
 
     class Flat(sphere.SphereEvaluator):
         def evaluate(self, *args):
@@ -185,13 +191,13 @@ def test_other_ends_have_words_too(sphere, tmp_path):
 
     genome = sphere.make_genome()
     folder = tmp_path / "flat"
-    evolve(folder, genome, sphere.make_search(genome, 8, 1), Flat(genome), 900, 0)
-    assert "the" in read_stop(folder)
-    assert "generations are done" not in read_stop(folder)
+    evolve(RunFolder(folder), genome, sphere.make_search(genome, 8, 1), Flat(genome), 900, 0)
+    assert "the" in RunFolder(folder).read_stop()
+    assert "generations are done" not in RunFolder(folder).read_stop()
 
 
 def test_timings_outlive_a_torn_line_and_a_full_disk(tmp_path):
-    timings = Timings(tmp_path / TIMINGS_FILE)
+    timings = Timings(RunFolder(tmp_path).timings)
     assert timings.note(0, 20, {"sigma": 0.5})
     with timings.path.open("a") as file:
         file.write('{"generation": 1, "cand')

@@ -9,7 +9,8 @@ import pytest
 from evobourse.evolve import checkpoint
 from evobourse.evolve.errors import EvolveError, RunError
 from evobourse.evolve.lineage import Lineage
-from evobourse.evolve.loop import CHECKPOINT_FOLDER, LINEAGE_FILE, evolve, generation_seed
+from evobourse.evolve.loop import evolve, generation_seed
+from evobourse.evolve.run_folder import RunFolder
 from tests.held_sweep import held, kill_when
 
 SCRIPT = Path(__file__).with_name("sphere_sweep.py")
@@ -20,12 +21,12 @@ GENERATIONS = 12
 def uninterrupted(sphere, tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
     sphere.run(folder, GENERATIONS)
-    return (folder / LINEAGE_FILE).read_bytes()
+    return RunFolder(folder).lineage.read_bytes()
 
 
 def test_a_sweep_improves_and_records_everything(sphere, tmp_path):
     candidates = sphere.run(tmp_path, 25)
-    assert Lineage(tmp_path / LINEAGE_FILE).read()[0].id == "g000-s00-f00"
+    assert Lineage(RunFolder(tmp_path).lineage).read()[0].id == "g000-s00-f00"
     assert len(candidates) == 25 * 4 * 5
     medians = [
         np.median([c.score for c in candidates if c.generation == g and c.score is not None])
@@ -56,7 +57,7 @@ def test_where_all_fail_the_parents_stay(sphere, tmp_path):
             return super().evaluate(generation, *args)
 
     search = sphere.make_search(genome)
-    candidates = evolve(tmp_path, genome, search, FailsOnce(genome), 3, 0)
+    candidates = evolve(RunFolder(tmp_path), genome, search, FailsOnce(genome), 3, 0)
     parents = {c.generation: c.parents for c in candidates}
     assert parents[2] == parents[1] != ()
 
@@ -64,7 +65,7 @@ def test_where_all_fail_the_parents_stay(sphere, tmp_path):
 def test_a_second_run_adds_the_missing_generations(sphere, tmp_path, uninterrupted):
     for generations in (1, 5, 5, 3, GENERATIONS):
         candidates = sphere.run(tmp_path, generations)
-    assert (tmp_path / LINEAGE_FILE).read_bytes() == uninterrupted
+    assert RunFolder(tmp_path).lineage.read_bytes() == uninterrupted
     assert len(candidates) == GENERATIONS * 20
 
 
@@ -82,20 +83,20 @@ def test_a_kill_between_record_and_checkpoint_costs_nothing(
         patch.setattr(checkpoint, "save", killed)
         with pytest.raises(KeyboardInterrupt):
             sphere.run(tmp_path, GENERATIONS)
-    assert Lineage(tmp_path / LINEAGE_FILE).read()[-1].generation == 2
+    assert Lineage(RunFolder(tmp_path).lineage).read()[-1].generation == 2
     sphere.run(tmp_path, GENERATIONS)
-    assert (tmp_path / LINEAGE_FILE).read_bytes() == uninterrupted
+    assert RunFolder(tmp_path).lineage.read_bytes() == uninterrupted
 
 
 def test_sigkill_at_any_moment_and_resume_gives_the_same_bytes(tmp_path, uninterrupted):
     command = [sys.executable, str(SCRIPT), str(tmp_path), str(GENERATIONS)]
-    path = tmp_path / LINEAGE_FILE
+    path = RunFolder(tmp_path).lineage
     size = len(uninterrupted)
     # Sizes at which to strike: right at the start, within generations, and near the end.
     for kills, share in enumerate((0.0, 0.25, 0.5, 0.8)):
         kill_when(
             lambda share=share: (
-                (tmp_path / CHECKPOINT_FOLDER).exists()
+                RunFolder(tmp_path).checkpoint.exists()
                 and (path.stat().st_size if path.exists() else 0) >= share * size
             ),
             subprocess.Popen(held(command, tmp_path, GENERATIONS - 1)),
@@ -128,7 +129,7 @@ def test_observers_hear_all_and_their_failure_is_resumable(sphere, tmp_path, uni
             heard.append((generation, done, total, best))
 
         def on_generation(self, generation, candidates, search):
-            assert checkpoint.load(tmp_path / CHECKPOINT_FOLDER)["generation"] == generation + 1
+            assert checkpoint.load(RunFolder(tmp_path).checkpoint)["generation"] == generation + 1
             assert {c.generation for c in candidates} == {generation}
             if generation == 2:
                 raise RuntimeError("watcher")
@@ -140,15 +141,17 @@ def test_observers_hear_all_and_their_failure_is_resumable(sphere, tmp_path, uni
     bests = [h[3] for h in heard[20:]]
     assert all(a >= b for a, b in pairwise(bests))
     sphere.run(tmp_path, GENERATIONS)
-    assert (tmp_path / LINEAGE_FILE).read_bytes() == uninterrupted
+    assert RunFolder(tmp_path).lineage.read_bytes() == uninterrupted
 
 
 def test_a_converged_search_ends_the_sweep(sphere, tmp_path):
     genome = sphere.make_genome()
     evaluator = sphere.SphereEvaluator(genome, noise=0.0)
-    candidates = evolve(tmp_path, genome, sphere.make_search(genome, 8, 1), evaluator, 900, 0)
+    candidates = evolve(
+        RunFolder(tmp_path), genome, sphere.make_search(genome, 8, 1), evaluator, 900, 0
+    )
     assert candidates[-1].generation < 899
-    again = evolve(tmp_path, genome, sphere.make_search(genome, 8, 1), evaluator, 900, 0)
+    again = evolve(RunFolder(tmp_path), genome, sphere.make_search(genome, 8, 1), evaluator, 900, 0)
     assert len(again) == len(candidates)
 
 
@@ -157,20 +160,22 @@ def test_another_sweep_is_refused(sphere, tmp_path):
     genome = sphere.make_genome()
     evaluator = sphere.SphereEvaluator(genome)
     with pytest.raises(RunError, match="another slow_count;"):
-        evolve(tmp_path, genome, sphere.make_search(genome, 3), evaluator, 2, sphere.SEED)
+        evolve(
+            RunFolder(tmp_path), genome, sphere.make_search(genome, 3), evaluator, 2, sphere.SEED
+        )
     with pytest.raises(RunError, match="another seed;"):
-        evolve(tmp_path, genome, sphere.make_search(genome), evaluator, 2, 99)
+        evolve(RunFolder(tmp_path), genome, sphere.make_search(genome), evaluator, 2, 99)
 
 
 def test_missing_files_are_refused(sphere, tmp_path):
     sphere.run(tmp_path, 2)
-    lineage = tmp_path / LINEAGE_FILE
+    lineage = RunFolder(tmp_path).lineage
     whole = lineage.read_bytes()
     lineage.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(RunError, match=r"holds \d+ of the 40 candidates before generation 2"):
         sphere.run(tmp_path, 3)
     lineage.write_bytes(whole)
-    (tmp_path / CHECKPOINT_FOLDER / checkpoint.FILE_NAME).unlink()
+    RunFolder(tmp_path).checkpoint.unlink()
     with pytest.raises(RunError, match="has a lineage but no checkpoint"):
         sphere.run(tmp_path, 3)
 
@@ -183,4 +188,4 @@ def test_an_evaluator_of_the_wrong_shape_is_refused(sphere, tmp_path):
             return super().evaluate(*args)[:-1]
 
     with pytest.raises(EvolveError, match="generation 0: the evaluator returned rows of"):
-        evolve(tmp_path, genome, sphere.make_search(genome), Short(genome), 1, 0)
+        evolve(RunFolder(tmp_path), genome, sphere.make_search(genome), Short(genome), 1, 0)

@@ -16,7 +16,7 @@ import pytest
 
 from evobourse.evolve.errors import hide_password
 from evobourse.evolve.lineage import Lineage
-from evobourse.evolve.loop import LINEAGE_FILE
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.tracking.follower import View, log_run
 from tests.held_sweep import held, kill_when
 
@@ -102,11 +102,11 @@ def trials_of(storage):
 def test_a_killed_sweep_with_trials_on_postgres_is_one_on_sqlite(sphere, server, tmp_path):
     on_sqlite, on_postgres = f"sqlite:///{tmp_path / 'trials.db'}", server.database("trials")
     sphere.run_stored(tmp_path / "whole", 6, on_sqlite)
-    lines = (tmp_path / "whole" / LINEAGE_FILE).read_bytes()
+    lines = RunFolder(tmp_path / "whole").lineage.read_bytes()
     folder = tmp_path / "killed"
     command = [sys.executable, str(SCRIPT), str(folder), "6", "stored", on_postgres]
-    kill_half_way(command, folder / LINEAGE_FILE, len(lines))
-    assert (folder / LINEAGE_FILE).read_bytes() == lines
+    kill_half_way(command, RunFolder(folder).lineage, len(lines))
+    assert RunFolder(folder).lineage.read_bytes() == lines
     assert len(trials_of(on_postgres)) == 36
     assert trials_of(on_postgres) == trials_of(on_sqlite)
 
@@ -127,7 +127,7 @@ def test_a_server_stopped_and_started_again_has_every_trial(sphere, server, tmp_
         "generation 2: search.storage p",
         "generation 3: search.storage p",
     ]
-    ids = [c.id for c in Lineage(tmp_path / "run" / LINEAGE_FILE).read()]
+    ids = [c.id for c in Lineage(RunFolder(tmp_path / "run").lineage).read()]
     assert [attributes["candidate"] for _, _, _, attributes, _ in trials_of(storage)] == ids
 
 
@@ -137,12 +137,12 @@ def test_a_killed_sweep_has_a_whole_view_on_postgres(sphere, server, tmp_path):
     uri = server.database("view")
     sphere.run(tmp_path / "whole", 6)
     folder = tmp_path / "killed"
-    log_run(View.of(tmp_path / "whole", uri))  # makes the tables, and is another sweep's
+    log_run(View.of(RunFolder(tmp_path / "whole"), uri))  # makes the tables, and is another sweep's
     command = [sys.executable, str(SCRIPT), str(folder), "6", "tracked", uri]
-    lines = (tmp_path / "whole" / LINEAGE_FILE).read_bytes()
-    kill_half_way(command, folder / LINEAGE_FILE, len(lines))
-    assert (folder / LINEAGE_FILE).read_bytes() == lines
-    assert log_run(View.of(folder, uri)) == 0  # nothing is missing
+    lines = RunFolder(tmp_path / "whole").lineage.read_bytes()
+    kill_half_way(command, RunFolder(folder).lineage, len(lines))
+    assert RunFolder(folder).lineage.read_bytes() == lines
+    assert log_run(View.of(RunFolder(folder), uri)) == 0  # nothing is missing
 
     client = MlflowClient(uri)
     (experiment,) = client.search_experiments(filter_string="name = 'evobourse'")
@@ -157,7 +157,7 @@ def test_a_killed_sweep_has_a_whole_view_on_postgres(sphere, server, tmp_path):
             for r in runs
             if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id
         }
-        candidates = Lineage(folder / LINEAGE_FILE).read()
+        candidates = Lineage(RunFolder(folder).lineage).read()
         assert set(children) == {c.id for c in candidates}
         for c in candidates:
             run = children[c.id]
@@ -179,7 +179,7 @@ def test_passwords_are_not_shown(sphere, tmp_path, monkeypatch):
     assert hide_password("https://me:secret@host/a@b") == "https://me:***@host/a@b"
     for plain in ("sqlite:////a/b@c.db", "http://host:5000", "postgresql://me@host/x"):
         assert hide_password(plain) == plain
-    view = View.of(tmp_path, "postgresql+psycopg://me:secret@/x?host=/nowhere")
+    view = View.of(RunFolder(tmp_path), "postgresql+psycopg://me:secret@/x?host=/nowhere")
     sphere.run(tmp_path, 1)
     with pytest.raises(Exception, match=r"me:\*\*\*@/x") as caught:
         log_run(view)

@@ -15,6 +15,7 @@ from evobourse.agents.observation import HISTORY_DAYS
 from evobourse.agents.training.examples import real_levels, sample_views
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.markets import World
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.simulate.bundle import open_bundle
@@ -73,8 +74,9 @@ class Settings:
 
 def run(settings: Settings, report: Report) -> Page:
     """Ask and measure."""
-    config = load_config(settings.run / "config.yaml")
-    bundle, bases = open_bundle(settings.run / "bundle")
+    folder = RunFolder(settings.run)
+    config = load_config(folder.config)
+    bundle, bases = open_bundle(folder.bundle)
     genome = build_experiment(config).market_genome
     start = genome.genome().to_values(genome.genome().start_vector())
     populations = {"un-evolved": genome.population(start), "evolved": bundle.population}

@@ -16,7 +16,9 @@ from evobourse.evolve.errors import EvolveError, RunError
 from evobourse.evolve.executors.executor import InProcess, collect
 from evobourse.evolve.executors.processes import local_processes
 from evobourse.evolve.executors.ray_actors import ray_actors
-from evobourse.evolve.executors.worker_pool import MOST_LOSSES
+from evobourse.evolve.executors.worker_pool import MOST_FAILED_STARTS, MOST_LOSSES
+
+ROOT = Path(__file__).parents[3]
 
 
 def die_while_missing(path, value):
@@ -134,16 +136,63 @@ calls[0].result()
 
 
 def test_workers_end_with_a_killed_driver():
-    process = subprocess.Popen([sys.executable, "-c", BUSY], cwd=Path(__file__).parents[3])
+    process = subprocess.Popen([sys.executable, "-c", BUSY], cwd=ROOT)
     driver = psutil.Process(process.pid)
     until = time.monotonic() + 60
-    while len(family := driver.children(recursive=True)) < 3 and time.monotonic() < until:
-        time.sleep(0.1)  # two workers and multiprocessing's resource tracker
+    while len(family := driver.children(recursive=True)) < 2 and time.monotonic() < until:
+        time.sleep(0.1)
     process.kill()
     process.wait()
-    assert len(family) >= 3
+    assert len(family) == 2
     _, alive = psutil.wait_procs(family, timeout=30)
     assert not alive
+
+
+UNGUARDED = """
+from contextlib import closing
+from evobourse.evolve.executors.executor import collect
+from evobourse.evolve.executors.processes import local_processes
+
+print("begun", flush=True)
+
+
+class Doubled:
+    def __init__(self, value):
+        self.value = 2 * value
+
+
+def double(value):
+    return Doubled(value)
+
+
+with closing(local_processes(2)) as executor:
+    doubled = collect(executor.submit(double, n) for n in range(4))
+assert all(type(one) is Doubled for one in doubled)
+print([one.value for one in doubled])
+"""
+
+
+def test_a_script_without_a_main_guard_runs_once_and_what_it_defines_travels(tmp_path):
+    script = tmp_path / "unguarded.py"
+    script.write_text(UNGUARDED)
+    done = subprocess.run(
+        [sys.executable, str(script)], env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("begun\n[0, 2, 4, 6]\n", "")
+
+
+def test_workers_that_end_while_they_start_end_the_sweep(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with closing(local_processes(2)) as executor:
+        calls = [executor.submit(operator.add, 1, n) for n in range(3)]
+        for call in calls:
+            with pytest.raises(
+                EvolveError, match=f"{MOST_FAILED_STARTS} workers in a row .*code 1"
+            ):
+                call.result(timeout=60)
+        monkeypatch.undo()
+        assert executor.submit(operator.add, 1, 2).result(timeout=60) == 3
 
 
 def test_ray_that_is_not_there_is_said_in_one_line(monkeypatch):

@@ -12,10 +12,11 @@ from evobourse.evolve.evaluation import MarketEvaluator
 from evobourse.evolve.executors.processes import local_processes
 from evobourse.evolve.genomes.market import MarketGenome, PersonaStart
 from evobourse.evolve.lineage import Candidate
-from evobourse.evolve.loop import LINEAGE_FILE, Lesson, evolve
+from evobourse.evolve.loop import Lesson, evolve
 from evobourse.evolve.markets import MarketWindows, World
 from evobourse.evolve.memetic.settings import MemeticConfig
 from evobourse.evolve.memetic.teacher import PROBE, MindTeacher, natural_step
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.searches.cross import CrossSearch
 from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.fitness.distance import make_target
@@ -108,7 +109,7 @@ def sweep(setup):
             genome.genome(), ("minds",), ("society",), 3, 3, 0.5, 0.5, seed, slow_every=2
         )
         return evolve(
-            folder, genome.genome(), search, evaluator, generations, 7, teacher=teacher
+            RunFolder(folder), genome.genome(), search, evaluator, generations, 7, teacher=teacher
         ), search
 
     return run
@@ -145,13 +146,13 @@ def test_the_lineage_is_the_seeds_whoever_works_and_however_often_killed(
     sweep, tmp_path, monkeypatch
 ):
     sweep(tmp_path / "whole", 5)
-    whole = (tmp_path / "whole" / LINEAGE_FILE).read_bytes()
+    whole = RunFolder(tmp_path / "whole").lineage.read_bytes()
     executor = local_processes(2)
     try:
         sweep(tmp_path / "workers", 5, executor=executor)
     finally:
         executor.close()
-    assert (tmp_path / "workers" / LINEAGE_FILE).read_bytes() == whole
+    assert RunFolder(tmp_path / "workers").lineage.read_bytes() == whole
 
     save, calls = checkpoint.save, count()
 
@@ -169,7 +170,7 @@ def test_the_lineage_is_the_seeds_whoever_works_and_however_often_killed(
         except KeyboardInterrupt:
             kills += 1
     assert kills >= 4
-    assert (tmp_path / "killed" / LINEAGE_FILE).read_bytes() == whole
+    assert RunFolder(tmp_path / "killed").lineage.read_bytes() == whole
 
 
 def test_another_teacher_is_another_sweep(sweep, tmp_path):
@@ -232,7 +233,7 @@ def test_a_gain_is_handed_back_to_the_search(sphere, tmp_path, name):
         search = sphere.OPTIMIZERS.get(name, lambda: sphere.make_search(sphere.make_genome()))()
         genome = search.genome
         evaluator, teacher = sphere.SphereEvaluator(genome), Mirror(genome)
-        return evolve(folder, genome, search, evaluator, generations, 3, teacher=teacher)
+        return evolve(RunFolder(folder), genome, search, evaluator, generations, 3, teacher=teacher)
 
     candidates = run(tmp_path / "whole", 6)
     taken = 0
@@ -245,7 +246,7 @@ def test_a_gain_is_handed_back_to_the_search(sphere, tmp_path, name):
     assert taken > 0
     run(tmp_path / "parts", 2)
     run(tmp_path / "parts", 6)
-    first, second = ((tmp_path / p / LINEAGE_FILE).read_bytes() for p in ("whole", "parts"))
+    first, second = (RunFolder(tmp_path / p).lineage.read_bytes() for p in ("whole", "parts"))
     assert first == second
 
 

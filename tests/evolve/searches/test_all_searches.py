@@ -10,7 +10,7 @@ import pytest
 
 from evobourse.evolve.errors import EvolveError
 from evobourse.evolve.lineage import Lineage
-from evobourse.evolve.loop import LINEAGE_FILE
+from evobourse.evolve.run_folder import RunFolder
 from tests.held_sweep import held, kill_when
 
 SCRIPT = Path(__file__).parents[1] / "sphere_sweep.py"
@@ -120,7 +120,7 @@ def test_sigkill_and_resume_give_the_same_bytes(sphere, tmp_path):
     sphere.run_each(tmp_path / "whole", GENERATIONS)
     command = [sys.executable, str(SCRIPT), str(tmp_path / "killed"), str(GENERATIONS), "each"]
     for reached in ("cma-noise", "tpe"):
-        file = tmp_path / "killed" / reached / LINEAGE_FILE
+        file = RunFolder(tmp_path / "killed" / reached).lineage
         kill_when(
             lambda file=file: file.exists() and file.stat().st_size > 0,
             subprocess.Popen(held(command, file.parent, GENERATIONS - 1)),
@@ -128,7 +128,7 @@ def test_sigkill_and_resume_give_the_same_bytes(sphere, tmp_path):
     assert not (tmp_path / "killed" / NAMES[-1]).exists()
     subprocess.run(command, check=True)
     for name in NAMES:
-        whole, killed = (tmp_path / w / name / LINEAGE_FILE for w in ("whole", "killed"))
+        whole, killed = (RunFolder(tmp_path / w / name).lineage for w in ("whole", "killed"))
         assert killed.read_bytes() == whole.read_bytes(), name
         candidates = Lineage(whole).read()
         assert any(c.failure == "toy failure" for c in candidates)

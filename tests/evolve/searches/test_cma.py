@@ -5,6 +5,7 @@ from evobourse.evolve.errors import EvolveError
 from evobourse.evolve.genomes.gene import ChoiceGene, Gene, IntegerGene
 from evobourse.evolve.genomes.genome import Genome, Segment
 from evobourse.evolve.loop import evolve
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.searches.cma import CmaSearch
 
 SEED = np.random.SeedSequence(4)
@@ -115,7 +116,7 @@ def test_after_a_restart_candidates_have_no_parents(sphere, tmp_path):
     evaluator = sphere.SphereEvaluator(REAL, noise=0.0)
     evaluator.genome = Genome((Segment("recipe", REAL.segments[0].genes),))
     search = CmaSearch(evaluator.genome, 8, {"recipe": 0.6}, SEED, restarts=1)
-    candidates = evolve(tmp_path, evaluator.genome, search, evaluator, 500, 0)
+    candidates = evolve(RunFolder(tmp_path), evaluator.genome, search, evaluator, 500, 0)
     begun = int(search.notes[0].split()[1].rstrip(":")) + 1
     without = {c.generation for c in candidates if not c.parents}
     assert without == {0, begun}

@@ -4,7 +4,8 @@ import pytest
 
 from evobourse.evolve.errors import EvolveError
 from evobourse.evolve.lineage import Lineage
-from evobourse.evolve.loop import LINEAGE_FILE, evolve
+from evobourse.evolve.loop import evolve
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.searches.optuna import OptunaSearch
 
 
@@ -16,7 +17,7 @@ def make(genome, sampler="random", objectives=("score",), population=6, seed=5, 
 
 def sweep(sphere, folder, search, generations=3):
     evaluator = sphere.SphereEvaluator(search.genome, fail_every=5)
-    return evolve(folder, search.genome, search, evaluator, generations, 0)
+    return evolve(RunFolder(folder), search.genome, search, evaluator, generations, 0)
 
 
 def test_one_at_a_time_it_is_bare_optuna(sphere):
@@ -70,8 +71,8 @@ def test_a_database_shows_every_candidate_once_also_after_a_break(sphere, tmp_pa
         }
     alone = tmp_path / "alone"
     sweep(sphere, alone, make(sphere.make_mixed_genome(), "tpe"), 4)
-    lines = (tmp_path / "run" / LINEAGE_FILE).read_bytes()
-    assert lines == (alone / LINEAGE_FILE).read_bytes()  # and it never decides anything
+    lines = RunFolder(tmp_path / "run").lineage.read_bytes()
+    assert lines == RunFolder(alone).lineage.read_bytes()  # and it never decides anything
     with pytest.raises(EvolveError, match="is another sweep's; name another database"):
         make(sphere.make_mixed_genome(), "tpe", seed=6, storage=url, study_name="toy")
 
@@ -94,7 +95,7 @@ def test_a_database_that_dies_costs_nothing(sphere, tmp_path):
 def test_several_objectives_keep_a_front_that_nothing_beats(sphere, tmp_path):
     search = make(sphere.make_mixed_genome(), "nsga2", ("score", "first"))
     sweep(sphere, tmp_path, search, 12)
-    candidates = [c for c in Lineage(tmp_path / LINEAGE_FILE).read() if c.score is not None]
+    candidates = [c for c in Lineage(RunFolder(tmp_path).lineage).read() if c.score is not None]
     points = np.array([[c.score, c.parts["first"]] for c in candidates])
     beaten = [
         np.any((points <= point).all(axis=1) & (points < point).any(axis=1)) for point in points

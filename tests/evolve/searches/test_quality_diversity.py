@@ -5,7 +5,8 @@ import pytest
 
 from evobourse.evolve.errors import EvolveError
 from evobourse.evolve.lineage import Lineage
-from evobourse.evolve.loop import LINEAGE_FILE, evolve
+from evobourse.evolve.loop import evolve
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.searches.quality_diversity import Measure, QualityDiversitySearch
 
 AXES = (Measure("first", -3.0, 3.0, 5), Measure("second", -2.0, 2.0, 4))
@@ -28,9 +29,9 @@ def test_the_archive_holds_the_best_of_every_cell(sphere, tmp_path, kind):
     """Against the lineage, sorted into cells by hand."""
     genome = sphere.make_genome()
     search = make(genome, kind)
-    evolve(tmp_path, genome, search, sphere.SphereEvaluator(genome, fail_every=7), 15, 0)
+    evolve(RunFolder(tmp_path), genome, search, sphere.SphereEvaluator(genome, fail_every=7), 15, 0)
     best = {}
-    for c in Lineage(tmp_path / LINEAGE_FILE).read():
+    for c in Lineage(RunFolder(tmp_path).lineage).read():
         if c.score is not None:
             where = tuple(cell(m, c.parts[m.name]) for m in AXES)
             best[where] = min(best.get(where, (np.inf, "")), (c.score, c.id))

@@ -13,7 +13,7 @@ import pytest
 
 from evobourse.evolve.errors import EvolveError
 from evobourse.evolve.lineage import Lineage
-from evobourse.evolve.loop import LINEAGE_FILE, TIMINGS_FILE
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.tracking.follower import MlflowTracker, View, default_tracking_uri, log_run
 from tests.held_sweep import held, kill_when
 
@@ -35,7 +35,7 @@ def runs_in(uri):
 
 
 def view(folder, **changes):
-    return View.of(folder, params={"search": {"sigma": 0.6}}, **changes)
+    return View.of(RunFolder(folder), params={"search": {"sigma": 0.6}}, **changes)
 
 
 def watched(sphere, folder, generations, figure=None, **kwargs):
@@ -50,7 +50,7 @@ def empty_store(tmp_path_factory):
     from evobourse.evolve.tracking.mlflow_store import _connect
 
     folder = tmp_path_factory.mktemp("store")
-    _connect(default_tracking_uri(folder))
+    _connect(default_tracking_uri(RunFolder(folder)))
     return folder / "mlflow.db"
 
 
@@ -64,13 +64,13 @@ def test_a_sweep_is_a_parent_run_with_a_nested_run_per_candidate(sphere, folder)
     from matplotlib.figure import Figure
 
     assert watched(sphere, folder, 2, figure=lambda best: Figure()) is None
-    client, (parent,), children = runs_in(default_tracking_uri(folder))
+    client, (parent,), children = runs_in(default_tracking_uri(RunFolder(folder)))
     assert parent.info.run_name == folder.name
     assert parent.info.status == "FINISHED"
     assert parent.data.params == {"search.sigma": "0.6"}
     assert parent.data.tags["evobourse.stopped"] == "all 2 generations are done"
     assert "**40 candidates**" in parent.data.tags["mlflow.note.content"]
-    candidates = Lineage(folder / LINEAGE_FILE).read()
+    candidates = Lineage(RunFolder(folder).lineage).read()
     assert set(children) == {c.id for c in candidates}
     for candidate in candidates:
         run = children[candidate.id]
@@ -107,7 +107,7 @@ def test_a_view_grows_with_the_files_and_nothing_is_logged_twice(sphere, folder)
         sphere.run(folder, generations)
         new.append(log_run(view(folder, run_name="again")))
     assert new == [20, 40, 0]
-    client, (parent,), children = runs_in(default_tracking_uri(folder))
+    client, (parent,), children = runs_in(default_tracking_uri(RunFolder(folder)))
     assert parent.info.run_name == "again"
     assert len(children) == 60
     history = client.get_metric_history(parent.info.run_id, "failed")
@@ -123,7 +123,7 @@ def test_a_dead_server_costs_nothing(sphere, tmp_path):
     assert "60 candidates not logged" in trouble
     assert "evobourse track" in trouble
     assert "\n" not in trouble
-    assert len(Lineage(tmp_path / LINEAGE_FILE).read()) == 60
+    assert len(Lineage(RunFolder(tmp_path).lineage).read()) == 60
     with pytest.raises(EvolveError, match="can be run again") as caught:
         log_run(view(tmp_path, tracking_uri=DEAD))
     assert "\n" not in str(caught.value)
@@ -133,7 +133,7 @@ def test_a_dead_server_costs_nothing(sphere, tmp_path):
 def mlflow_server(folder, port):
     """Run a real server on the loopback, and stop it without a goodbye."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1",
-               "--port", str(port), "--backend-store-uri", default_tracking_uri(folder),
+               "--port", str(port), "--backend-store-uri", default_tracking_uri(RunFolder(folder)),
                "--artifacts-destination", str(folder / "artifacts")]  # fmt: skip
     process = subprocess.Popen(
         command,
@@ -199,12 +199,12 @@ def test_a_server_stopped_and_started_again_gets_everything(
     finally:
         observer.server.__exit__(None, None, None)
     # What a server was sent and what goes straight into a database look alike.
-    _, (parent,), through_server = runs_in(default_tracking_uri(folder))
+    _, (parent,), through_server = runs_in(default_tracking_uri(RunFolder(folder)))
     assert parent.info.status == "FINISHED"
     assert len(through_server) == 80
     (run / "mlflow.db").write_bytes(empty_store.read_bytes())
     assert log_run(view(run)) == 80
-    _, _, direct = runs_in(default_tracking_uri(run))
+    _, _, direct = runs_in(default_tracking_uri(RunFolder(run)))
     for id_, one in through_server.items():
         other = direct[id_]
         for part in ("params", "metrics"):
@@ -221,15 +221,15 @@ def test_a_killed_sweep_and_its_view_are_whole_after_a_resume(sphere, folder, tm
     uninterrupted = tmp_path_factory.mktemp("uninterrupted")
     sphere.run(uninterrupted, 6)
     command = [sys.executable, str(SCRIPT), str(folder), "6", "tracked"]
-    path, half = folder / LINEAGE_FILE, (uninterrupted / LINEAGE_FILE).stat().st_size / 2
+    path, half = RunFolder(folder).lineage, RunFolder(uninterrupted).lineage.stat().st_size / 2
     kill_when(
         lambda: path.exists() and path.stat().st_size >= half,
         subprocess.Popen(held(command, folder, 5)),
     )
     assert path.stat().st_size < 2 * half
     subprocess.run(command, check=True)
-    assert path.read_bytes() == (uninterrupted / LINEAGE_FILE).read_bytes()
-    client, (parent,), children = runs_in(default_tracking_uri(folder))
+    assert path.read_bytes() == RunFolder(uninterrupted).lineage.read_bytes()
+    client, (parent,), children = runs_in(default_tracking_uri(RunFolder(folder)))
     assert set(children) == {c.id for c in Lineage(path).read()}
     assert parent.info.status == "FINISHED"
     history = client.get_metric_history(parent.info.run_id, "candidates")
@@ -237,9 +237,9 @@ def test_a_killed_sweep_and_its_view_are_whole_after_a_resume(sphere, folder, tm
 
 
 def test_a_full_disk_under_the_timings_costs_their_figures_alone(sphere, folder):
-    (folder / TIMINGS_FILE).symlink_to("/dev/full")
+    RunFolder(folder).timings.symlink_to("/dev/full")
     assert watched(sphere, folder, 2) is None
-    _, (parent,), children = runs_in(default_tracking_uri(folder))
+    _, (parent,), children = runs_in(default_tracking_uri(RunFolder(folder)))
     assert len(children) == 40
     assert "best" in parent.data.metrics
     assert "sigma_slow" not in parent.data.metrics
@@ -254,14 +254,14 @@ def test_a_figure_that_fails_is_counted_and_costs_no_candidate(sphere, folder):
     trouble = tracker.close()
     assert "1 artifacts not logged" in trouble
     assert "ZeroDivisionError" in trouble
-    assert len(runs_in(default_tracking_uri(folder))[2]) == 20
+    assert len(runs_in(default_tracking_uri(RunFolder(folder)))[2]) == 20
 
 
 def test_an_empty_lineage_and_a_running_sweep_are_refused(sphere, tmp_path):
     with pytest.raises(EvolveError, match="no candidates"):
         log_run(view(tmp_path))
     sphere.run(tmp_path, 1)
-    with (tmp_path / LINEAGE_FILE).open() as file:
+    with RunFolder(tmp_path).lineage.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(EvolveError, match="logged by its own sweep"):
             log_run(view(tmp_path))
@@ -271,10 +271,13 @@ def test_importing_is_light_and_logging_is_silent(sphere, folder):
     sphere.run(folder, 1)
     (folder / "mlflow.db").unlink()  # creating the tables is when MLflow talks most
     code = (
-        "import sys; from evolve import tracking, loop, search\n"
+        "import sys; from pathlib import Path\n"
+        "from evobourse.evolve import loop, run_folder\n"
+        "from evobourse.evolve.searches import search\n"
+        "from evobourse.evolve.tracking import follower as tracking\n"
         "heavy = {'mlflow', 'cma', 'torch', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
-        f"tracking.log_run(tracking.View.of({str(folder)!r}))"
+        f"tracking.log_run(tracking.View.of(run_folder.RunFolder(Path({str(folder)!r}))))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=folder

@@ -13,7 +13,7 @@ import pytest
 
 from evobourse.evolve.errors import RunError
 from evobourse.evolve.executors import ray_actors as ray_executor
-from evobourse.evolve.loop import LINEAGE_FILE
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.benchmarks.drilled_sweep import (
     INTERRUPTED,
     TEACHERS,
@@ -36,7 +36,7 @@ SMALL = ("search.generations=3", "search.slow_every=2", "search.fast_count=4")
 
 def run(folder, *overrides, observers=()):
     sweep(folder, TEACHERS, [*SMALL, *overrides], observers)
-    return (folder / LINEAGE_FILE).read_bytes()
+    return RunFolder(folder).lineage.read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -152,10 +152,10 @@ def test_a_disk_that_fills_up_is_one_line_and_loses_nothing(whole, tmp_path):
     code, said = session.finish()
     assert code == 2
     assert re.fullmatch(r"cannot write \S+: File too large; .*resume the run\n", said)
-    kept = (tmp_path / LINEAGE_FILE).read_bytes()
+    kept = RunFolder(tmp_path).lineage.read_bytes()
     assert 0 < len(kept) <= limit
     assert whole.startswith(kept)
-    waiting = tmp_path / "checkpoint" / ".state.pickle.new"
+    waiting = RunFolder(tmp_path).checkpoint.with_name(".state.pickle.new")
     waiting.symlink_to("/dev/full")
     with pytest.raises(RunError, match="No space left on device"):
         run(tmp_path, *IN_PROCESS)

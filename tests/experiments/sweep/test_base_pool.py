@@ -12,13 +12,13 @@ from evobourse import agents, experiments
 from evobourse.evolve.bases.opening import open_model
 from evobourse.evolve.bundle import load_bundle
 from evobourse.evolve.lineage import Candidate
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.config.scenario import Size
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.bundle import simulate_bundle
 from evobourse.experiments.sweep.export import export_bundle
 from evobourse.experiments.sweep.pipeline import run_sweep
-from evobourse.experiments.sweep.run_folder import BUNDLE_FOLDER
 from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.merge.errors import ModelError
 
@@ -112,10 +112,10 @@ def test_a_council_in_worker_processes_sweeps_to_its_bundle(folded_base, tmp_pat
         "search.heldout_groups=2",
     )
     unseen = SimpleNamespace(on_progress=lambda *_: None, on_generation=lambda *_: None)
-    run_sweep(config, tmp_path, lambda *_: unseen, print)
-    [other] = load_bundle(tmp_path / BUNDLE_FOLDER).persona_bases.values()
+    run_sweep(config, RunFolder(tmp_path), lambda *_: unseen, print)
+    [other] = load_bundle(RunFolder(tmp_path).bundle).persona_bases.values()
     assert other.base_hash == open_model(folded_base, (), ()).base_hash
-    done = simulate_bundle(tmp_path / BUNDLE_FOLDER, Size(AGENTS, DAYS, 1), tmp_path / "tape")
+    done = simulate_bundle(RunFolder(tmp_path).bundle, Size(AGENTS, DAYS, 1), tmp_path / "tape")
     assert done["reference"] is True
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from evobourse.evolve.errors import EvolveError, RunError
 from evobourse.evolve.lineage import Candidate, Lineage
-from evobourse.evolve.loop import LINEAGE_FILE
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.config.experiment import (
     ExperimentConfig,
     MarketConfig,
@@ -20,7 +20,6 @@ from evobourse.experiments.sweep.comparison import (
     print_comparison,
     read_sweep,
 )
-from evobourse.experiments.sweep.run_folder import CHAMPION_FILE, CONFIG_FILE, SCOREBOARD_FILE
 
 
 def candidate(id_, generation, score, seeds=2, **genes):
@@ -37,18 +36,18 @@ def row(name, score, split="heldout"):
 @pytest.fixture
 def runs(tmp_path):
     def make(name, candidates, champion, rows, **market):
-        folder = tmp_path / name
-        folder.mkdir()
+        run = RunFolder(tmp_path / name)
+        run.path.mkdir()
         personas = (PersonaConfig("one"),)
         config = ExperimentConfig(
             name, personas=personas, market=MarketConfig(**market), search=SearchConfig()
         )
-        (folder / CONFIG_FILE).write_text(config.to_yaml())
-        Lineage(folder / LINEAGE_FILE).append(candidates)
+        run.config.write_text(config.to_yaml())
+        Lineage(run.lineage).append(candidates)
         if champion:
-            (folder / CHAMPION_FILE).write_text(json.dumps({"champion": champion}))
-            (folder / SCOREBOARD_FILE).write_text(json.dumps(rows))
-        return folder
+            run.champion.write_text(json.dumps({"champion": champion}))
+            run.scoreboard.write_text(json.dumps(rows))
+        return run
 
     one = make(
         "one",
@@ -119,8 +118,8 @@ def test_it_is_told_and_drawn(runs):
 
 def test_what_cannot_be_compared_is_refused(tmp_path, runs):
     with pytest.raises(RunError, match="no run there"):
-        read_sweep(tmp_path)
-    lineage = runs[1].folder / LINEAGE_FILE
+        read_sweep(RunFolder(tmp_path))
+    lineage = runs[1].folder.lineage
     lineage.write_text("")
     with pytest.raises(RunError, match="no candidates yet"):
         read_sweep(runs[1].folder)

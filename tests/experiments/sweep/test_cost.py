@@ -15,6 +15,7 @@ from evobourse.evolve.evaluation import MarketEvaluator
 from evobourse.evolve.executors.executor import InProcess
 from evobourse.evolve.loop import evolve
 from evobourse.evolve.memetic.teacher import gather
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.cli.cost_table import print_estimate
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.sweep import cost
@@ -66,7 +67,9 @@ def test_the_plan_is_what_the_search_does(tmp_path, slow, every, generations):
     evaluator = MarketEvaluator(experiment.windows, split, experiment.target(split), genome, minds)
     search = search_of(experiment)
     plan = plan_search(config, search)
-    candidates = evolve(tmp_path, genome.genome(), search, evaluator, generations, config.seed)
+    candidates = evolve(
+        RunFolder(tmp_path), genome.genome(), search, evaluator, generations, config.seed
+    )
     mean = genome.genome().to_values(search.mean_vector())
     evaluator.evaluate(generations, [[mean]], experiment.search_seed(), lambda *_: None)
 
@@ -134,7 +137,7 @@ def test_lessons_are_what_the_sweep_takes(tmp_path, generations):
     genome = experiment.market_genome.genome()
     teacher = make_teacher(experiment, minds)
     candidates = evolve(
-        tmp_path, genome, search, evaluator, generations, config.seed, teacher=teacher
+        RunFolder(tmp_path), genome, search, evaluator, generations, config.seed, teacher=teacher
     )
     searching, teaching = plan_search(config, search), plan_lessons(config, 7)
     born = Counter(c.generation for c in candidates)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from evobourse.evolve.errors import RunError
-from evobourse.experiments.sweep.run_folder import open_run, start_run
+from evobourse.evolve.run_folder import RunFolder
+from evobourse.experiments.sweep.resume import open_run, start_run
 from tests.held_sweep import kill_when
 
 ROOT = Path(__file__).parents[3]
@@ -101,6 +102,6 @@ def test_a_sweep_over_a_server_survives_its_cap_and_a_kill_and_asks_nothing_twic
     finish(evobourse("evolve", "--run", "again"), 0)
     assert again.read_bytes() == whole
     assert server.requests == asked
-    run = tmp_path / "run"
+    run = RunFolder(tmp_path / "run")
     with pytest.raises(RunError, match="holds a run with another config"):
         start_run(open_run(run, ["market.agents=20"]), run)

@@ -8,7 +8,8 @@ import pytest
 
 from evobourse.evolve import checkpoint
 from evobourse.evolve.evaluation import MarketEvaluator
-from evobourse.evolve.loop import CHECKPOINT_FOLDER, LINEAGE_FILE, evolve
+from evobourse.evolve.loop import evolve
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.errors import ConfigError
@@ -74,7 +75,13 @@ def sweep(stand_ins, target):
             config.search, genome.genome(), genome.slow_segments(), experiment.search_seed()
         )
         found = evolve(
-            folder, genome.genome(), search, evaluator, generations, config.seed, observers
+            RunFolder(folder),
+            genome.genome(),
+            search,
+            evaluator,
+            generations,
+            config.seed,
+            observers,
         )
         return found, evaluator
 
@@ -86,10 +93,10 @@ def test_a_sweep_resumed_is_a_sweep_uninterrupted(sweep, tmp_path, name):
     candidates, evaluator = sweep(tmp_path / "whole", CHOSEN[name])
     sweep(tmp_path / "halves", CHOSEN[name], 1)
     sweep(tmp_path / "halves", CHOSEN[name], 2)
-    lines = (tmp_path / "whole" / LINEAGE_FILE).read_bytes()
-    assert (tmp_path / "halves" / LINEAGE_FILE).read_bytes() == lines
+    lines = RunFolder(tmp_path / "whole").lineage.read_bytes()
+    assert RunFolder(tmp_path / "halves").lineage.read_bytes() == lines
     assert all(c.score is not None for c in candidates)
-    search = checkpoint.load(tmp_path / "whole" / CHECKPOINT_FOLDER)["search"]
+    search = checkpoint.load(RunFolder(tmp_path / "whole").checkpoint)["search"]
     evaluator.market_genome.population(search.best_guess())
     assert all(np.isfinite(x) for x in search.readings.values())
     if name in ("nsga2", "map_elites", "cma_mae"):

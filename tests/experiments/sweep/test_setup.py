@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from evobourse import experiments
-from evobourse.evolve.loop import CHECKPOINT_FOLDER
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.config.experiment import load_config
-from evobourse.experiments.sweep.run_folder import SPLITS_FILE, freeze_splits
+from evobourse.experiments.sweep.resume import freeze_splits
 from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.market.errors import SeriesError
 from evobourse.market.series.named import load_series
@@ -43,7 +43,7 @@ def test_other_shipped_series_and_files_are_accepted(tmp_path):
         experiment(f"series={raw}", *STOCK_YEARS)
     adjusted = experiment(f"series={raw}", "stock_splits=adjust", *STOCK_YEARS)
     assert adjusted.series.content_hash == apple.series.content_hash
-    assert adjusted.windows.world == apple.stage.world
+    assert adjusted.windows.world == apple.windows.world
 
 
 @pytest.mark.parametrize("name", ["wti", "vix"])
@@ -60,13 +60,14 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
 def test_a_run_goes_on_with_the_series_that_it_began_with_alone(tmp_path):
     prices = tmp_path / "prices.csv"
     load_series("sp500").frame.to_csv(prices, index=False)
-    run = tmp_path / "run"
-    run.mkdir()
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
     freeze_splits(experiment("series=nasdaq"), run)  # looked at, never begun
     freeze_splits(experiment(f"series={prices}"), run)
-    (run / CHECKPOINT_FOLDER).mkdir()
+    run.checkpoint.parent.mkdir()
+    run.checkpoint.touch()
     freeze_splits(experiment(f"series={prices}"), run)
-    written = (run / SPLITS_FILE).read_text()
+    written = run.splits.read_text()
     lines = prices.read_text().splitlines()
     prices.write_text("\n".join(lines[:-1]) + "\n")
     with pytest.raises(SeriesError, match="heldout names 2018-12-31, outside the series"):
@@ -75,7 +76,7 @@ def test_a_run_goes_on_with_the_series_that_it_began_with_alone(tmp_path):
     prices.write_text("\n".join(lines) + "\n")
     with pytest.raises(SeriesError, match="prices: the splits are frozen for the series with"):
         freeze_splits(experiment(f"series={prices}"), run)
-    assert (run / SPLITS_FILE).read_text() == written
+    assert run.splits.read_text() == written
 
 
 def test_frozen_splits_are_a_section_of_a_config(tmp_path):

@@ -11,14 +11,13 @@ import yaml
 
 from evobourse.evolve.errors import EvolveError, GenomeError, RunError
 from evobourse.evolve.lineage import Lineage
-from evobourse.evolve.loop import LINEAGE_FILE
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.cli.sweeps import lineage
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.reports.ancestry import front
 from evobourse.experiments.sweep.tuning import (
-    TRIALS_FOLDER,
     TrialEvaluator,
     Tuning,
     read_objectives,
@@ -46,11 +45,11 @@ TUNING = Tuning(VARY, trials=4, population=2, objectives=("score", "decisions"))
 SCRIPT = """
 import sys
 from pathlib import Path
-from tests.experiments.test_tuning import tune
+from tests.experiments.sweep.test_tuning import RunFolder, tune
 from tests.held_sweep import hold
 folder = Path(sys.argv[1])
 hold(folder, 1)
-tune(folder, storage=sys.argv[2])
+tune(RunFolder(folder), storage=sys.argv[2])
 """
 
 
@@ -66,7 +65,7 @@ def tune(folder, tuning=TUNING, overrides=(), **changes):
 
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tuned")
+    folder = RunFolder(tmp_path_factory.mktemp("tuned"))
     return folder, tune(folder)
 
 
@@ -79,24 +78,24 @@ def test_a_trial_is_the_search_that_its_settings_make(tuned):
     assert start["search"] == {"sigma_fast": 0.5, "optimizer": "cross"}
     for trial in trials:
         assert trial.failure is None
-        run = folder / TRIALS_FOLDER / trial.id
-        config = load_config(run / "config.yaml")
+        run = RunFolder(folder.trials / trial.id)
+        config = load_config(run.config)
         values = {"agents": config.market.agents}
         assert trial.genome["market"] == values
         assert trial.genome["search"]["sigma_fast"] == config.search.sigma_fast
-        candidates = Lineage(run / LINEAGE_FILE).read()
+        candidates = Lineage(run.lineage).read()
         paths = sum(len(c.seeds) for c in candidates)
         assert trial.parts["decisions"] == config.market.agents * 60 * paths
         assert trial.score == pytest.approx(
             np.sqrt(trial.parts["validation"] * trial.parts["train"])
         )
         assert trial.recipe["champion"] in {c.id for c in candidates}
-        assert not (run / "scoreboard.json").exists()  # no held-out reading
+        assert not run.scoreboard.exists()  # no held-out reading
 
 
 def test_the_front_is_what_optuna_finds_and_the_lineage_lists(tuned, capsys):
     folder, trials = tuned
-    config = load_config(folder / "config.yaml")
+    config = load_config(folder.config)
     assert read_objectives(folder, config) == ("score", "decisions")
     mine = {t.id for t in front(trials, ("score", "decisions"))}
     study = optuna.create_study(directions=["minimize"] * 2)
@@ -107,36 +106,36 @@ def test_the_front_is_what_optuna_finds_and_the_lineage_lists(tuned, capsys):
             )
         )
     assert mine == {t.user_attrs["id"] for t in study.best_trials}
-    lineage(folder)
+    lineage(folder.path)
     listed = capsys.readouterr().out.partition("not beaten in all of them")[2]
     assert {t.id for t in trials if t.id in listed} == mine
 
 
 def test_a_killed_tuning_goes_on_to_the_same_bytes(tuned, tmp_path):
-    whole = (tuned[0] / LINEAGE_FILE).read_bytes()
+    whole = tuned[0].lineage.read_bytes()
     storage = f"sqlite:///{tmp_path / 'trials.db'}"
-    folder = tmp_path / "killed"
+    folder = RunFolder(tmp_path / "killed")
     command = [sys.executable, "-c", SCRIPT, str(folder), storage]
-    last = folder / TRIALS_FOLDER / "g001-s01-f00" / LINEAGE_FILE
+    last = RunFolder(folder.trials / "g001-s01-f00").lineage
     kill_when(
         lambda: last.exists() and last.stat().st_size > 0,
         subprocess.Popen(command, cwd=QUICKSTART.parents[1]),
     )
-    assert whole.startswith((folder / LINEAGE_FILE).read_bytes())
-    assert (folder / LINEAGE_FILE).stat().st_size < len(whole)
+    assert whole.startswith(folder.lineage.read_bytes())
+    assert folder.lineage.stat().st_size < len(whole)
     trials = tune(folder, storage=storage)
-    assert (folder / LINEAGE_FILE).read_bytes() == whole
+    assert folder.lineage.read_bytes() == whole
     study = optuna.load_study(storage=storage, study_name="quickstart-tuning")
     assert [t.user_attrs["candidate"] for t in study.trials] == [t.id for t in trials]
     assert [t.values for t in study.trials] == [[t.score, t.parts["decisions"]] for t in trials]
     with pytest.raises(RunError, match="started with another genome"):
         tune(folder, vary=VARY[:2])
-    assert yaml.safe_load((folder / "tuning.yaml").read_text())["vary"] == list(VARY)
+    assert yaml.safe_load(folder.tuning.read_text())["vary"] == list(VARY)
 
 
 def test_settings_that_no_search_can_have_fail_their_trial_alone(tmp_path):
     fixed = (*TINY, "market.agents=20", "search.population=3")
-    evaluator = TrialEvaluator(QUICKSTART, fixed, tmp_path, stand_ins)
+    evaluator = TrialEvaluator(QUICKSTART, fixed, RunFolder(tmp_path), stand_ins)
     settings = [[{"search": {"optimizer": name}}] for name in ("cma_mae", "random")]
     heard = []
     [[bad], [good]] = evaluator.evaluate(
@@ -168,7 +167,7 @@ def test_ranges_that_make_no_sense_are_refused(tmp_path):
         ({"objectives": ("speed",)}, "--objective 'speed': use some of score, validation"),
     ):
         with pytest.raises(ConfigError, match=why):
-            tune(tmp_path, **changes)
+            tune(RunFolder(tmp_path), **changes)
     with pytest.raises(EvolveError, match="'nsga2' needs two or more"):
-        tune(tmp_path, objectives=("score",), sampler="nsga2")
-    assert not (tmp_path / LINEAGE_FILE).exists()
+        tune(RunFolder(tmp_path), objectives=("score",), sampler="nsga2")
+    assert not RunFolder(tmp_path).lineage.exists()

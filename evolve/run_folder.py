@@ -1,0 +1,143 @@
+"""A run's folder: where each of its files lies, and the short answers that two of them hold."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of a sweep, or of a sweep over settings; docs/reference.md has its files.
+
+    Attributes
+    ----------
+    path : Path
+        The folder; it need not exist yet.
+    """
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def config(self) -> Path:
+        """Every setting of the run."""
+        return self.path / "config.yaml"
+
+    @property
+    def splits(self) -> Path:
+        """The dates of its splits, and the hash of its series."""
+        return self.path / "splits.yaml"
+
+    @property
+    def lineage(self) -> Path:
+        """A line a candidate."""
+        return self.path / "lineage.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state after the last whole generation."""
+        return self.path / "checkpoint" / "state.pickle"
+
+    @property
+    def timings(self) -> Path:
+        """A line a generation: how long it took."""
+        return self.path / "timings.jsonl"
+
+    @property
+    def stopped(self) -> Path:
+        """Why the search has ended."""
+        return self.path / "stopped.json"
+
+    @property
+    def search(self) -> Path:
+        """What the search said at its end."""
+        return self.path / "search.yaml"
+
+    @property
+    def archive(self) -> Path:
+        """What it found beside one best candidate."""
+        return self.path / "archive.csv"
+
+    @property
+    def champion(self) -> Path:
+        """The chosen candidate, and the finalists."""
+        return self.path / "champion.json"
+
+    @property
+    def scoreboard(self) -> Path:
+        """The champion beside every baseline."""
+        return self.path / "scoreboard.json"
+
+    @property
+    def report(self) -> Path:
+        """The page of pictures."""
+        return self.path / "report.png"
+
+    @property
+    def bundle(self) -> Path:
+        """The folder of the exported champion."""
+        return self.path / "bundle"
+
+    @property
+    def mlflow(self) -> Path:
+        """The database of its MLflow view, unless that lies elsewhere."""
+        return self.path / "mlflow.db"
+
+    @property
+    def lineage_picture(self) -> Path:
+        """What ``evobourse lineage`` draws."""
+        return self.path / "lineage.png"
+
+    @property
+    def lineage_page(self) -> Path:
+        """What ``evobourse lineage`` draws, as a page."""
+        return self.path / "lineage.html"
+
+    @property
+    def robustness(self) -> Path:
+        """What ``evobourse robust`` finds."""
+        return self.path / "robustness.json"
+
+    @property
+    def response(self) -> Path:
+        """What ``evobourse response`` draws."""
+        return self.path / "response.png"
+
+    @property
+    def tuning(self) -> Path:
+        """What a sweep over settings varies."""
+        return self.path / "tuning.yaml"
+
+    @property
+    def trials(self) -> Path:
+        """The folder of the runs of a sweep over settings."""
+        return self.path / "trials"
+
+    @property
+    def trial(self) -> Path:
+        """What a run that is such a trial came to."""
+        return self.path / "trial.json"
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a sweep has begun here, so that its config and series stay as they are."""
+        return self.checkpoint.exists()
+
+    def read_stop(self) -> str | None:
+        """Say in words why the search has ended; None while it has not."""
+        return _read(self.stopped, "reason")
+
+    def read_champion(self) -> str | None:
+        """Return the id of the chosen candidate; None before there is one."""
+        return _read(self.champion, "champion")
+
+
+def _read(file: Path, key: str) -> str | None:
+    try:
+        return str(json.loads(file.read_text())[key])
+    except FileNotFoundError:
+        return None
