@@ -1,8 +1,4 @@
-"""When a search has used up what it may: minutes of a clock, decisions of agents.
-
-Knows: what was used before, also before a resume, and what the next generation and its lesson
-will take. Does not know: how candidates are proposed, scored or taught.
-"""
+"""When a search has used up what it may: minutes of a clock, decisions of agents."""
 
 from __future__ import annotations
 
@@ -85,7 +81,7 @@ class Budget:
             return None
         if not candidates:
             raise EvolveError(
-                f"search.max_decisions is {self.max_decisions:,}, but the first generation takes "
+                f"budget.max_decisions is {self.max_decisions:,}, but the first generation takes "
                 f"{coming:,}; allow more, or set fewer agents, days, paths or candidates"
             )
         return (

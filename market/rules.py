@@ -1,13 +1,13 @@
-"""The rules of a market: tick, price limit and fee.
-
-Knows: what a tick is worth, how far a price may move in a day, what a trade costs.
-Does not know: orders, accounts, or how a price is found.
-"""
+"""The rules of a market: how orders meet, tick, price limit and fee."""
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from evobourse.market.errors import MarketError
+
+Clearing = Literal["call", "continuous", "impact"]
+"""How a turn's orders meet: at one price, as they come, or at a price that demand moves."""
 
 
 @dataclass(frozen=True)

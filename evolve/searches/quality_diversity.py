@@ -96,7 +96,7 @@ class QualityDiversitySearch(FlatOptimizer):
     ) -> None:
         if len(measures) != 2 or any(m.low >= m.high or m.cells < 1 for m in measures):
             raise EvolveError(
-                f"search.measures: {[asdict(m) for m in measures]}; "
+                f"search.archive.measures: {[asdict(m) for m in measures]}; "
                 f"{kind} needs two, with low below high and cells of at least 1"
             )
         if kind == "cma_mae" and (population < 2 * EMITTERS or population % EMITTERS):
@@ -258,7 +258,7 @@ class QualityDiversitySearch(FlatOptimizer):
         for score, part in zip(scores, parts, strict=True):
             if np.isfinite(score) and (missing := [name for name in names if name not in part]):
                 raise EvolveError(
-                    f"search.measures: no evaluation has a part {missing[0]!r}; "
+                    f"search.archive.measures: no evaluation has a part {missing[0]!r}; "
                     f"use two of {', '.join(part)}"
                 )
         return np.array([[part.get(name, np.nan) for name in names] for part in parts])

@@ -44,7 +44,7 @@ def evolve(
 
     Example: evobourse evolve experiments/quickstart.yaml --set search.generations=6
 
-    Within limits: --set search.max_minutes=30 --set search.max_decisions=1000000000
+    Within limits: --set budget.max_minutes=30 --set budget.max_decisions=1000000000
 
     On a cluster: --executor ray --address auto --workers 8 (no result depends on who works)
     """
@@ -153,7 +153,7 @@ def tune(
 ) -> None:
     """Sweep over settings: each trial is a search of its own. The same command again resumes it.
 
-    Example: evobourse tune experiments/quickstart.yaml --vary search.sigma_fast=0.2:0.8
+    Example: evobourse tune experiments/quickstart.yaml --vary search.cross.sigma_fast=0.2:0.8
     --vary "search.optimizer=cross|cma" --objective score --objective decisions --trials 12
     """
     from evobourse.experiments.cli.progress import TrialScreen

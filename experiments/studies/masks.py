@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=DOCUMENT, help="Markdown page to write")
     asked = parser.parse_args(arguments)
     config = load_config(asked.run / "config.yaml")
-    groups = asked.groups or config.search.heldout_groups
+    groups = asked.groups or config.selection.heldout_groups
     bundle, bases = open_bundle(asked.run / "bundle")
     genome = build_experiment(config).market_genome
     values = genome.genome().to_values(genome.genome().start_vector())

@@ -27,8 +27,8 @@ from evobourse.evolve.genomes.stack import BASE, StackSpace
 from evobourse.evolve.markets import MarketWindows, World
 from evobourse.experiments.config.experiment import ExperimentConfig
 from evobourse.experiments.config.minds import MindConfig, StackConfig
-from evobourse.experiments.config.orders import fit_orders
 from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.sweep.orders import fit_orders
 from evobourse.fitness.distance import Target, make_target
 from evobourse.market.rules import MarketRules
 from evobourse.market.series.named import PriceSeries, load_series

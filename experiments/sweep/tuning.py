@@ -1,7 +1,6 @@
 """A sweep over settings: every candidate is a config, scored by the search that it makes.
 
-Knows how settings become genes and back, and what a whole search is worth and costs.
-Deliberately never reads a held-out window, and proposes nothing itself: Optuna does.
+No held-out window is ever read.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from evobourse.evolve.searches.optuna import SCORE, OptunaSearch, Sampler
 from evobourse.evolve.searches.search import candidate_id
 from evobourse.evolve.tracking.follower import MlflowTracker
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
+from evobourse.experiments.config.search import unchosen
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.sweep.judging import rank_finalists
 from evobourse.experiments.sweep.pipeline import (
@@ -63,8 +63,9 @@ class Tuning:
     Attributes
     ----------
     vary
-        Such as ``search.sigma_fast=0.2:0.8``, ``search.fast_count=4:32:log`` (whole numbers where
-        both ends are) or ``search.optimizer=cross|cma``.
+        Such as ``search.cross.sigma_fast=0.2:0.8``, ``search.cross.fast_count=4:32:log`` (whole
+        numbers where both ends are) or ``search.optimizer=cross|cma``. Settings of a search that a
+        trial does not choose are left out there.
     trials, population
         Searches in all, and in a generation of them.
     objectives
@@ -154,7 +155,7 @@ def read_objectives(run_folder: Path, config: ExperimentConfig) -> tuple[str, ..
     file = run_folder / TUNING_FILE
     if file.exists():
         return tuple(yaml.safe_load(file.read_text())["objectives"])
-    return config.search.objectives if config.search.optimizer == "optuna" else (SCORE,)
+    return config.search.optuna.objectives if config.search.optimizer == "optuna" else (SCORE,)
 
 
 def settings_genome(vary: Sequence[str], config: ExperimentConfig) -> Genome:
@@ -174,17 +175,23 @@ def settings_genome(vary: Sequence[str], config: ExperimentConfig) -> Genome:
         if not (equals and dot and section and name and values):
             raise ConfigError(
                 f"--vary {text!r}: expected section.key=LOW:HIGH, LOW:HIGH:log or A|B|C, "
-                "as in search.sigma_fast=0.2:0.8"
+                "as in search.cross.sigma_fast=0.2:0.8"
             )
         genes.setdefault(section, []).append(_gene(text, name, values, _current(config, key)))
     if not genes:
-        raise ConfigError("nothing is varied; name a setting, as in --vary search.sigma_fast=.2:.8")
+        raise ConfigError(
+            "nothing is varied; name a setting, as in --vary search.cross.sigma_fast=0.2:0.8"
+        )
     return Genome(tuple(Segment(section, tuple(of)) for section, of in genes.items()))
 
 
 def as_overrides(values: Values) -> list[str]:
-    """Write gene values as a config's ``key=value``."""
-    return [f"{s}.{name}={value}" for s, of in values.items() for name, value in of.items()]
+    """Write gene values as a config's ``key=value``; the sections of other searches go empty."""
+    written = [f"{s}.{name}={value}" for s, of in values.items() for name, value in of.items()]
+    optimizer = values.get("search", {}).get("optimizer")
+    if optimizer is None:
+        return written
+    return [*written, *(f"search.{name}=null" for name in unchosen(optimizer))]
 
 
 @dataclass
@@ -267,7 +274,7 @@ class TrialEvaluator:
         candidates.append(score_last_mean(experiment, evaluator, folder)[0])
         if all(c.score is None for c in candidates):
             return Evaluation(math.inf, {}, None, (), f"every candidate: {candidates[-1].failure}")
-        finalists = pick_finalists(candidates, config.search.champions, folder)
+        finalists = pick_finalists(candidates, config.selection.champions, folder)
         best = rank_finalists(experiment, bases, finalists, lambda finalist: None)[0]
         played = config.market.agents * config.market.days
         parts = {

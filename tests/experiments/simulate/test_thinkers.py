@@ -80,7 +80,7 @@ def test_a_persona_s_own_traits_come_before_those_of_all(tmp_path):
     ("text", "kind", "complaint"),
     [
         ("deliberation: {iteration: 1}", ConfigError, "did you mean 'iterations'"),
-        ("deliberation: {memory: {recall_tokens: few}}", ConfigError, "expected int"),
+        ("deliberation: {memory: {recall_tokens: few}}", ConfigError, "expected a whole number"),
         ("deliberation: {receptivity: 2}", AgentError, "receptivity is 2.0, expected 0 to 1"),
     ],
 )

@@ -33,15 +33,19 @@ TINY = (
     "market.paths=2",
     "minds.recipe_blocks=0",
     "search.generations=1",
-    "search.slow_every=2",
-    "search.slow_count=2",
-    "search.fast_count=3",
+    "search.cross.slow_every=2",
+    "search.cross.slow_count=2",
+    "search.cross.fast_count=3",
     "search.population=4",
-    "search.champions=2",
-    "search.validation_groups=2",
+    "selection.champions=2",
+    "selection.validation_groups=2",
     "workers=1",
 )
-VARY = ("market.agents=20:60:log", "search.sigma_fast=0.1:0.9", "search.optimizer=cross|random")
+VARY = (
+    "market.agents=20:60:log",
+    "search.cross.sigma_fast=0.1:0.9",
+    "search.optimizer=cross|random",
+)
 TUNING = Tuning(VARY, trials=4, population=2, objectives=("score", "decisions"))
 SCRIPT = """
 import sys
@@ -152,14 +156,14 @@ def test_ranges_that_make_no_sense_are_refused(tmp_path):
     config = load_config(QUICKSTART)
     for text, why in (
         ("seed=1:2", "expected section.key"),
-        ("search.sigma_fast", "expected section.key"),
-        ("search.sigma_fast=low:high", "is no range"),
-        ("search.sigma_fast=.1:.2:exp", "scale is 'exp'"),
+        ("search.cross.sigma_fast", "expected section.key"),
+        ("search.cross.sigma_fast=low:high", "is no range"),
+        ("search.cross.sigma_fast=.1:.2:exp", "scale is 'exp'"),
     ):
         with pytest.raises(ConfigError, match=why):
             settings_genome([text], config)
     with pytest.raises(GenomeError, match="does not hold"):
-        settings_genome(["search.sigma_fast=.9:.2"], config)
+        settings_genome(["search.cross.sigma_fast=.9:.2"], config)
     with pytest.raises(ConfigError, match="nothing is varied"):
         settings_genome([], config)
     for changes, why in (
