@@ -155,7 +155,8 @@ def test_a_race_changes_no_score_of_those_that_finish(sweep, tmp_path):
         (
             [
                 "search.optimizer=map_elites",
-                "search.archive.measures=[{name: divers, low: 1, high: 2}, {name: j, low: 1, high: 2}]",
+                "search.archive.measures="
+                "[{name: divers, low: 1, high: 2}, {name: j, low: 0, high: 1}]",
             ],
             "unknown measure 'divers'; did you mean 'diversity'",
         ),
