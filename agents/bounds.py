@@ -39,16 +39,15 @@ class Bounds:
 
     def __str__(self) -> str:
         """Say the bounds as in ``expected ...``; empty without any."""
-        low = f"above {_number(self.least)}"
-        if not self.above:
-            low = f"at least {_number(self.least)}" if math.isfinite(self.least) else ""
+        low = "above" if self.above else "at least"
+        most = _number(self.most)
+        if not math.isfinite(self.least):
+            return f"at most {most}" if math.isfinite(self.most) else ""
         if not math.isfinite(self.most):
-            return low
-        if not low:
-            return f"at most {_number(self.most)}"
+            return f"{low} {_number(self.least)}"
         if self.above:
-            return f"{low}, at most {_number(self.most)}"
-        return f"{_number(self.least)} to {_number(self.most)}"
+            return f"{low} {_number(self.least)}, at most {most}"
+        return f"{_number(self.least)} to {most}"
 
 
 def check_bounds(settings: DataclassInstance, error: type[Exception]) -> None:
@@ -104,4 +103,4 @@ def _numbers(hint: Any, value: Any, key: str) -> Iterator[tuple[str, Any, Bounds
 
 
 def _number(value: float) -> str:
-    return f"{int(value):,}" if value == int(value) else f"{value:g}"
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:g}"

@@ -39,7 +39,15 @@ class Expert:
 
 @dataclass(frozen=True)
 class Traits:
-    """What one persona has of its own; None for what all have."""
+    """What one persona has of its own; None for what all have.
+
+    Attributes
+    ----------
+    receptivity
+        How far advice moves its choices.
+    memory_days
+        Days after which a memory weighs ``exp(-1)`` of what it did.
+    """
 
     receptivity: Part | None = None
     memory_days: Days | None = None
@@ -86,8 +94,16 @@ class Deliberation:
         Whom they consult.
     iterations
         Rounds of advice and second thought in each turn; 0 for none.
-    reason_tokens, advice_tokens, revision_tokens, reflection_tokens, post_tokens
-        Most tokens of each kind of text. Posts are written where there is a society.
+    reason_tokens
+        Most tokens of the reason of a choice.
+    advice_tokens
+        Most tokens of an expert's advice.
+    revision_tokens
+        Most tokens of the reason after advice.
+    reflection_tokens
+        Most tokens of an evening's reflection.
+    post_tokens
+        Most tokens of a post; posts are written where there is a society.
     text_temperature
         At which texts are drawn; choices have the persona's own.
     receptivity
@@ -98,7 +114,7 @@ class Deliberation:
     personas
         Receptivity and memory of single personas, by name.
     memory
-        See `Memory`.
+        How much is remembered, and what of it enters a prompt.
 
     Raises
     ------

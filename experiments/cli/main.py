@@ -1,8 +1,4 @@
-"""The command line: which commands there are, and which exit code a failure has.
-
-Knows the errors of all packages. Deliberately leaves options and messages to the commands' own
-modules.
-"""
+"""The command line: which commands there are, and which exit code a failure has."""
 
 from __future__ import annotations
 
@@ -14,6 +10,7 @@ import warnings
 import typer
 
 from evobourse.experiments.cli import casts as cast_commands
+from evobourse.experiments.cli import configs as config_commands
 from evobourse.experiments.cli import plans as plan_commands
 from evobourse.experiments.cli import populations as market_commands
 from evobourse.experiments.cli import prices as score_commands
@@ -37,6 +34,7 @@ app.command()(sweep_commands.tune)
 app.command()(sweep_commands.lineage)
 app.command()(sweep_commands.track)
 app.command()(sweep_commands.compare)
+app.command()(config_commands.config)
 app.command()(cast_commands.cast)
 app.command()(market_commands.simulate)
 app.command()(market_commands.export)
