@@ -63,7 +63,8 @@ def check_bounds(settings: DataclassInstance, error: type[Exception]) -> None:
     for name, hint in _bounded(type(settings)).items():
         for key, value, bounds in _numbers(hint, getattr(settings, name), name):
             if not bounds.allow(value):
-                raise error(f"{key} is {value}, expected {bounds or 'a finite number'}")
+                expected = str(bounds) or "a finite number"
+                raise error(f"{key} is {value}, expected {expected}")
 
 
 def bounds_of(hint: Any) -> Bounds | None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
+from evobourse.agents.bounds import Bounds
 from evobourse.evolve.errors import EvolveError
 from evobourse.evolve.genomes.genome import Genome, Values
 from evobourse.evolve.searches.cma import segment_scales
@@ -45,16 +46,18 @@ class Measure:
     ----------
     name
         Of a part of the evaluations.
-    low, high
-        Its range; what lies beyond counts to the outermost cells.
+    low
+        Lower end of its range; what lies beyond counts to the outermost cells.
+    high
+        Upper end of its range.
     cells
-        Cells along it, at least 1.
+        Cells along it.
     """
 
     name: str
     low: float
     high: float
-    cells: int = 10
+    cells: Annotated[int, Bounds(1)] = 10
 
 
 class QualityDiversitySearch(FlatOptimizer):
