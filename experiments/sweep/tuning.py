@@ -326,9 +326,15 @@ def _current(config: ExperimentConfig, key: str) -> Any:
 
 
 def _try_out(genome: Genome, config_file: Path, overrides: Sequence[str]) -> None:
-    """Refuse settings that no config has, before anything is run."""
+    """Refuse settings that no config has, with any of the searches, before anything is run."""
     start = genome.to_values(genome.start_vector())
     load_config(config_file, [*overrides, *as_overrides(start)])
+    for segment in genome.segments:
+        for gene in segment.genes:
+            if (segment.name, gene.name) == ("search", "optimizer"):
+                for optimizer in getattr(gene, "choices", ()):
+                    start["search"]["optimizer"] = optimizer
+                    load_config(config_file, [*overrides, *as_overrides(start)])
 
 
 def _read(written: dict[str, Any]) -> Evaluation:

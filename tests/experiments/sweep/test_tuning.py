@@ -16,6 +16,7 @@ from evobourse.evolve.loop import LINEAGE_FILE
 from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.cli.sweeps import lineage
 from evobourse.experiments.config.experiment import load_config
+from evobourse.experiments.config.search import FAST_STEP
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.reports.ancestry import front
 from evobourse.experiments.sweep.tuning import (
@@ -78,14 +79,16 @@ def test_a_trial_is_the_search_that_its_settings_make(tuned):
     assert {t.genome["search"]["optimizer"] for t in trials} == {"cross", "random"}
     start = trials[0].genome
     assert start["market"]["agents"] == round(np.sqrt(20 * 60))  # 400 is out of range
-    assert start["search"] == {"sigma_fast": 0.5, "optimizer": "cross"}
+    assert start["search"] == {"cross.sigma_fast": 0.5, "optimizer": "cross"}
     for trial in trials:
         assert trial.failure is None
         run = folder / TRIALS_FOLDER / trial.id
         config = load_config(run / "config.yaml")
         values = {"agents": config.market.agents}
         assert trial.genome["market"] == values
-        assert trial.genome["search"]["sigma_fast"] == config.search.sigma_fast
+        chosen = trial.genome["search"]["optimizer"]
+        step = trial.genome["search"]["cross.sigma_fast"] if chosen == "cross" else FAST_STEP
+        assert config.search.cross.sigma_fast == step
         candidates = Lineage(run / LINEAGE_FILE).read()
         paths = sum(len(c.seeds) for c in candidates)
         assert trial.parts["decisions"] == config.market.agents * 60 * paths
@@ -167,7 +170,11 @@ def test_ranges_that_make_no_sense_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="nothing is varied"):
         settings_genome([], config)
     for changes, why in (
-        ({"vary": ("search.sigma_fats=.1:.2",)}, "did you mean 'sigma_fast'"),
+        ({"vary": ("search.sigma_fats=.1:.2",)}, "did you mean 'search.cross.sigma_fast'"),
+        (
+            {"vary": ("search.cma.restart=1:2", "search.optimizer=cross|cma")},
+            "did you mean 'search.cma.restarts'",
+        ),
         ({"objectives": ("speed",)}, "--objective 'speed': use some of score, validation"),
     ):
         with pytest.raises(ConfigError, match=why):
