@@ -84,7 +84,7 @@ class Budget:
             return None
         if not candidates:
             raise EvolveError(
-                f"search.max_decisions is {self.max_decisions:,}, but the first generation takes "
+                f"budget.max_decisions is {self.max_decisions:,}, but the first generation takes "
                 f"{coming:,}; allow more, or set fewer agents, days, paths or candidates"
             )
         return (

@@ -80,7 +80,7 @@ def evolve(
     out
         The run's folder; ``runs/NAME`` by default.
     settings
-        Other values of the config by dotted key, as in ``{"search.max_minutes": 30}``.
+        Other values of the config by dotted key, as in ``{"budget.max_minutes": 30}``.
     progress
         Whether to show it; by default on a terminal alone.
 

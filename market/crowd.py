@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from evobourse.market.book.book import Depth, RestingOrders
 from evobourse.market.book.order_events import EVENT_DTYPES, Kind
 from evobourse.market.errors import MarketError
-
-Clearing = Literal["call", "continuous", "impact"]
-"""How a turn's orders meet: at one price, as they come, or at a price that demand moves."""
+from evobourse.market.rules import Clearing as Clearing
 
 ORDER_DTYPES = {"agent": "int64", "side": "int8", "price_ticks": "int64", "quantity": "int64"}
 SPECIAL_DTYPES = {

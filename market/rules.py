@@ -1,9 +1,13 @@
-"""The rules of a market: tick, price limit and fee."""
+"""The rules of a market: how orders meet, tick, price limit and fee."""
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from evobourse.market.errors import MarketError
+
+Clearing = Literal["call", "continuous", "impact"]
+"""How a turn's orders meet: at one price, as they come, or at a price that demand moves."""
 
 
 @dataclass(frozen=True)

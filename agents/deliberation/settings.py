@@ -1,26 +1,16 @@
-"""Settings of deliberation.
-
-Knows every setting's range. Deliberately does nothing with them.
-"""
+"""Settings of deliberation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
+from evobourse.agents.bounds import Bounds, check_bounds
 from evobourse.agents.errors import AgentError
 
-_RANGES: dict[str, tuple[float, float]] = {
-    "iterations": (0, 10),
-    "reason_tokens": (1, 1_000),
-    "advice_tokens": (1, 1_000),
-    "revision_tokens": (1, 1_000),
-    "reflection_tokens": (1, 1_000),
-    "post_tokens": (1, 1_000),
-    "text_temperature": (0.0, 10.0),
-    "receptivity": (0.0, 1.0),
-    "memory_days": (0.1, 10_000.0),
-}
+Part = Annotated[float, Bounds(0, 1)]
+Days = Annotated[float, Bounds(0.1, 10_000, "days")]
+Tokens = Annotated[int, Bounds(1, 1_000, "tokens")]
 
 
 @dataclass(frozen=True)
@@ -42,20 +32,28 @@ class Expert:
     def __post_init__(self) -> None:
         if self.style is not None and self.base is not None:
             raise AgentError(
-                f"deliberation.expert: names style {self.style!r} and base {self.base!r}; "
+                f"style is {self.style!r} and base {self.base!r}; "
                 "another base has no adapters, so name one of the two"
             )
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What one persona has of its own; None for what all have."""
+    """What one persona has of its own; None for what all have.
 
-    receptivity: float | None = None
-    memory_days: float | None = None
+    Attributes
+    ----------
+    receptivity
+        How far advice moves its choices.
+    memory_days
+        Days after which a memory weighs ``exp(-1)`` of what it did.
+    """
+
+    receptivity: Part | None = None
+    memory_days: Days | None = None
 
     def __post_init__(self) -> None:
-        _check(self, "deliberation.personas: ")
+        check_bounds(self, AgentError)
 
 
 @dataclass(frozen=True)
@@ -76,23 +74,14 @@ class Memory:
         How many times slower what is kept for long fades.
     """
 
-    recall_tokens: int = 120
-    working_tokens: int = 80
-    promote_importance: float = 0.6
-    promote_recalls: int = 3
-    long_term_factor: float = 10.0
+    recall_tokens: Annotated[int, Bounds(0, unit="tokens")] = 120
+    working_tokens: Annotated[int, Bounds(0, unit="tokens")] = 80
+    promote_importance: Part = 0.6
+    promote_recalls: Annotated[int, Bounds(1)] = 3
+    long_term_factor: Annotated[float, Bounds(1)] = 10.0
 
     def __post_init__(self) -> None:
-        if self.recall_tokens < 0 or self.working_tokens < 0:
-            raise AgentError(
-                f"deliberation.memory: recall_tokens {self.recall_tokens} and working_tokens "
-                f"{self.working_tokens}, expected 0 or more"
-            )
-        if self.promote_recalls < 1 or self.long_term_factor < 1.0:
-            raise AgentError(
-                f"deliberation.memory: promote_recalls {self.promote_recalls} and "
-                f"long_term_factor {self.long_term_factor}, expected 1 or more"
-            )
+        check_bounds(self, AgentError)
 
 
 @dataclass(frozen=True)
@@ -105,8 +94,16 @@ class Deliberation:
         Whom they consult.
     iterations
         Rounds of advice and second thought in each turn; 0 for none.
-    reason_tokens, advice_tokens, revision_tokens, reflection_tokens, post_tokens
-        Most tokens of each kind of text. Posts are written where there is a society.
+    reason_tokens
+        Most tokens of the reason of a choice.
+    advice_tokens
+        Most tokens of an expert's advice.
+    revision_tokens
+        Most tokens of the reason after advice.
+    reflection_tokens
+        Most tokens of an evening's reflection.
+    post_tokens
+        Most tokens of a post; posts are written where there is a society.
     text_temperature
         At which texts are drawn; choices have the persona's own.
     receptivity
@@ -117,7 +114,7 @@ class Deliberation:
     personas
         Receptivity and memory of single personas, by name.
     memory
-        See `Memory`.
+        How much is remembered, and what of it enters a prompt.
 
     Raises
     ------
@@ -126,20 +123,20 @@ class Deliberation:
     """
 
     expert: Expert = field(default_factory=Expert)
-    iterations: int = 1
-    reason_tokens: int = 32
-    advice_tokens: int = 32
-    revision_tokens: int = 24
-    reflection_tokens: int = 40
-    post_tokens: int = 24
-    text_temperature: float = 0.7
-    receptivity: float = 0.5
-    memory_days: float = 5.0
+    iterations: Annotated[int, Bounds(0, 10)] = 1
+    reason_tokens: Tokens = 32
+    advice_tokens: Tokens = 32
+    revision_tokens: Tokens = 24
+    reflection_tokens: Tokens = 40
+    post_tokens: Tokens = 24
+    text_temperature: Annotated[float, Bounds(0, 10)] = 0.7
+    receptivity: Part = 0.5
+    memory_days: Days = 5.0
     personas: dict[str, Traits] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
 
     def __post_init__(self) -> None:
-        _check(self, "deliberation: ")
+        check_bounds(self, AgentError)
 
     def of_persona(self, name: str) -> tuple[float, float]:
         """Return a persona's receptivity and memory in days."""
@@ -148,11 +145,3 @@ class Deliberation:
             self.receptivity if own.receptivity is None else own.receptivity,
             self.memory_days if own.memory_days is None else own.memory_days,
         )
-
-
-def _check(settings: object, where: str) -> None:
-    values: Mapping[str, object] = vars(settings)
-    for name, (lowest, highest) in _RANGES.items():
-        value = values.get(name)
-        if isinstance(value, (int, float)) and not lowest <= value <= highest:
-            raise AgentError(f"{where}{name} is {value}, expected {lowest:g} to {highest:g}")

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 from tenacity import (
@@ -21,7 +21,8 @@ from tenacity import (
     wait_exponential,
 )
 
-from evobourse.agents.errors import CapReached, EndpointError
+from evobourse.agents.bounds import Bounds, check_bounds
+from evobourse.agents.errors import AgentError, CapReached, EndpointError
 
 LONGEST_PAUSE_SECONDS = 60.0
 
@@ -39,17 +40,21 @@ class EndpointLimits:
     attempts
         Times that a request is sent before its trouble counts as lasting; the pauses between
         double from half a second, or are as long as the server asks for.
-    max_requests, max_tokens
-        The spending cap of this process, of all servers together: prompts sent (five a question
-        where they are echoed), attempts included, and tokens of prompts and replies as the server
-        counts them. Null for none.
+    max_requests
+        Spending cap of this process, of all servers together: prompts sent (five a question where
+        they are echoed), attempts included. Null for none.
+    max_tokens
+        The same in tokens of prompts and replies, as the server counts them.
     """
 
-    concurrency: int = 8
-    timeout_seconds: float = 60.0
-    attempts: int = 6
-    max_requests: int | None = None
-    max_tokens: int | None = None
+    concurrency: Annotated[int, Bounds(1, unit="requests")] = 8
+    timeout_seconds: Annotated[float, Bounds(0, unit="seconds", above=True)] = 60.0
+    attempts: Annotated[int, Bounds(1)] = 6
+    max_requests: Annotated[int, Bounds(0, unit="prompts")] | None = None
+    max_tokens: Annotated[int, Bounds(0, unit="tokens")] | None = None
+
+    def __post_init__(self) -> None:
+        check_bounds(self, AgentError)
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,14 @@
-"""Settings of the society around a population.
-
-Knows every setting's range. Deliberately does nothing with them.
-"""
+"""Settings of the society around a population."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from evobourse.agents.bounds import Bounds, check_bounds
 from evobourse.agents.errors import AgentError
 
-_RANGES: dict[str, tuple[float, float]] = {
-    "acquaintances": (2, 10_000),
-    "link_threshold": (0.0, 1.0),
-    "decay": (0.0, 10.0),
-    "reads": (1, 1_000),
-    "posting": (0.0, 1.0),
-    "liking": (0.0, 1.0),
-    "contagion": (0.0, 1.0),
-    "telling": (0.0, 1.0),
-    "half_life_days": (0.1, 1_000.0),
-    "receptivity": (0.0, 1.0),
-}
+Part = Annotated[float, Bounds(0, 1)]
 
 
 @dataclass(frozen=True)
@@ -31,7 +18,7 @@ class Contest:
     Attributes
     ----------
     every
-        Days between rankings.
+        How often personas are ranked.
     by
         ``profit``: what a persona's agents realised since the last ranking (sales at the close,
         against the average cost), over their equity then; ``fidelity``: how near their decisions
@@ -48,25 +35,15 @@ class Contest:
         is at hand while markets run.
     """
 
-    every: int = 20
+    every: Annotated[int, Bounds(1, 10_000, "days")] = 20
     by: Literal["profit", "fidelity"] = "profit"
     flow: Literal["capital", "voice", "none"] = "capital"
-    part: float = 0.1
-    winners: int = 2
-    replaced: int = 1
+    part: Part = 0.1
+    winners: Annotated[int, Bounds(1, 10_000)] = 2
+    replaced: Annotated[int, Bounds(0, 10_000)] = 1
 
     def __post_init__(self) -> None:
-        for name, lowest, highest in (
-            ("every", 1, 10_000),
-            ("part", 0, 1),
-            ("winners", 1, 10_000),
-            ("replaced", 0, 10_000),
-        ):
-            value = getattr(self, name)
-            if not lowest <= value <= highest:
-                raise AgentError(
-                    f"society: contest.{name} is {value}, expected {lowest} to {highest}"
-                )
+        check_bounds(self, AgentError)
 
 
 @dataclass(frozen=True)
@@ -107,20 +84,17 @@ class Social:
         A value is out of its range.
     """
 
-    acquaintances: int = 50
-    link_threshold: float = 0.2
-    decay: float = 0.5
-    reads: int = 5
-    posting: float = 0.5
-    liking: float = 0.5
-    contagion: float = 0.2
-    telling: float = 0.5
-    half_life_days: float = 3.0
-    receptivity: float = 1.0
+    acquaintances: Annotated[int, Bounds(2, 10_000, "agents")] = 50
+    link_threshold: Part = 0.2
+    decay: Annotated[float, Bounds(0, 10, "per day")] = 0.5
+    reads: Annotated[int, Bounds(1, 1_000, "posts")] = 5
+    posting: Part = 0.5
+    liking: Part = 0.5
+    contagion: Part = 0.2
+    telling: Part = 0.5
+    half_life_days: Annotated[float, Bounds(0.1, 1_000, "days")] = 3.0
+    receptivity: Part = 1.0
     contest: Contest | None = None
 
     def __post_init__(self) -> None:
-        for name, (lowest, highest) in _RANGES.items():
-            value = getattr(self, name)
-            if not lowest <= value <= highest:
-                raise AgentError(f"society: {name} is {value}, expected {lowest:g} to {highest:g}")
+        check_bounds(self, AgentError)

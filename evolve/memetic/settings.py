@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from evobourse.agents.bounds import Bounds, check_bounds
 from evobourse.evolve.errors import EvolveError
 
 if TYPE_CHECKING:
@@ -29,23 +30,22 @@ class MemeticConfig:
         Played for each of them, on training windows.
     nats
         Mean divergence of a persona's choices from those before, at most, in each step.
-    discount, risk_aversion
-        See `agents.training.rewards.RewardRules`.
+    discount
+        Weight of a day's profit beside that of the day before, see
+        `agents.training.rewards.RewardRules`.
+    risk_aversion
+        Price of risk: half of it times the squared daily profit is taken off that.
     """
 
-    every: int = 20
-    steps: int = 3
-    markets: int = 8
-    nats: float = 0.02
-    discount: float = 0.9
-    risk_aversion: float = 0.0
+    every: Annotated[int, Bounds(1, unit="generations")] = 20
+    steps: Annotated[int, Bounds(1)] = 3
+    markets: Annotated[int, Bounds(1)] = 8
+    nats: Annotated[float, Bounds(0, unit="nats", above=True)] = 0.02
+    discount: Annotated[float, Bounds(0, 1, above=True)] = 0.9
+    risk_aversion: Annotated[float, Bounds(0)] = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.every, self.steps, self.markets) < 1 or not self.nats > 0:
-            raise EvolveError(
-                f"memetic: every {self.every}, steps {self.steps}, markets {self.markets}, nats "
-                f"{self.nats}; use whole numbers of at least 1, and nats above 0"
-            )
+        check_bounds(self, EvolveError)
 
     @property
     def paths(self) -> int:

@@ -104,7 +104,7 @@ class OptunaSearch(FlatOptimizer):
             try:
                 self._mirror = self._open_mirror()
             except Exception as error:  # SQLAlchemy's, the driver's, Optuna's
-                raise EvolveError(f"search.storage {_brief(storage, error)}") from error
+                raise EvolveError(f"search.optuna.storage {_brief(storage, error)}") from error
 
     def ask(self) -> list[Values]:
         """Propose a generation."""
@@ -180,7 +180,7 @@ class OptunaSearch(FlatOptimizer):
             self._mirror.add_trials(self._study.get_trials(deepcopy=False)[shown:])
         except Exception as error:  # a database's death must not end the search
             self._mirror = None
-            note = f"generation {self._told}: search.storage {_brief(self._storage, error)}"
+            note = f"generation {self._told}: search.optuna.storage {_brief(self._storage, error)}"
             self.notes.append(note)
 
     def _open_mirror(self) -> Any:

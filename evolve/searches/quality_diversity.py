@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
+from evobourse.agents.bounds import Bounds
 from evobourse.evolve.errors import EvolveError
 from evobourse.evolve.genomes.genome import Genome, Values
 from evobourse.evolve.searches.cma import segment_scales
@@ -44,16 +45,18 @@ class Measure:
     ----------
     name
         Of a part of the evaluations.
-    low, high
-        Its range; what lies beyond counts to the outermost cells.
+    low
+        Lower end of its range; what lies beyond counts to the outermost cells.
+    high
+        Upper end of its range.
     cells
-        Cells along it, at least 1.
+        Cells along it.
     """
 
     name: str
     low: float
     high: float
-    cells: int = 10
+    cells: Annotated[int, Bounds(1)] = 10
 
 
 class QualityDiversitySearch(FlatOptimizer):
@@ -95,7 +98,7 @@ class QualityDiversitySearch(FlatOptimizer):
     ) -> None:
         if len(measures) != 2 or any(m.low >= m.high or m.cells < 1 for m in measures):
             raise EvolveError(
-                f"search.measures: {[asdict(m) for m in measures]}; "
+                f"search.archive.measures: {[asdict(m) for m in measures]}; "
                 f"{kind} needs two, with low below high and cells of at least 1"
             )
         if kind == "cma_mae" and (population < 2 * EMITTERS or population % EMITTERS):
@@ -257,7 +260,7 @@ class QualityDiversitySearch(FlatOptimizer):
         for score, part in zip(scores, parts, strict=True):
             if np.isfinite(score) and (missing := [name for name in names if name not in part]):
                 raise EvolveError(
-                    f"search.measures: no evaluation has a part {missing[0]!r}; "
+                    f"search.archive.measures: no evaluation has a part {missing[0]!r}; "
                     f"use two of {', '.join(part)}"
                 )
         return np.array([[part.get(name, np.nan) for name in names] for part in parts])

@@ -22,9 +22,9 @@ from evobourse.experiments.benchmarks.own_process import process_command
 
 SMALL = [
     "search.generations=8",
-    "search.slow_count=2",
-    "search.slow_every=3",
-    "search.fast_count=6",
+    "search.cross.slow_count=2",
+    "search.cross.slow_every=3",
+    "search.cross.fast_count=6",
     "market.agents=100",
     "market.days=60",
     "market.paths=2",
@@ -33,7 +33,7 @@ SMALL = [
 TEACHERS, MODEL = "teachers", "model"
 OVERRIDES = {
     TEACHERS: [*SMALL, "minds.recipe_blocks=0"],
-    MODEL: [*SMALL, "search.generations=3", "search.fast_count=3", "market.agents=40"],
+    MODEL: [*SMALL, "search.generations=3", "search.cross.fast_count=3", "market.agents=40"],
 }
 _LONGEST_S = 900.0
 INTERRUPTED = 130

@@ -40,8 +40,8 @@ POPULATION = 10
 STEP = 0.6
 KINDS = ("red", "green", "blue")
 WAYS = {
-    "cma": ["search.optimizer=cma"],
-    "cross": ["search.slow_count=3", "search.slow_every=4", "search.fast_count=16"],
+    "cma": ["search.optimizer=cma", "search.cma.step_sizes={society: 0.5}"],
+    "cross": [f"search.cross.{key}" for key in ("slow_count=3", "slow_every=4", "fast_count=16")],
     "tpe": ["search.optimizer=optuna"],
     "random": ["search.optimizer=random"],
 }

@@ -10,6 +10,7 @@ import warnings
 import typer
 
 from evobourse.experiments.cli import casts as cast_commands
+from evobourse.experiments.cli import configs as config_commands
 from evobourse.experiments.cli import merges as merge_commands
 from evobourse.experiments.cli import plans as plan_commands
 from evobourse.experiments.cli import populations as market_commands
@@ -35,6 +36,7 @@ app.command()(sweep_commands.tune)
 app.command()(sweep_commands.lineage)
 app.command()(sweep_commands.track)
 app.command()(sweep_commands.compare)
+app.command()(config_commands.config)
 app.command()(cast_commands.cast)
 app.command()(market_commands.simulate)
 app.command()(market_commands.export)

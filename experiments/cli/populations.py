@@ -204,7 +204,7 @@ def robust(
         console.print(f"{base}: {elsewhere.change}")
     standings = []
     variants = list_variants(opened, bases, others, elsewhere)
-    wanted = groups or settings.search.heldout_groups
+    wanted = groups or settings.selection.heldout_groups
     for standing in judge_variants(settings, opened, variants, wanted):
         standings.append(standing)
         row = standing.row

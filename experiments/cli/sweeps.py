@@ -46,7 +46,7 @@ def evolve(
 
     Example: evobourse evolve experiments/quickstart.yaml --set search.generations=6
 
-    Within limits: --set search.max_minutes=30 --set search.max_decisions=1000000000
+    Within limits: --set budget.max_minutes=30 --set budget.max_decisions=1000000000
 
     On a cluster: --executor ray --address auto --workers 8 (no result depends on who works)
     """
@@ -158,7 +158,7 @@ def tune(
 ) -> None:
     """Sweep over settings: each trial is a search of its own. The same command again resumes it.
 
-    Example: evobourse tune experiments/quickstart.yaml --vary search.sigma_fast=0.2:0.8
+    Example: evobourse tune experiments/quickstart.yaml --vary search.cross.sigma_fast=0.2:0.8
     --vary "search.optimizer=cross|cma" --objective score --objective decisions --trials 12
     """
     from evobourse.evolve.run_folder import RunFolder

@@ -9,15 +9,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import numpy as np
-
-from evobourse.agents.errors import AgentError
+from evobourse.agents.bounds import Bounds
 from evobourse.agents.observation import FIELD_NAMES
 from evobourse.agents.personas.persona import Persona
 from evobourse.agents.personas.traits import OrderStyle, Traits, order_style
-from evobourse.experiments.config.sections import read_section, read_yaml
+from evobourse.experiments.config.sections import Section, read_section, read_yaml
 from evobourse.experiments.errors import ConfigError
 
 Kind = Literal["investor", "company", "industry", "rule"]
@@ -27,16 +25,18 @@ LEAST_ACTIVITY = 0.05
 
 
 @dataclass(frozen=True)
-class CastAsset:
+class CastAsset(Section):
     """An asset of the market.
 
     Attributes
     ----------
     name
         What members and events call it.
-    series, until
-        Real prices before the first day, up to a date (ISO), see `market.series.named.load_series`;
-        the bundle's own history if left out.
+    series
+        Real prices before the first day, see `market.series.named.load_series`; the bundle's own
+        history if left out.
+    until
+        Their last day (ISO); all of them if left out.
     """
 
     name: str
@@ -45,25 +45,31 @@ class CastAsset:
 
 
 @dataclass(frozen=True)
-class Member:
+class Member(Section):
     """One kind of trader in a cast.
 
     Attributes
     ----------
-    name, count
-        Unique in the cast; how many.
+    name
+        Unique in the cast.
+    count
+        How many.
     kind
         An investor; a company that speaks for its ``asset``; an industry that speaks for several,
         its ``assets``; or traders that follow a ``rule``.
-    style, mixture
-        A style of the bundle, or several with coefficients; none of both: the bare model.
+    style
+        A style of the bundle.
+    mixture
+        Several styles with coefficients, in the place of one; none of both: the bare model.
     base
         A model of its own, in the form of a config's ``minds.base``; null for the bundle's.
     temperature
         Divides the option logits.
-    never_sees, only_sees
-        Fields that it is never shown, or all that it can be (of ``trend``, ``value``, ``range``,
-        ``volatility``, ``crowd``, ``news``).
+    never_sees
+        Fields that it is never shown, of ``trend``, ``value``, ``range``, ``volatility``,
+        ``crowd`` and ``news``.
+    only_sees
+        All fields that it can be shown, in the place of those that it cannot.
     horizon_days
         How long it means to hold: over 20 days it orders more rarely in proportion, 0.05 as often
         at least, and waits longer where orders live for days, as the root of it.
@@ -76,30 +82,52 @@ class Member:
     orders
         Style of its orders; that of its mixture (`agents.personas.traits.ORDER_STYLES`) if left
         out.
-    asset, assets
-        What it trades or speaks for; the first asset if left out, of an industry all.
+    asset
+        What it trades or speaks for; the first asset if left out.
+    assets
+        The same of an industry; all if left out.
     rule
-        Of rule-based traders: ``market-makers``, ``noise-traders`` or ``forecasters``, see
-        `experiments.config.scenario.Beside`.
+        Which rule-based traders, see `experiments.config.scenario.Beside`.
     """
 
     name: str
-    count: int = 1
+    count: Annotated[int, Bounds(1, 1_000_000, "traders")] = 1
     kind: Kind = "investor"
     style: str | None = None
-    mixture: dict[str, float] = field(default_factory=dict)
+    mixture: dict[str, Annotated[float, Bounds()]] = field(default_factory=dict)
     base: str | None = None
-    temperature: float = 1.0
+    temperature: Annotated[float, Bounds(0.001, 1_000)] = 1.0
     never_sees: tuple[str, ...] = ()
     only_sees: tuple[str, ...] | None = None
-    horizon_days: float = USUAL_HORIZON_DAYS
-    wealth: float = 1.0
-    receptivity: float = 1.0
+    horizon_days: Annotated[float, Bounds(1, 100_000, "days")] = USUAL_HORIZON_DAYS
+    wealth: Annotated[float, Bounds(0.001, 1_000_000)] = 1.0
+    receptivity: Annotated[float, Bounds(0, 1)] = 1.0
     background: str = ""
     orders: OrderStyle | None = None
     asset: str | None = None
     assets: tuple[str, ...] = ()
     rule: Rule | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.style and self.mixture:
+            raise ConfigError("style and mixture are both set; give one of them")
+        if self.never_sees and self.only_sees is not None:
+            raise ConfigError("never_sees and only_sees are both set; give one of them")
+        for key in ("never_sees", "only_sees"):
+            for name in getattr(self, key) or ():
+                if name not in FIELD_NAMES:
+                    raise ConfigError(
+                        f"{key} names field {name!r}, expected some of {', '.join(FIELD_NAMES)}"
+                    )
+        if self.assets and self.kind != "industry":
+            raise ConfigError(f"assets are set for kind {self.kind}; give asset, or kind: industry")
+        if self.asset and self.kind == "industry":
+            raise ConfigError("asset is set for kind industry; give assets")
+        if (self.rule is None) == (self.kind == "rule"):
+            raise ConfigError(f"rule is {self.rule!r} for kind {self.kind}; give both or none")
+        if self.kind == "rule" and (self.weights or self.base or self.hidden):
+            raise ConfigError("rule is set, and such traders have no style, base or masks")
 
     @property
     def hidden(self) -> tuple[str, ...]:
@@ -147,7 +175,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Cast:
+class Cast(Section):
     """Who trades.
 
     Attributes
@@ -165,7 +193,28 @@ class Cast:
     members: tuple[Member, ...]
     name: str = "cast"
     assets: tuple[CastAsset, ...] = (CastAsset("stock"),)
-    switching: float = 0.0
+    switching: Annotated[float, Bounds(0, 1)] = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        assets = [asset.name for asset in self.assets]
+        if not self.members:
+            raise ConfigError("members is empty; list at least one, with a name and a count")
+        if not assets:
+            raise ConfigError("assets is empty; name one, or leave it out")
+        for key, names in (("members", [m.name for m in self.members]), ("assets", assets)):
+            if twice := {name for name in names if names.count(name) > 1}:
+                raise ConfigError(f"{key} has {min(twice)!r} twice; names must be unique")
+        if not any(member.kind != "rule" for member in self.members):
+            raise ConfigError(
+                "members has traders that follow rules alone; a cast needs a model's persona"
+            )
+        for i, member in enumerate(self.members):
+            named = [member.asset] if member.asset else [*member.assets]
+            if strange := [name for name in named if name not in assets]:
+                raise ConfigError(
+                    f"members[{i}] names asset {strange[0]!r}, the cast has {', '.join(assets)}"
+                )
 
     def rows(self, member: Member) -> tuple[int, ...]:
         """Return the rows of the assets that a member trades or speaks for."""
@@ -189,57 +238,4 @@ def load_cast(path: Path) -> Cast:
 
 def read_cast(raw: Any, where: str) -> Cast:
     """Make a cast of what a YAML file holds."""
-    try:
-        cast = read_section(Cast, raw, where)
-    except AgentError as error:
-        raise ConfigError(f"{where}: members: {error}") from error
-    _check(cast, where)
-    return cast
-
-
-def _check(cast: Cast, where: str) -> None:
-    def refuse(place: str, complaint: str) -> None:
-        raise ConfigError(f"{where}: {place} {complaint}")
-
-    assets = [asset.name for asset in cast.assets]
-    if not cast.members:
-        refuse("members", "is empty; list at least one, with a name and a count")
-    for key, names in (("members", [m.name for m in cast.members]), ("assets", assets)):
-        if twice := {name for name in names if names.count(name) > 1}:
-            refuse(key, f"has {min(twice)!r} twice; names must be unique")
-    if not assets or not 0 <= cast.switching <= 1:
-        refuse("assets" if not assets else "switching", "expected one asset or more, and 0 to 1")
-    if not any(member.kind != "rule" for member in cast.members):
-        refuse("members", "has traders that follow rules alone; a cast needs a model's persona")
-    for at, member in enumerate(cast.members):
-        place = f"members[{at}] ({member.name})"
-        for key, least, most in (
-            ("count", 1, 1_000_000),
-            ("temperature", 0.001, 1_000),
-            ("horizon_days", 1, 100_000),
-            ("wealth", 0.001, 1_000_000),
-            ("receptivity", 0, 1),
-        ):
-            value = getattr(member, key)
-            if not (np.isfinite(value) and least <= value <= most):
-                refuse(f"{place}: {key}", f"is {value}, expected {least:g} to {most:g}")
-        if member.style and member.mixture:
-            refuse(place, "has a style and a mixture; give one of them")
-        if not np.isfinite(list(member.mixture.values())).all():
-            refuse(f"{place}: mixture", "is not finite")
-        if member.never_sees and member.only_sees is not None:
-            refuse(place, "has never_sees and only_sees; give one of them")
-        for name in (*member.never_sees, *(member.only_sees or ())):
-            if name not in FIELD_NAMES:
-                refuse(place, f"names field {name!r}, expected some of {', '.join(FIELD_NAMES)}")
-        named = [member.asset] if member.asset else [*member.assets]
-        if strange := [name for name in named if name not in assets]:
-            refuse(place, f"names asset {strange[0]!r}, the cast has {', '.join(assets)}")
-        if member.assets and member.kind != "industry":
-            refuse(place, f"is of kind {member.kind} and has assets; give asset, or kind: industry")
-        if member.asset and member.kind == "industry":
-            refuse(place, "is an industry and has asset; give assets")
-        if (member.rule is None) == (member.kind == "rule"):
-            refuse(place, f"is of kind {member.kind} with rule {member.rule!r}; both or none")
-        if member.kind == "rule" and (member.weights or member.base or member.hidden):
-            refuse(place, "follows a rule, which has no style, base or masks")
+    return read_section(Cast, raw, where)

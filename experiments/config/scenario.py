@@ -1,55 +1,75 @@
-"""What a scenario's YAML may say."""
+"""A scenario: a market to put a population into, from one YAML file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
+from evobourse.agents.bounds import Bounds
 from evobourse.agents.deliberation.settings import Deliberation
 from evobourse.agents.personas.social import Social
 from evobourse.experiments.config.orders import ScenarioOrders
-from evobourse.experiments.config.sections import read_section, read_yaml
+from evobourse.experiments.config.sections import Section, read_section, read_yaml
 from evobourse.experiments.errors import ConfigError
-from evobourse.market.crowd import Clearing
 from evobourse.market.instruments import ShortSales
+from evobourse.market.rules import Clearing
 
-if TYPE_CHECKING:
-    pass
+Count = Annotated[int, Bounds(0, unit="traders")]
 
 
 @dataclass(frozen=True)
-class Terms:
-    """Terms of the asset; what is left out is as in the market that the bundle evolved in."""
+class Terms(Section):
+    """Terms of the asset; null is as in the market that the bundle evolved in.
 
-    price_limit: float | None = None
-    fee_bps: int | None = None
-    sell_tax_bps: int | None = None
+    Attributes
+    ----------
+    price_limit
+        Largest distance of a limit price from the day's reference, as a fraction of it.
+    fee_bps
+        Fee on the value traded, paid by each side.
+    sell_tax_bps
+        Tax on the value sold.
+    sell_next_day
+        Whether what was bought can be sold on the next day at the earliest (T+1).
+    short_sales
+        Whether more may be sold than is held; ``uptick``: at a limit above the last trade alone.
+    """
+
+    price_limit: Annotated[float, Bounds(0, 1, above=True)] | None = None
+    fee_bps: Annotated[int, Bounds(0, 10_000, "basis points")] | None = None
+    sell_tax_bps: Annotated[int, Bounds(0, 10_000, "basis points")] | None = None
     sell_next_day: bool | None = None
     short_sales: ShortSales | None = None
 
 
 @dataclass(frozen=True)
-class Beside:
-    """Rule-based traders beside the personas, by number.
+class Beside(Section):
+    """Rule-based traders beside the personas.
 
-    Market makers quote around an inventory of half their wealth, noise traders send orders of
-    all kinds, forecasters weigh value (the last real close), trend and chance equally.
+    Attributes
+    ----------
+    market_makers
+        They quote around an inventory of half their wealth.
+    noise_traders
+        They send orders of all kinds.
+    forecasters
+        They weigh value (the last real close), trend and chance equally.
     """
 
-    market_makers: int = 0
-    noise_traders: int = 0
-    forecasters: int = 0
+    market_makers: Count = 0
+    noise_traders: Count = 0
+    forecasters: Count = 0
 
 
 @dataclass(frozen=True)
-class Scenario:
+class Scenario(Section):
     """A market to put a population into.
 
     Attributes
     ----------
     turns
-        How the orders of each turn of a day meet, see `market.exchange.SessionRules`. Personas
+        How the orders of each turn of a day meet, see `market.session.SessionRules`. Personas
         order in the first one, for the day, or in each if they deliberate.
     stock
         Terms of the asset.
@@ -59,20 +79,19 @@ class Scenario:
         File of events, see ``docs/events.md``, from the scenario's own folder; the asset is
         called ``stock`` there.
     society
-        Links, posts, rumours and moods among the personas' agents, see `agents.society`; as in
-        the bundle if left out.
+        Links, posts, rumours and moods among the personas' agents; as in the bundle if left out.
     deliberation
-        How the personas' agents think in every turn, see `agents.deliberation`; they choose at a
-        glance, once a day, if left out.
+        How the personas' agents think in every turn; they choose at a glance, once a day, if left
+        out.
     orders
-        The order generator that knows regimes, see `agents.crowds.order_regimes`; as in the bundle
-        if left out.
+        The order generator that knows regimes; as in the bundle if left out.
     cast
-        File of a cast, see `experiments.config.cast`, from the scenario's own folder, in the place
-        of the bundle's personas.
+        File of a cast, see ``docs/casts.md``, from the scenario's own folder, in the place of the
+        bundle's personas.
     named_numbers
         The ablation: minds name price and quantity of their orders themselves, see
-        `agents.crowds.own_numbers`; not with a cast. Some seconds a day of a hundred agents.
+        `agents.crowds.own_numbers`; with neither a cast nor deliberation. Some seconds a day of a
+        hundred agents.
     """
 
     turns: tuple[Clearing, ...] = ("call",)
@@ -84,6 +103,14 @@ class Scenario:
     orders: ScenarioOrders | None = None
     cast: str | None = None
     named_numbers: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.named_numbers and self.deliberation is not None:
+            raise ConfigError(
+                "named_numbers and deliberation are both set; agents who deliberate price by the "
+                "order generator: leave one out"
+            )
 
 
 @dataclass(frozen=True)
@@ -101,13 +128,9 @@ def load_scenario(path: Path) -> Scenario:
     Raises
     ------
     ConfigError
-        The file is missing or no YAML mapping, a key is unknown or a value has the wrong type.
+        The file is missing or no YAML mapping, a key is unknown, or a value has the wrong type or
+        is out of range.
     """
     scenario = read_section(Scenario, read_yaml(path, "a scenario"), str(path))
-    if scenario.named_numbers and scenario.deliberation is not None:
-        raise ConfigError(
-            f"{path}: named_numbers and deliberation are both set; agents who deliberate price by "
-            "the order generator: leave one out"
-        )
     events, cast = (file and str(path.parent / file) for file in (scenario.events, scenario.cast))
     return replace(scenario, events=events, cast=cast)

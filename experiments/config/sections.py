@@ -1,22 +1,59 @@
-"""Sections of a YAML file as frozen dataclasses, every key and type checked."""
+"""Sections of a YAML file as frozen dataclasses that check themselves.
+
+A section's ``__post_init__`` raises its package's error, with a message that begins with the key;
+`read_section` puts the file and the section before it. Bounds of numbers stand in annotations.
+"""
 
 from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import yaml
 
+from evobourse.agents.bounds import check_bounds
+from evobourse.agents.errors import AgentError
+from evobourse.evolve.errors import EvolveError
 from evobourse.experiments.errors import ConfigError
+from evobourse.market.errors import MarketError
+from evobourse.merge.errors import MergeError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Section = TypeVar("Section", bound="DataclassInstance")
+SectionType = TypeVar("SectionType", bound="DataclassInstance")
+WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+"""What messages and the reference call a value's type."""
+
+
+class Section:
+    """A frozen dataclass of settings; its numbers are within the bounds in their annotations.
+
+    Attributes
+    ----------
+    MOVED
+        Keys of earlier versions, and what they are now.
+    """
+
+    MOVED: ClassVar[dict[str, str]] = {}
+
+    def __post_init__(self) -> None:
+        """Check the numbers; whoever checks more calls this first."""
+        check_bounds(self, ConfigError)  # type: ignore[arg-type]
 
 
 def read_yaml(path: Path, what: str) -> Any:
@@ -35,6 +72,20 @@ def read_yaml(path: Path, what: str) -> Any:
         raise ConfigError(f"{path}: no valid YAML ({' '.join(str(error).split())})") from error
 
 
+def write_yaml(settings: Mapping[str, Any]) -> str:
+    """Write settings, plain JSON, as YAML in their order."""
+    return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+
+
+def plain(value: Any) -> Any:
+    """Make lists of tuples: YAML and JSON have no others."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
 def override(raw: dict[str, Any], change: str) -> None:
     """Put ``key=value`` into what a YAML file holds, in place.
 
@@ -49,7 +100,9 @@ def override(raw: dict[str, Any], change: str) -> None:
     *parents, leaf = key.split(".")
     place = raw
     for parent in parents:
-        place = place.setdefault(parent, {})
+        if place.get(parent) is None:
+            place[parent] = {}
+        place = place[parent]
         if not isinstance(place, dict):
             raise ConfigError(f"--set {change!r}: {parent!r} is a value, not a section")
     try:
@@ -58,8 +111,10 @@ def override(raw: dict[str, Any], change: str) -> None:
         raise ConfigError(f"--set {change!r}: {text!r} is no valid YAML value") from error
 
 
-def read_section(kind: type[Section], raw: Any, where: str, prefix: str = "") -> Section:
-    """Make a frozen dataclass of a YAML section, every key and type checked.
+def read_section(kind: type[SectionType], raw: Any, where: str, prefix: str = "") -> SectionType:
+    """Make a frozen dataclass of a YAML section, every key, type and value checked.
+
+    A section without anything in it has its defaults.
 
     Parameters
     ----------
@@ -73,22 +128,37 @@ def read_section(kind: type[Section], raw: Any, where: str, prefix: str = "") ->
     Raises
     ------
     ConfigError
-        A key is unknown (the nearest valid one is named) or a value has the wrong type.
+        A key is unknown (the nearest valid one is named), or a value is missing, has the wrong
+        type or is refused by the section itself.
     """
     if not isinstance(raw, Mapping):
         named = f"{prefix.rstrip('.')} is {raw!r}" if prefix else f"holds {type(raw).__name__}"
         raise ConfigError(f"{where}: {named}, expected a section of keys and values")
     hints = get_type_hints(kind)
+    keys = [field.name for field in fields(kind)]
     for key in raw:
-        if key not in hints:
-            near = difflib.get_close_matches(str(key), hints, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(hints)}"
+        if key not in keys:
+            hint = _nearest(str(key), prefix, keys, getattr(kind, "MOVED", {}))
             raise ConfigError(f"{where}: unknown key {prefix + str(key)!r}; {hint}")
-    values = {k: _value(hints[k], v, where, prefix + str(k)) for k, v in raw.items()}
+    empty = {k for k, v in raw.items() if v is None and is_dataclass(hints[k])}
+    given = {k: v for k, v in raw.items() if k not in empty}
+    values = {k: _value(hints[k], v, where, prefix + str(k)) for k, v in given.items()}
     required = [f.name for f in fields(kind) if f.default is f.default_factory is MISSING]
     if missing := [name for name in required if name not in values]:
         raise ConfigError(f"{where}: {prefix}{missing[0]} is missing; give it a value")
-    return kind(**values)
+    try:
+        return kind(**values)
+    except (AgentError, ConfigError, EvolveError, MarketError, MergeError) as error:
+        raise ConfigError(f"{where}: {prefix}{error}") from error
+
+
+def _nearest(key: str, prefix: str, keys: Sequence[str], moved: Mapping[str, str]) -> str:
+    if key in moved:
+        return f"it is now {moved[key]}"
+    near = difflib.get_close_matches(key, [*keys, *moved], n=1)
+    if not near:
+        return f"valid: {', '.join(keys)}"
+    return f"did you mean {moved.get(near[0], repr(prefix + near[0]))}?"
 
 
 def _value(hint: Any, raw: Any, where: str, key: str) -> Any:
@@ -121,5 +191,5 @@ def _value(hint: Any, raw: Any, where: str, key: str) -> Any:
     if hint is float and isinstance(raw, int) and not isinstance(raw, bool):
         return float(raw)
     if not isinstance(raw, hint) or (isinstance(raw, bool) and hint is not bool):
-        raise ConfigError(f"{where}: {key} is {raw!r}, expected {hint.__name__}")
+        raise ConfigError(f"{where}: {key} is {raw!r}, expected {WORDS[hint]}")
     return raw

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evobourse.experiments.config.experiment import ExperimentConfig, load_config
+from evobourse.experiments.config.experiment import ExperimentConfig, PersonaConfig, load_config
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.planner.chips import Chip, find_chip
 from evobourse.experiments.planner.roofline import (
@@ -71,7 +71,7 @@ def plan_for(
     ConfigError
         The base's shape is nowhere, or the chip is unknown.
     """
-    settings = load_config(config) if config else ExperimentConfig()
+    settings = load_config(config) if config else _USUAL
     attention = settings.minds.attention
     usual_shared = SHARED_TOKENS if config else ISSUE_SHARED
     usual_private = private_tokens(attention) if config else ISSUE_PRIVATE
@@ -89,7 +89,18 @@ def plan_for(
     scaled = type(market)(population, market.days, market.paths)
     shape = _shape(base or settings.minds.base, given)
     chip = find_chip(gpu)
-    return shape, load, chip, count_sweep(settings.search, scaled), population, market.days
+    return (
+        shape,
+        load,
+        chip,
+        count_sweep(settings.search, settings.selection, scaled),
+        population,
+        market.days,
+    )
+
+
+_USUAL = ExperimentConfig(personas=(PersonaConfig("investor"),))
+"""Of what its base, market and search count; the load says how many minds there are."""
 
 
 def _shape(base: str, given: Mapping[str, int | None]) -> ModelShape:

@@ -11,7 +11,8 @@ import math
 from dataclasses import dataclass
 
 from evobourse.agents.observation import LEVELS, VIEWS
-from evobourse.experiments.config.experiment import MarketConfig, SearchConfig
+from evobourse.experiments.config.experiment import MarketConfig
+from evobourse.experiments.config.search import SearchConfig, SelectionConfig
 from evobourse.experiments.planner.chips import Chip
 from evobourse.experiments.planner.shapes import ModelShape
 
@@ -180,16 +181,17 @@ class Sweep:
     decisions: int
 
 
-def count_sweep(search: SearchConfig, market: MarketConfig) -> Sweep:
+def count_sweep(search: SearchConfig, selection: SelectionConfig, market: MarketConfig) -> Sweep:
     """Count what a search asks for; re-played champions are taken to be out of the memo."""
-    slow_turns = search.generations // search.slow_every
+    cross = search.cross
+    slow_turns = search.generations // cross.slow_every
     others = search.generations - slow_turns
-    candidates = (slow_turns * search.slow_count + others) * search.fast_count
+    candidates = (slow_turns * cross.slow_count + others) * cross.fast_count
     # The mean's minds stay in the memo until the next slow turn moves it.
-    sets = slow_turns * (search.slow_count + 1) + 1 + search.champions
+    sets = slow_turns * (cross.slow_count + 1) + 1 + selection.champions
     paths = candidates * market.paths
-    paths += 2 * search.champions * search.validation_groups * market.paths
-    paths += 3 * search.heldout_groups * market.paths
+    paths += 2 * selection.champions * selection.validation_groups * market.paths
+    paths += 3 * selection.heldout_groups * market.paths
     return Sweep(sets, paths * market.agents * market.days)
 
 

@@ -35,6 +35,7 @@ from evobourse.experiments.simulate.exchange import (
     noise_traders,
     record_run,
 )
+from evobourse.experiments.sweep.orders import fit_scenario_orders
 from evobourse.market.crowd import Crowd
 from evobourse.market.events.schedule import load_schedule
 from evobourse.market.exchange import Exchange
@@ -133,7 +134,7 @@ def build_cast(
             for row, one in people.items()
         }
     tables = tabulate_choices(list(people.values()), minds)
-    offsets = scenario.orders.fit() if scenario.orders else bundle.offsets
+    offsets = fit_scenario_orders(scenario.orders) if scenario.orders else bundle.offsets
     crowds: list[tuple[Crowd, NDArray[np.int64]]] = []  # and lots of each agent, [n, A]
     members: list[str] = []
     personas: list[str] = []

@@ -24,6 +24,7 @@ from evobourse.agents.personas.traits import Traits, order_style
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.durable import replace_bytes
 from evobourse.experiments.config.scenario import Scenario, Size
+from evobourse.experiments.sweep.orders import fit_scenario_orders
 from evobourse.market.crowd import Crowd
 from evobourse.market.crowds.chiarella_iori import Forecasters, ForecastRule
 from evobourse.market.crowds.market_maker import MakerRule, MarketMakers
@@ -90,7 +91,7 @@ def run_scenario(
         population = replace(population, society=common)
     offsets, turns = bundle.offsets, len(scenario.turns)
     if scenario.orders is not None:
-        offsets = scenario.orders.fit()
+        offsets = fit_scenario_orders(scenario.orders)
         if scenario.orders.by_style:
             population = with_order_styles(population, [path.name for path in bundle.adapters])
     agents = size.agents

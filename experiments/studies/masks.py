@@ -65,7 +65,7 @@ def run(settings: Settings, report: Report) -> Page:
     """Score and measure the populations at every mask rate."""
     folder = RunFolder(settings.run)
     config = load_config(folder.config)
-    groups = settings.groups or config.search.heldout_groups
+    groups = settings.groups or config.selection.heldout_groups
     bundle, bases = open_bundle(folder.bundle)
     world = World(bundle.offsets, bundle.rules, settings.agents, settings.days)
     genome = build_experiment(config).market_genome

@@ -51,13 +51,13 @@ CONFIG = (
     "minds.stack={window: [16, 30], repeats: 2}",
     "minds.attention=1",
     "market.agents=200",
-    "search.slow_count=4",
-    "search.fast_count=4",
-    "search.slow_every=1",
-    "search.sigma_slow=0.5",
-    "search.sigma_fast=0.5",
-    "search.champions=6",
-    "search.validation_groups=2",
+    "search.cross.slow_count=4",
+    "search.cross.fast_count=4",
+    "search.cross.slow_every=1",
+    "search.cross.sigma_slow=0.5",
+    "search.cross.sigma_fast=0.5",
+    "selection.champions=6",
+    "selection.validation_groups=2",
     "workers=1",
 )
 
@@ -187,10 +187,10 @@ def compare_as_they_are(config: ExperimentConfig, bases: Any, notes: Notes) -> R
     So the field compares: sources as they were found, in the very surroundings of what is evolved
     from them. The stack starts at the best source.
     """
-    none = replace(config, search=replace(config.search, generations=0))
-    only_slow = replace(config.search, slow_count=_candidates(config), fast_count=1)
-    arms = list_arms(none, bases)
-    champions = {arm.name: evolve_arm(arm, notes.report) for arm in arms}
+    cross = replace(config.search.cross, slow_count=_candidates(config), fast_count=1)
+    only_slow = replace(config.search, cross=cross)
+    arms = list_arms(config, bases)
+    champions = {arm.name: evolve_arm(arm, notes.report, generations=0) for arm in arms}
     best = min(arms, key=lambda arm: champions[arm.name].score)
     stack = stack_arm(replace(config, search=only_slow), bases, best.name)
     champions[STACK] = evolve_arm(stack, notes.report)
@@ -240,10 +240,16 @@ def stack_arm(config: ExperimentConfig, bases: MergedBases, home: str) -> Arm:
     return Arm(STACK, replace(experiment, market_genome=replace(genome, stack=space)), bases)
 
 
-def evolve_arm(arm: Arm, report: Report, society: Mapping[str, float] | None = None) -> Finalist:
+def evolve_arm(
+    arm: Arm,
+    report: Report,
+    society: Mapping[str, float] | None = None,
+    generations: int | None = None,
+) -> Finalist:
     """Search an arm's genome on training windows and choose its champion, validation included.
 
-    With a society the search starts there, and the start is among the finalists.
+    With a society the search starts there, and the start is among the finalists. Generations are
+    the config's if left out.
     """
     experiment, began = arm.experiment, time.perf_counter()
     config, train = experiment.config, experiment.splits.train
@@ -251,7 +257,8 @@ def evolve_arm(arm: Arm, report: Report, society: Mapping[str, float] | None = N
     genome = started_at(market_genome.genome(), society or {})
     slow, settings = market_genome.slow_segments(), config.search
     if not slow:
-        settings = replace(settings, slow_count=1, fast_count=_candidates(config))
+        cross = replace(settings.cross, slow_count=1, fast_count=_candidates(config))
+        settings = replace(settings, cross=cross)
     stage = _STAGE_KEY + (society is not None)
     seed = np.random.SeedSequence(config.seed, spawn_key=(stage,))
     search = make_search(settings, genome, slow, seed)
@@ -272,14 +279,14 @@ def evolve_arm(arm: Arm, report: Report, society: Mapping[str, float] | None = N
             )
         return found
 
-    for _ in range(config.search.generations):
+    for _ in range(config.search.generations if generations is None else generations):
         proposal = search.ask()
         found = evaluate(search.genomes(proposal))
         scores = np.array([[e.score for e in row] for row in found])
         search.tell(proposal, scores, [[e.parts for e in row] for row in found])
     bred = sorted((c for c in candidates if c.score is not None), key=lambda c: c.score or 0.0)
     evaluate([[search.best_guess(), genome.to_values(genome.start_vector())]])
-    chosen = [*bred[: config.search.champions - 2], *(c for c in candidates[-2:] if c.score)]
+    chosen = [*bred[: config.selection.champions - 2], *(c for c in candidates[-2:] if c.score)]
     champion = rank_finalists(experiment, arm.bases, chosen, _ignore)[0]
     report.say(f"seed {config.seed}, {arm.name}: {time.perf_counter() - began:.0f} s")
     return champion
@@ -306,7 +313,9 @@ def judge(arm: Arm, champion: Finalist) -> Returns:
     """Read the held-out windows: J/J95 of each group of paths."""
     experiment = arm.experiment
     genome, values = experiment.market_genome, champion.candidate.genome
-    reader = Judge(experiment, experiment.splits.heldout, experiment.config.search.heldout_groups)
+    reader = Judge(
+        experiment, experiment.splits.heldout, experiment.config.selection.heldout_groups
+    )
     minds = arm.bases.serve(genome.recipe(values))
     return reader.score(reader.play(genome.population(values), minds)).ratios
 
@@ -326,7 +335,7 @@ def _ignore(*_: object) -> None:
 
 
 def _candidates(config: ExperimentConfig) -> int:
-    return config.search.slow_count * config.search.fast_count
+    return config.search.cross.slow_count * config.search.cross.fast_count
 
 
 PAGE = """# Evolved layer stacks against their single sources

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +212,7 @@ def _about(run: FinishedSweep) -> dict[str, Any]:
 
 
 def _settings(one: ExperimentConfig, other: ExperimentConfig) -> dict[str, list[Any]]:
-    first, second = _flat(asdict(one)), _flat(asdict(other))
+    first, second = _flat(one.settings()), _flat(other.settings())
     return {
         key: [first.get(key), second.get(key)]
         for key in {**first, **second}

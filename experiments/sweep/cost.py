@@ -101,7 +101,7 @@ def plan_search(config: ExperimentConfig, search: Optimizer) -> list[Work]:
     is asked anew in the next generation that keeps it, unless it is the best proposal itself. In
     the other searches every candidate has minds of its own. Races may stop some of them early.
     """
-    paths, every = config.market.paths, config.search.slow_every
+    paths, settings = config.market.paths, config.search.cross
     cross = config.search.optimizer == "cross"
     plan, mean_is_known = [], False
     for generation in range(config.search.generations + 1):
@@ -109,11 +109,11 @@ def plan_search(config: ExperimentConfig, search: Optimizer) -> list[Work]:
             rows, candidates, slow = 1, 1, False
         else:
             candidates = search.planned_candidates(generation)
-            slow = config.search.slow_count > 1 and (generation + 1) % every == 0
-            rows = config.search.slow_count if slow else 1
+            slow = settings.slow_count > 1 and (generation + 1) % settings.slow_every == 0
+            rows = settings.slow_count if slow else 1
         casts = candidates if not cross else rows if slow or not mean_is_known else 0
         plan.append(Work(candidates, candidates * paths, casts))
-        mean_is_known = not slow or config.search.slow_count <= MEAN_IS_BEST
+        mean_is_known = not slow or settings.slow_count <= MEAN_IS_BEST
     return plan
 
 
@@ -138,10 +138,11 @@ def plan_lessons(config: ExperimentConfig, coefficients: int) -> list[Work]:
 
 def plan_judging(config: ExperimentConfig) -> tuple[Work, Work]:
     """Count the work of choosing the champion and of the scoreboard with its bundle."""
-    search, paths = config.search, config.market.paths
-    choosing = Work(0, search.champions * 2 * search.validation_groups * paths, search.champions)
+    selection, paths = config.selection, config.market.paths
+    finalists = selection.champions
+    choosing = Work(0, finalists * 2 * selection.validation_groups * paths, finalists)
     rows = 3 + _BASELINE_CASTS  # the champion on three splits
-    return choosing, Work(0, rows * search.heldout_groups * paths + 1, 2)
+    return choosing, Work(0, rows * selection.heldout_groups * paths + 1, 2)
 
 
 def measure_pace(
@@ -229,7 +230,7 @@ def estimate(config: ExperimentConfig, say: Callable[[str], None]) -> dict[str, 
     plan, taught = [*searching[:kept], searching[-1]], teaching[:kept]
     choosing, judging = plan_judging(config)
     if set(experiment.market_genome.styles) - set(STYLES):  # no rule-based row, see the scoreboard
-        fewer = config.search.heldout_groups * config.market.paths
+        fewer = config.selection.heldout_groups * config.market.paths
         judging += Work(0, -fewer, 0)
     lessons, memetic = sum(taught, Work()), config.search.memetic
     parts = {"search": sum(plan, Work()), "choosing": choosing, "judging": judging}
@@ -274,21 +275,21 @@ def _within_budget(
     config: ExperimentConfig, searching: list[Work], teaching: list[Work], pace: Pace
 ) -> tuple[int, str]:
     """Count the generations before a budget ends a plan, and say why it ends there."""
-    search, market = config.search, config.market
+    budget, market, generations = config.budget, config.market, config.search.generations
     decisions, seconds = 0, 0.0
-    for generation in range(search.generations):
+    for generation in range(generations):
         work = searching[generation] + teaching[generation]
         decisions += work.markets * market.days * market.agents
         seconds += pace.seconds(work)
         by = None
-        if search.max_decisions is not None and decisions > search.max_decisions:
+        if budget.max_decisions is not None and decisions > budget.max_decisions:
             by = "by the decision budget"
-        elif search.max_minutes is not None and seconds > 60 * search.max_minutes:
+        elif budget.max_minutes is not None and seconds > 60 * budget.max_minutes:
             by = "by the time budget, about"
         if by is not None:
-            return generation, f"{by} after {generation} of {search.generations}"
-    words = f"after all {search.generations}, or before when nothing more can be learned"
-    return search.generations, words
+            return generation, f"{by} after {generation} of {generations}"
+    words = f"after all {generations}, or before when nothing more can be learned"
+    return generations, words
 
 
 def _bytes(folder: Path) -> int:

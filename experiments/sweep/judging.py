@@ -173,7 +173,7 @@ def rank_finalists(
     list of Finalist
         Best first.
     """
-    splits, groups = experiment.splits, experiment.config.search.validation_groups
+    splits, groups = experiment.splits, experiment.config.selection.validation_groups
     judges = [Judge(experiment, s, groups, "choose") for s in (splits.validation, splits.train)]
     finalists = []
     genome = experiment.market_genome
@@ -227,7 +227,7 @@ def judge_champion(
     FitnessError
         The run has read its held-out split for another champion before.
     """
-    search = experiment.config.search
+    groups = experiment.config.selection.heldout_groups
     genome = experiment.market_genome
     start = genome.genome().to_values(genome.genome().start_vector())
     population = genome.population(champion.genome)
@@ -237,10 +237,10 @@ def judge_champion(
     HeldOutDoor(run_folder.path).read("heldout", f"scoreboard of {champion.id}", digest)
     rows: list[Row] = []
     for split in (experiment.splits.train, experiment.splits.validation):
-        judge = Judge(experiment, split, search.heldout_groups)
+        judge = Judge(experiment, split, groups)
         minds = bases.serve(recipe)
         rows.append(play_row(judge, "evolved", population, minds, tried)[0])
-    judge = Judge(experiment, experiment.splits.heldout, search.heldout_groups)
+    judge = Judge(experiment, experiment.splits.heldout, groups)
     simulated: dict[str, Returns] = {}
     casts: list[tuple[str, Population, Callable[[], Minds]]] = [
         ("evolved", population, lambda: bases.serve(recipe)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -157,28 +157,27 @@ def make_teacher(experiment: Experiment, bases: Bases) -> MindTeacher | None:
 
 def make_budget(config: ExperimentConfig, run_folder: RunFolder) -> Budget:
     """Set up what the search may use, less what earlier sessions of the run have used."""
-    search, market = config.search, config.market
+    market = config.market
     return Budget(
         Timings(run_folder.timings),
-        search.max_minutes,
-        search.max_decisions,
+        config.budget.max_minutes,
+        config.budget.max_decisions,
         market.agents * market.days,
         market.paths,
-        search.memetic,
+        config.search.memetic,
     )
 
 
 def tracking_view(config: ExperimentConfig, run_folder: RunFolder) -> View:
     """Say where a run's MLflow view lies, and which settings stand on its first page."""
-    search = asdict(config.search)
-    if config.search.storage is not None:
-        search["storage"] = hide_password(config.search.storage)
+    settings = config.settings()
+    if config.search.optuna.storage is not None:
+        settings["search"]["optuna"]["storage"] = hide_password(config.search.optuna.storage)
     params = {
         "base": config.minds.base,
         "seed": config.seed,
         "series": config.series,
-        "market": asdict(config.market),
-        "search": search,
+        **{name: settings[name] for name in ("market", "search", "selection", "budget")},
     }
     return View.of(run_folder, config.mlflow_uri, run_name=config.name, params=params)
 
@@ -250,7 +249,7 @@ def _champion(
     chosen = run_folder.read_champion()
     if chosen is not None:
         return next(c for c in candidates if c.id == chosen)
-    finalists = pick_finalists(candidates, experiment.config.search.champions, run_folder)
+    finalists = pick_finalists(candidates, experiment.config.selection.champions, run_folder)
     say(f"choosing among {len(finalists)} finalists, on fresh seeds: validation, training windows")
     ranking = rank_finalists(
         experiment,

@@ -14,7 +14,7 @@ from evobourse.evolve.searches.cross import CrossSearch
 from evobourse.evolve.searches.optuna import SCORE, OptunaSearch
 from evobourse.evolve.searches.quality_diversity import QualityDiversitySearch
 from evobourse.evolve.searches.search import Optimizer
-from evobourse.experiments.config.experiment import SearchConfig
+from evobourse.experiments.config.search import FAST_STEP, SLOW_STEP, SearchConfig
 from evobourse.experiments.errors import ConfigError
 from evobourse.fitness.moments import MOMENT_NAMES
 
@@ -52,43 +52,41 @@ def make_search(
             genome,
             tuple(slow_segments),
             tuple(s for s in segments if s not in slow_segments),
-            config.slow_count,
-            config.fast_count,
-            config.sigma_slow,
-            config.sigma_fast,
+            config.cross.slow_count,
+            config.cross.fast_count,
+            config.cross.sigma_slow,
+            config.cross.sigma_fast,
             seed,
-            slow_every=config.slow_every,
+            slow_every=config.cross.slow_every,
         )
-    if config.optimizer == "random":
-        return OptunaSearch(
-            genome, config.population, "random", seed, (SCORE,), config.storage, name
-        )
-    if config.optimizer == "optuna":
+    if config.optimizer == "optuna" or config.optimizer == "random":
         return OptunaSearch(
             genome,
             config.population,
-            config.sampler,
+            "random" if config.optimizer == "random" else config.optuna.sampler,
             seed,
-            config.objectives,
-            config.storage,
+            config.optuna.objectives,
+            config.optuna.storage,
             name,
         )
-    steps = {s: config.sigma_slow if s in slow_segments else config.sigma_fast for s in segments}
-    for segment in config.step_sizes:
-        if segment not in steps:
-            raise ConfigError(f"search.step_sizes: {_nearest('segment', segment, segments)}")
-    steps |= config.step_sizes
+    section = "cma" if config.optimizer == "cma" else "archive"
+    given = config.cma.step_sizes if section == "cma" else config.archive.step_sizes
+    for segment in given:
+        if segment not in segments:
+            hint = _nearest("segment", segment, segments)
+            raise ConfigError(f"search.{section}.step_sizes: {hint}")
+    steps = {s: SLOW_STEP if s in slow_segments else FAST_STEP for s in segments} | given
     if config.optimizer == "cma":
         return CmaSearch(
             genome,
             config.population,
             steps,
             seed,
-            restarts=config.restarts,
-            max_evaluations=config.max_evaluations,
+            restarts=config.cma.restarts,
+            max_evaluations=config.cma.max_evaluations,
         )
     return QualityDiversitySearch(
-        genome, config.optimizer, config.population, config.measures, steps, seed
+        genome, config.optimizer, config.population, config.archive.measures, steps, seed
     )
 
 
@@ -102,9 +100,9 @@ def needed_measures(config: SearchConfig) -> tuple[str, ...]:
     """
     wanted: tuple[str, ...] = ()
     if config.optimizer == "optuna":
-        wanted = config.objectives
+        wanted = config.optuna.objectives
     elif config.optimizer in ("map_elites", "cma_mae"):
-        wanted = tuple(measure.name for measure in config.measures)
+        wanted = tuple(measure.name for measure in config.archive.measures)
     free = (SCORE, "j", *MOMENT_NAMES)
     for name in wanted:
         if name not in (*free, *MEASURES):

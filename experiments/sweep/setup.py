@@ -28,8 +28,8 @@ from evobourse.evolve.markets import MarketWindows, World
 from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.config.experiment import ExperimentConfig
 from evobourse.experiments.config.minds import MindConfig, StackConfig
-from evobourse.experiments.config.orders import fit_orders
 from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.sweep.orders import fit_orders
 from evobourse.fitness.distance import Target, make_target
 from evobourse.market.rules import MarketRules
 from evobourse.market.series.named import PriceSeries, load_series

@@ -29,6 +29,7 @@ from evobourse.evolve.searches.optuna import SCORE, OptunaSearch, Sampler
 from evobourse.evolve.searches.search import candidate_id
 from evobourse.evolve.tracking.follower import MlflowTracker
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
+from evobourse.experiments.config.search import unchosen
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.sweep.judging import rank_finalists
 from evobourse.experiments.sweep.pipeline import (
@@ -60,8 +61,9 @@ class Tuning:
     Attributes
     ----------
     vary
-        Such as ``search.sigma_fast=0.2:0.8``, ``search.fast_count=4:32:log`` (whole numbers where
-        both ends are) or ``search.optimizer=cross|cma``.
+        Such as ``search.cross.sigma_fast=0.2:0.8``, ``search.cross.fast_count=4:32:log`` (whole
+        numbers where both ends are) or ``search.optimizer=cross|cma``. Settings of a search that a
+        trial does not choose are left out there.
     trials, population
         Searches in all, and in a generation of them.
     objectives
@@ -151,7 +153,7 @@ def read_objectives(run_folder: RunFolder, config: ExperimentConfig) -> tuple[st
     file = run_folder.tuning
     if file.exists():
         return tuple(yaml.safe_load(file.read_text())["objectives"])
-    return config.search.objectives if config.search.optimizer == "optuna" else (SCORE,)
+    return config.search.optuna.objectives if config.search.optimizer == "optuna" else (SCORE,)
 
 
 def settings_genome(vary: Sequence[str], config: ExperimentConfig) -> Genome:
@@ -171,17 +173,23 @@ def settings_genome(vary: Sequence[str], config: ExperimentConfig) -> Genome:
         if not (equals and dot and section and name and values):
             raise ConfigError(
                 f"--vary {text!r}: expected section.key=LOW:HIGH, LOW:HIGH:log or A|B|C, "
-                "as in search.sigma_fast=0.2:0.8"
+                "as in search.cross.sigma_fast=0.2:0.8"
             )
         genes.setdefault(section, []).append(_gene(text, name, values, _current(config, key)))
     if not genes:
-        raise ConfigError("nothing is varied; name a setting, as in --vary search.sigma_fast=.2:.8")
+        raise ConfigError(
+            "nothing is varied; name a setting, as in --vary search.cross.sigma_fast=0.2:0.8"
+        )
     return Genome(tuple(Segment(section, tuple(of)) for section, of in genes.items()))
 
 
 def as_overrides(values: Values) -> list[str]:
-    """Write gene values as a config's ``key=value``."""
-    return [f"{s}.{name}={value}" for s, of in values.items() for name, value in of.items()]
+    """Write gene values as a config's ``key=value``; the sections of other searches go empty."""
+    written = [f"{s}.{name}={value}" for s, of in values.items() for name, value in of.items()]
+    optimizer = values.get("search", {}).get("optimizer")
+    if optimizer is None:
+        return written
+    return [*written, *(f"search.{name}=null" for name in unchosen(optimizer))]
 
 
 @dataclass
@@ -264,7 +272,7 @@ class TrialEvaluator:
         candidates.append(score_last_mean(experiment, evaluator, folder)[0])
         if all(c.score is None for c in candidates):
             return Evaluation(math.inf, {}, None, (), f"every candidate: {candidates[-1].failure}")
-        finalists = pick_finalists(candidates, config.search.champions, folder)
+        finalists = pick_finalists(candidates, config.selection.champions, folder)
         best = rank_finalists(experiment, bases, finalists, lambda finalist: None)[0]
         played = config.market.agents * config.market.days
         parts = {
@@ -316,9 +324,15 @@ def _current(config: ExperimentConfig, key: str) -> Any:
 
 
 def _try_out(genome: Genome, config_file: Path, overrides: Sequence[str]) -> None:
-    """Refuse settings that no config has, before anything is run."""
+    """Refuse settings that no config has, with any of the searches, before anything is run."""
     start = genome.to_values(genome.start_vector())
     load_config(config_file, [*overrides, *as_overrides(start)])
+    for segment in genome.segments:
+        for gene in segment.genes:
+            if (segment.name, gene.name) == ("search", "optimizer"):
+                for optimizer in getattr(gene, "choices", ()):
+                    start["search"]["optimizer"] = optimizer
+                    load_config(config_file, [*overrides, *as_overrides(start)])
 
 
 def _read(written: dict[str, Any]) -> Evaluation:

@@ -53,23 +53,23 @@ class Storage:
     def __post_init__(self) -> None:
         if not _DEVICE.fullmatch(self.device):
             raise ModelError(
-                f"minds.device: is {self.device!r}, expected cpu, cuda, cuda:1, auto or balanced"
+                f"device is {self.device!r}, expected cpu, cuda, cuda:1, auto or balanced"
             )
         if self.compiled and self.quantizer != "groups":
             raise ModelError(
-                f"minds.compiled: is true, and the quantizer is {self.quantizer!r}, which has "
+                f"compiled is true, and the quantizer is {self.quantizer!r}, which has "
                 "kernels of its own; set minds.quantizer: groups or minds.compiled: false"
             )
         for name, size in self.max_memory.items():
             known = re.fullmatch(r"cpu|cuda:\d+", name)
             if not known or not re.fullmatch(r"\d+(\.\d+)?([KMG]i?B)", size):
                 raise ModelError(
-                    f"minds.max_memory: has {name}: {size!r}, expected a device (cpu, cuda:0) and "
+                    f"max_memory has {name}: {size!r}, expected a device (cpu, cuda:0) and "
                     "a size as in 20GiB"
                 )
         if self.max_memory and self.device not in ("auto", "balanced"):
             raise ModelError(
-                f"minds.max_memory: is given, and minds.device is {self.device!r}; set it to auto "
+                f"max_memory is given, and minds.device is {self.device!r}; set it to auto "
                 "or balanced"
             )
 

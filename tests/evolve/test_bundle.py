@@ -51,5 +51,5 @@ def test_a_society_that_cannot_be_is_refused(write):
     file = folder / "simulator.yaml"
     file.write_text(file.read_text().replace("reads: 5", "reads: 0"))
     (folder / "hashes.json").write_text("{}")
-    with pytest.raises(RunError, match=r"society: reads is 0, expected 1 to 1000"):
+    with pytest.raises(RunError, match=r"reads is 0, expected 1 to 1,000"):
         load_bundle(folder)

@@ -124,8 +124,8 @@ def test_a_server_stopped_and_started_again_has_every_trial(sphere, server, tmp_
 
     search = sphere.run_stored(tmp_path / "run", 6, storage, observers=[StopAndStart()])
     assert [note[:30] for note in search.notes] == [
-        "generation 2: search.storage p",
-        "generation 3: search.storage p",
+        "generation 2: search.optuna.storage p",
+        "generation 3: search.optuna.storage p",
     ]
     ids = [c.id for c in Lineage(RunFolder(tmp_path / "run").lineage).read()]
     assert [attributes["candidate"] for _, _, _, attributes, _ in trials_of(storage)] == ids

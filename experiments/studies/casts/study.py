@@ -38,6 +38,7 @@ from evobourse.experiments.studies.casts.contest_years import (
 )
 from evobourse.experiments.studies.casts.order_distances import order_table
 from evobourse.experiments.studies.run import Page, Study
+from evobourse.experiments.sweep.orders import fit_scenario_orders
 from evobourse.fitness.target import make_target
 from evobourse.market.daily_auction import Market, simulate
 from evobourse.market.series.named import load_series
@@ -159,7 +160,7 @@ def name_numbers(bundle: Bundle, minds: MindEngine, days: int = 5, agents: int =
         "| entropy of offsets, bits | different quantities | entropy of quantities, bits |",
         "|---" * 8 + "|",
     ]
-    fitted = ScenarioOrders(longest_days=1).fit()
+    fitted = fit_scenario_orders(ScenarioOrders(longest_days=1))
     generators = {"named": bundle.offsets, "fitted": bundle.offsets, "by regime": fitted}
     for name, offsets in generators.items():
         kind = NamingCrowd if name == "named" else PersonaCrowd

@@ -119,7 +119,7 @@ def judge_variants(
     variants
         The original first.
     groups
-        Groups of ``market.paths`` paths; with the config's ``search.heldout_groups`` the
+        Groups of ``market.paths`` paths; with the config's ``selection.heldout_groups`` the
         original's rows are those of the run's scoreboard.
 
     Yields

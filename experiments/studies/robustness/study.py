@@ -54,7 +54,7 @@ class Settings:
 def run(settings: Settings, report: Report) -> Page:
     """Score the population with one thing changed at a time; held-out windows are not read."""
     config = load_config(settings.config or settings.bundle.resolve().parent / "config.yaml")
-    groups = settings.groups or config.search.heldout_groups
+    groups = settings.groups or config.selection.heldout_groups
     bundle, bases = open_bundle(settings.bundle)
     others = open_other_adapters(bundle, settings.adapters) if settings.adapters else None
     elsewhere = open_other_base(bundle, settings.base) if settings.base else None

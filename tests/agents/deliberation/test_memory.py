@@ -136,10 +136,10 @@ def test_a_text_is_most_similar_to_itself():
     ("make", "complaint"),
     [
         (lambda: Deliberation(receptivity=1.5), "receptivity is 1.5, expected 0 to 1"),
-        (lambda: Deliberation(reason_tokens=0), "reason_tokens is 0, expected 1 to 1000"),
-        (lambda: Traits(memory_days=0.0), "memory_days is 0.0, expected 0.1 to 10000"),
-        (lambda: Memory(recall_tokens=-1), "recall_tokens -1"),
-        (lambda: Memory(long_term_factor=0.5), "long_term_factor 0.5"),
+        (lambda: Deliberation(reason_tokens=0), "reason_tokens is 0, expected 1 to 1,000"),
+        (lambda: Traits(memory_days=0.0), "memory_days is 0.0, expected 0.1 to 10,000"),
+        (lambda: Memory(recall_tokens=-1), "recall_tokens is -1, expected at least 0"),
+        (lambda: Memory(long_term_factor=0.5), "long_term_factor is 0.5, expected at least 1"),
         (lambda: Expert("value", "other"), "name one of the two"),
     ],
 )

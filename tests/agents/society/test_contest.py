@@ -199,9 +199,9 @@ def test_replaced_personas_decide_with_their_own_minds_answers(play, fresh_engin
 @pytest.mark.parametrize(
     ("given_", "complaint"),
     [
-        ({"every": 0}, "contest.every is 0"),
-        ({"part": 1.5}, "contest.part is 1.5, expected 0 to 1"),
-        ({"replaced": -1}, "contest.replaced is -1"),
+        ({"every": 0}, "every is 0, expected 1 to 10,000"),
+        ({"part": 1.5}, "part is 1.5, expected 0 to 1"),
+        ({"replaced": -1}, "replaced is -1, expected 0 to 10,000"),
     ],
 )
 def test_bad_contests_are_refused(given_, complaint):

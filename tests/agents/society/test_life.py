@@ -168,10 +168,10 @@ def test_one_seed_lives_one_life():
     [
         ("link_threshold", 1.1, "0 to 1"),
         ("decay", -0.1, "0 to 10"),
-        ("reads", 0, "1 to 1000"),
-        ("half_life_days", 0.0, "0.1 to 1000"),
+        ("reads", 0, "1 to 1,000"),
+        ("half_life_days", 0.0, "0.1 to 1,000"),
     ],
 )
 def test_a_setting_out_of_range_is_refused(setting, value, range_):
-    with pytest.raises(AgentError, match=rf"society: {setting} is {value}, expected {range_}"):
+    with pytest.raises(AgentError, match=rf"^{setting} is {value}, expected {range_}"):
         Social(**{setting: value})

@@ -88,7 +88,7 @@ def test_a_database_that_dies_costs_nothing(sphere, tmp_path):
     assert len(sweep(sphere, tmp_path / "other", search, 2)) == 12
     assert "unable to open database file" in search.notes[0]
     assert "\n" not in search.notes[0]
-    with pytest.raises(EvolveError, match=r"search\.storage .*no_such_host"):
+    with pytest.raises(EvolveError, match=r"search\.optuna\.storage .*no_such_host"):
         make(sphere.make_genome(), storage="postgresql://me:secret@no_such_host/x")
 
 

@@ -31,7 +31,7 @@ from evobourse.experiments.benchmarks.kill_drill import (
 )
 
 ROOT = Path(__file__).parents[3]
-SMALL = ("search.generations=3", "search.slow_every=2", "search.fast_count=4")
+SMALL = ("search.generations=3", "search.cross.slow_every=2", "search.cross.fast_count=4")
 
 
 def run(folder, *overrides, observers=()):

@@ -18,12 +18,12 @@ ROOT = Path(__file__).parents[3]
 QUICKSTART = ROOT / "experiments" / "quickstart.yaml"
 SMALL = [
     "search.generations=3",
-    "search.slow_count=2",
-    "search.slow_every=2",
-    "search.fast_count=3",
-    "search.champions=2",
-    "search.validation_groups=2",
-    "search.heldout_groups=2",
+    "search.cross.slow_count=2",
+    "search.cross.slow_every=2",
+    "search.cross.fast_count=3",
+    "selection.champions=2",
+    "selection.validation_groups=2",
+    "selection.heldout_groups=2",
     "market.agents=40",
     "market.days=60",
     "market.paths=2",
@@ -187,7 +187,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     refuses(evolve("series=short.csv"), "close")
     (tmp_path / "nan.csv").write_text(header + rows[0] + "2020-01-02,1,2,1,,10\n")
     refuses(evolve("series=nan.csv"), "2020-01-02")
-    refuses(evolve("search.max_decisions=5"), "first generation takes")
+    refuses(evolve("budget.max_decisions=5"), "first generation takes")
     refuses(evobourse("resume", "nothing", cwd=tmp_path), "no run there")
     refuses(evobourse("simulate", "nothing", cwd=tmp_path), "nothing")
 

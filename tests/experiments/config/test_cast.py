@@ -24,6 +24,7 @@ from evobourse.experiments.config.scenario import Beside, Scenario, Size
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.cast import build_cast, run_cast
 from evobourse.experiments.simulate.exchange import run_scenario
+from evobourse.experiments.sweep.orders import fit_scenario_orders
 from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.market.book.order_events import Kind, TimeInForce
 from evobourse.market.rules import MarketRules
@@ -280,7 +281,7 @@ def test_by_style_and_tendency_shift_the_draw(bundle, teachers, tmp_path):
 
 
 def test_a_bundle_brings_its_regimes_and_traits(bundle, style_folders, tmp_path):
-    fitted = ScenarioOrders(regimes=2).fit()
+    fitted = fit_scenario_orders(ScenarioOrders(regimes=2))
     member = Member("a", 3, style="value", never_sees=("news",), receptivity=0.5)
     persona = member.persona([*style_folders], 1, "base")
     people = replace(bundle.population, personas=(persona,))

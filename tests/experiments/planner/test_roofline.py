@@ -20,7 +20,8 @@ from evobourse.agents.observation import (
     render_rules,
     render_view,
 )
-from evobourse.experiments.config.experiment import MarketConfig, SearchConfig
+from evobourse.experiments.config.experiment import MarketConfig
+from evobourse.experiments.config.search import CrossConfig, SearchConfig, SelectionConfig
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.planner.chips import CHIPS, find_chip
 from evobourse.experiments.planner.request import Typed, plan_for
@@ -174,12 +175,13 @@ def test_the_planned_bytes_are_the_engines(fresh_engine):
 
 
 def test_a_sweep_is_counted_as_the_search_proposes():
-    search = SearchConfig(generations=7, slow_count=2, fast_count=5, slow_every=3, champions=3)
+    cross = CrossConfig(slow_count=2, fast_count=5, slow_every=3)
+    search = SearchConfig(generations=7, cross=cross)
     market = MarketConfig(agents=10, days=60, paths=2)
-    search = replace(search, validation_groups=2, heldout_groups=4)
+    selection = SelectionConfig(champions=3, validation_groups=2, heldout_groups=4)
     candidates = (5 + 5 + 10) * 2 + 5
     paths = candidates * 2 + 2 * 3 * 2 * 2 + 3 * 4 * 2
-    assert count_sweep(search, market).decisions == paths * 10 * 60
+    assert count_sweep(search, selection, market).decisions == paths * 10 * 60
 
 
 # The command
@@ -187,7 +189,7 @@ def test_a_sweep_is_counted_as_the_search_proposes():
 
 def test_the_plan_is_made_without_torch_and_says_everything():
     script = (
-        "import sys\nfrom experiments.cli import main\n"
+        "import sys\nfrom evobourse.experiments.cli.main import main\n"
         "sys.argv = ['evobourse', 'plan', '--base', 'mistralai/Mistral-7B-v0.3', '--minds', '300', "
         "'--agents', '1000', '--gpu', 'h100', '--json']\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"

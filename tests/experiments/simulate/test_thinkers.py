@@ -77,16 +77,16 @@ def test_a_persona_s_own_traits_come_before_those_of_all(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "complaint"),
+    ("text", "complaint"),
     [
-        ("deliberation: {iteration: 1}", ConfigError, "did you mean 'iterations'"),
-        ("deliberation: {memory: {recall_tokens: few}}", ConfigError, "expected int"),
-        ("deliberation: {receptivity: 2}", AgentError, "receptivity is 2.0, expected 0 to 1"),
+        ("deliberation: {iteration: 1}", "did you mean 'deliberation.iterations'"),
+        ("deliberation: {memory: {recall_tokens: few}}", "expected a whole number"),
+        ("deliberation: {receptivity: 2}", "deliberation.receptivity is 2.0, expected 0 to 1"),
     ],
 )
-def test_a_bad_section_is_refused_in_one_line(text, kind, complaint, tmp_path):
+def test_a_bad_section_is_refused_in_one_line(text, complaint, tmp_path):
     (tmp_path / "scene.yaml").write_text(text)
-    with pytest.raises(kind, match=complaint):
+    with pytest.raises(ConfigError, match=complaint):
         load_scenario(tmp_path / "scene.yaml")
 
 

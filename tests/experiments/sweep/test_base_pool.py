@@ -105,11 +105,11 @@ def test_a_council_in_worker_processes_sweeps_to_its_bundle(folded_base, tmp_pat
         "workers=1",
         "market.paths=2",
         "search.generations=1",
-        "search.slow_count=1",
-        "search.fast_count=2",
-        "search.champions=2",
-        "search.validation_groups=2",
-        "search.heldout_groups=2",
+        "search.cross.slow_count=1",
+        "search.cross.fast_count=2",
+        "selection.champions=2",
+        "selection.validation_groups=2",
+        "selection.heldout_groups=2",
     )
     unseen = SimpleNamespace(on_progress=lambda *_: None, on_generation=lambda *_: None)
     run_sweep(config, RunFolder(tmp_path), lambda *_: unseen, print)

@@ -58,8 +58,8 @@ class CountedMinds(TeacherMinds):
     ("slow", "every", "generations"), [(4, 2, 4), (3, 2, 3), (2, 1, 2), (1, 3, 2)]
 )
 def test_the_plan_is_what_the_search_does(tmp_path, slow, every, generations):
-    overrides = (*SMALL, f"search.slow_count={slow}", f"search.slow_every={every}",
-                 f"search.generations={generations}", "search.fast_count=3")  # fmt: skip
+    overrides = (*SMALL, f"search.cross.slow_count={slow}", f"search.cross.slow_every={every}",
+                 f"search.generations={generations}", "search.cross.fast_count=3")  # fmt: skip
     config = load_config(QUICKSTART, overrides)
     experiment = build_experiment(config)
     minds = CountedMinds()
@@ -97,7 +97,7 @@ def test_judging_is_counted_as_the_scoreboard_plays_it():
 
 
 def test_a_budget_cuts_the_plan_where_it_cuts_the_sweep():
-    config = load_config(QUICKSTART, ("search.max_decisions=20000000",))
+    config = load_config(QUICKSTART, ("budget.max_decisions=20000000",))
     pace = Pace(0.0, 1.0, 0.0, 1)
     experiment = build_experiment(config)
     plan, teaching = plan_search(config, search_of(experiment)), plan_lessons(config, 7)
@@ -105,7 +105,7 @@ def test_a_budget_cuts_the_plan_where_it_cuts_the_sweep():
     a_generation = 16 * 4 * 250 * 400
     assert kept == 20_000_000 // a_generation
     assert ends == "by the decision budget after 3 of 80"
-    config = load_config(QUICKSTART, ("search.max_minutes=3",))
+    config = load_config(QUICKSTART, ("budget.max_minutes=3",))
     kept, ends = cost._within_budget(config, plan, teaching, pace)
     assert kept == 2  # 64 s each
     assert ends.startswith("by the time budget")
@@ -127,8 +127,8 @@ MEMETIC = "search.memetic={every: 2, steps: 2, markets: 3, nats: 0.001}"
 
 @pytest.mark.parametrize("generations", [2, 5])
 def test_lessons_are_what_the_sweep_takes(tmp_path, generations):
-    overrides = (*SMALL, "search.slow_count=2", "search.slow_every=2", "search.fast_count=3",
-                 f"search.generations={generations}", MEMETIC)  # fmt: skip
+    overrides = (*SMALL, f"search.generations={generations}", MEMETIC,
+                 "search.cross={slow_count: 2, slow_every: 2, fast_count: 3}")  # fmt: skip
     config = load_config(QUICKSTART, overrides)
     experiment = build_experiment(config)
     minds, markets = CountedMinds(), CountedMarkets()
@@ -165,12 +165,12 @@ def test_lessons_are_counted_in_both_budgets_of_a_plan():
     memetic = "search.memetic={every: 1, steps: 1, markets: 8}"
     rest = (16 + 2) * 4 + 8  # markets of a generation with a lesson
     limit = (64 + 2 * rest) * a_market
-    assert kept(memetic, f"search.max_decisions={limit}") == 3
-    assert kept(memetic, f"search.max_decisions={limit - 1}") == 2
-    assert kept(f"search.max_decisions={limit}") == limit // (64 * a_market)
+    assert kept(memetic, f"budget.max_decisions={limit}") == 3
+    assert kept(memetic, f"budget.max_decisions={limit - 1}") == 2
+    assert kept(f"budget.max_decisions={limit}") == limit // (64 * a_market)
     minutes = (64 + 72 + 2 * 8) / 60
-    assert kept(memetic, f"search.max_minutes={minutes + 0.01}") == 2
-    assert kept(memetic, f"search.max_minutes={minutes - 0.01}") == 1
+    assert kept(memetic, f"budget.max_minutes={minutes + 0.01}") == 2
+    assert kept(memetic, f"budget.max_minutes={minutes - 0.01}") == 1
 
 
 def test_lessons_are_printed_where_there_are_any(monkeypatch):

@@ -22,21 +22,19 @@ TINY = (
     "market.days=60",
     "market.paths=2",
     "search.population=4",
-    "search.slow_count=2",
-    "search.fast_count=2",
-    "search.slow_every=2",
 )
+CROSS = [f"search.cross.{setting}" for setting in ("slow_count=2", "fast_count=2", "slow_every=2")]
 CHOSEN = {
-    "cross": [],
-    "cma": ["search.optimizer=cma", "search.step_sizes={recipe: 0.2}"],
-    "cma-noise": ["search.optimizer=cma", "search.max_evaluations=4"],
-    "tpe": ["search.optimizer=optuna", "search.sampler=tpe"],
-    "qmc": ["search.optimizer=optuna", "search.sampler=qmc"],
-    "optuna-cma": ["search.optimizer=optuna", "search.sampler=cma"],
+    "cross": CROSS,
+    "cma": ["search.optimizer=cma", "search.cma.step_sizes={recipe: 0.2}"],
+    "cma-noise": ["search.optimizer=cma", "search.cma.max_evaluations=4"],
+    "tpe": ["search.optimizer=optuna", "search.optuna.sampler=tpe"],
+    "qmc": ["search.optimizer=optuna", "search.optuna.sampler=qmc"],
+    "optuna-cma": ["search.optimizer=optuna", "search.optuna.sampler=cma"],
     "nsga2": [
         "search.optimizer=optuna",
-        "search.sampler=nsga2",
-        "search.objectives=[score, path_error, questions]",
+        "search.optuna.sampler=nsga2",
+        "search.optuna.objectives=[score, path_error, questions]",
     ],
     "map_elites": ["search.optimizer=map_elites"],
     "cma_mae": ["search.optimizer=cma_mae"],
@@ -111,8 +109,8 @@ def test_a_sweep_resumed_is_a_sweep_uninterrupted(sweep, tmp_path, name):
 
 def test_measures_stand_beside_the_moments_and_change_no_score(sweep, tmp_path):
     plain, _ = sweep(tmp_path / "plain", CHOSEN["random"], 1)
-    sampler = ["search.optimizer=optuna", "search.sampler=nsga2"]
-    both = [*sampler, "search.objectives=[diversity, volatility, path_error]"]
+    sampler = ["search.optimizer=optuna", "search.optuna.sampler=nsga2"]
+    both = [*sampler, "search.optuna.objectives=[diversity, volatility, path_error]"]
     measured, _ = sweep(tmp_path / "measured", both, 1)
     assert plain[0].genome == measured[0].genome  # the start
     assert plain[0].score == measured[0].score
@@ -122,8 +120,9 @@ def test_measures_stand_beside_the_moments_and_change_no_score(sweep, tmp_path):
 
 
 def test_a_race_changes_no_score_of_those_that_finish(sweep, tmp_path):
-    rows = {"search.slow_every": 1, "search.slow_count": 2, "search.fast_count": 4}
-    rows = [f"{key}={value}" for key, value in rows.items()]
+    rows = [
+        f"search.cross.{setting}" for setting in ("slow_every=1", "slow_count=2", "fast_count=4")
+    ]
     full, _ = sweep(tmp_path / "full", rows, 1)
     raced, evaluator = sweep(tmp_path / "raced", [*rows, "search.rungs=[1]"], 1)
     assert len(full) == len(raced) == 8
@@ -141,22 +140,38 @@ def test_a_race_changes_no_score_of_those_that_finish(sweep, tmp_path):
     ("overrides", "message"),
     [
         (["search.optimizer=cmaes"], "search.optimizer is 'cmaes', expected cross or cma or opt"),
-        (["search.optimizer=optuna", "search.sampler=nsga"], "expected tpe or random or cma"),
+        (
+            ["search.optimizer=optuna", "search.optuna.sampler=nsga"],
+            "expected tpe or random or cma",
+        ),
         (["search.population=1"], "search.population is 1, expected at least 2"),
         (["search.rungs=[2]"], r"search.rungs is \[2\], expected ascending .* from 1 to 1"),
-        (["search.step_sizes=3"], "search.step_sizes is 3, expected a section"),
-        (["search.step_sizes={recipe: a}"], "search.step_sizes.recipe is 'a', expected float"),
-        (["search.optimizer=cma", "search.step_sizes={socety: 1}"], "did you mean 'society'"),
         (
-            ["search.optimizer=map_elites", "search.measures=[{name: x}, {name: y}]"],
-            r"search.measures\[0\].low is missing",
+            ["search.optimizer=cma", "search.cma.step_sizes=3"],
+            "search.cma.step_sizes is 3, expected a section",
         ),
         (
-            ["search.optimizer=map_elites", "search.measures=[{name: divers, low: 1, high: 2}]"],
+            ["search.optimizer=cma", "search.cma.step_sizes={recipe: a}"],
+            "search.cma.step_sizes.recipe is 'a', expected a number",
+        ),
+        (["search.optimizer=cma", "search.cma.step_sizes={socety: 1}"], "did you mean 'society'"),
+        (
+            ["search.optimizer=map_elites", "search.archive.measures=[{name: x}, {name: y}]"],
+            r"search.archive.measures\[0\].low is missing",
+        ),
+        (
+            [
+                "search.optimizer=map_elites",
+                "search.archive.measures="
+                "[{name: divers, low: 1, high: 2}, {name: j, low: 0, high: 1}]",
+            ],
             "unknown measure 'divers'; did you mean 'diversity'",
         ),
         (
-            ["search.optimizer=optuna", "search.objectives=[score, pathe_error]"],
+            [
+                "search.optimizer=optuna",
+                "search.optuna={sampler: nsga2, objectives: [score, pathe_error]}",
+            ],
             "unknown measure 'pathe_error'; did you mean 'path_error'",
         ),
     ],

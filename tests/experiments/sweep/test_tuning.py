@@ -15,6 +15,7 @@ from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.cli.sweeps import lineage
 from evobourse.experiments.config.experiment import load_config
+from evobourse.experiments.config.search import FAST_STEP
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.reports.ancestry import front
 from evobourse.experiments.sweep.tuning import (
@@ -32,15 +33,19 @@ TINY = (
     "market.paths=2",
     "minds.recipe_blocks=0",
     "search.generations=1",
-    "search.slow_every=2",
-    "search.slow_count=2",
-    "search.fast_count=3",
+    "search.cross.slow_every=2",
+    "search.cross.slow_count=2",
+    "search.cross.fast_count=3",
     "search.population=4",
-    "search.champions=2",
-    "search.validation_groups=2",
+    "selection.champions=2",
+    "selection.validation_groups=2",
     "workers=1",
 )
-VARY = ("market.agents=20:60:log", "search.sigma_fast=0.1:0.9", "search.optimizer=cross|random")
+VARY = (
+    "market.agents=20:60:log",
+    "search.cross.sigma_fast=0.1:0.9",
+    "search.optimizer=cross|random",
+)
 TUNING = Tuning(VARY, trials=4, population=2, objectives=("score", "decisions"))
 SCRIPT = """
 import sys
@@ -75,14 +80,16 @@ def test_a_trial_is_the_search_that_its_settings_make(tuned):
     assert {t.genome["search"]["optimizer"] for t in trials} == {"cross", "random"}
     start = trials[0].genome
     assert start["market"]["agents"] == round(np.sqrt(20 * 60))  # 400 is out of range
-    assert start["search"] == {"sigma_fast": 0.5, "optimizer": "cross"}
+    assert start["search"] == {"cross.sigma_fast": 0.5, "optimizer": "cross"}
     for trial in trials:
         assert trial.failure is None
         run = RunFolder(folder.trials / trial.id)
         config = load_config(run.config)
         values = {"agents": config.market.agents}
         assert trial.genome["market"] == values
-        assert trial.genome["search"]["sigma_fast"] == config.search.sigma_fast
+        chosen = trial.genome["search"]["optimizer"]
+        step = trial.genome["search"]["cross.sigma_fast"] if chosen == "cross" else FAST_STEP
+        assert config.search.cross.sigma_fast == step
         candidates = Lineage(run.lineage).read()
         paths = sum(len(c.seeds) for c in candidates)
         assert trial.parts["decisions"] == config.market.agents * 60 * paths
@@ -152,18 +159,22 @@ def test_ranges_that_make_no_sense_are_refused(tmp_path):
     config = load_config(QUICKSTART)
     for text, why in (
         ("seed=1:2", "expected section.key"),
-        ("search.sigma_fast", "expected section.key"),
-        ("search.sigma_fast=low:high", "is no range"),
-        ("search.sigma_fast=.1:.2:exp", "scale is 'exp'"),
+        ("search.cross.sigma_fast", "expected section.key"),
+        ("search.cross.sigma_fast=low:high", "is no range"),
+        ("search.cross.sigma_fast=.1:.2:exp", "scale is 'exp'"),
     ):
         with pytest.raises(ConfigError, match=why):
             settings_genome([text], config)
     with pytest.raises(GenomeError, match="does not hold"):
-        settings_genome(["search.sigma_fast=.9:.2"], config)
+        settings_genome(["search.cross.sigma_fast=.9:.2"], config)
     with pytest.raises(ConfigError, match="nothing is varied"):
         settings_genome([], config)
     for changes, why in (
-        ({"vary": ("search.sigma_fats=.1:.2",)}, "did you mean 'sigma_fast'"),
+        ({"vary": ("search.sigma_fats=.1:.2",)}, "did you mean 'search.cross.sigma_fast'"),
+        (
+            {"vary": ("search.cma.restart=1:2", "search.optimizer=cross|cma")},
+            "did you mean 'search.cma.restarts'",
+        ),
         ({"objectives": ("speed",)}, "--objective 'speed': use some of score, validation"),
     ):
         with pytest.raises(ConfigError, match=why):

@@ -38,11 +38,11 @@ def empty():
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"device": "gpu"}, "minds.device: is 'gpu', expected cpu, cuda, cuda:1, auto or balanced"),
-        ({"device": "cuda:x"}, "minds.device: is 'cuda:x'"),
-        ({"compiled": True, "quantizer": "torchao"}, "minds.compiled: is true"),
-        ({"max_memory": {"cpu": "3GB"}}, "minds.max_memory: is given, and minds.device is 'cpu'"),
-        ({"device": "auto", "max_memory": {"gpu": "3GB"}}, "minds.max_memory: has gpu: '3GB'"),
+        ({"device": "gpu"}, "device is 'gpu', expected cpu, cuda, cuda:1, auto or balanced"),
+        ({"device": "cuda:x"}, "device is 'cuda:x'"),
+        ({"compiled": True, "quantizer": "torchao"}, "compiled is true"),
+        ({"max_memory": {"cpu": "3GB"}}, "max_memory is given, and minds.device is 'cpu'"),
+        ({"device": "auto", "max_memory": {"gpu": "3GB"}}, "max_memory has gpu: '3GB'"),
         ({"device": "auto", "max_memory": {"cpu": "much"}}, "a size as in 20GiB"),
     ],
 )
