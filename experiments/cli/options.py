@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.text import Text
 
-Config = Annotated[Path, typer.Argument(help="Experiment config, a YAML file.")]
+Config = Annotated[Path, typer.Argument(help="Experiment config: a YAML file, or quickstart.")]
 Run = Annotated[Path, typer.Argument(help="A run's folder, such as runs/quickstart.")]
 Set = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a config value.")
