@@ -6,9 +6,17 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from evobourse.market.crowds.market_maker import MakerRule, MarketMakers
+from evobourse.market.crowds.noise_trader import NoiseFlow, NoiseTraders
+from evobourse.market.exchange import Exchange
+from evobourse.market.instruments import Instrument
+from evobourse.market.session import SessionRules
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("market", "merge", "fitness", "agents", "evolve", "experiments")
@@ -18,7 +26,8 @@ EXTEND = (ROOT / "docs" / "extend.md").read_text()
 def recipe(errand):
     """Return the code that the recipe of an errand says to write, a block a place."""
     section = re.search(rf"^## {errand}\n(.*?)(?=^## |\Z)", EXTEND, re.DOTALL | re.MULTILINE)
-    return re.findall(r"^```python\n(.*?)^```", section[1], re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^( *)```python\n(.*?)^ *```", section[1], re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(code) for _, code in blocks]
 
 
 class Copy:
@@ -35,13 +44,41 @@ class Copy:
                 shutil.copy(file, target)
             (folder / "evobourse" / package).symlink_to(Path("..") / package)
 
-    def insert(self, file, text, after):
-        """Put text, indented as what stands there, behind the only line that begins so."""
+    def insert(self, file, text, after, below=""):
+        """Put text, indented as what stands there, behind the only line that begins so.
+
+        With ``below`` it is the first such line below the one that begins with that.
+        """
         lines = (self.folder / file).read_text().splitlines(keepends=True)
-        [at] = [n for n, line in enumerate(lines) if line.lstrip().startswith(after)]
+        first = next(n for n, line in enumerate(lines) if line.lstrip().startswith(below))
+        found = [
+            n for n, line in enumerate(lines) if n >= first and line.lstrip().startswith(after)
+        ]
+        assert below or len(found) == 1
+        at = found[0]
         margin = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
         lines[at + 1 : at + 1] = [margin + line for line in text.splitlines(keepends=True)]
         (self.folder / file).write_text("".join(lines))
+
+    def add(self, file, text):
+        """Write a new file."""
+        assert not (self.folder / file).exists()
+        (self.folder / file).write_text(text)
+
+    def replace(self, file, line, text):
+        """Put text, indented as the only line that begins so, in that line's place."""
+        self.insert(file, text, after=line)
+        lines = (self.folder / file).read_text().splitlines(keepends=True)
+        kept = [old for old in lines if not old.lstrip().startswith(line)]
+        assert len(kept) == len(lines) - 1
+        (self.folder / file).write_text("".join(kept))
+
+    def evobourse(self, *arguments):
+        """Run the command line of this copy; return its exit code, output and errors."""
+        env = {**os.environ, "PYTHONPATH": str(self.folder), "COLUMNS": "200"}
+        command = [sys.executable, "-m", "evobourse.experiments.cli.main", *arguments]
+        done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True)
+        return done.returncode, done.stdout, done.stderr
 
     def run(self, code):
         """Run a script that prints JSON, on this copy; markets are tiny, so nothing is compiled."""
@@ -110,3 +147,98 @@ print(json.dumps([*plays, values["society"]["blackout"], open_eyed.blackout]))
     dark = sum(count == 0 for count in sometimes["shown"]["news"])
     assert 5 <= dark <= 25
     assert all(count == 0 or count > 10 for count in sometimes["shown"]["news"])
+
+
+def test_a_study(copy):
+    [code] = recipe("A study")
+    copy.add("experiments/studies/drift.py", code)
+    code, listed, _ = copy.evobourse("study", "--list", "--json")
+    assert code == 0
+    assert "drift" in [row["name"] for row in json.loads(listed)]
+    code, printed, said = copy.evobourse("study", "drift", "--set", "days=500", "--out", "d.md")
+    assert (code, "Traceback" in said) == (0, False)
+    figure = json.loads(next(line for line in printed.splitlines() if line.startswith("{")))
+    assert -1 < figure["value"] < 1
+    page = (copy.folder / "d.md").read_text()
+    assert "Written by `evobourse study drift --set days=500" in page
+    assert "in 500 days" in page
+    code, _, said = copy.evobourse("study", "drift", "--set", "dayz=500")
+    assert (code, len(said.splitlines())) == (2, 1)
+    assert "days" in said
+
+
+MERGE = """
+import json
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+from evobourse.evolve.genomes.market import MarketGenome, PersonaStart
+from evobourse.merge.recipes.recipe import merge_recipe
+
+sizes = dict(hidden_size=16, intermediate_size=32, num_attention_heads=2, num_key_value_heads=2)
+config = LlamaConfig(vocab_size=64, num_hidden_layers=2, **sizes)
+torch.manual_seed(0)
+states = {name: LlamaForCausalLM(config).state_dict() for name in ("base", "one", "two")}
+cast = (PersonaStart("momentum", "of a test", "momentum"),)
+genome = MarketGenome(cast, ("momentum",), 1, "base", ("one", "two"), 2, attention=6)
+values = genome.genome().to_values(genome.genome().start_vector())
+
+def merged(**genes):
+    recipe = genome.recipe({**values, "recipe": {**values["recipe"], **genes}})
+    state = merge_recipe(recipe, states["base"], {n: states[n] for n in ("one", "two")})
+    first = "model.layers.0.self_attn.q_proj.weight"
+    return recipe.method, state[first].flatten()[:40].tolist()
+print(json.dumps([list(values["recipe"]), merged(), merged(density_b0_one=0.3)]))
+"""
+
+
+def test_a_merge_method_in_a_sweep(copy):
+    genes, method = recipe("A merge method in a sweep")
+    market = "evolve/genomes/market.py"
+    copy.replace(market, 'return Recipe("task_arithmetic"', method)
+    copy.insert(market, genes, after="]", below="recipe = [")
+    names, (first, start), (_, thinned) = copy.run(MERGE)
+    assert [name for name in names if name.startswith("density")] == [
+        f"density_b{block}_{source}" for block in (0, 1) for source in ("one", "two")
+    ]
+    assert first == "ties"
+    assert start != thinned
+
+
+def test_a_command(copy):
+    command, imported, added = recipe("A command")
+    copy.add("experiments/cli/drifts.py", command)
+    main = "experiments/cli/main.py"
+    copy.insert(main, imported, after="from evobourse.experiments.cli import configs")
+    copy.insert(main, added, after="app.command()(config_commands.config)")
+    code, helped, _ = copy.evobourse("drift", "--help")
+    assert code == 0
+    assert "Example: evobourse drift sp500" in helped
+    code, printed, _ = copy.evobourse("drift", "sp500")
+    assert code == 0
+    assert "in log" in printed
+    code, _, said = copy.evobourse("drift", "nowhere.csv")
+    assert (code, len(said.splitlines())) == (2, 1)
+
+
+def test_a_rule_based_crowd():
+    [code] = recipe("A rule-based crowd")
+    written: dict = {}
+    exec(compile(code, "reversers.py", "exec"), written)
+    of_noise, of_arrival = np.random.default_rng(1).spawn(2)
+    exchange = Exchange(
+        [Instrument("stock")],
+        [np.array([10_000, 10_050])],
+        [
+            MarketMakers(MakerRule(), np.full(3, 500)),
+            NoiseTraders(NoiseFlow(limit_orders=20.0, market_orders=8.0), 30, of_noise),
+            written["Reversers"](4, 5),
+        ],
+        cash_cents=np.full(37, 20_000_000),
+        position=np.full((37, 1), 500),
+        rng=of_arrival,
+        rules=SessionRules(("call", "continuous", "call")),
+    )
+    exchange.run(10)
+    held = exchange.ledger.position[:, 0]
+    assert held.sum() == 37 * 500  # nothing comes from nowhere
+    assert any(held[-4:] != 500)
