@@ -1,7 +1,6 @@
 """The ablation: agents whose mind names price and quantity itself, in digits that must parse.
 
-Knows the question, the one form of a reply, and what is counted of those that have another.
-Deliberately repairs nothing: a malformed reply is no order.
+A malformed reply is no order: it is counted, and never repaired.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Settings of deliberation.
-
-Knows every setting's range. Deliberately does nothing with them.
-"""
+"""Settings of deliberation, each with its range."""
 
 from __future__ import annotations
 

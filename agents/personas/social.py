@@ -1,7 +1,4 @@
-"""Settings of the society around a population.
-
-Knows every setting's range. Deliberately does nothing with them.
-"""
+"""Settings of the society around a population, each with its range."""
 
 from __future__ import annotations
 
