@@ -1,8 +1,4 @@
-"""Hundreds of different investors: ages, occupations, fortunes and tempers spread evenly.
-
-Knows which of them go together and how each is said in a sentence. Deliberately knows nothing of
-what becomes of them in a market.
-"""
+"""Hundreds of different investors: ages, occupations, fortunes and tempers spread evenly."""
 
 from __future__ import annotations
 

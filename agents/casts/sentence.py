@@ -1,7 +1,6 @@
 """From a sentence to members of a cast: what was understood of each word, guessed, or not at all.
 
-Knows how counts, adjectives, nouns and "who see no news" stand together. Deliberately decides
-nothing that a table does not say: what is left over is handed back.
+Nothing is decided that a table of `agents.casts.words` does not say; the rest is handed back.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""The words in which people describe investors, and what each stands for in a cast.
-
-Knows tables of numbers, styles, occupations, temperaments and signs. Deliberately knows no
-grammar: how words are put together is `agents.casts.sentence`'s.
-"""
+"""The words in which people describe investors, and what each stands for in a cast."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,33 @@ if TYPE_CHECKING:  # it needs torch, which markets with tables run without
     from evobourse.agents.encodings.encoded_minds import EncodedMinds
 
 REFERENCE_DAYS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Questions:
+    """What the minds of P personas are asked on one morning.
+
+    Attributes
+    ----------
+    views
+        int64[V], what is seen, each once.
+    row
+        int64[n], which of them each agent sees.
+    asked
+        P rows int64[q]: those of views that agents of a persona see.
+    window
+        float32[W], the morning's returns.
+    """
+
+    views: NDArray[np.int64]
+    row: NDArray[np.int64]
+    asked: tuple[NDArray[np.int64], ...]
+    window: NDArray[np.float32]
+
+    def of(self, persona: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return a persona's views, int64[q], and the window beside each, float32[q, W]."""
+        rows = self.asked[persona]
+        return self.views[rows], np.tile(self.window, (len(rows), 1))
 
 
 class AskingCrowd(PersonaCrowd):
@@ -65,11 +93,13 @@ class AskingCrowd(PersonaCrowd):
         self._lean = np.empty((0, 1, 5))  # measured on the first morning
         temperatures = [persona.temperature for persona in population.personas]
         self._temperatures = np.array(temperatures)
+        unseen = np.zeros(0, np.int64)
+        self._questions = Questions(unseen, unseen, (), np.zeros(0, np.float32))
 
     def observe(self, view: MarketView) -> None:
         """See the market as a crowd with a table does, and its window."""
         super().observe(view)
-        if not self._first_turn:
+        if not self._acts:
             return
         log_path = np.log(view.assets[self._asset].close_ticks)
         if not len(self._lean):
@@ -78,25 +108,24 @@ class AskingCrowd(PersonaCrowd):
         if self.minds.encoding.numeric:
             beside = np.zeros(len(FIELDS) - IS_PRICE.sum())
             today = to_levels(np.array([*price_values(log_path), *beside]))
-            seen = np.where(IS_PRICE, today, decode_view(self._views))
-            self._views = widen(self._views, seen)
-        self._distinct, self._row = np.unique(self._views, return_inverse=True)
-        personas = range(len(self._temperatures))
-        self._rows = [np.unique(self._row[self._persona == p]) for p in personas]
-        self._questions = [
-            (persona.mind, self._distinct[rows], np.tile(window, (len(rows), 1)))
-            for persona, rows in zip(self.population.personas, self._rows, strict=True)
-        ]
-        for question in self._questions:  # answered with those of all markets beside this one
-            self.minds.ask(*question)
+            seen = np.where(IS_PRICE, today, decode_view(self._morning.views))
+            self._morning = replace(self._morning, views=widen(self._morning.views, seen))
+        views, row = np.unique(self._morning.views, return_inverse=True)
+        persona, personas = self._decider.persona, self.population.personas
+        asked = tuple(np.unique(row[persona == p]) for p in range(len(personas)))
+        self._questions = Questions(views, row, asked, window)
+        for p, one in enumerate(personas):  # answered with those of all markets beside this one
+            self.minds.ask(one.mind, *self._questions.of(p))
 
     def _choose(self, uniform: NDArray[np.float64]) -> NDArray[np.int64]:
-        cumulative = np.ones((len(self._rows), len(self._distinct), 5))
-        for p, (rows, question) in enumerate(zip(self._rows, self._questions, strict=True)):
+        questions, personas = self._questions, self.population.personas
+        cumulative = np.ones((len(personas), len(questions.views), 5))
+        for p, one in enumerate(personas):
             own = slice(p, p + 1)
-            answers = self.minds.answer(*question)[None].astype(np.float64)
-            [cumulative[p, rows]] = cumulate(answers, self._lean[own], self._temperatures[own])
-        return decide(cumulative, self._persona, self._row, uniform)
+            answers = self.minds.answer(one.mind, *questions.of(p))[None].astype(np.float64)
+            rows = cumulate(answers, self._lean[own], self._temperatures[own])
+            [cumulative[p, questions.asked[p]]] = rows
+        return decide(cumulative, self._decider.persona, questions.row, uniform)
 
     def _measure_lean(self, log_path: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what to subtract from each persona's answers, float64[P, 1, 5]."""

@@ -1,7 +1,6 @@
 """The compiled inner loops of a crowd's day: see, reconsider, decide, price, learn.
 
-Knows arrays of agents, one loop over them each. Deliberately draws nothing: all random numbers
-are handed in.
+Nothing is drawn here: all random numbers are handed in.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The ablation: agents whose mind names price and quantity itself, in digits that must parse.
 
-Knows the question, the one form of a reply, and what is counted of those that have another.
-Deliberately repairs nothing: a malformed reply is no order.
+A malformed reply is no order: it is counted, and never repaired.
 """
 
 from __future__ import annotations
@@ -126,15 +125,16 @@ class NamingCrowd(PersonaCrowd):
         """Keep who sends an order to which side, and ask for the numbers."""
         fitted = super().orders()
         self._named = np.full((2, self.n_agents), np.nan)
-        wants = self._tendency[fitted.agent] * fitted.side > 0
+        decision = self._decision
+        wants = decision.tendency[fitted.agent] * fitted.side > 0
         agents, sides = fitted.agent[wants], fitted.side[wants]
         if not len(agents):
             return Orders.empty()
         minds = [self.population.personas[p].mind for p in self.persona[agents]]
         replies = self.writer.write(
             minds,
-            self._views[agents].tolist(),
-            self._tendency[agents].tolist(),
+            decision.view[agents].tolist(),
+            decision.tendency[agents].tolist(),
             self.temperature,
             self._rng.spawn(len(agents)),
         )
@@ -145,7 +145,8 @@ class NamingCrowd(PersonaCrowd):
             np.nan if r.offset_percent is None else r.offset_percent for r in replies
         ]
         kept = agents[good]
-        prices = np.rint(self._reference * (1 + self._named[1, kept] / 100)).astype(np.int64)
+        reference = self._morning.reference_ticks
+        prices = np.rint(reference * (1 + self._named[1, kept] / 100)).astype(np.int64)
         return Orders(
             kept, sides[good], np.maximum(prices, 1), self._named[0, kept].astype(np.int64)
         )

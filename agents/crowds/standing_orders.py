@@ -1,23 +1,20 @@
-"""Orders that outlive their day: one an agent, replaced when it decides anew.
-
-Knows which of a crowd's orders rest and when each lapses. Deliberately knows nothing of why an
-agent orders, or for how long it means to wait.
-"""
+"""Orders that outlive their day: one an agent, replaced when it decides anew."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evobourse.market.book.book import RestingOrders
 from evobourse.market.book.order_events import Kind, TimeInForce
-from evobourse.market.crowd import AssetView, Orders
+from evobourse.market.crowd import Orders
 
 
 def let_live(
     orders: Orders,
     life_days: NDArray[np.int64],
     asset: int,
-    view: AssetView,
+    resting: RestingOrders | None,
     time: int,
     turns: int,
 ) -> Orders:
@@ -31,19 +28,20 @@ def let_live(
         int64[m], at least 1: an order of one day is a day order, others are good till the last
         turn of their last day. Who still has an order in the book replaces it, or takes it back
         when it turns to the other side.
-    asset, view
-        The asset's row, and what is seen of it.
+    asset
+        Row of the asset in the market.
+    resting
+        The crowd's orders in its book.
     time, turns
         The first turn of today, and the turns of a day.
     """
     number = np.full(int(orders.agent.max(initial=-1)) + 1, -1)
     held = np.zeros(len(number), np.int8)
-    if view.resting is not None:
-        rests = view.resting
-        lapses = (rests.time_in_force == TimeInForce.GOOD_TILL_TIME) & (rests.expires <= time)
-        known = (rests.agent < len(number)) & ~lapses  # what lapses now is still seen
-        number[rests.agent[known]] = rests.number[known]
-        held[rests.agent[known]] = rests.side[known]
+    if resting is not None:
+        lapses = (resting.time_in_force == TimeInForce.GOOD_TILL_TIME) & (resting.expires <= time)
+        known = (resting.agent < len(number)) & ~lapses  # what lapses now is still seen
+        number[resting.agent[known]] = resting.number[known]
+        held[resting.agent[known]] = resting.side[known]
     target = number[orders.agent]
     replaces = (target >= 0) & (held[orders.agent] == orders.side)
     turned = (target >= 0) & ~replaces  # an order cannot be replaced by one of the other side

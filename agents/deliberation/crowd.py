@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from evobourse.agents.crowds.offsets import OffsetClusters
 from evobourse.agents.crowds.order_regimes import OrderRegimes
+from evobourse.agents.crowds.ordering import Sent
 from evobourse.agents.crowds.persona_crowd import PersonaCrowd
 from evobourse.agents.deliberation.memory import LayeredMemory
 from evobourse.agents.deliberation.thinking import Text, Thinker, Thought
@@ -78,7 +79,8 @@ class DeliberateCrowd(PersonaCrowd):
         tick_cents: int = 1,
         asset: int = 0,
     ):
-        super().__init__(population, np.empty((0, 0, 5)), offsets, n_agents, rng, asset)
+        nothing = np.empty((0, 0, 5))
+        super().__init__(population, nothing, offsets, n_agents, rng, asset, turns)
         names = [persona.name for persona in population.personas]
         settings = thinker.settings
         if strange := sorted(set(settings.personas) - set(names)):
@@ -98,16 +100,27 @@ class DeliberateCrowd(PersonaCrowd):
         self._temperature = np.array([persona.temperature for persona in population.personas])
         self._minds = [persona.mind for persona in population.personas]
         self.memories = [
-            LayeredMemory(settings.memory, self._memory_days[persona]) for persona in self._persona
+            LayeredMemory(settings.memory, self._memory_days[persona]) for persona in self.persona
         ]
         self._posts = [""] * n_agents
         self._said: list[tuple[str, NDArray[np.int64] | None]] = []
         self._rows: list[Text] = []
+        # The day so far.
+        self._turn = self._day = self._close = 0
+        self._opening = np.ones(n_agents)
+        self._tendencies: list[NDArray[np.int64]] = []
+        self._sent_today: list[Sent] = []
+        self._mornings = self._situations = [""] * n_agents
+        # The turn so far.
+        lots = np.zeros(n_agents, np.int64)
+        self._live = self._before = lots, lots
+        chances = np.zeros((n_agents, 5))
+        self._thought = Thought(chances, chances, chances, lots, ())
 
     def observe(self, view: MarketView) -> None:
         """See the market in the morning as a `PersonaCrowd` does; in every turn one's account."""
         super().observe(view)
-        self._first_turn = True  # agents act in every turn, not in the first alone
+        self._acts = True  # agents act in every turn, not in the first alone
         self._turn, self._day = view.turn, view.day
         asset = view.assets[self._asset]
         self._live = view.cash_cents, view.position[:, self._asset]
@@ -116,10 +129,9 @@ class DeliberateCrowd(PersonaCrowd):
             self._said = []
             self._close = asset.reference_ticks
             self._opening = self._equity(self._close)
-            self._tendencies: list[NDArray[np.int64]] = []
-            self._sent_today: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
+            self._tendencies, self._sent_today = [], []
         else:
-            self._reference = asset.last_ticks
+            self._morning = replace(self._morning, reference_ticks=asset.last_ticks)
         self._hear(view)
         if view.turn == 0:
             self._mornings = [self._wake(agent) for agent in range(self.n_agents)]
@@ -140,7 +152,7 @@ class DeliberateCrowd(PersonaCrowd):
     def orders(self) -> Orders:
         """Think, choose, and turn tendencies into orders as a `PersonaCrowd` does."""
         orders = super().orders()
-        self._tendencies.append(self._tendency)
+        self._tendencies.append(self._decision.tendency)
         self._sent_today.append(self._sent)
         return orders
 
@@ -158,7 +170,7 @@ class DeliberateCrowd(PersonaCrowd):
             order = (int(side), int(left[agent]), float(ticks / self._close - 1.0))
             questions.append((render_withdrawal(*order, False), render_withdrawal(*order, True)))
         asks = [self._thought.asks[agent] for agent in agents]
-        keeps = self._thinker.keeps(asks, questions, self._temperature[self._persona[agents]])
+        keeps = self._thinker.keeps(asks, questions, self._temperature[self.persona[agents]])
         drawn = np.array([self._rngs[agent].random() for agent in agents])
         goes = drawn >= keeps
         for agent in np.array(agents)[goes]:
@@ -191,13 +203,13 @@ class DeliberateCrowd(PersonaCrowd):
             self._posts = thinker.write(asks, "post", settings.post_tokens, self._rngs)
         self._collect()
         for agent, lesson in enumerate(lessons):
-            words = view_words(self._views[agent])
+            words = view_words(self._morning.views[agent])
             heard, profit = self._heard_by(agent), float(profits[agent])
             text = render_episode(words, heard, int(chosen[agent]), profit, lesson)
-            move = abs(profit) / np.sqrt(self._variance)
+            move = abs(profit) / self._morning.volatility.recent
             tokens = thinker.writer.count(render_memory(_OLD, text))
             self.memories[agent].end_day(outcome.day, text, tokens, float(move / (1.0 + move)))
-        self._tendency = chosen
+        self._decision = replace(self._decision, tendency=chosen)
         self._sent = self._senders()
         super().settled(outcome)
 
@@ -237,12 +249,12 @@ class DeliberateCrowd(PersonaCrowd):
         """Think, and draw tendencies from what it came to."""
         self._keep_pages(self._situations, with_mornings=self._turn == 0)
         asks = [self._ask(agent, page) for agent, page in enumerate(self._situations)]
-        own = self._persona
+        own = self.persona
         thought = self._thinker.think(
             asks, self._temperature[own], self._receptivity[own], self._rngs
         )
         self._collect()
-        self._thought: Thought = thought
+        self._thought = thought
         steps = np.cumsum(thought.choice, axis=1)[:, :-1]
         tendency: NDArray[np.int64] = (uniform[:, None] >= steps).sum(axis=1) - 2
         for agent, chosen in enumerate(tendency):
@@ -251,7 +263,8 @@ class DeliberateCrowd(PersonaCrowd):
 
     def _ask(self, agent: int, *pieces: str) -> Ask:
         page = tuple(piece for piece in (self._mornings[agent], *pieces) if piece)
-        return Ask(agent, page, int(self._views[agent]), self._minds[self._persona[agent]])
+        view, mind = self._morning.views[agent], self._minds[self._decider.persona[agent]]
+        return Ask(agent, page, int(view), mind)
 
     def _hear(self, view: MarketView) -> None:
         """Take in texts that are said to agents today."""
@@ -277,13 +290,13 @@ class DeliberateCrowd(PersonaCrowd):
         return [self._posts[author] for author in authors if author >= 0 and self._posts[author]]
 
     def _shows(self, agent: int, field: int) -> bool:
-        return bool(decode_view(self._views[agent])[field] >= 0)
+        return bool(decode_view(self._morning.views[agent])[field] >= 0)
 
     def _wake(self, agent: int) -> str:
         """Return what an agent has in mind all day: what it remembers and what friends wrote."""
         memory = self.memories[agent]
-        memory.memory_days = float(self._memory_days[self._persona[agent]])
-        query = " ".join([*view_words(self._views[agent]), *self._heard_by(agent)])
+        memory.memory_days = float(self._memory_days[self._decider.persona[agent]])
+        query = " ".join([*view_words(self._morning.views[agent]), *self._heard_by(agent)])
         episodes = memory.recall(self._day, query)
         remembered = [(self._day - episode.day, episode.text) for episode in episodes]
         return render_morning(remembered, self._read_by(agent))
@@ -313,14 +326,14 @@ class DeliberateCrowd(PersonaCrowd):
             distance = float(price_ticks / self._close - 1.0)
             self._note(agent, render_fill(int(bought[agent]), distance))
 
-    def _senders(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def _senders(self) -> Sent:
         """Return who sent an order today, once each, and the mean urgency of their orders."""
-        agent = np.concatenate([agents for agents, _ in self._sent_today])
-        urgency = np.concatenate([urgencies for _, urgencies in self._sent_today])
+        agent = np.concatenate([sent.agent for sent in self._sent_today])
+        urgency = np.concatenate([sent.urgency for sent in self._sent_today])
         counts = np.bincount(agent, minlength=self.n_agents)
         totals = np.bincount(agent, urgency, minlength=self.n_agents)
         senders = np.flatnonzero(counts)
-        return senders, totals[senders] / counts[senders]
+        return Sent(self._sent.orders, senders, totals[senders] / counts[senders])
 
     def _keep_pages(self, pages: list[str], with_mornings: bool = False) -> None:
         """Keep what agents are about to read."""

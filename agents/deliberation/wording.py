@@ -1,7 +1,6 @@
 """What stands on an agent's page: memories, posts, news, its account, its day so far.
 
-Knows every sentence that is put to a model. Deliberately knows nothing that an agent may not see:
-whoever calls leaves out what is masked.
+Whoever calls leaves out what is masked.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""What minds choose, asked before a market runs: tables of all that their agents can meet.
-
-Knows how answers lose their lean and become cumulated chances. Deliberately knows neither agents
-nor days.
-"""
+"""What minds choose, asked before a market runs: tables of all that their agents can meet."""
 
 from __future__ import annotations
 

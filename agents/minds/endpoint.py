@@ -1,8 +1,4 @@
-"""A base behind an OpenAI-compatible server: the same questions, answered from its logprobs.
-
-Knows how minds and views become prompts and how listed tokens become option logits. Deliberately
-knows nothing of HTTP, and computes no answer itself.
-"""
+"""A base behind an OpenAI-compatible server: the same questions, answered from its logprobs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Minds that are no models: the teachers' rules and uniform chance, for baselines alone.
 
-Knows how to answer as `agents.minds.engine.MindEngine` does. Deliberately never stands in for the
-model anywhere but in the rows of the scoreboard that bear these names.
+They stand in for a model nowhere but in the rows of the scoreboard that bear these names.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""How a mind is put to a model that we cannot mix adapters into: in words, or by a served name.
-
-Knows the styles' sentences and which coefficients are worth saying. Deliberately knows nothing of
-servers or of how an answer is read.
-"""
+"""How a mind is put to a model that we cannot mix adapters into: in words, or by a served name."""
 
 from __future__ import annotations
 

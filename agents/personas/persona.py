@@ -1,8 +1,4 @@
-"""Personas and the population they form: everything a market of minds needs, as plain values.
-
-Knows names, mixtures, temperatures, masks and society parameters. Deliberately knows neither
-how they were found nor how they trade.
-"""
+"""Personas and the population they form: everything a market of minds needs, as plain values."""
 
 from __future__ import annotations
 

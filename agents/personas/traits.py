@@ -1,8 +1,4 @@
-"""What sets a persona's agents apart from others of their society, beside their minds.
-
-Knows fields never seen, activity, wealth, receptivity and the style of orders, and which style of
-orders goes with which style of investing. Deliberately knows neither minds nor markets.
-"""
+"""What sets a persona's agents apart from others of their society, beside their minds."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What agents read of each other in a morning, and what they like of it.
-
-Knows posts, who reads which, likes and their fading. Deliberately knows nothing of markets, nor
-of why a mood is what it is.
-"""
+"""What agents read of each other in a morning, and what they like of it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Who is linked with whom: acquaintances whose trading profiles are similar.
-
-Knows decayed trade intensities, their similarity, the links of a day. Deliberately knows neither
-why anybody trades nor what passes along a link.
-"""
+"""Who is linked with whom: acquaintances whose trading profiles are similar."""
 
 from __future__ import annotations
 

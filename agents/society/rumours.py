@@ -1,7 +1,6 @@
 """Rumours: planted at some agents, passed on to those who read them, fading as they age.
 
-Knows who has heard what from whom and when. Deliberately does not know whether a rumour is true:
-no agent is told.
+Whether a rumour is true, no agent is told.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Forced-choice examples over real market windows: views that occurred, labelled by teachers.
-
-Knows how a real price series becomes masked observations. Deliberately knows no model.
-"""
+"""Forced-choice examples over real market windows: views that occurred, labelled by teachers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The expert teacher: which signs paid, by a ridge regression on training years.
 
-Knows how a sign is weighed by the returns that followed it. Deliberately sees nothing but the
-days that it is handed, and believes in no forecast: what it finds may well be chance.
+What it finds may well be chance.
 """
 
 from __future__ import annotations

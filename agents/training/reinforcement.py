@@ -1,7 +1,6 @@
 """Reinforcement: a style adapter learns from its own profit, at a price for leaving the style.
 
-Knows a policy gradient over every view that there is, and what a refined adapter's folder holds.
-Deliberately knows no market: whoever calls plays, and reports what decisions earned.
+Whoever calls plays the markets, and reports what decisions earned.
 """
 
 from __future__ import annotations

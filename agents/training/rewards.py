@@ -1,8 +1,4 @@
-"""What each decision in a market earned its agent: profit of its trade, less a price of risk.
-
-Knows accounts and prices as a tape records them. Deliberately knows nothing of policies or of
-how they learn.
-"""
+"""What each decision in a market earned its agent: profit of its trade, less a price of risk."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""An unfinished training on disk: saved every few steps, gone when the adapter is there.
-
-Knows what must be kept so that a training goes on to the same bytes. Deliberately knows nothing
-of the model, the data or the loss.
-"""
+"""An unfinished training on disk: saved every few steps, gone when the adapter is there."""
 
 from __future__ import annotations
 

@@ -192,6 +192,9 @@ def test_cores_are_genes_of_the_personas_own_adapter_and_start_at_the_identity(c
 
 def test_without_cores_and_stacks_the_genome_is_what_it_was():
     plain = market_genome()
-    assert [len(segment.genes) for segment in plain.genome().segments] == [8, 23]
+    minds, society = plain.genome().segments
+    assert (minds.name, len(minds.genes), society.name) == ("minds", 8, "society")
+    cored = market_genome(cores="full", rank=3).genome().segments
+    assert (cored[0].genes[:8], cored[1]) == (minds.genes, society)
     assert plain.slow_segments() == ("minds",)
     assert all(persona.cores == () for persona in plain.population(start_of(plain)).personas)
