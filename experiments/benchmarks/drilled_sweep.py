@@ -81,12 +81,29 @@ def sweep(
                 tracker.close()
 
 
+class Hold:
+    """Lets a sweep stand still for good in one of its generations."""
+
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
+
+    def on_progress(self, generation: int, done: int, total: int, best: float | None) -> None:
+        """Wait in that generation."""
+        if generation == self.generation:
+            time.sleep(_LONGEST_S)
+            raise RuntimeError(f"nobody struck the sweep that was held in generation {generation}")
+
+    def on_generation(self, generation: int, candidates: object, search: object) -> None:
+        """Nothing to do."""
+
+
 def sweep_like_the_command(
     folder: str,
     minds: str,
     overrides: Sequence[str],
     file_limit: int | None = None,
     mlflow: str | None = None,
+    hold: int | None = None,
 ) -> None:
     """Sweep in this process, and end it with the exit codes of `evobourse`.
 
@@ -98,13 +115,18 @@ def sweep_like_the_command(
         Bytes that a file may grow to.
     mlflow
         URI that hears of the sweep.
+    hold
+        Generation that never ends.
     """
     from evobourse.evolve.errors import EvolveError
 
+    # A shell's background jobs are started deaf to Ctrl-C, and hand that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if file_limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, resource.RLIM_INFINITY))
     try:
-        sweep(Path(folder), minds, overrides, mlflow_uri=mlflow)
+        holds = () if hold is None else (Hold(hold),)
+        sweep(Path(folder), minds, overrides, holds, mlflow)
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except EvolveError as error:

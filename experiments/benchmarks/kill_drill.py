@@ -149,10 +149,15 @@ def fill_disk(folder: Path, shares: Sequence[float], whole: bytes) -> tuple[list
 
 
 def interrupt(folder: Path, seconds: float, *overrides: str) -> tuple[bytes, int, int]:
-    """Press Ctrl-C (all of the terminal's processes hear it): lineage, exit code, orphans."""
-    session = Session.start(folder, TEACHERS, *overrides)
+    """Press Ctrl-C (all of the terminal's processes hear it): lineage, exit code, orphans.
+
+    The sweep cannot end before: it is held in its third generation.
+    """
+    session = Session.start(folder, TEACHERS, *overrides, hold=2)
     session.begun()
     time.sleep(seconds)
+    while session.process.poll() is None and not worker_ids(session.process.pid):
+        time.sleep(0.05)
     family = family_of(session.process.pid)
     os.killpg(session.process.pid, signal.SIGINT)
     code, _ = session.finish()

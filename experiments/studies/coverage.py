@@ -88,7 +88,7 @@ def compare(period: str, real: Array, paths: int, report: Report) -> str:
     lines = [f"## {period}", "", f"{len(real):,} returns; calibrated: `{calibrated}`."]
     measures = {
         "the paper's nine": (NINE, nine_moments),
-        "this project's seven": (MOMENT_NAMES, lambda r: moments(r, target.sigma_real)),
+        "this project's": (MOMENT_NAMES, lambda r: moments(r, target.sigma_real)),
     }
     for label, (names, measure) in measures.items():
         redrawn = measure(block_bootstrap(real, paths, len(real), rng, BLOCK_DAYS))

@@ -135,10 +135,9 @@ def test_killed_drivers_leave_no_process_and_lose_nothing(whole, tmp_path):
 
 
 def test_ctrl_c_leaves_a_run_that_resumes_and_no_process(whole, tmp_path):
-    session = Session.start(tmp_path, TEACHERS, *SMALL, *PROCESSES)
+    session = Session.start(tmp_path, TEACHERS, *SMALL, *PROCESSES, hold=2)
     session.begun()
-    family = family_of(session.process.pid)
-    while not worker_ids(session.process.pid):
+    while session.process.poll() is None and not worker_ids(session.process.pid):
         time.sleep(0.05)
     family = family_of(session.process.pid)
     os.killpg(session.process.pid, 2)  # all that a terminal's Ctrl-C reaches
