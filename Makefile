@@ -31,61 +31,13 @@ check: docs ## style, types and the site
 docs: $(READY) ## the site from docs/, into build/site; a dead link fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -d build/site
 
-bench: bench-minds ## the benchmark of what takes nearly all the time: minds
+bench: $(READY) ## the benchmark of what takes nearly all the time: minds; all others: evobourse bench --list
+	$(BIN)/evobourse bench minds
 
-bench-minds: $(READY) ## minds against the peers' ways and this machine, in one run
-	$(BIN)/python -m evobourse.experiments.benchmarks.minds.run
+drill: $(READY) ## kill, fill and stop all that a sweep stands on, and compare its lineage
+	$(BIN)/evobourse bench kill_drill
 
-bench-market: $(READY) ## order book and whole markets against bourse and pams, in one run
-	$(BIN)/python -m evobourse.experiments.benchmarks.order_book
-	$(BIN)/python -m evobourse.experiments.benchmarks.exchange
-
-bench-coverage: $(READY) ## the Franke-Westerhoff market's moment coverage against its paper's
-	$(BIN)/python -m evobourse.experiments.studies.coverage
-
-bench-tracking: $(READY) ## what MLflow and ten thousand candidates cost a sweep's driver
-	$(BIN)/python -m evobourse.experiments.benchmarks.tracking
-
-bench-power: $(READY) ## how long a simulation must be, into docs/power.md
-	$(BIN)/python -m evobourse.experiments.studies.power
-
-bench-score: $(READY) ## what scoring costs beside the simulation that it scores
-	$(BIN)/python -m evobourse.experiments.benchmarks.scoring
-
-bench-people: $(READY) ## gambles, the order of options, temperature against volume, into docs/
-	$(BIN)/python -m evobourse.experiments.studies.people.study
-
-bench-merge: $(READY) ## every merge method against mergekit's command line, on the 135M model
-	$(BIN)/python -m evobourse.experiments.benchmarks.merge
-
-bench-plan: $(READY) ## the planner's predictions against this machine's processor
-	$(BIN)/python -m evobourse.experiments.benchmarks.planner
-
-bench-gpu: $(READY) ## a 7B in INT8 with a thousand minds on this GPU; a tiny one where there is none
-	$(BIN)/python -m evobourse.experiments.benchmarks.gpu
-
-bench-checks: $(READY) ## textbook and published checks of the market, into docs/market_checks.md
-	$(BIN)/python -m evobourse.experiments.studies.market_checks.study
-
-bench-search: $(READY) ## the searches against bare pycma, bare Optuna and chance
-	$(BIN)/python -m evobourse.experiments.benchmarks.search
-
-bench-society: $(READY) ## links, a rumour in pairs of markets, what society costs, into docs/
-	$(BIN)/python -m evobourse.experiments.studies.society.study
-
-bench-reinforce: $(READY) ## styles refined on their own profit, in held-out markets, into docs/
-	$(BIN)/python -W ignore -m evobourse.experiments.studies.reinforcement
-
-bench-casts: $(READY) ## orders by regime, contests, guessed words and companies, into docs/
-	$(BIN)/python -m evobourse.experiments.studies.casts.study
-
-bench-masks: $(READY) ## mask rate against score, effective minds and volume, into docs/
-	$(BIN)/python -m evobourse.experiments.studies.masks
-
-bench-stack: $(READY) ## evolved layer stacks against their single sources, on the market (an hour)
-	$(BIN)/python -m evobourse.experiments.studies.stacks
-
-bench-styles: $(READY) ## trained styles against words and the bare base, mixtures, into docs/
+styles: $(READY) ## trained styles against words and the bare base, mixtures, into docs/
 	$(BIN)/python -m evobourse.experiments.studies.styles.study
 
 bench-executors: $(READY) ## what a second worker is worth, in processes and on Ray

@@ -127,7 +127,8 @@ def sweep_like_the_command(
     if file_limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, resource.RLIM_INFINITY))
     try:
-        sweep(Path(folder), minds, overrides, () if hold is None else (Hold(hold),), mlflow)
+        holds = () if hold is None else (Hold(hold),)
+        sweep(Path(folder), minds, overrides, holds, mlflow)
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except EvolveError as error:

@@ -9,11 +9,15 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Generic, TypeVar, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_origin, get_type_hints
 
-from evobourse.experiments.config.sections import SectionType, override, read_section
+from evobourse.experiments.config.sections import override, read_section
 from evobourse.experiments.errors import ConfigError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Settings = TypeVar("Settings", bound="DataclassInstance")
 Declaration = TypeVar("Declaration")
 Value = TypeVar("Value")
 
@@ -86,7 +90,7 @@ def choose(found: Mapping[str, Value], name: str, what: str) -> Value:
     return found[name]
 
 
-def read_settings(kind: type[SectionType], changes: Sequence[str], what: str) -> SectionType:
+def read_settings(kind: type[Settings], changes: Sequence[str], what: str) -> Settings:
     """Return settings with their defaults changed by ``key=value``.
 
     A value is YAML; a single one stands for a list of one. Whole numbers are sizes, counts and
@@ -128,7 +132,7 @@ def read_settings(kind: type[SectionType], changes: Sequence[str], what: str) ->
     return settings
 
 
-def describe_settings(kind: type[SectionType]) -> list[tuple[str, str, str]]:
+def describe_settings(kind: type[Settings]) -> list[tuple[str, str, str]]:
     """List key, default and meaning of settings, from their fields and numpydoc docstring."""
     meanings: dict[str, list[str]] = {}
     names: list[str] = []

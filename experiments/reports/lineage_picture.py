@@ -1,8 +1,4 @@
-"""A lineage and its candidates drawn.
-
-Knows where a candidate stands in the picture, and what of an ancestry is shown. Deliberately does
-not know how candidates were bred or scored, nor where a run keeps its files.
-"""
+"""A lineage and its candidates drawn."""
 
 from __future__ import annotations
 
@@ -24,6 +20,7 @@ from evobourse.experiments.reports.ancestry import (
     champion_of,
     moved_genes,
 )
+from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.fitness.distance import Target
 from evobourse.fitness.moments import MOMENT_NAMES
 from evobourse.fitness.plots import INK, MUTED, SIMULATED, plot_moments
@@ -62,8 +59,7 @@ def draw_lineage(candidates: Sequence[Candidate], champion_id: str | None) -> Fi
     line = [] if champion is None else ancestry(candidates, champion.id)
     moved = moved_genes(candidates, line)[:DRAWN_GENES] if len(line) > 1 else []
     width, height = FIGURE_INCHES
-    size = (width, height * (1.95 if moved else 1.0))
-    figure = Figure(figsize=size, dpi=110, layout="constrained", facecolor="white")
+    figure = new_figure(width, height * (1.95 if moved else 1.0))
     ax, *below = figure.subplots(2 if moved else 1, squeeze=False)[:, 0]
     places = _places(candidates)
     alive = np.array([places[c.id] for c in candidates if c.score is not None]).reshape(-1, 2)
@@ -88,9 +84,7 @@ def draw_lineage(candidates: Sequence[Candidate], champion_id: str | None) -> Fi
         ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set(xlabel="generation", ylabel="training score, J / J95 (lower is closer to real)")
     ax.xaxis.set_major_locator(MaxNLocator(12, integer=True, min_n_ticks=1))
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(axis="y", color="0.93", linewidth=0.8)
-    ax.set_axisbelow(True)
+    plain_axes(ax, grid="y")
     if moved:
         _draw_genes(below[0], moved, line)
     figure.legend(handles=keys, loc="outside upper left", ncols=len(keys), frameon=False)
@@ -154,7 +148,7 @@ def draw_candidate(candidate: Candidate, target: Target) -> Figure | None:
     """Draw how far a candidate's mean moments are from the real ones; None if it failed."""
     if candidate.score is None:
         return None
-    figure = Figure(figsize=(7.0, 4.0), dpi=100, layout="constrained")
+    figure = new_figure(7.0, 4.0)
     axes = figure.add_subplot()
     row = np.array([[candidate.parts[name] for name in MOMENT_NAMES]])
     plot_moments(target, {candidate.id: row}, axes)

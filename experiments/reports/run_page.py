@@ -1,8 +1,4 @@
-"""One page that shows a run: real market beside simulated ones, and how far apart they are.
-
-Knows which picture answers which question, the page's colours and order, and how to save it.
-Deliberately does not know how anything was simulated or scored, nor where a run keeps its files.
-"""
+"""One page that shows a run: real market beside simulated ones, and how far apart they are."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import blended_transform_factory
 
 from evobourse.evolve import durable
-from evobourse.experiments.reports.figures import _plain_axes, figure_bytes
+from evobourse.experiments.reports.figures import figure_bytes, new_figure, plain_axes
 from evobourse.experiments.reports.scores import as_score, conclude, describe, format_score
 from evobourse.fitness.distance import Target
 from evobourse.fitness.moments import FloatArray, acf_abs, moments, path_faults, standardise
@@ -36,7 +32,6 @@ from evobourse.fitness.plots import (
 )
 
 PAGE_INCHES = (16.0, 11.0)
-DPI = 110
 LONGEST_LAG = 60
 SMALLEST_SCORE = 1e-3
 """Scores below this share the left edge of the log axis."""
@@ -101,7 +96,7 @@ def draw_report(data: ReportData) -> Figure:
         below_header = ConstrainedLayoutEngine(
             rect=(0.008, 0.03, 0.984, 0.885), h_pad=0.075, w_pad=0.1, hspace=0.0
         )
-        figure = Figure(figsize=PAGE_INCHES, dpi=DPI, layout=below_header, facecolor="white")
+        figure = new_figure(*PAGE_INCHES, layout=below_header)
         page = figure.add_gridspec(3, 1, height_ratios=(3.1, 2.5, 3.3))
         _draw_market_columns(figure, page[0], real, dict(list(sound.items())[:2]), colours)
 
@@ -203,7 +198,7 @@ def _draw_market_columns(
         prices.tick_params(labelbottom=False)
         strip.set(xlim=(0, days), ylim=(-widest, widest), xlabel="trading days")
         for ax, label in ((prices, "price (start = 100)"), (strip, "return (%)")):
-            _plain_axes(ax)
+            plain_axes(ax, grid="both")
             if i == 0:
                 ax.set_ylabel(label)
             else:
@@ -240,7 +235,7 @@ def _draw_one_path(ax: Axes, log_returns: FloatArray, colour: str, widest: float
 def _draw_learning(ax: Axes, history: Sequence[tuple[int, float, float]]) -> None:
     """Draw best and median training scores; generations in which all failed leave a gap."""
     _title(ax, "How it learnt", "training years, J / J95")
-    _plain_axes(ax)
+    plain_axes(ax, grid="both")
     table = np.array([(g, as_score(b), as_score(m)) for g, b, m in history], dtype=np.float64)
     if not len(table) or not np.isfinite(table[:, 1]).any():
         _say_nothing_to_draw(ax, "no generation has a score yet")
@@ -289,7 +284,7 @@ def _draw_scoreboard(
 ) -> None:
     """Draw scores with intervals, best on top; an infinite one is an arrow at the edge."""
     _title(ax, "Scoreboard, held out", "J / J95: lower is closer to the real market", pad=24)
-    _plain_axes(ax)
+    plain_axes(ax, grid="both")
     if not rows:
         _say_nothing_to_draw(ax, "nothing has been scored on the held-out years")
         return

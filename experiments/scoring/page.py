@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.experiments.scoring.series import SeriesScore
 from evobourse.experiments.scoring.table import FACT_MEANINGS
 from evobourse.fitness.moments import (
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
 
 PAGE_INCHES = (16.0, 11.0)
-DPI = 110
 LONGEST_LAG = 60
 _STYLE: dict[RcKeyType, Any] = {"font.size": 9.0, "axes.edgecolor": MUTED, "axes.titlesize": 11.0}
 _LARGEST_LOG = 20.0  # a price that has moved by exp(20) is off every scale; keeps exp finite
@@ -60,7 +60,7 @@ def draw_score(result: SeriesScore) -> Figure:
         below_header = ConstrainedLayoutEngine(
             rect=(0.01, 0.035, 0.975, 0.875), h_pad=0.1, w_pad=0.1
         )
-        figure = Figure(figsize=PAGE_INCHES, dpi=DPI, layout=below_header, facecolor="white")
+        figure = new_figure(*PAGE_INCHES, layout=below_header)
         page = figure.add_gridspec(2, 1, height_ratios=(1.0, 1.25))
         top, bottom = page[0].subgridspec(1, 3), page[1].subgridspec(1, 2)
         prices, tails, memory = (figure.add_subplot(top[0, i]) for i in range(3))
@@ -112,7 +112,7 @@ def _draw_prices(ax: Axes, real: FloatArray, simulated: FloatArray) -> None:
         t for t in (10, 20, 40, 60, 80, 100, 125, 150, 200, 400, 1000) if _inside(t, ax.get_ylim())
     ]
     ax.set_yticks(ticks, labels=[str(tick) for tick in ticks])
-    ax.spines[["top", "right"]].set_visible(False)
+    plain_axes(ax)
     ax.legend(loc="upper left", frameon=False, fontsize="small")
 
 

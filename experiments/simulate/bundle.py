@@ -27,11 +27,12 @@ from evobourse.experiments.config.cast import Cast
 from evobourse.experiments.config.experiment import find_config, load_config
 from evobourse.experiments.config.scenario import Scenario, Size
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.reports.figures import figure_bytes
+from evobourse.experiments.reports.figures import figure_bytes, new_figure, plain_axes
 from evobourse.experiments.simulate.cast import asset_history, open_cast_bases, run_cast
 from evobourse.experiments.simulate.exchange import run_scenario
 from evobourse.experiments.simulate.thinkers import open_thinker
 from evobourse.experiments.sweep.setup import build_experiment
+from evobourse.fitness.plots import INK, MUTED, SIMULATED
 from evobourse.market.tape.daily_tape import Tape
 from evobourse.market.tape.recorded import RecordedTape
 
@@ -333,31 +334,28 @@ def _draw(
     events: pd.DataFrame | None = None,
 ) -> Any:
     """Draw closes int64[T + 1] after a bundle's history, volumes int64[T], and events' days."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 6), dpi=110, layout="constrained")
+    figure = new_figure(11, 6)
     price, volume = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     past = bundle.history[-len(volumes) :]
-    price.plot(np.arange(-len(past) + 1, 1), past / 100, color="#444444", lw=1.2, label="history")
+    price.plot(np.arange(-len(past) + 1, 1), past / 100, color=INK, lw=1.2, label="history")
     closes = closes_ticks / 100
-    price.plot(np.arange(len(closes)), closes, color="#c2410c", lw=1.4, label="simulated")
+    price.plot(np.arange(len(closes)), closes, color=SIMULATED, lw=1.4, label="simulated")
     price.set(ylabel="close (history ends at 100)", title=f"{bundle.name}: the population trades")
     if events is not None:
         for row, day in enumerate(np.unique(events["day"]).tolist()):
             kinds = events.loc[events["day"] == day, "kind"]
-            price.axvline(day + 1, color="#64748b", lw=0.8, ls=":")
+            price.axvline(day + 1, color=MUTED, lw=0.8, ls=":")
             price.annotate(
                 ", ".join(kind.replace("_", " ") for kind in dict.fromkeys(kinds)),
                 (day + 1, 0.02 + 0.3 * (row % 2)),
                 xycoords=price.get_xaxis_transform(),
                 rotation=90,
                 fontsize=8,
-                color="#64748b",
+                color=MUTED,
                 ha="right",
             )
     price.legend(frameon=False)
-    volume.bar(np.arange(1, len(closes)), volumes, width=1.0, color="#c2410c", alpha=0.6)
+    volume.bar(np.arange(1, len(closes)), volumes, width=1.0, color=SIMULATED, alpha=0.6)
     volume.set(ylabel="volume (shares)", xlabel="day (0: the simulation begins)")
-    for axes in (price, volume):
-        axes.spines[["top", "right"]].set_visible(False)
+    plain_axes(price, volume)
     return figure

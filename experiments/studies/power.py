@@ -158,9 +158,10 @@ def render(cells: list[Cell], span: str, command: str) -> str:
     lines = [
         "# How long a simulation must be",
         "",
+        f"Written by `{command}`; do not edit.",
+        "",
         f"Share of scores rejected at 5 % against {span}. Each law is simulated "
         f"{simulated:,} times at each length: as many scores of one path, a tenth as many of ten.",
-        f"Written by `{command}`; do not edit.",
         "",
         "## By J/J95 above 1, the number on every scoreboard",
         "",

@@ -20,9 +20,11 @@ from evobourse.evolve.bundle import Bundle
 from evobourse.experiments.config.scenario import Scenario, Size, load_scenario
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.reports.figure_lines import Report
+from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.experiments.simulate.bundle import open_bundle
 from evobourse.experiments.simulate.exchange import run_scenario
 from evobourse.experiments.studies.run import Page, Study, as_block
+from evobourse.fitness.plots import INK, MUTED, SIMULATED
 from evobourse.fitness.responsiveness import KyleFit, Responsiveness, fit_kyle, measure_response
 from evobourse.market.crowds.pov import VolumeParticipant
 
@@ -308,7 +310,7 @@ def print_response(report: ResponseReport, console: Console | None = None) -> No
 
 def draw_response(report: ResponseReport) -> Figure:
     """Draw the last day's log price impact against the part of the volume bought."""
-    figure = Figure(figsize=(6.4, 4.2), dpi=110, layout="constrained")
+    figure = new_figure(6.4, 4.2)
     axes = figure.subplots()
     part = np.array([rate.participation.mean() for rate in report.rates])
     last = [
@@ -318,18 +320,18 @@ def draw_response(report: ResponseReport) -> Figure:
     mean, low, high = 100 * np.array(last).T
     for rate in report.rates:
         pairs = 100 * rate.measured.impact[:, -1]
-        axes.plot(rate.participation, pairs, ".", color="#94a3b8", ms=5, zorder=1)
-    axes.plot([], [], ".", color="#94a3b8", label="a pair of runs")
-    axes.vlines(part, low, high, color="#c2410c", lw=1.6)  # NaN ends, of a single pair, are bare
-    axes.plot(part, mean, "o-", color="#c2410c", lw=1.2, label="mean, 95 % over pairs")
-    axes.axhline(0, color="#262626", lw=0.8)
+        axes.plot(rate.participation, pairs, ".", color=MUTED, ms=5, zorder=1)
+    axes.plot([], [], ".", color=MUTED, label="a pair of runs")
+    axes.vlines(part, low, high, color=SIMULATED, lw=1.6)  # NaN ends, of a single pair, are bare
+    axes.plot(part, mean, "o-", color=SIMULATED, lw=1.2, label="mean, 95 % over pairs")
+    axes.axhline(0, color=INK, lw=0.8)
     axes.set(
         xlim=(0, None),
         xlabel="part of the volume that the buyer takes",
         ylabel="log price impact on the last day (%)",
         title="The market with the buyer less without",
     )
-    axes.spines[["top", "right"]].set_visible(False)
+    plain_axes(axes)
     axes.legend(frameon=False, fontsize="small")
     return figure
 

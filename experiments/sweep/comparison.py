@@ -26,6 +26,7 @@ from evobourse.evolve.lineage import Candidate, Lineage
 from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.config.experiment import ExperimentConfig
 from evobourse.experiments.reports.ancestry import best_candidate, gene_table
+from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.experiments.reports.scores import SPLITS, as_score, describe, format_score
 from evobourse.experiments.sweep.resume import open_run
 from evobourse.fitness.plots import COLOURS, INK
@@ -115,7 +116,7 @@ def compare(one: FinishedSweep, other: FinishedSweep) -> dict[str, Any]:
 
 def draw_comparison(one: FinishedSweep, other: FinishedSweep) -> Figure:
     """Draw both runs' best training scores over decisions, and their held-out scoreboards."""
-    figure = Figure(figsize=(13.0, 5.5), dpi=110, layout="constrained", facecolor="white")
+    figure = new_figure(13.0, 5.5)
     curves, board = figure.subplots(1, 2, width_ratios=(1.3, 1.0))
     names = _labels(one, other)
     for run, name, colour in zip((one, other), names, COLOURS, strict=False):
@@ -144,10 +145,7 @@ def draw_comparison(one: FinishedSweep, other: FinishedSweep) -> Figure:
     else:
         board.text(0.5, 0.5, "no held-out scores yet", ha="center", transform=board.transAxes)
         board.set_axis_off()
-    for ax in (curves, board):
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(color="0.93", linewidth=0.8)
-        ax.set_axisbelow(True)
+    plain_axes(curves, board, grid="both")
     return figure
 
 

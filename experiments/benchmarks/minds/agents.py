@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from evobourse.agents.personas.persona import Population
 from evobourse.evolve.evaluation import path_seeds
 from evobourse.evolve.markets import play
 from evobourse.experiments.benchmarks.minds.subject import Subject
+from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.fitness.plots import COLOURS, MUTED
 
 SIZES = (100, 1_000, 10_000, 100_000)
@@ -99,7 +99,7 @@ def plot_distinct_work(
     ax
         Where to draw; a new figure by default.
     """
-    ax = plt.subplots(figsize=(6.4, 4.0), layout="constrained")[1] if ax is None else ax
+    ax = new_figure(6.4, 4.0).subplots() if ax is None else ax
     agents = np.array([t.agents for t in times])
     days = times[0].days
     lines = [
@@ -120,5 +120,5 @@ def plot_distinct_work(
         title=f"{days} days, {times[0].computed:,} distinct questions of 16 minds",
     )
     ax.legend(frameon=False, loc="upper left")
-    ax.grid(alpha=0.2)
+    plain_axes(ax, grid="both")
     return ax

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from evobourse.evolve.durable import replace_bytes
 from evobourse.experiments.benchmarks.minds.agents import (
@@ -50,7 +49,7 @@ from evobourse.experiments.benchmarks.minds.subject import (
 )
 from evobourse.experiments.benchmarks.run import Benchmark
 from evobourse.experiments.reports.figure_lines import Report
-from evobourse.experiments.reports.figures import figure_bytes
+from evobourse.experiments.reports.figures import figure_bytes, new_figure
 
 BENCHMARK = Benchmark(
     measures="minds against the peers' ways and against this machine",
@@ -181,7 +180,7 @@ def part_c(subject: Subject, settings: Settings, report: Report) -> None:
         report.figure(name, rate, "1/s", PEER, rate / peer)
     spread = max(t.model_seconds for t in times) / least
     report.figure("model time, largest over least", spread, "1", "limit 1.3", spread / 1.3)
-    figure_of_times = Figure(figsize=(6.4, 4.0), dpi=120, layout="constrained")
+    figure_of_times = new_figure(6.4, 4.0)
     plot_distinct_work(times, peer, figure_of_times.subplots())
     settings.picture.parent.mkdir(parents=True, exist_ok=True)
     replace_bytes(settings.picture, figure_bytes(figure_of_times))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.fitness.plots import BAND, COLOURS, INK, MUTED, SIMULATED
 
 HEADER = (
@@ -68,14 +68,13 @@ def describe_errors(tables: Sequence[pd.DataFrame]) -> str:
 
 def draw(tables: Sequence[pd.DataFrame]) -> Figure:
     """Draw prices over the lots that were queued and traded by force."""
-    figure, (above, below) = plt.subplots(
-        2, 1, figsize=(9, 7), height_ratios=(3, 1), sharex=True, layout="constrained"
-    )
+    figure = new_figure(9, 7)
+    above, below = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
     plot_prices(tables, above)
     plot_forced(tables, below)
     below.set_xticks(np.arange(len(tables[0])), [f"{date:%d}" for date in tables[0].index])
     below.set_xlabel("trading day of March 2022")
-    plt.close(figure)
+    plain_axes(above, below)
     return figure
 
 

@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 
 from evobourse.agents.observation import OPTIONS
 from evobourse.experiments.reports.figure_lines import Report
+from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.experiments.reports.intervals import show, t_interval
 from evobourse.experiments.studies.people.gambles import FRAMES, Respondent, majority
 from evobourse.experiments.studies.people.option_order import OrderBias
 from evobourse.experiments.studies.people.temperature import Heat
-from evobourse.experiments.studies.society.page import INK, QUIET, TOLD
 from evobourse.fitness.behaviour.prospect import Answers, items
+from evobourse.fitness.plots import COLOURS
 
 Gambles = Mapping[str, Sequence[tuple[Respondent, Sequence[Answers]]]]
 """Kind of respondent to everyone of that kind, with answers to each wording."""
@@ -132,9 +133,9 @@ def heat_table(heats: Sequence[Heat]) -> str:
 
 def draw_heat(heats: Heats) -> Figure:
     """Draw turnover and what stays of the decisions over temperature."""
-    figure = Figure(figsize=(9.0, 3.6), layout="constrained")
+    figure = new_figure(9.0, 3.6)
     volume, core = figure.subplots(1, 2)
-    for (name, some), colour in zip(heats.items(), (QUIET, TOLD), strict=True):
+    for (name, some), colour in zip(heats.items(), COLOURS[1:3], strict=True):
         factors = [h.factor for h in some]
         means, lows, highs = np.array([t_interval(h.turnover) for h in some]).T
         volume.plot(factors, means, "o-", color=colour, label=name)
@@ -150,8 +151,8 @@ def draw_heat(heats: Heats) -> Figure:
         axes.set_xscale("log", base=2)
         ticks = [h.factor for h in next(iter(heats.values()))]
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        axes.set_xlabel("temperature, times the population's own", color=INK)
-        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_xlabel("temperature, times the population's own")
+    plain_axes(volume, core)
     volume.legend(frameon=False)
     return figure
 

@@ -188,7 +188,7 @@ Run {run}, real minds: SmolLM2-135M-Instruct in INT8.
 
 ## Prospect theory
 
-Seventeen choices between two gambles (Kahneman and Tversky 1979, `prospect.py`). A respondent
+Seventeen choices between two gambles (Kahneman and Tversky 1979). A respondent
 agrees on an item where its probability of people's majority choice is over one half, the two
 options shown in both orders; a coin agrees on 8.5 of 17, and on 13 or more once in forty. Wordings:
 

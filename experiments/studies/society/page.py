@@ -9,10 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.experiments.reports.intervals import show, t_interval
 from evobourse.experiments.studies.society.rumour import NEVER, Pair, Plan
+from evobourse.fitness.plots import COLOURS, INK, MUTED
 
-INK, TOLD, QUIET = "#262626", "#c2410c", "#0f766e"
+TOLD, QUIET = COLOURS[1:3]
 
 
 def day_table(pairs: Sequence[Pair], plan: Plan, last: int) -> str:
@@ -43,7 +45,7 @@ def draw_rumour(
     free: Sequence[Pair], by_others: Sequence[Pair], alone: Sequence[Pair], plan: Plan
 ) -> Figure:
     """Draw reach, change of tendency with and without a market that answers, and who told whom."""
-    figure = Figure(figsize=(11, 8), dpi=110, layout="constrained")
+    figure = new_figure(11, 8)
     (reach, tree), (market, pinned) = figure.subplots(2, 2)
     for axes in (market, pinned):
         axes.sharex(reach)
@@ -63,8 +65,7 @@ def draw_rumour(
         axes.axhline(0, color=INK, lw=0.6)
         axes.set(xlabel="days since it was planted", ylabel="change of tendency", title=title)
     market.legend(frameon=False, loc="lower right")
-    for axes in (reach, market, pinned):
-        axes.spines[["top", "right"]].set_visible(False)
+    plain_axes(reach, market, pinned)
     return figure
 
 
@@ -114,7 +115,7 @@ def plot_tree(pair: Pair, plan: Plan, ax: Axes) -> Axes:
     where = {agent: at for at, agent in enumerate(rows.tolist())}
     for teller, hearer in told.tolist():
         ends = [where[teller], where[hearer]]
-        ax.plot(x[ends], y[ends], color="#94a3b8", lw=0.4, zorder=1)
+        ax.plot(x[ends], y[ends], color=MUTED, lw=0.4, zorder=1)
     ax.scatter(x, y, c=ring - 1, cmap="autumn", s=7, zorder=2, linewidths=0)
     unheard = int((heard == NEVER).sum())
     ax.set(title=f"Who told whom in one market, a ring a day; {unheard} never hear")

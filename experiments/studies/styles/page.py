@@ -11,9 +11,11 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.experiments.styles.measures import StyleMeasure
+from evobourse.fitness.plots import COLOURS, INK, MUTED
 
-INK, ADAPTER, WORDS, BARE, FALLING = "#262626", "#0f766e", "#c2410c", "#a3a3a3", "#b91c1c"
+ADAPTER, WORDS, BARE, FALLING = COLOURS[2], COLOURS[1], MUTED, COLOURS[1]
 DEEP = 0.01
 FEW = 10
 
@@ -57,7 +59,7 @@ class Blend:
 
 def draw_styles(measures: Sequence[StyleMeasure], blends: Sequence[Blend]) -> Figure:
     """Draw all four panels."""
-    figure = Figure(figsize=(13, 11), layout="constrained", dpi=110)
+    figure = new_figure(13, 11)
     axes = figure.subplots(2, 2)
     plot_agreement(measures, axes[0, 0])
     plot_confusion(measures, axes[0, 1])
@@ -87,7 +89,8 @@ def plot_agreement(measures: Sequence[StyleMeasure], ax: Axes) -> Axes:
     ax.set_xlabel("same choice of five as the teacher, % of held-out views")
     ax.set_title("Agreement with the teacher")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, frameon=False)
-    return _plain(ax)
+    plain_axes(ax)
+    return ax
 
 
 def plot_confusion(measures: Sequence[StyleMeasure], ax: Axes) -> Axes:
@@ -135,7 +138,8 @@ def plot_blends(blends: Sequence[Blend], ax: Axes) -> Axes:
     ax.set_xlabel("coefficient of the style; the other style of the pair has the rest")
     ax.set_ylabel("same choice as the style's teacher, %")
     ax.set_title(f"Mixtures: {len(blends)} pairs of styles, each in both directions")
-    return _plain(ax)
+    plain_axes(ax)
+    return ax
 
 
 def plot_reliability(measures: Sequence[StyleMeasure], ax: Axes) -> Axes:
@@ -163,9 +167,5 @@ def plot_reliability(measures: Sequence[StyleMeasure], ax: Axes) -> Axes:
     for handle in legend.legend_handles:
         if isinstance(handle, PathCollection):
             handle.set_sizes([30])
-    return _plain(ax)
-
-
-def _plain(ax: Axes) -> Axes:
-    ax.spines[["top", "right"]].set_visible(False)
+    plain_axes(ax)
     return ax

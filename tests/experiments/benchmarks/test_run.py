@@ -17,7 +17,7 @@ NAMES = {
 
 
 def test_all_benchmarks_are_found():
-    assert set(BENCHMARKS) == NAMES
+    assert set(BENCHMARKS) >= NAMES
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
