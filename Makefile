@@ -23,6 +23,9 @@ demo: $(READY) ## set up and run the main job: evolve the quickstart population
 test: $(READY) ## set up and run all tests, in two processes
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
 
+test-fast: $(READY) ## tests without a model and without what is slow: under four minutes
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not model'
+
 check: docs ## style, types and the site
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,26 +34,11 @@ check: docs ## style, types and the site
 docs: $(READY) ## the site from docs/, into build/site; a dead link fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -d build/site
 
-bench: $(READY) ## the benchmark of what takes nearly all the time: minds; all others: evobourse bench --list
+bench: $(READY) ## the benchmark of what takes nearly all the time, minds; evobourse bench --list has all
 	$(BIN)/evobourse bench minds
 
 drill: $(READY) ## kill, fill and stop all that a sweep stands on, and compare its lineage
 	$(BIN)/evobourse bench kill_drill
-
-styles: $(READY) ## trained styles against words and the bare base, mixtures, into docs/
-	$(BIN)/python -m evobourse.experiments.studies.styles.study
-
-bench-executors: $(READY) ## what a second worker is worth, in processes and on Ray
-	$(BIN)/python -W ignore -m evobourse.experiments.benchmarks.executors
-
-bench-deliberate: $(READY) ## one day of twenty agents who think in words, into docs/
-	$(BIN)/python -m evobourse.experiments.studies.deliberate_day
-
-bench-encodings: $(READY) ## words, digits and soft tokens compared, into docs/ (hours: it trains)
-	$(BIN)/python -W ignore -m evobourse.experiments.studies.encodings
-
-drill: $(READY) ## kill, fill and stop all that a sweep stands on, and compare its lineage
-	$(BIN)/python -W ignore -m evobourse.experiments.benchmarks.kill_drill
 
 styles: $(READY) ## train the shipped adapters that are missing (three minutes each)
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters \
@@ -63,4 +51,5 @@ styles: $(READY) ## train the shipped adapters that are missing (three minutes e
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --sources --out agents/sources
 
 clean: ## remove the environment and caches, keep runs
-	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache build */__pycache__
+	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache build
+	find . -name __pycache__ -prune -exec rm -rf {} +

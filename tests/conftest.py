@@ -17,6 +17,13 @@ settings.load_profile("untimed")
 STYLES = ("momentum", "value", "contrarian")
 
 
+def pytest_collection_modifyitems(items):
+    """Mark what asks for the real model; tests that open one by themselves say so."""
+    for item in items:
+        if "smol" in item.fixturenames:
+            item.add_marker(pytest.mark.model)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
     """Keep remembered arrays of the tests, and of the commands that they start, to themselves."""
