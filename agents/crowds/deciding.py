@@ -50,6 +50,8 @@ class Decider:
     ----------
     persona
         int64[n], the present persona of each agent.
+    choices
+        What the present personas choose.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class Decider:
         n_agents: int,
         rng: np.random.Generator,
     ):
-        self._society, self._choices = population.society, choices
+        self._society, self.choices = population.society, choices
         share = np.array([persona.share for persona in population.personas])
         self._share = share / share.sum()
         self._success = np.zeros(len(share))
@@ -85,7 +87,7 @@ class Decider:
 
     def choose(self, views: NDArray[np.int64], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
         """Draw each agent's tendency, int64[n] in -2..2, by uniform numbers float64[n]."""
-        return decide(self._choices, self.persona, self._row_of[views], uniform)
+        return decide(self.choices, self.persona, self._row_of[views], uniform)
 
     def learn(self, tendency: NDArray[np.int64], standardised_return: float) -> None:
         """Remember which personas' tendencies, int64[n] in -2..2, paid today."""
@@ -95,5 +97,5 @@ class Decider:
 
     def replace(self, personas: Sequence[int], choices: NDArray[np.float64]) -> None:
         """Take over what minds choose now that some personas are others, without a past."""
-        self._choices = choices
+        self.choices = choices
         self._success[list(personas)] = 0.0

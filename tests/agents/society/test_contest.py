@@ -193,7 +193,7 @@ def test_replaced_personas_decide_with_their_own_minds_answers(play, fresh_engin
     changed = [p for p in crowd.population.personas if p.name in replaced]
     assert all(p.profile.startswith("Recombined of ") for p in changed)
     [choices] = tabulate_choices([crowd.population], fresh_engine())  # asked alone: the same bits
-    np.testing.assert_array_equal(crowd._choices, choices)
+    np.testing.assert_array_equal(crowd._decider.choices, choices)
 
 
 @pytest.mark.parametrize(
