@@ -4,12 +4,19 @@ Nothing here imports torch before a test asks for a model.
 """
 
 import copy
+import ctypes
+import fcntl
+import gc
 import importlib.util
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
+
+from tests.shared_weights import share_weights
 
 settings.register_profile("untimed", deadline=None)  # machines differ; no test is about seconds
 settings.load_profile("untimed")
@@ -24,20 +31,44 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.model)
 
 
+@pytest.fixture(scope="session")
+def _cache(tmp_path_factory):
+    """One folder for all processes of a run of the tests: the base is fetched into it once."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    (root / "cache").mkdir(exist_ok=True)
+    return root / "cache"
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory):
+def _own_cache(_cache):
     """Keep remembered arrays of the tests, and of the commands that they start, to themselves."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EVOBOURSE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("EVOBOURSE_CACHE", str(_cache))
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _memory_back():
+    """Give a module's memory back before the next one begins; malloc would keep it."""
+    yield
+    gc.collect()
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
+
+
 @pytest.fixture(scope="session")
-def smol():
+def smol(_cache):
     """SmolLM2-135M-Instruct in fp32 and its tokenizer; to be copied before any change."""
+    from evobourse.agents.minds.engine import hash_weights
     from evobourse.merge.sources import load_model
 
-    return load_model("smollm2-135m-instruct")
+    with (_cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        model, tokenizer = load_model("smollm2-135m-instruct")
+    before = hash_weights(model.state_dict())
+    yield model, tokenizer
+    assert hash_weights(model.state_dict()) == before
 
 
 @pytest.fixture(scope="session")
@@ -48,9 +79,13 @@ def tokenizer(smol):
 @pytest.fixture(scope="session")
 def int8_model(smol):
     """The model in INT8, without adapters; to be copied before any is attached."""
+    from evobourse.agents.minds.engine import hash_weights
     from evobourse.merge.engine.int8 import quantize_int8
 
-    return quantize_int8(copy.deepcopy(smol[0]))
+    model = quantize_int8(share_weights(smol[0]))
+    before = hash_weights(model.state_dict())
+    yield model
+    assert hash_weights(model.state_dict()) == before
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +95,7 @@ def rounded_model(smol, int8_model):
 
     from evobourse.merge.engine.int8 import Int8Linear
 
-    model = copy.deepcopy(smol[0])
+    model = share_weights(smol[0])
     for name, module in int8_model.named_modules():
         if isinstance(module, Int8Linear):
             scale = module.scale.repeat_interleave(module.in_features // module.scale.shape[1], 1)
@@ -149,14 +184,14 @@ def tiny_models(tiny_llama, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def make_engine(smol, int8_model):
-    """Open an engine with a model of its own on PEFT folders."""
+    """Open an engine on PEFT folders; one that is given other weights needs its own."""
 
-    def make(folders, blocks=1):
+    def make(folders, blocks=1, own_weights=False):
         from evobourse.agents.minds.engine import MindEngine
         from evobourse.merge.engine.adapter_bank import AdapterBank
         from evobourse.merge.peft.folder import read_adapter
 
-        model = copy.deepcopy(int8_model)
+        model = (copy.deepcopy if own_weights else share_weights)(int8_model)
         bank = AdapterBank(model, tuple(map(read_adapter, folders)), blocks)
         return MindEngine(model, smol[1], bank, "bare")
 

@@ -1,6 +1,5 @@
 """PEFT's models of the shipped styles, small markets of minds that are no models, tiny adapters."""
 
-import copy
 import json
 import shutil
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from evobourse.agents.observation import decode_view
+from tests.shared_weights import share_weights
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ def few(market_views):
 
 @pytest.fixture(scope="session")
 def open_peft():
-    """Load folders as named adapters of PEFT on a copy of a model."""
+    """Load folders as named adapters of PEFT on a model, whose weights must not be changed."""
 
     def load(model, folders):
         from peft import PeftModel
 
         (first, folder), *others = folders.items()
-        tuned = PeftModel.from_pretrained(copy.deepcopy(model), folder, adapter_name=first)
+        tuned = PeftModel.from_pretrained(share_weights(model), folder, adapter_name=first)
         for name, other in others:
             tuned.load_adapter(other, adapter_name=name)
         return tuned.eval()
@@ -130,7 +130,7 @@ def train_tiny(smol, seen):
         windows = seen.windows if encoding.numeric else None
         data = labelled_dataset(seen.views, ("momentum",), windows=windows)
         settings = TrainingConfig(rank=2, top_layers=2, steps=3, batch=4, seed=11)
-        model = copy.deepcopy(smol[0])
+        model = share_weights(smol[0])
         train_adapter(name, data, model, smol[1], settings, folder, record, encoding=encoding)
         return folder / name
 

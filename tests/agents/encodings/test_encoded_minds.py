@@ -1,4 +1,3 @@
-import copy
 import json
 import shutil
 
@@ -21,6 +20,7 @@ from evobourse.merge.engine.prompt import SoftToken
 from evobourse.merge.engine.prompt_trie import PromptTrie
 from evobourse.merge.errors import ModelError
 from evobourse.merge.peft.folder import read_adapter
+from tests.shared_weights import share_weights
 
 MIND, HALF = np.ones((1, 1), np.float32), np.full((1, 1), 0.5, np.float32)
 
@@ -104,7 +104,7 @@ def test_a_trained_encoding_equals_peft_on_the_same_weights(
     from peft import PeftModel
 
     minds = open_minds(name)
-    tuned = PeftModel.from_pretrained(copy.deepcopy(rounded_model), tiny[name]).eval()
+    tuned = PeftModel.from_pretrained(share_weights(rounded_model), tiny[name]).eval()
     exact, soft = [], SoftInputs()
     for prompt in minds.prompts(MIND, *few):
         ids = torch.tensor([[t if isinstance(t, int) else 0 for t in prompt.tokens]])

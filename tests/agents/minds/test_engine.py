@@ -1,4 +1,3 @@
-import copy
 import shutil
 
 import numpy as np
@@ -10,6 +9,7 @@ from evobourse.agents.observation import INVOCATION, VIEWS, decode_view, render_
 from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.errors import AdapterError, ModelError
 from tests.agents.mixtures import mind, one_hot
+from tests.shared_weights import share_weights
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ def test_more_minds_than_the_budget_holds_are_all_answered(
 def test_other_weights_answer_otherwise_and_the_return_restores_every_bit(
     make_engine, style_folders, smol, few
 ):
-    engine, views = make_engine(style_folders.values()), few[:2]
+    engine, views = make_engine(style_folders.values(), own_weights=True), few[:2]
     bare = engine.answer(one_hot(1), views)
     names = [f"model.layers.{n}.mlp.down_proj.weight" for n in range(10, 20)]
     names.append("model.embed_tokens.weight")
@@ -208,7 +208,7 @@ def test_a_vocabulary_that_splits_the_options_is_refused(int8_model):
             self.input_ids = [ord(letter) for letter in text]
             return self
 
-    bank = AdapterBank(copy.deepcopy(int8_model), ())
+    bank = AdapterBank(share_weights(int8_model), ())
     with pytest.raises(ModelError, match="are not one token each"):
         MindEngine(int8_model, Letters(), bank, "bare")
 

@@ -10,6 +10,7 @@ from transformers import DynamicCache
 
 from evobourse.agents.observation import INVOCATION, render_rules, render_view
 from tests.agents.mixtures import mind, one_hot
+from tests.shared_weights import share_weights
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,8 @@ def test_a_style_in_int8_chooses_as_merged_into_the_fp32_model(
 ):
     model, tokenizer = smol
     name = "momentum"
-    merged = open_peft(model, {name: ordinary_folders[name]}).merge_and_unload()
+    tuned = open_peft(copy.deepcopy(model), {name: ordinary_folders[name]})
+    merged = tuned.merge_and_unload()
     exact = read_private(merged, tokenizer, style_engine.options, market_views, model)
     answers = style_engine.answer(one_hot(list(ordinary_folders).index(name)), market_views)
     distance = total_variation(answers, exact)
@@ -178,7 +180,7 @@ def two_layer_folder(smol, tmp_path_factory):
     )
     torch.manual_seed(3)
     folder = tmp_path_factory.mktemp("lora") / "two-layers"
-    get_peft_model(copy.deepcopy(smol[0]), config).save_pretrained(folder)
+    get_peft_model(share_weights(smol[0]), config).save_pretrained(folder)
     return folder
 
 

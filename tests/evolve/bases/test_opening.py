@@ -1,4 +1,3 @@
-import copy
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from evobourse.agents.minds.engine import hash_weights
 from evobourse.evolve.bases.merged import MergedBases
 from evobourse.merge.engine.int8 import quantize_int8
 from evobourse.merge.recipes.recipe import Recipe, load_source, merge_recipe
+from tests.shared_weights import share_weights
 
 SOURCE = Path(agents.__file__).parent / "sources" / "value-investor"
 BASE = "smollm2-135m-instruct"
@@ -17,7 +17,7 @@ BASE = "smollm2-135m-instruct"
 @pytest.fixture(scope="module")
 def bases(smol, make_engine, style_folders):
     state = smol[0].state_dict()
-    engine = make_engine([style_folders["value"]])
+    engine = make_engine([style_folders["value"]], own_weights=True)
     sources = {"value-investor": load_source("value-investor", SOURCE, state)}
     return MergedBases(engine, state, "bare", sources, {"value-investor": "some hash"})
 
@@ -36,8 +36,8 @@ def test_whatever_was_served_before_the_engine_holds_exactly_the_recipes_weights
     before = hash_weights(held(bases))
     for recipe in recipes:
         bases.serve(recipe)
-    expected = copy.deepcopy(smol[0])
-    expected.load_state_dict(merge_recipe(recipes[-1], bases.base, bases.sources))
+    expected = share_weights(smol[0])
+    expected.load_state_dict(merge_recipe(recipes[-1], bases.base, bases.sources), assign=True)
     expected, ours = quantize_int8(expected).state_dict(), held(bases)
     assert ours.keys() == expected.keys()
     assert all(torch.equal(tensor, expected[key]) for key, tensor in ours.items())

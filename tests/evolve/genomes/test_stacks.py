@@ -54,7 +54,8 @@ REPEATING = stacked(of(BASE, 0, 27), of(TREND, 25, 29), of(BASE, 28))  # 33 laye
 @pytest.fixture(scope="module")
 def bases(smol, make_engine):
     base = smol[0].state_dict()
-    engine = make_engine([SHIPPED / "adapters" / style for style in STYLES])
+    styles = [SHIPPED / "adapters" / style for style in STYLES]
+    engine = make_engine(styles, own_weights=True)
     folders = {name: SHIPPED / "sources" / name for name in (TREND, VALUE)}
     sources = {name: load_source(name, folder, base) for name, folder in folders.items()}
     return MergedBases(engine, base, "bare", sources, {name: f"hash {name}" for name in folders})

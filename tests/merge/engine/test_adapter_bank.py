@@ -1,4 +1,3 @@
-import copy
 import json
 import shutil
 
@@ -10,6 +9,7 @@ from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.low_rank import LowRankSite
 from evobourse.merge.errors import AdapterError
 from evobourse.merge.peft.folder import Adapter, read_adapter
+from tests.shared_weights import share_weights
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -22,7 +22,7 @@ def folder(style_folders, tmp_path):
 
 @pytest.fixture(scope="module")
 def model(int8_model):
-    return copy.deepcopy(int8_model)
+    return share_weights(int8_model)
 
 
 def rewrite_config(folder, **changes):

@@ -17,6 +17,7 @@ from evobourse.merge.engine.int8 import (
     quantize_int8,
 )
 from evobourse.merge.peft.folder import read_adapter
+from tests.shared_weights import share_weights
 
 BATCHES = (1, 2, 3, 7, 64, 257)
 MODULES = ("self_attn.q_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.down_proj")
@@ -66,7 +67,7 @@ def test_a_token_is_the_same_bits_in_any_pass(int8_model, module):
 
 
 def test_a_row_with_its_own_mixture_is_the_same_bits_in_any_batch(int8_model, style_folders):
-    model = copy.deepcopy(int8_model)
+    model = share_weights(int8_model)
     adapters = tuple(map(read_adapter, style_folders.values()))
     bank = AdapterBank(model, adapters)
     linear = model.model.layers[-1].mlp.down_proj
@@ -103,11 +104,11 @@ def test_a_bias_is_kept_in_full_precision():
 
 
 def test_loading_weights_equals_quantising_the_model_that_has_them(smol, int8_model):
-    changed = copy.deepcopy(smol[0])
-    changed.model.layers[5].mlp.up_proj.weight.data *= 1.3
-    changed.model.layers[7].input_layernorm.weight.data += 0.25
     names = ("model.layers.5.mlp.up_proj.weight", "model.layers.7.input_layernorm.weight")
-    state = {name: changed.state_dict()[name].clone() for name in names}
+    up, norm = (smol[0].state_dict()[name] for name in names)
+    state = dict(zip(names, (1.3 * up, norm + 0.25), strict=True))
+    changed = share_weights(smol[0])
+    changed.load_state_dict(state, strict=False, assign=True)
     loaded = copy.deepcopy(int8_model)
     load_weights(loaded, state)
     expected = quantize_int8(changed).state_dict()

@@ -1,6 +1,5 @@
 """A base read tensor by tensor is the base loaded whole, in less memory and on any device."""
 
-import copy
 import json
 import os
 import subprocess
@@ -21,6 +20,7 @@ from evobourse.merge.engine.placement import Storage
 from evobourse.merge.errors import ModelError
 from evobourse.merge.peft.folder import read_adapter
 from evobourse.merge.sources import DEFAULT_BASE, load_model
+from tests.shared_weights import share_weights
 
 ROOT = Path(__file__).parents[3]
 SHARD = 60_000_000
@@ -186,7 +186,7 @@ def test_a_base_that_lies_half_on_disk_answers_with_the_same_bits(
     adapter = read_adapter(style_folders["value"])
     mind = np.array([[0.7]], np.float32)
     answers = []
-    for model in (copy.deepcopy(int8_model), spread):
+    for model in (share_weights(int8_model), spread):
         engine = MindEngine(model, tokenizer, AdapterBank(model, (adapter,)), "bare")
         answers.append(engine.answer(mind, market_views[:12]))
     assert np.array_equal(*answers)

@@ -19,6 +19,7 @@ from evobourse.merge.engine.placement import Storage
 from evobourse.merge.errors import ModelError
 from evobourse.merge.peft.folder import read_adapter
 from evobourse.merge.sources import DEFAULT_BASE
+from tests.shared_weights import share_weights
 
 OTHERS = ("torchao", "bitsandbytes")
 MODULE = "model.layers.12.mlp.down_proj"
@@ -88,7 +89,7 @@ def test_answers_are_near_the_whole_precisions_and_never_share_a_key(
     mind, views = np.array([[0.8]], np.float32), market_views[:40]
     keys, answers = set(), {}
     for kind, model in models.items():
-        model = copy.deepcopy(model)
+        model = share_weights(model)
         engine = MindEngine(model, tokenizer, AdapterBank(model, (adapter,)), "bare")
         answers[kind] = engine.answer(mind, views)
         keys |= set(engine._keys(mind, list(map(engine.view_prompt, views.tolist()))))
@@ -99,7 +100,7 @@ def test_answers_are_near_the_whole_precisions_and_never_share_a_key(
 
 
 def test_compiled_layers_have_a_key_of_their_own(models):
-    compiled = copy.deepcopy(models["groups"])
+    compiled = share_weights(models["groups"])
     for module in compiled.modules():
         if isinstance(module, Int8Linear):
             module.compiled = True
@@ -131,7 +132,7 @@ def test_answers_that_depend_on_the_batch_are_refused(smol):
         def set_weight(self, weight):
             raise AssertionError("not asked here")
 
-    model = copy.deepcopy(smol[0])
+    model = share_weights(smol[0])
     for layer in model.model.layers[:2]:
         for parent in (layer.self_attn, layer.mlp):
             for name, child in list(parent.named_children()):
@@ -156,7 +157,7 @@ def test_what_is_not_installed_is_said_in_one_line(monkeypatch):
 
 def test_tiles_give_a_row_the_same_bits_in_every_batch(int8_model, style_folders):
     """As on a GPU, where every batch has one shape; on a processor they are the untiled bits."""
-    model = copy.deepcopy(int8_model)
+    model = share_weights(int8_model)
     bank = AdapterBank(model, (read_adapter(style_folders["value"]),))
     plain, tiled = Decoder(model), Decoder(model, tile_tokens=72)
     assert tiled.engine == "w8a16 in tiles of 72"

@@ -12,6 +12,7 @@ from evobourse.merge.engine.int8 import Int8Linear, quantize_int8
 from evobourse.merge.errors import AdapterError
 from evobourse.merge.peft.folder import Adapter, read_adapter
 from evobourse.merge.peft.write import mix_adapters, principal_factors, write_adapter
+from tests.shared_weights import share_weights
 
 SHAPES = {"self_attn.q_proj": (32, 32), "self_attn.v_proj": (16, 32), "mlp.down_proj": (32, 64)}
 
@@ -106,7 +107,7 @@ def test_a_mixture_of_shipped_styles_is_pefts_own_concatenation(smol, style_fold
     assert config["base_model_name_or_path"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
     names = list(style_folders)
     first, *others = style_folders.items()
-    tuned = PeftModel.from_pretrained(copy.deepcopy(smol[0]), first[1], first[0])
+    tuned = PeftModel.from_pretrained(share_weights(smol[0]), first[1], first[0])
     for name, folder in others:
         tuned.load_adapter(folder, name)
     tuned.add_weighted_adapter(names, weights, "cat", combination_type="cat")
