@@ -38,21 +38,6 @@ bench: $(READY) ## the benchmark of what takes nearly all the time: minds
 drill: $(READY) ## kill, fill and stop all that a sweep stands on, and compare its lineage
 	$(BIN)/evobourse bench kill_drill
 
-styles: $(READY) ## trained styles against words and the bare base, mixtures, into docs/
-	$(BIN)/python -m evobourse.experiments.studies.styles.study
-
-bench-executors: $(READY) ## what a second worker is worth, in processes and on Ray
-	$(BIN)/python -W ignore -m evobourse.experiments.benchmarks.executors
-
-bench-deliberate: $(READY) ## one day of twenty agents who think in words, into docs/
-	$(BIN)/python -m evobourse.experiments.studies.deliberate_day
-
-bench-encodings: $(READY) ## words, digits and soft tokens compared, into docs/ (hours: it trains)
-	$(BIN)/python -W ignore -m evobourse.experiments.studies.encodings
-
-drill: $(READY) ## kill, fill and stop all that a sweep stands on, and compare its lineage
-	$(BIN)/python -W ignore -m evobourse.experiments.benchmarks.kill_drill
-
 styles: $(READY) ## train the shipped adapters that are missing (three minutes each)
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters \
 		--set minds.attention=3 --set training.series=[sp500] --only momentum --only value \
