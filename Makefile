@@ -34,8 +34,9 @@ check: docs ## style, types and the site
 docs: $(READY) ## the site from docs/, into build/site; a dead link fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -d build/site
 
-bench: $(READY) ## the benchmark of what takes nearly all the time, minds; evobourse bench --list has all
+bench: $(READY) ## the benchmark of what takes nearly all the time: minds
 	$(BIN)/evobourse bench minds
+	@echo "all other benchmarks: $(BIN)/evobourse bench --list"
 
 drill: $(READY) ## kill, fill and stop all that a sweep stands on, and compare its lineage
 	$(BIN)/evobourse bench kill_drill
