@@ -1,8 +1,4 @@
-"""The command that writes a cast from a sentence, or one of many who all differ.
-
-Knows options and messages. Deliberately leaves all work to the other modules and imports them
-only when it runs.
-"""
+"""The command that writes a cast from a sentence, or one of many who all differ."""
 
 from __future__ import annotations
 

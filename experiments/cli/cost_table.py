@@ -1,7 +1,4 @@
-"""What a sweep will cost, on the screen.
-
-Knows a table and the lines below it. Deliberately counts and times nothing.
-"""
+"""What a sweep will cost, on the screen."""
 
 from __future__ import annotations
 

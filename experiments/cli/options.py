@@ -1,7 +1,4 @@
-"""What commands have in common: option types, the console, the lines that a command ends with.
-
-Knows how things are said on a terminal. Deliberately knows nothing of what is said.
-"""
+"""What commands have in common: option types, the console, the lines that a command ends with."""
 
 from __future__ import annotations
 

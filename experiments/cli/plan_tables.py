@@ -1,8 +1,4 @@
-"""The plan as a screen and as JSON: what a base and its minds take on a chip, and how fast.
-
-Knows what is shown and in which words. Deliberately computes nothing that
-`experiments.planner.roofline` could, and loads no model.
-"""
+"""The plan as a screen and as JSON: what a base and its minds take on a chip, and how fast."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The command that plans a machine: what is typed and what is printed.
-
-Knows options and messages. Deliberately leaves all work to the other modules and imports them
-only when it runs.
-"""
+"""The command that plans a machine: what is typed and what is printed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Commands about prices alone: what is typed and what is printed.
-
-Knows options and messages. Deliberately leaves all work to the other modules and imports them
-only when their command runs.
-"""
+"""Commands about prices alone: what is typed and what is printed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """What chips can do on paper: memory, bandwidth, operations a second, and their MIG slices.
 
-Knows data sheets, and how to measure the processor under this process. Deliberately knows nothing
-of models: what a program gets out of a chip is `experiments.planner.roofline`'s efficiency.
+What a program gets out of a chip is `experiments.planner.roofline`'s efficiency.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""From what is typed to a plan's parts: the base's shape, the load, the chip, the sweep.
-
-Knows which settings of a config matter to a plan and what stands in for those not given.
-Deliberately computes and prints nothing.
-"""
+"""From what is typed to a plan's parts: the base's shape, the load, the chip, the sweep."""
 
 from __future__ import annotations
 

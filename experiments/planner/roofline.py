@@ -1,8 +1,7 @@
 """What minds will cost on a chip, before any is loaded: memory by part, decisions a second, hours.
 
-Knows the engine's bytes and operations (`agents.minds.engine`, `merge.engine.int8`) and the
-roofline they meet. Deliberately runs nothing: how far the engine stays under the roofline was
-measured once, `EFFICIENCY`, and `experiments.benchmarks.planner` measures it again.
+The engine's bytes and operations meet a roofline; how far the engine stays under it was measured
+once, `EFFICIENCY`, and `evobourse bench planner` measures it again.
 """
 
 from __future__ import annotations

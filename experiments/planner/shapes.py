@@ -1,6 +1,6 @@
 """The shapes of language models: layers, widths, heads, as their published configs say.
 
-Knows five bases by heart, a local folder's config and the hub's. Deliberately loads no weights.
+Five bases are known by heart, others by a local folder's config or the hub's; no weights are read.
 """
 
 from __future__ import annotations

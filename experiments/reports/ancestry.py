@@ -1,7 +1,6 @@
 """Who a champion descends from, which genes moved on the way, and who is not beaten by anyone.
 
-Knows how to follow the heaviest parent back to the first generation. Deliberately tells and draws
-nothing.
+An ancestor is the heaviest parent, back to the first generation.
 """
 
 from __future__ import annotations

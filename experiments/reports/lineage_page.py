@@ -1,7 +1,7 @@
 """A sweep's lineage as one HTML page that needs nothing else: the tree, and each gene's way.
 
-Knows what the page's script reads, packed so that ten thousand candidates are a few megabytes.
-Deliberately does not know how the page looks; that is `lineage_page.html`.
+What the page's script reads is packed, so that ten thousand candidates are a few megabytes; how it
+looks is `lineage_page.html`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""A sweep's lineage in words: its generations, and how its champion came about.
-
-Knows what a reader wants to be told, in tables. Deliberately does not know how candidates were
-bred or scored, nor where a run keeps its files.
-"""
+"""A sweep's lineage in words: its generations, and how its champion came about."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """A cast written out: members as YAML, each under a comment that says where it comes from.
 
-Knows how a cast's file is laid out, and whom to ask about words that no table has. Deliberately
-uses no cast: it is to be read, and changed, before it is.
+The file is to be read, and changed, before it is used.
 """
 
 from __future__ import annotations

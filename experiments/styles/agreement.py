@@ -1,7 +1,7 @@
 """How far adapters agree with their teachers on held-out days, in any encoding.
 
-Knows the views and windows that are asked, the same for every encoding. Deliberately leaves cards,
-confusion and calibration to `experiments.styles.measures`, which asks in words.
+All encodings are asked about the same views and windows; cards and calibration, in words, are
+`experiments.styles.measures`.
 """
 
 from __future__ import annotations

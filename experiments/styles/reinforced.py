@@ -1,7 +1,6 @@
 """Refining the style adapters in simulated markets, each among the others as they were.
 
-Knows the cast, the seeds, and where an adapter's choices enter a market. Deliberately leaves the
-policy gradient to `agents.training.reinforcement` and scores nothing.
+The policy gradient is `agents.training.reinforcement`.
 """
 
 from __future__ import annotations

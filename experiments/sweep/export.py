@@ -1,7 +1,4 @@
-"""A sweep's champion written out: its bundle, with a reference simulation and a card.
-
-Knows what of a sweep a bundle holds. Deliberately knows nothing of how the champion was found.
-"""
+"""A sweep's champion written out: its bundle, with a reference simulation and a card."""
 
 from __future__ import annotations
 
