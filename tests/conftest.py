@@ -25,10 +25,12 @@ STYLES = ("momentum", "value", "contrarian")
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what asks for the real model; tests that open one by themselves say so."""
+    """Mark what asks for the real model; it is fetched for tests that say they open it."""
     for item in items:
         if "smol" in item.fixturenames:
             item.add_marker(pytest.mark.model)
+        elif item.get_closest_marker("model"):
+            item.fixturenames.insert(0, "fetched_base")
 
 
 @pytest.fixture(scope="session")
@@ -58,14 +60,22 @@ def _memory_back():
 
 
 @pytest.fixture(scope="session")
-def smol(_cache):
+def fetched_base(_cache):
+    """Fetch the 135M base, one process at a time; what is said of it is no test's output."""
+    from evobourse.merge.sources import DEFAULT_BASE, resolve_model
+
+    with (_cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        resolve_model(DEFAULT_BASE)
+
+
+@pytest.fixture(scope="session")
+def smol(fetched_base):
     """SmolLM2-135M-Instruct in fp32 and its tokenizer; to be copied before any change."""
     from evobourse.agents.minds.engine import hash_weights
     from evobourse.merge.sources import load_model
 
-    with (_cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        model, tokenizer = load_model("smollm2-135m-instruct")
+    model, tokenizer = load_model("smollm2-135m-instruct")
     before = hash_weights(model.state_dict())
     yield model, tokenizer
     assert hash_weights(model.state_dict()) == before
