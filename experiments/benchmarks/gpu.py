@@ -15,6 +15,7 @@ from functools import partial
 import torch
 from torch.nn import functional
 
+from evobourse.experiments.benchmarks.gpu_steps import StepGraph, halve_until_it_fits
 from evobourse.experiments.benchmarks.random_base import TINY, random_adapters, random_base
 from evobourse.experiments.benchmarks.run import Benchmark
 from evobourse.experiments.planner.chips import Chip
@@ -244,7 +245,7 @@ class Bench:
                 for linear in linears:
                     linear.compiled = False
         if self.device.type == "cuda":
-            graph = _Graph(self.upper, hidden, mixture)
+            graph = StepGraph(self.upper, hidden, mixture)
             seconds = self._seconds(lambda: graph(hidden, mixture))
             same = torch.equal(graph(hidden, mixture), self.upper(hidden, mixture))
             self._tell("questions, CUDA graph", count / seconds, "1/s", "eager", count / eager)
@@ -378,44 +379,6 @@ class Bench:
 
     def _peak(self) -> int:
         return torch.cuda.max_memory_allocated() if self.device.type == "cuda" else 0
-
-
-class _Graph:
-    """A step captured once for its shapes, replayed on copies of what it is given."""
-
-    def __init__(self, step: Callable[..., torch.Tensor], *examples: torch.Tensor):
-        self.inputs = [example.clone() for example in examples]
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # as torch asks for before a capture
-            step(*self.inputs)
-        torch.cuda.current_stream().wait_stream(side)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.output = step(*self.inputs)
-
-    @torch.inference_mode()
-    def __call__(self, *given: torch.Tensor) -> torch.Tensor:
-        for held, value in zip(self.inputs, given, strict=True):
-            held.copy_(value)
-        self.graph.replay()
-        return self.output.clone()
-
-
-def halve_until_it_fits(run: Callable[[int], None], rows: int) -> tuple[int, int]:
-    """Run with fewer and fewer rows; return how many fit, and how often they were halved."""
-    halvings = 0
-    while True:
-        try:
-            run(rows)
-        except torch.OutOfMemoryError:
-            if rows == 1:
-                raise
-        else:
-            return rows, halvings
-        # Outside the handler, which would hold the failed run's tensors.
-        rows, halvings = rows // 2, halvings + 1
-        torch.cuda.empty_cache()
 
 
 def _name(device: torch.device) -> str:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from evobourse.experiments.benchmarks import gpu as benchmarks_gpu
-from evobourse.experiments.benchmarks.gpu import MINDS, Settings, halve_until_it_fits, run
+from evobourse.experiments.benchmarks.gpu import MINDS, Settings, run
+from evobourse.experiments.benchmarks.gpu_steps import halve_until_it_fits
 from evobourse.experiments.benchmarks.random_base import TINY, random_adapters, random_base
 from evobourse.merge.engine.int8 import Int8Linear
 
