@@ -142,7 +142,7 @@ def test_each_member_is_asked_on_its_own_base(bundle, tmp_path):
     asked = set()
 
     class Seats:
-        def seat(self, base):
+        def minds_on(self, base):
             asked.add(base)
             main = TeacherMinds(("momentum", "value", "contrarian"))
             return {None: main, "other": RandomMinds()}[base]
