@@ -39,12 +39,12 @@ class Spy:
     """Notes every token that is fed to a decoder, under the stage at hand."""
 
     def __init__(self, monkeypatch):
-        self.windows = "reflex"
+        self.stage = "reflex"
         self.fed = {}
         usual = Decoder.embed
 
         def embed(decoder, tokens):
-            rows = self.fed.setdefault(self.windows, set())
+            rows = self.fed.setdefault(self.stage, set())
             rows.update(token for row in tokens for token in row)
             return usual(decoder, tokens)
 
