@@ -27,6 +27,7 @@ FLOORS = (
     {"simulate", "styles", "benchmarks"},
     {"studies"},
     {"cli"},
+    {"api"},
 )
 """Rooms of experiments, upwards: each imports lower ones and itself."""
 

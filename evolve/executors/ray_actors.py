@@ -108,6 +108,8 @@ class ActorWorker:
             raise
         except self._ray.exceptions.RayError as error:
             raise WorkerLost(str(error).partition("\n")[0]) from error
+        except SystemExit as error:  # so Ray ends a thread that still waits when it shuts down
+            raise WorkerLost("Ray has shut down") from error
 
     def stop(self) -> None:
         """Kill the actor."""

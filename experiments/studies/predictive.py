@@ -109,7 +109,7 @@ def write_page(rows: Sequence[Taught], settings: Settings, command: str) -> str:
         "training days.",
         "1 is as good a teacher as the market itself.",
         f"Means over {settings.groups} groups of paths, with 95 % intervals.",
-        f"Written by `{command}`.",
+        f"Written by `{command}`; do not edit.",
         "",
         " | ".join(["| taught by", *QUANTITIES.values()]) + " |",
         f"|---|{'---:|' * len(QUANTITIES)}",

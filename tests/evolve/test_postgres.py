@@ -123,7 +123,7 @@ def test_a_server_stopped_and_started_again_has_every_trial(sphere, server, tmp_
                 (server.stop if generation == 1 else server.start)()
 
     search = sphere.run_stored(tmp_path / "run", 6, storage, observers=[StopAndStart()])
-    assert [note[:30] for note in search.notes] == [
+    assert [note[:37] for note in search.notes] == [
         "generation 2: search.optuna.storage p",
         "generation 3: search.optuna.storage p",
     ]

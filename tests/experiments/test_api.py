@@ -100,7 +100,7 @@ def test_a_finished_run_is_returned_and_another_one_refused(page, monkeypatch):
 
 
 def test_settings_are_checked():
-    with pytest.raises(ConfigError, match="did you mean 'generations'"):
+    with pytest.raises(ConfigError, match=r"did you mean 'search\.generations'"):
         eb.evolve("quickstart", settings={"search.generatoins": 1})
     with pytest.raises(ConfigError, match=r"search\.generations is 0, expected at least 1"):
         eb.evolve("quickstart", generations=0)

@@ -15,7 +15,7 @@ from evobourse.experiments.config.experiment import load_config
 PLACE = Path(experiments.__file__).parent
 SCHEMA = yaml.safe_load(Path(__file__).with_name("kuberay_schema.yaml").read_text())
 MANIFESTS = {path.stem: yaml.safe_load(path.read_text()) for path in PLACE.glob("cluster/*.yaml")}
-REQUIREMENTS = (PLACE.parent / "pyproject.toml").read_text()
+REQUIREMENTS = (Path(__file__).parents[2] / "pyproject.toml").read_text()
 
 
 def cluster_of(manifest):

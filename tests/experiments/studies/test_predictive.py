@@ -54,4 +54,4 @@ def test_the_page_has_a_row_a_teacher(rows):
     assert low < mean < high
     assert mean == pytest.approx(sum(score.ratio for score in real) / 3, abs=5e-4)
     assert "the validation days of `mine`" in page
-    assert "Written by `evobourse study predictive`." in page
+    assert "Written by `evobourse study predictive`; do not edit." in page

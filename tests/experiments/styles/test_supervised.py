@@ -81,8 +81,8 @@ def test_the_shipped_expert_is_fitted_on_training_years_alone(quickstart, monkey
     assert fit() == EXPERT
     monkeypatch.setattr(style_training, "load_series", later_trebled)
     assert fit() == EXPERT
-    late = replace(quickstart.splits, train=("1999-01-04", "2007-02-28"))
-    longer = stretches(replace(quickstart, splits=replace(late, embargo_days=0)), "train")
+    years = {"train": ("1999-01-04", "2007-02-28"), "validation": ("2007-08-01", "2010-06-30")}
+    longer = stretches(replace(quickstart, splits=replace(quickstart.splits, **years)), "train")
     assert fit_policy([(s.closes, s.volumes) for s in longer]) != EXPERT
 
 
@@ -139,7 +139,7 @@ def test_calibration_counts_by_hand():
 
 
 def test_worth_is_found_where_it_is_and_not_where_it_is_not(quickstart, monkeypatch):
-    monkeypatch.setattr("experiments.style_measures.REPLICATES", 200)
+    monkeypatch.setattr("evobourse.experiments.styles.measures.REPLICATES", 200)
     days = stretches(quickstart, "heldout")[-4:]
     rng = np.random.default_rng(1)
     paid = [rng.normal(size=len(s.closes) - 251) for s in days]

@@ -177,7 +177,9 @@ def test_a_scenario_may_have_a_society(bundle, choices, tmp_path):
     without = run_scenario(Scenario(), bundle, choices, Size(40, 3, 1), tmp_path / "other")
     assert len(without.frame("links")) == 0
     file.write_text("society: {aquaintances: 10}\n")
-    with pytest.raises(ConfigError, match=r"'society.aquaintances'; did you mean 'acquaintances'"):
+    with pytest.raises(
+        ConfigError, match=r"'society.aquaintances'; did you mean 'society.acquaintances'"
+    ):
         load_scenario(file)
 
 
