@@ -25,12 +25,10 @@ STYLES = ("momentum", "value", "contrarian")
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what asks for the real model; it is fetched for tests that say they open it."""
+    """Mark what needs the real model; tests that open it themselves use ``fetched_base``."""
     for item in items:
-        if "smol" in item.fixturenames:
+        if "fetched_base" in item.fixturenames:
             item.add_marker(pytest.mark.model)
-        elif item.get_closest_marker("model"):
-            item.fixturenames.insert(0, "fetched_base")
 
 
 @pytest.fixture(scope="session")

@@ -243,6 +243,7 @@ def test_a_mind_with_cores_is_another_mind_and_the_identity_is_none(bases, views
 # From a config
 
 
+@pytest.mark.usefixtures("fetched_base")
 def test_a_config_sets_up_the_stack_the_styles_and_the_cores():
     overrides = ["minds.recipe_blocks=0", "minds.stack={window: [20, 22]}", "minds.styles=[value]"]
     people = "personas=[{name: a, style: value}]"

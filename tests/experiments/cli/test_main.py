@@ -163,6 +163,7 @@ def test_a_bundle_is_questioned_without_its_held_out_days(finished: tuple[Path, 
     assert "news-reader" in shown.stdout
 
 
+@pytest.mark.usefixtures("fetched_base")
 def test_a_changed_bundle_is_refused(finished: tuple[Path, str], tmp_path: Path) -> None:
     folder, _ = finished
     copy = tmp_path / "bundle"
@@ -172,6 +173,7 @@ def test_a_changed_bundle_is_refused(finished: tuple[Path, str], tmp_path: Path)
     refuses(evobourse("simulate", str(copy), cwd=tmp_path), "personas.yaml was changed")
 
 
+@pytest.mark.usefixtures("fetched_base")
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     def evolve(*overrides: str) -> subprocess.CompletedProcess[str]:
         parts = [part for value in (*SMALL, *overrides) for part in ("--set", value)]
@@ -192,6 +194,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     refuses(evobourse("simulate", "nothing", cwd=tmp_path), "nothing")
 
 
+@pytest.mark.usefixtures("fetched_base")
 def test_an_adapter_of_the_wrong_shape_is_named(tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file, save_file
@@ -233,6 +236,7 @@ def test_a_dry_run_prices_a_sweep_and_starts_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.usefixtures("fetched_base")
 def test_a_full_disk_is_one_line_and_loses_nothing(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     run = folder / "run"

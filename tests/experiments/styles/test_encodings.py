@@ -78,6 +78,7 @@ def test_a_sweep_refuses_numbers(config):
         train_styles(digits, Path("nowhere"), StylePlan("sources"))
 
 
+@pytest.mark.usefixtures("fetched_base")
 def test_a_config_is_simulated_in_its_encoding(tmp_path):
     changed = [
         "minds.encoding=patches",

@@ -42,6 +42,7 @@ def refined(config, tmp_path_factory):
     return folder, heard
 
 
+@pytest.mark.usefixtures("fetched_base")
 def test_a_style_is_refined_once_and_says_how(config, refined):
     folder, heard = refined
     [(style, step, steps, found)] = heard
@@ -71,6 +72,7 @@ def test_the_cast_is_pure_and_stays(config):
     assert set(np.unique(rows)) == {0.0, 1.0}
 
 
+@pytest.mark.usefixtures("fetched_base")
 def test_pairs_differ_in_the_refined_style_alone(config, refined):
     folder, _ = refined
     experiment, paths = build_experiment(config), [folder / "contrarian"]
@@ -86,6 +88,7 @@ def test_pairs_differ_in_the_refined_style_alone(config, refined):
     np.testing.assert_array_equal(pairs[:, 0], found["contrarian"][:, 0])
 
 
+@pytest.mark.usefixtures("fetched_base")
 def test_validation_windows_alone_choose_what_is_kept(config, refined):
     experiment, paths = build_experiment(config), [refined[0] / "contrarian"]
     [cast] = list_casts(experiment, paths, refined[0])
