@@ -23,7 +23,7 @@ demo: $(READY) ## set up and run the main job: evolve the quickstart population
 test: $(READY) ## set up and run all tests, in two processes
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-fast: $(READY) ## tests without a model and without what is slow: under four minutes
+test-fast: $(READY) ## tests without a model and without what is slow
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not model'
 
 check: docs ## style, types and the site
