@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -22,6 +23,7 @@ settings.register_profile("untimed", deadline=None)  # machines differ; no test 
 settings.load_profile("untimed")
 
 STYLES = ("momentum", "value", "contrarian")
+MUCH_BYTES = 100_000_000
 
 
 def pytest_collection_modifyitems(items):
@@ -48,13 +50,19 @@ def _own_cache(_cache):
         yield
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def _memory_back():
-    """Give a module's memory back before the next one begins; malloc would keep it."""
+    """Give back what a test has left behind, where it is much; malloc and cycles would keep it."""
+    before = _resident_bytes()
     yield
-    gc.collect()
-    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
-        trim(0)
+    if _resident_bytes() - before > MUCH_BYTES:
+        gc.collect()
+        if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+            trim(0)
+
+
+def _resident_bytes():
+    return psutil.Process().memory_info().rss
 
 
 @pytest.fixture(scope="session")

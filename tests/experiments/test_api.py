@@ -33,6 +33,7 @@ SMALL = [
     "market.days=60",
     "market.paths=2",
     "minds.attention=1",
+    "minds.recipe_blocks=0",  # three processes, each with what it merges, would take 8 GB
     "workers=1",
 ]
 BEFORE = """
@@ -53,7 +54,7 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def page(fetched_base, tmp_path_factory):
     """Run the page's code as one script, on a small quickstart: its folder and what it printed."""
     folder = tmp_path_factory.mktemp("page")
     small = load_config("quickstart", SMALL)
