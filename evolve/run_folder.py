@@ -78,6 +78,16 @@ class RunFolder:
         return self.path / "report.png"
 
     @property
+    def report_page(self) -> Path:
+        """What ``evobourse report`` writes."""
+        return self.path / "report.html"
+
+    @property
+    def paths(self) -> Path:
+        """Held-out log returns of the real windows and of all markets on the scoreboard."""
+        return self.path / "paths.parquet"
+
+    @property
     def bundle(self) -> Path:
         """The folder of the exported champion."""
         return self.path / "bundle"

@@ -16,6 +16,7 @@ from evobourse.experiments.cli import plans as plan_commands
 from evobourse.experiments.cli import populations as market_commands
 from evobourse.experiments.cli import prices as score_commands
 from evobourse.experiments.cli import queries as query_commands
+from evobourse.experiments.cli import reports as report_commands
 from evobourse.experiments.cli import studies as study_commands
 from evobourse.experiments.cli import styles as style_commands
 from evobourse.experiments.cli import sweeps as sweep_commands
@@ -37,6 +38,7 @@ app.command()(sweep_commands.tune)
 app.command()(sweep_commands.lineage)
 app.command()(sweep_commands.track)
 app.command()(sweep_commands.compare)
+app.command()(report_commands.report)
 app.command()(query_commands.query)
 app.command()(config_commands.config)
 app.command()(cast_commands.cast)

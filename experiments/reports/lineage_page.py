@@ -1,7 +1,7 @@
-"""A sweep's lineage as one HTML page that needs nothing else: the tree, and each gene's way.
+"""A sweep's lineage as HTML that needs nothing else: the tree, and each gene's way.
 
-What the page's script reads is packed, so that ten thousand candidates are a few megabytes; how it
-looks is `lineage_page.html`.
+What its script reads is packed, so that ten thousand candidates are a few megabytes; how it looks
+is `lineage_tree.html`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import numpy as np
 from evobourse.evolve.lineage import Candidate
 from evobourse.experiments.reports.ancestry import best_candidate, gene_table
 from evobourse.experiments.reports.lineage_picture import SMALLEST_SCORE
+from evobourse.experiments.reports.page import Part, Section, render_report
 
-TEMPLATE = Path(__file__).with_name("lineage_page.html")
+TEMPLATE = Path(__file__).with_name("lineage_tree.html")
 _STEPS = 65535
 """Genes are told to a 65,535th of the range that the sweep has tried."""
 
@@ -26,7 +27,15 @@ _STEPS = 65535
 def render_page(
     candidates: Sequence[Candidate], champion_id: str | None, title: str, stopped: str | None
 ) -> str:
-    """Write the page.
+    """Write a page that holds the lineage alone; see `lineage_section`."""
+    section = lineage_section(candidates, champion_id, stopped)
+    return render_report(f"{title}: lineage", [], [section])
+
+
+def lineage_section(
+    candidates: Sequence[Candidate], champion_id: str | None, stopped: str | None
+) -> Section:
+    """Write the chapter of a page.
 
     Parameters
     ----------
@@ -34,8 +43,6 @@ def render_page(
         The lineage, in order; at least one has a score.
     champion_id : str or None
         The chosen one; None for the best training score so far.
-    title : str
-        The run's name.
     stopped : str or None
         Why the search ended, in words; None while it has not.
 
@@ -53,10 +60,11 @@ def render_page(
     failed = len(scores) - len(alive)
     state = "" if champion_id else "The search has not ended."
     state = f"The search has ended: {stopped}." if stopped else state
+    lead = (
+        f"{len(candidates):,} candidates in {len(set(generations)):,} generations, "
+        f"{failed:,} failed. {state}"
+    )
     data = {
-        "title": f"{title}: lineage",
-        "lead": f"{len(candidates):,} candidates in {len(set(generations)):,} generations, "
-        f"{failed:,} failed. {state}",
         "champion": index[champion.id],
         "championLabel": "the champion" if champion_id else "the best so far",
         "scoreLabel": "training score, J / J95 (lower is closer to real)",
@@ -75,7 +83,8 @@ def render_page(
     }
     # "</script>" within a string would end the script.
     text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("</", "<\\/")
-    return TEMPLATE.read_text(encoding="utf-8").replace("/*DATA*/", text)
+    tree = TEMPLATE.read_text(encoding="utf-8").replace("/*DATA*/", text)
+    return Section("lineage", "Lineage", [lead.strip()], [Part(tree)])
 
 
 def _packed_genes(candidates: Sequence[Candidate]) -> dict[str, Any]:

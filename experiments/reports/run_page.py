@@ -111,7 +111,7 @@ def draw_report(data: ReportData) -> Figure:
             _say_nothing_to_draw(memory)
         _title(tails, "How large returns get", "evolved against real")
         _title(memory, "How long volatility is remembered", "evolved against real")
-        _draw_learning(learning, data.history)
+        draw_learning(learning, data.history)
 
         bottom = page[2].subgridspec(1, 2, width_ratios=(1.0, 1.08))
         facts, board = (figure.add_subplot(bottom[0, i]) for i in range(2))
@@ -167,9 +167,9 @@ def _draw_market_columns(
     """Draw prices over one path's daily returns, a column a market, all on the same scales."""
     columns = [("real", real, INK)] + [(name, r, colours[name]) for name, r in simulated.items()]
     grid = place.subgridspec(2, len(columns), height_ratios=(2.3, 1.0), hspace=0.0)
-    real_log = _log_paths(real)
+    real_log = log_paths(real)
     edges = np.exp(np.percentile(real_log, BAND, axis=0))
-    low, high = _shared_range(real_log, [_log_paths(r) for r in simulated.values() if len(r)])
+    low, high = _shared_range(real_log, [log_paths(r) for r in simulated.values() if len(r)])
     firsts = [real[0], *(returns[0] for returns in simulated.values() if len(returns))]
     largest = [100.0 * float(np.abs(first).max()) for first in firsts]
     widest = 1.1 * min(max(largest), 3.0 * largest[0])
@@ -180,7 +180,7 @@ def _draw_market_columns(
         lines = f"{min(SHOWN_PATHS, len(returns))} of {len(returns)} {kind}" if len(returns) else ""
         _title(prices, what, lines, colour)
         if len(returns):
-            _draw_prices(prices, returns, colour)
+            draw_prices(prices, returns, colour)
             _draw_one_path(strip, returns[0], colour, widest)
         else:
             _say_nothing_to_draw(prices)
@@ -214,13 +214,15 @@ def _shared_range(real_log: FloatArray, simulated_log: Sequence[FloatArray]) -> 
     return lowest, min(max([high, *(float(e[1]) for e in edges)]), high + room)
 
 
-def _log_paths(log_returns: FloatArray) -> FloatArray:
+def log_paths(log_returns: FloatArray) -> FloatArray:
+    """Sum log returns [S, T] to log prices [S, T + 1] that start at 0, within what exp can hold."""
     paths = np.cumsum(np.pad(log_returns, ((0, 0), (1, 0))), axis=1)
     return np.asarray(np.clip(paths, -_LARGEST_LOG, _LARGEST_LOG))
 
 
-def _draw_prices(ax: Axes, log_returns: FloatArray, colour: str) -> None:
-    prices = 100.0 * np.exp(_log_paths(log_returns))
+def draw_prices(ax: Axes, log_returns: FloatArray, colour: str) -> None:
+    """Draw the first paths of log returns [S, T] over the 5-95 % band of all, from 100."""
+    prices = 100.0 * np.exp(log_paths(log_returns))
     low, high = np.percentile(prices, BAND, axis=0)
     ax.fill_between(np.arange(prices.shape[1]), low, high, color=colour, alpha=0.13, linewidth=0)
     ax.plot(prices[:SHOWN_PATHS].T, color=colour, linewidth=0.9, alpha=0.75)
@@ -232,7 +234,7 @@ def _draw_one_path(ax: Axes, log_returns: FloatArray, colour: str, widest: float
     ax.axhline(0.0, color=MUTED, linewidth=0.6)
 
 
-def _draw_learning(ax: Axes, history: Sequence[tuple[int, float, float]]) -> None:
+def draw_learning(ax: Axes, history: Sequence[tuple[int, float, float]]) -> None:
     """Draw best and median training scores; generations in which all failed leave a gap."""
     _title(ax, "How it learnt", "training years, J / J95")
     plain_axes(ax, grid="both")

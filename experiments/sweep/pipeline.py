@@ -27,6 +27,7 @@ from evobourse.evolve.timings import Timings
 from evobourse.evolve.tracking.follower import MlflowTracker, View
 from evobourse.experiments.config.experiment import ExperimentConfig
 from evobourse.experiments.reports.lineage_picture import draw_candidate
+from evobourse.experiments.reports.paths import paths_to_bytes
 from evobourse.experiments.reports.run_page import ReportData, save_report
 from evobourse.experiments.sweep.export import export_bundle
 from evobourse.experiments.sweep.judging import Verdict, finite_row, judge_champion, rank_finalists
@@ -118,6 +119,7 @@ def _run(
         verdict = judge_champion(experiment, bases, champion, run_folder, len(candidates))
         rows = json.dumps([finite_row(row) for row in verdict.rows], indent=2) + "\n"
         replace_bytes(run_folder.scoreboard, rows.encode())
+        replace_bytes(run_folder.paths, paths_to_bytes(verdict.real, verdict.simulated))
         save_report(_report(experiment, verdict, candidates), run_folder.report)
         export_bundle(experiment, bases, champion, verdict.rows, run_folder.bundle)
     finally:

@@ -109,7 +109,8 @@ def page_data(candidates, champion=None, stopped=None):
     page = render_page(candidates, champion, "run", stopped)
     assert not re.search(r"(src|href)=", page)  # needs nothing else
     [text] = re.findall(r'<script id="data"[^>]*>(.*?)</script>', page, re.DOTALL)
-    return json.loads(text)
+    [said] = re.findall(r"<p>(.*?)</p>", page.partition("<section")[2].partition("<style>")[0])
+    return {**json.loads(text), "said": said}
 
 
 def test_the_page_holds_every_candidate_parent_and_gene(lineage):
@@ -118,7 +119,7 @@ def test_the_page_holds_every_candidate_parent_and_gene(lineage):
     assert data["ids"][data["champion"]] == "d0"
     assert data["scores"] == [c.score for c in lineage]
     assert data["failures"] == {"2": "path 2: constant price", "3": "out of memory"}
-    assert "has ended: all 4 generations are done" in data["lead"]
+    assert "has ended: all 4 generations are done" in data["said"]
     for i, candidate in enumerate(lineage):
         parents = [(data["ids"][p], w) for p, w in data["parents"][data["parentsOf"][i]]]
         assert parents == list(candidate.parents)
@@ -136,7 +137,7 @@ def test_a_failure_cannot_end_the_page_and_choices_have_names(lineage):
     data = page_data([bad, good])
     assert data["failures"] == {"0": "</script><b>"}
     assert data["choices"] == [["bold", "shy"]]
-    assert "not ended" in data["lead"]
+    assert "not ended" in data["said"]
 
 
 def test_a_page_of_ten_thousand_is_small_and_of_none_refused():
