@@ -18,7 +18,7 @@ from evobourse.evolve.lineage import Candidate, Lineage
 from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.timings import Timings
 from evobourse.experiments.config.experiment import ExperimentConfig
-from evobourse.experiments.reports.ancestry import champion_of, gene_table
+from evobourse.experiments.reports.ancestry import by_generation, champion_of, gene_table
 from evobourse.experiments.reports.figures import new_figure
 from evobourse.experiments.reports.lineage_page import lineage_section
 from evobourse.experiments.reports.page import Bar, Picture, Section, Table, Text, render_report
@@ -293,8 +293,10 @@ def _facts_section(sound: Mapping[str, FloatArray], target: Target) -> Section:
         per_path = {describe(n): moments(sound[n], target.sigma_real) for n in names}
         ax = plot_moments(target, per_path, scored.add_subplot())
         ax.set_xlabel("sd of real windows from the real mean")
-        below = {"loc": "upper center", "bbox_to_anchor": (0.35, -0.16)}
-        ax.legend(**below, ncols=2, frameon=False, fontsize="small")
+        ax.legend(
+            loc="upper center", bbox_to_anchor=(0.35, -0.16), ncols=2, frameon=False,
+            fontsize="small",
+        )  # fmt: skip
     mean = pd.DataFrame(
         {"lag": np.arange(1, lags + 1), "real": curves[0].mean(0), "evolved": curves[1].mean(0)}
     )
@@ -334,10 +336,9 @@ def _fact_bar(row: FactRow) -> Bar:
 
 
 def _search_section(run: RunSoFar) -> Section:
-    groups: dict[int, list[float]] = {}
-    for c in run.candidates:
-        groups.setdefault(c.generation, []).append(math.inf if c.score is None else c.score)
-    history = [(g, min(s), float(np.median(s))) for g, s in sorted(groups.items())]
+    groups = by_generation(run.candidates)
+    scores = {g: [as_score(c.score) for c in group] for g, group in sorted(groups.items())}
+    history = [(g, min(s), float(np.median(s))) for g, s in scores.items()]
     with mpl.rc_context(_STYLE):
         figure = new_figure(*INCHES)
         ax = figure.add_subplot()
@@ -426,10 +427,10 @@ def _genes_section(run: RunSoFar) -> Section:
     assert champion is not None  # the caller has asked
     names, choices, values = gene_table(run.candidates)
     own = values[[c.id for c in run.candidates].index(champion.id)]
-    bred = [c.generation for c in run.candidates]
+    groups = by_generation(run.candidates)
     # What a search ends at is a generation of one.
-    latest = max((g for g in bred if bred.count(g) > 1), default=bred[-1])
-    last = values[[g == latest for g in bred]]
+    latest = max((g for g, group in groups.items() if len(group) > 1), default=0)
+    last = values[[c.generation == latest for c in run.candidates]]
     cells: list[list[str | Bar]] = []
     data = []
     for g, name in enumerate(names):
