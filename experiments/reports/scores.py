@@ -24,6 +24,8 @@ MEANINGS = {
     "garch_t-history": "conditional GARCH-t",
     "fw": "Franke-Westerhoff",
     "fw_published": "published F.-W.",
+    "fw_t": "F.-W., Student noise",
+    "stochastic_volatility": "stochastic volatility",
     "bootstrap_train": "real training days",
     "bootstrap_target": "real held-out days",
 }

@@ -175,8 +175,8 @@ def _score_laws(
     }
 
     @cache
-    def calibrated() -> FrankeWesterhoff:
-        return calibrate_franke_westerhoff(targets["train"], of_search)
+    def calibrated(student: bool) -> FrankeWesterhoff:
+        return calibrate_franke_westerhoff(targets["train"], of_search, student=student)
 
     for split, returns in halves.items():
         laws = reference_laws(halves["train"], returns, calibrated)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.studies.run import Page, Study
 from evobourse.fitness.baselines.calibration import calibrate_franke_westerhoff
+from evobourse.fitness.baselines.franke_westerhoff import FrankeWesterhoff
 from evobourse.fitness.baselines.laws import LAW_NAMES, reference_laws
 from evobourse.fitness.distance import Score, score_paths
 from evobourse.fitness.moments import moments
@@ -35,7 +36,7 @@ LEVEL = 0.05
 WANTED_POWER = 0.8
 STEP_DAYS = 21
 HELD_OUT = "real days, held out of the target"
-LAWS = tuple(law for law in LAW_NAMES if law != "bootstrap_train")  # there is one series here
+LAWS = ("gbm", "garch_t", "gjr_garch_t", "fw_published", "fw", "bootstrap_target")
 Array = NDArray[np.float64]
 
 
@@ -110,8 +111,11 @@ def _law_cells(real: Array, law: str, days: int, paths: int) -> list[Cell]:
     draw, bootstrap = np.random.SeedSequence((LAWS.index(law), days)).spawn(2)
     rng = np.random.default_rng(draw)
     targets = {n: make_target(real, days, n, np.random.default_rng(bootstrap)) for n in PATHS}
+
     # calibrated on the very windows and the statistic of one path: the hardest rival to tell
-    calibrate = partial(calibrate_franke_westerhoff, targets[1], np.random.SeedSequence(0))
+    def calibrate(student: bool) -> FrankeWesterhoff:
+        return calibrate_franke_westerhoff(targets[1], np.random.SeedSequence(0), student=student)
+
     simulated = reference_laws(real, real, calibrate)[law](paths, days, rng)
     cells = []
     for n, target in targets.items():

@@ -132,9 +132,10 @@ class Judge:
         yield "gbm-history", lambda rng: gbm_history(before, days, rng)
         yield "garch_t-history", lambda rng: garch_t_history(train, before, days, rng)
 
-    def _fitted(self) -> FrankeWesterhoff:
+    def _fitted(self, student: bool) -> FrankeWesterhoff:
         target = self.experiment.target(self.experiment.splits.train)
-        return calibrate_franke_westerhoff(target, self.experiment.calibration_seed())
+        seed = self.experiment.calibration_seed()
+        return calibrate_franke_westerhoff(target, seed, student=student)
 
     def stream(self, name: str) -> np.random.Generator:
         """Return a baseline's own random stream."""
@@ -256,7 +257,7 @@ def judge_champion(
     for name, sample in judge.baselines():
         began = time.perf_counter()
         simulated[name] = sample(judge.stream(name))
-        among = GENERATIONS * POPULATION if name == "fw" else 1
+        among = GENERATIONS * POPULATION if name in ("fw", "fw_t") else 1
         rows.append(judge.row(name, simulated[name], 0, time.perf_counter() - began, among))
     better = {
         name: _compare(judge, simulated["evolved"], other) for name, other in simulated.items()

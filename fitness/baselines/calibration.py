@@ -16,6 +16,9 @@ from evobourse.fitness.moments import moments
 FREE = ("phi", "chi", "alpha_0", "alpha_n", "alpha_p", "sigma_f", "sigma_c")
 """As in the paper: mu and beta only scale the others."""
 
+START_NU = 6.0
+"""Degrees of freedom at which a search over Student noise starts."""
+
 GENERATIONS, POPULATION = 80, 16
 """Of the quickstart's sweep: 1,280 configurations tried."""
 
@@ -33,6 +36,7 @@ def calibrate_franke_westerhoff(
     generations: int = GENERATIONS,
     population: int = POPULATION,
     paths: int = 64,
+    student: bool = False,
 ) -> FrankeWesterhoff:
     """Search the parameters whose paths score best against a real split, by CMA-ES.
 
@@ -51,6 +55,8 @@ def calibrate_franke_westerhoff(
         Generations, 1 or more, and candidates in each, 2 or more.
     paths : int
         Paths that a candidate's expected J/J95 is estimated from, 2 or more.
+    student : bool
+        Whether the demand noise is Student's, its degrees of freedom searched as well.
 
     Returns
     -------
@@ -77,8 +83,9 @@ def calibrate_franke_westerhoff(
         np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, key)) for key in range(2)
     )
     normals = np.random.default_rng(proposals)
+    free = (*FREE, "nu") if student else FREE
     search = cma.CMAEvolutionStrategy(
-        np.zeros(len(FREE)),
+        np.zeros(len(free)),
         FIRST_STEP,
         {
             "popsize": population,
@@ -91,14 +98,17 @@ def calibrate_franke_westerhoff(
     for draw in draws.spawn(generations):
         candidates = search.ask()
         search.tell(
-            candidates, [_expected_ratio(_market(x), target, paths, draw) for x in candidates]
+            candidates, [_expected_ratio(_market(free, x), target, paths, draw) for x in candidates]
         )
-    return _market(search.result.xfavorite)
+    return _market(free, search.result.xfavorite)
 
 
-def _market(coordinates: Sequence[float]) -> FrankeWesterhoff:
+def _market(free: Sequence[str], coordinates: Sequence[float]) -> FrankeWesterhoff:
     values = {}
-    for name, x in zip(FREE, coordinates, strict=True):
+    for name, x in zip(free, coordinates, strict=True):
+        if name == "nu":  # over 2, or there is no variance
+            values[name] = 2.0 + (START_NU - 2.0) * float(np.exp(x))
+            continue
         published = getattr(PUBLISHED, name)
         values[name] = float(published + x if name == "alpha_0" else published * np.exp(x))
     return FrankeWesterhoff(**values)

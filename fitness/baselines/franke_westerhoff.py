@@ -43,7 +43,8 @@ def franke_westerhoff(
     n, T : int
         Number of paths and days per path.
     rng : numpy.random.Generator
-        Source of the demand noise e_f and e_c.
+        Source of the demand noise e_f and e_c: normal, or Student's t of variance 1 with
+        ``parameters.nu`` degrees of freedom.
     burn_in_days : int
         Days before the first that is returned.
 
@@ -57,7 +58,7 @@ def franke_westerhoff(
     p = parameters
     demand = (p.phi, p.chi, p.sigma_f, p.sigma_c, p.mu)
     return np.asarray(
-        _simulate(demand, (p.alpha_0, p.alpha_n, p.alpha_p, p.beta), n, T, burn_in_days, rng)
+        _simulate(demand, (p.alpha_0, p.alpha_n, p.alpha_p, p.beta), p.nu, n, T, burn_in_days, rng)
     )
 
 
@@ -65,6 +66,7 @@ def franke_westerhoff(
 def _simulate(
     demand: tuple[float, float, float, float, float],
     switching: tuple[float, float, float, float],
+    nu: float,
     n: int,
     T: int,
     burn_in: int,
@@ -72,12 +74,17 @@ def _simulate(
 ) -> FloatArray:
     phi, chi, sigma_f, sigma_c, mu = demand
     alpha_0, alpha_n, alpha_p, beta = switching
+    unit = np.sqrt((nu - 2.0) / nu) if nu < np.inf else 1.0
     returns = np.empty((n, T))
     for path in range(n):
         price, log_return, share = 0.0, 0.0, 0.5
         for day in range(-burn_in, T):
-            fundamentalist = -phi * price + sigma_f * rng.standard_normal()
-            chartist = chi * log_return + sigma_c * rng.standard_normal()
+            if nu < np.inf:
+                e_f, e_c = unit * rng.standard_t(nu), unit * rng.standard_t(nu)
+            else:
+                e_f, e_c = rng.standard_normal(), rng.standard_normal()
+            fundamentalist = -phi * price + sigma_f * e_f
+            chartist = chi * log_return + sigma_c * e_c
             attraction = alpha_0 + alpha_n * (2.0 * share - 1.0) + alpha_p * price**2
             log_return = mu * (share * fundamentalist + (1.0 - share) * chartist)
             price += log_return

@@ -43,11 +43,14 @@ class FrankeWesterhoff:
         Price impact: log price per unit of excess demand.
     beta : float
         Intensity of choice.
+    nu : float
+        Degrees of freedom of Student noise, scaled to variance 1, over 2; infinite for the
+        paper's normal noise.
 
     Raises
     ------
     MarketError
-        If a parameter is not finite, or negative where it may not be.
+        If a parameter is not finite (but nu), or outside its range.
     """
 
     phi: float = 0.12
@@ -59,9 +62,14 @@ class FrankeWesterhoff:
     sigma_c: float = 2.087
     mu: float = 0.01
     beta: float = 1.0
+    nu: float = math.inf
 
     def __post_init__(self) -> None:
+        if not self.nu > 2.0:
+            raise MarketError(f"Franke-Westerhoff parameter nu={self.nu}: use a number over 2")
         for name, value in asdict(self).items():
+            if name == "nu":
+                continue
             signed = name.startswith("alpha")
             if not np.isfinite(value) or (value < 0.0 and not signed):
                 expected = "a finite number" if signed else "a finite number, 0 or more"
@@ -167,7 +175,10 @@ class FrankeWesterhoffCrowd(Crowd):
         closes = view.assets[self._asset].close_ticks
         price = math.log(closes[-1] / self.value_ticks)
         log_return = math.log(closes[-1] / closes[-2]) if len(closes) > 1 else 0.0
-        noise_f, noise_c = self._rng.standard_normal(2)
+        if math.isinf(p.nu):
+            noise_f, noise_c = self._rng.standard_normal(2)
+        else:
+            noise_f, noise_c = self._rng.standard_t(p.nu, 2) * math.sqrt((p.nu - 2.0) / p.nu)
         self.fundamentalist = self._draw_camps()
         share = float(self.fundamentalist.mean())
         demand_f = -p.phi * price + p.sigma_f * noise_f

@@ -66,3 +66,13 @@ def test_a_search_in_which_every_market_is_degenerate_ends_without_a_crash(targe
         target, np.random.SeedSequence(1), generations=3, population=2, paths=2
     )
     assert found != PUBLISHED
+
+
+def test_student_noise_is_searched_as_well_and_has_a_variance(nervous_years):
+    tiny = {"generations": 3, "population": 6, "paths": 8}
+    found = calibrate_franke_westerhoff(
+        nervous_years, np.random.SeedSequence(1), **tiny, student=True
+    )
+    assert 2.0 < found.nu < np.inf
+    plain = calibrate_franke_westerhoff(nervous_years, np.random.SeedSequence(1), **tiny)
+    assert np.isinf(plain.nu)

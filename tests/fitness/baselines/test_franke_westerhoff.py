@@ -99,3 +99,24 @@ def test_a_broken_market_has_a_verdict_and_an_infinite_score(target, rng, change
     scored = score_paths(paths, target)
     assert scored.ratio == np.inf
     assert fault in scored.verdict
+
+
+def test_students_noise_has_variance_one_and_heavier_tails():
+    # Without feedback the return is mu times noise alone.
+    still = {"phi": 0.0, "chi": 0.0, "alpha_n": 0.0, "alpha_p": 0.0, "alpha_0": 50.0}
+    paths = {
+        nu: franke_westerhoff(
+            FrankeWesterhoff(**still, nu=nu), 4, 50_000, np.random.default_rng(5), burn_in_days=10
+        )
+        / (PUBLISHED.mu * PUBLISHED.sigma_f)
+        for nu in (5.0, np.inf)
+    }
+    for values in paths.values():
+        assert values.var() == pytest.approx(1.0, rel=0.03)
+    assert (np.abs(paths[5.0]) > 5).mean() > 20 * (np.abs(paths[np.inf]) > 5).mean()
+    assert (np.abs(paths[5.0]) > 5).mean() == pytest.approx(0.00135, rel=0.35)
+
+
+def test_degrees_of_freedom_without_a_variance_are_refused():
+    with pytest.raises(MarketError, match=r"nu=2\.0: use a number over 2"):
+        FrankeWesterhoff(nu=2.0)
