@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,7 +86,7 @@ def measure_frequency(
 
 
 def refuse_other_frequencies(
-    source: str, days: NDArray[np.datetime64], moments: NDArray[np.datetime64]
+    source: str, days: NDArray[np.datetime64], moments: NDArray[np.datetime64] | None = None
 ) -> None:
     """Refuse bars that are not daily, throughout.
 
@@ -98,7 +99,7 @@ def refuse_other_frequencies(
     if found.name == "intraday":
         raise SeriesError(
             f"{source}: {found}, expected one a day; make days of them: "
-            f"evobourse to-daily {source} daily.csv (--zone of the exchange, if stamps are UTC)"
+            f"evobourse to-daily {shlex.quote(source)} daily.csv"
         )
     coarse = "days cannot be made of longer bars; export daily ones (interval 1d)"
     if found.name != "daily":

@@ -1,5 +1,6 @@
 """The date column of a price file: days, times and zones, as providers write them."""
 
+import shlex
 from dataclasses import dataclass
 from datetime import timedelta
 from zoneinfo import ZoneInfo
@@ -149,11 +150,11 @@ def trading_days(source: str, stamps: Stamps) -> tuple[NDArray[np.datetime64], b
             days = days + late_in_day.astype("timedelta64[D]")
             shifted = True
         elif early or (in_utc and midnights and not held & {FRIDAY, SATURDAY, SUNDAY}):
+            mended = f"evobourse to-daily {shlex.quote(source)} daily.csv --zone Europe/Berlin"
             why = "fall on Sundays and never on Fridays" if early else "are too few to tell"
             raise SeriesError(
                 f"{source}: {told} {why}, so midnights of another zone may give dates a day too "
-                f"early; name the exchange's zone: evobourse to-daily {source} daily.csv --zone "
-                "Europe/Berlin"
+                f"early; name the exchange's zone: {mended}"
             )
     held = set(weekdays(days).tolist())
     if len(days) >= FULL_WEEKS_ROWS and held == {1, 2, 3, FRIDAY, SATURDAY}:
@@ -161,7 +162,7 @@ def trading_days(source: str, stamps: Stamps) -> tuple[NDArray[np.datetime64], b
         raise SeriesError(
             f"{source}: row {row + 1} ({days[row]}) is a Saturday, and no row a Monday: dates are "
             "a day late; subtract a day, or name the exchange's zone if the file has times: "
-            f"evobourse to-daily {source} daily.csv --zone America/New_York"
+            f"evobourse to-daily {shlex.quote(source)} daily.csv --zone America/New_York"
         )
     return days, shifted
 

@@ -1,5 +1,6 @@
 """Days on which nothing was traded: finding them, and keeping or dropping them."""
 
+import shlex
 from typing import Literal
 
 import numpy as np
@@ -88,8 +89,9 @@ def settle_suspensions(
         more = int(idle.sum()) - 1
         what = "is no price over 0" if empty[row] else "repeats the close before, without volume"
         raise SeriesError(
-            f"{source}: {place} {what}, as on a day of suspension ({more} more); mend the row, or "
-            "set suspended_days to drop, or to keep for a day at the last close"
+            f"{source}: {place} {what}, as on a day of suspension ({more} more); set "
+            "suspended_days to drop, or to keep for a day at the last close, or leave them out: "
+            f"evobourse to-daily {shlex.quote(source)} daily.csv --suspended-days drop"
         )
     if policy == "drop":
         return days[~idle], {name: values[~idle] for name, values in columns.items()}
