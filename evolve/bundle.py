@@ -21,6 +21,7 @@ from evobourse.agents.errors import AgentError
 from evobourse.agents.personas.persona import Persona, Population, Society
 from evobourse.agents.personas.social import Contest, Social
 from evobourse.agents.personas.traits import OrderStyle, Traits
+from evobourse.evolve.addresses import inside
 from evobourse.evolve.bases.limits import BaseLimits
 from evobourse.evolve.bases.opening import open_bases
 from evobourse.evolve.bases.protocol import Bases, PersonaBase
@@ -152,7 +153,7 @@ def load_bundle(folder: Path) -> Bundle:
     try:
         hashes = json.loads((folder / "hashes.json").read_text())
         for name, expected in hashes.items():
-            if _sha256(folder / name) != expected:
+            if _sha256(inside(folder, name)) != expected:
                 raise RunError(f"bundle {folder}: {name} was changed since the export")
         config = yaml.safe_load((folder / "simulator.yaml").read_text())
         personas = yaml.safe_load((folder / "personas.yaml").read_text())
@@ -162,10 +163,11 @@ def load_bundle(folder: Path) -> Bundle:
             f"bundle {folder}: {error.filename} cannot be read ({error.strerror}); "
             "name a folder that evobourse exported"
         ) from error
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise RunError(f"bundle {folder}: malformed ({' '.join(str(error).split())})") from error
-    if config.get("schema") != SCHEMA:
-        raise RunError(f"bundle {folder}: schema is {config.get('schema')!r}, expected {SCHEMA!r}")
+    schema = config.get("schema") if isinstance(config, dict) else None
+    if schema != SCHEMA:
+        raise RunError(f"bundle {folder}: schema is {schema!r}, expected {SCHEMA!r}")
     try:
         recipe = config["recipe"]
         return Bundle(
@@ -174,8 +176,8 @@ def load_bundle(folder: Path) -> Bundle:
             config["base_hash"],
             config["blocks"],
             recipe_from_dict(recipe) if recipe else None,
-            tuple(folder / "adapters" / name for name in config["adapters"]),
-            tuple(folder / "sources" / name for name in config["sources"]),
+            tuple(inside(folder / "adapters", name) for name in config["adapters"]),
+            tuple(inside(folder / "sources", name) for name in config["sources"]),
             Population(
                 tuple(map(_read_persona, personas)),
                 _read_society(config["society"]),
@@ -186,14 +188,17 @@ def load_bundle(folder: Path) -> Bundle:
             Reference(**config["reference"]),
             {
                 name: PersonaBase(
-                    tuple(folder / other["folder"] / style for style in config["adapters"]),
+                    tuple(
+                        inside(inside(folder, other["folder"]), style)
+                        for style in config["adapters"]
+                    ),
                     other["base_hash"],
                 )
                 for name, other in config.get("persona_bases", {}).items()
             },
             config.get("memory_bytes"),
         )
-    except (KeyError, TypeError, AgentError, MergeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, AgentError, MergeError) as error:
         raise RunError(f"bundle {folder}: simulator.yaml is malformed ({error!r})") from error
 
 

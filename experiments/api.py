@@ -20,7 +20,7 @@ from evobourse.experiments.scoring.series import SeriesScore, read_daily, score_
 from evobourse.experiments.simulate.bundle import OpenPopulation
 from evobourse.experiments.simulate.bundle import open_population as open_place
 from evobourse.experiments.sweep.resume import open_run, start_run
-from evobourse.market.series.named import SplitPolicy
+from evobourse.market.series.named import SplitPolicy, SuspensionPolicy
 from evobourse.market.tape.daily_tape import Tape
 
 __all__ = ["OpenPopulation", "Run", "evolve", "load", "open_population", "score"]
@@ -142,6 +142,7 @@ def score(
     window_days: int | None = None,
     split: str | None = None,
     stock_splits: SplitPolicy = "refuse",
+    suspended_days: SuspensionPolicy = "refuse",
     seed: int = 0,
     tried: int = 1,
 ) -> SeriesScore:
@@ -159,6 +160,8 @@ def score(
         Days of the real series, ``FROM:TO`` in ISO dates; all by default.
     stock_splits
         What to do about prices that look unadjusted for a stock split.
+    suspended_days
+        What to do about days on which nothing was traded.
     seed
         Of the real windows' bootstrap.
     tried
@@ -169,8 +172,8 @@ def score(
     ConfigError, MarketError, FitnessError
         A series that cannot be read, or is too short; the message says why.
     """
-    scored = read_daily(series, stock_splits=stock_splits)
-    real = read_daily(against, split, stock_splits)
+    scored = read_daily(series, None, stock_splits, suspended_days)
+    real = read_daily(against, split, stock_splits, suspended_days)
     return score_series(scored, real, window_days, seed, tried)
 
 

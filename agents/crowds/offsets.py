@@ -66,8 +66,10 @@ def fit_offsets(
     returns = np.diff(np.log(close))
     windows = np.lib.stride_tricks.sliding_window_view(returns, 20)[:-1]
     sigma = windows.std(axis=1)
-    before = close[20:-1]
-    reach = np.concatenate([np.log(high[21:] / before) / sigma, np.log(low[21:] / before) / sigma])
+    moving = sigma > 0  # after 20 days of suspension nothing is known to measure by
+    before, sigma = close[20:-1][moving], sigma[moving]
+    sides = (np.log(side[21:][moving] / before) / sigma for side in (high, low))
+    reach = np.concatenate(list(sides))
     reach = (reach - reach.mean()) / reach.std()
     fitted = KMeans(clusters, n_init=4, random_state=0).fit(reach[:, None])
     order = np.argsort(fitted.cluster_centers_[:, 0])

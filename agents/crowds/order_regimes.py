@@ -198,6 +198,7 @@ def measure_orders(
         )
     past = np.lib.stride_tricks.sliding_window_view(returns, USUAL_DAYS)[:-1]
     unit = np.sqrt((past**2).mean(axis=1))
+    days, unit = days[unit > 0], unit[unit > 0]  # a year of suspension measures nothing
     signs = np.stack([regime_signs(closes[:d], u) for d, u in zip(days, unit, strict=True)])
     before = closes[days - 1]
     quantity = np.zeros(len(days))

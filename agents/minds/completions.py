@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import httpx
 from tenacity import (
@@ -23,6 +23,7 @@ from tenacity import (
 
 from evobourse.agents.bounds import Bounds, check_bounds
 from evobourse.agents.errors import AgentError, CapReached, EndpointError
+from evobourse.agents.minds.replies import NoDistribution, read_echoed, read_listed, tokens_used
 
 LONGEST_PAUSE_SECONDS = 60.0
 
@@ -236,7 +237,9 @@ class CompletionClient:
             "model": question.model,
             "prompt": prompts if endings else question.prompt,
             "max_tokens": 1,
-            "temperature": 0,
+            # At 0 some servers divide logprobs by it, so that one token has them all.
+            "temperature": 1.0,
+            "top_p": 1.0,
             "logprobs": 1 if endings else self.top,
         }
         if endings:
@@ -260,8 +263,12 @@ class CompletionClient:
                 raise self._refusal(reply)
             try:
                 content = reply.json()
-                used = int(content.get("usage", {}).get("total_tokens", reserved))
-                return read_echoed(content, endings) if endings else read_listed(content)
+                used = tokens_used(content, reserved)
+                return read_echoed(content, endings) if endings else read_listed(content, self.top)
+            except NoDistribution as error:
+                raise EndpointError(
+                    f"endpoint {self.url}: replies with logprobs that are no distribution: {error}"
+                ) from error
             except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
                 of = "each option at an echoed prompt's end" if endings else "the next token"
                 raise _PassingTrouble(
@@ -276,57 +283,6 @@ class CompletionClient:
             asked = reply.headers.get("retry-after", "")
             return _PassingTrouble(said, float(asked) if asked.isdigit() else 0.0)
         return EndpointError(f"endpoint {self.url}: {said}; check the URL, model name and key")
-
-
-def read_listed(reply: Mapping[str, Any]) -> dict[str | int, float]:
-    """Read the listed next tokens of a reply, by text and by id where it is said.
-
-    Two shapes are understood: ``logprobs.top_logprobs[0]``, a mapping of text (or
-    ``token_id:N``) to logprob, as in OpenAI's completions, vLLM and SGLang; and
-    ``logprobs.content[0].top_logprobs``, a list of tokens, as in llama.cpp.
-
-    Raises
-    ------
-    ValueError, TypeError, KeyError, IndexError
-        The reply has another shape, or holds no number where one should be.
-    """
-    logprobs = reply["choices"][0]["logprobs"]
-    listed: dict[str | int, float] = {}
-    if "content" in logprobs:
-        for token in logprobs["content"][0]["top_logprobs"]:
-            listed[str(token["token"])] = float(token["logprob"])
-            if "id" in token:
-                listed[int(token["id"])] = float(token["logprob"])
-    else:
-        for text, value in logprobs["top_logprobs"][0].items():
-            name, _, number = text.partition("token_id:")
-            listed[int(number) if not name and number.isdigit() else text] = float(value)
-    if not listed or not all(value < 1e-3 for value in listed.values()):
-        raise ValueError("no log probabilities")
-    return {name: value for name, value in listed.items() if value > -math.inf}
-
-
-def read_echoed(reply: Mapping[str, Any], endings: Sequence[str | int]) -> dict[str | int, float]:
-    """Read the log probability of each ending from the echoes of a prompt that ends in it.
-
-    The last token of an echo is the one generated, the last but one the ending. An echo whose
-    ending was read as another token, or glued to what stands before it, is refused.
-
-    Raises
-    ------
-    ValueError, TypeError, KeyError, IndexError
-        The reply has another shape, or holds no number where one should be.
-    """
-    choices = sorted(reply["choices"], key=lambda choice: int(choice["index"]))
-    found: dict[str | int, float] = {}
-    for ending, choice in zip(endings, choices, strict=True):
-        token, value = (choice["logprobs"][key][-2] for key in ("tokens", "token_logprobs"))
-        if token != f"token_id:{ending}" and token.strip(" \u2581") != str(ending).strip():
-            raise ValueError(f"ends in {token!r}")
-        found[ending] = float(value)
-    if not all(-math.inf < value < 1e-3 for value in found.values()):
-        raise ValueError("no log probabilities")
-    return found
 
 
 _backoff = wait_exponential(multiplier=0.5, max=LONGEST_PAUSE_SECONDS)

@@ -228,7 +228,14 @@ class EndpointMinds:
 
     def _key(self, voice: Voice, view: int) -> bytes:
         question = self._question(voice, view)
-        scope = {"engine": self.base_hash, "model": question.model, "options": self._names}
+        # The temperature makes other keys than those of answers that were asked for at 0, some of
+        # which were no distribution.
+        scope = {
+            "engine": self.base_hash,
+            "model": question.model,
+            "options": self._names,
+            "temperature": 1,
+        }
         return answer_key(scope, question.prompt)
 
     def _open_tokenizer(self, name: str) -> None:

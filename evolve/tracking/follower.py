@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import select
+import shlex
 import subprocess
 import sys
 from base64 import b64decode, b64encode
@@ -18,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from evobourse.evolve.addresses import sqlite_address, sqlite_path
 from evobourse.evolve.errors import EvolveError, hide_password
 from evobourse.evolve.lineage import Candidate, Lineage
 from evobourse.evolve.run_folder import RunFolder
@@ -67,9 +69,8 @@ class View:
         """
         if self.tracking_uri.startswith(("http://", "https://")):
             return None
-        sqlite, prefix, database = self.tracking_uri.rpartition("sqlite:///")
-        beside = Path(database).resolve() if prefix and not sqlite else Path(self.run_folder)
-        return (beside.parent / "mlflow-artifacts").as_uri()
+        beside = sqlite_path(self.tracking_uri) or Path(self.run_folder)
+        return (beside.resolve().parent / "mlflow-artifacts").as_uri()
 
     @classmethod
     def of(
@@ -88,7 +89,7 @@ class View:
 
 def default_tracking_uri(run_folder: RunFolder) -> str:
     """Return the address of the store that needs no server: SQLite in the run's folder."""
-    return f"sqlite:///{RunFolder(run_folder.path.resolve()).mlflow}"
+    return sqlite_address(RunFolder(run_folder.path.resolve()).mlflow)
 
 
 class MlflowTracker:
@@ -148,7 +149,7 @@ class MlflowTracker:
         where = f"MLflow at {self.view.shown_uri}"
         safe = (
             f"they are safe in {self.view.folder.lineage}, and "
-            f"'evobourse track {self.view.run_folder}' catches up"
+            f"'evobourse track {shlex.quote(self.view.run_folder)}' catches up"
         )
         try:
             answer, _ = self._process.communicate(timeout=timeout_s)
@@ -199,7 +200,7 @@ def log_run(view: View, figure: FigureMaker | None = None) -> int:
     except Exception as error:  # MLflow raises its own, requests' and SQLAlchemy's
         raise EvolveError(
             f"MLflow at {view.shown_uri}: {_in_a_line(error)}; "
-            f"'evobourse track {view.run_folder}' can be run again"
+            f"'evobourse track {shlex.quote(view.run_folder)}' can be run again"
         ) from error
     return follower.new
 
@@ -277,6 +278,8 @@ def _alone(path: Path, wait: bool) -> Iterator[None]:
 
 
 def _in_a_line(error: Exception) -> str:
+    if isinstance(error, EvolveError):
+        return str(error)
     return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
 
 

@@ -11,15 +11,20 @@ import logging
 import math
 import os
 import re
+import shlex
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from evobourse.evolve.addresses import SQLITE, sqlite_path
+from evobourse.evolve.errors import EvolveError, hide_password
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.timings import Timing
 from evobourse.evolve.tracking.mlflow_runs import (
@@ -76,6 +81,8 @@ class SweepStore:
 
     Raises
     ------
+    EvolveError
+        The experiment was deleted in MLflow.
     Exception
         Whatever MLflow raises when the store cannot be reached.
     """
@@ -98,6 +105,13 @@ class SweepStore:
             self._client.create_experiment(experiment, artifact_location)
         )
         self._experiment_id = self._experiment.experiment_id
+        if self._experiment.lifecycle_stage != "active":
+            shown = shlex.quote(hide_password(tracking_uri))
+            raise EvolveError(
+                f"MLflow at {hide_password(tracking_uri)}: experiment {experiment!r} was deleted "
+                f"there; take it back: MLFLOW_TRACKING_URI={shown} mlflow experiments restore "
+                f"--experiment-id {self._experiment_id}"
+            )
         self._fresh = False
         self._best_id = ""
         self._parent_id = self._find_or_create_parent(run_name, digest_of(first), params)
@@ -330,7 +344,14 @@ def _connect(tracking_uri: str) -> Any:
 
     for chatty in ("mlflow", "alembic"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
-    return MlflowClient(tracking_uri)
+    client = MlflowClient(tracking_uri)
+    database = sqlite_path(tracking_uri)
+    raw = Path(tracking_uri.removeprefix(SQLITE))
+    if database is not None and raw != database:
+        # MLflow has made a folder of the escaped address, where nothing is.
+        with suppress(OSError):
+            os.removedirs(raw.parent)
+    return client
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

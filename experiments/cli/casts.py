@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -60,5 +61,8 @@ def cast(
     replace_bytes(out, text.encode())
     print_next_steps(
         console,
-        [("cast", str(out)), ("then", f"evobourse simulate RUN/bundle --days 60 --cast {out}")],
+        [
+            ("cast", str(out)),
+            ("then", f"evobourse simulate RUN/bundle --days 60 --cast {shlex.quote(str(out))}"),
+        ],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -35,14 +36,15 @@ def executor_overrides(executor: str | None, workers: int | None, address: str |
 
 def mlflow_lines(uri: str) -> list[tuple[str, str]]:
     """Say how to open a lineage; MLflow hides runs behind another page unless told otherwise."""
+    from evobourse.evolve.addresses import sqlite_address
     from evobourse.evolve.errors import hide_password
 
     if uri.startswith(("http://", "https://")):
         return [("lineage", hide_password(uri))]
-    prefix = f"sqlite:///{Path.cwd()}/"
+    prefix = sqlite_address(Path.cwd()) + "/"
     short = "sqlite:///" + uri.removeprefix(prefix) if uri.startswith(prefix) else uri
     return [
-        ("lineage", f"mlflow ui --backend-store-uri {hide_password(short)}"),
+        ("lineage", f"mlflow ui --backend-store-uri {shlex.quote(hide_password(short))}"),
         ("at", "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"),
     ]
 

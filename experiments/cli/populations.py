@@ -110,6 +110,7 @@ def export(
 
     Example: evobourse export runs/quickstart/bundle --out export
     """
+    from evobourse.evolve.addresses import file_name
     from evobourse.evolve.bundle import load_bundle
     from evobourse.evolve.export import export_base, export_mind
 
@@ -120,7 +121,7 @@ def export(
         export_base(loaded, out / "model")
         made.append(("model", str(out / "model")))
     for persona in loaded.population.personas if loaded.adapters else ():
-        folder = out / "minds" / persona.name
+        folder = out / "minds" / file_name(persona.name)
         export_mind(loaded, persona.name, folder)
         made.append((persona.name, str(folder)))
     if as_json:

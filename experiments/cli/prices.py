@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from evobourse.experiments.cli.options import Json, make_console, print_next_steps
+
+StockSplits = Annotated[
+    Literal["refuse", "adjust", "accept"],
+    typer.Option(help="What to do about prices that look unadjusted for a stock split."),
+]
+SuspendedDays = Annotated[
+    Literal["refuse", "keep", "drop"],
+    typer.Option(help="What to do about days on which nothing was traded."),
+]
 
 
 def score(
@@ -27,10 +37,8 @@ def score(
     split: Annotated[
         str | None, typer.Option(metavar="FROM:TO", help="Real days, ISO; default all.")
     ] = None,
-    stock_splits: Annotated[
-        Literal["refuse", "adjust", "accept"],
-        typer.Option(help="What to do about prices that look unadjusted for a stock split."),
-    ] = "refuse",
+    stock_splits: StockSplits = "refuse",
+    suspended_days: SuspendedDays = "refuse",
     seed: Annotated[int, typer.Option(help="Of the real windows' bootstrap.", min=0)] = 0,
     tried: Annotated[int, typer.Option(help="Configurations that this is the best of.", min=1)] = 1,
     picture: Annotated[Path | None, typer.Option(help="PNG file: the page of all facts.")] = None,
@@ -43,8 +51,8 @@ def score(
     from evobourse.experiments.scoring.series import read_daily, score_series
     from evobourse.experiments.scoring.table import print_score
 
-    scored = read_daily(series, stock_splits=stock_splits)
-    real = read_daily(against, split, stock_splits)
+    scored = read_daily(series, None, stock_splits, suspended_days)
+    real = read_daily(against, split, stock_splits, suspended_days)
     result = score_series(scored, real, window_days, seed, tried)
     if picture is not None:
         from evobourse.evolve.durable import replace_bytes
@@ -59,7 +67,8 @@ def score(
     print_score(result, console)
     cut = f" --split {split}" if split else ""
     cut += f" --stock-splits {stock_splits}" if stock_splits != "refuse" else ""
-    again = f"evobourse score {series} --against {against}{cut}"
+    cut += f" --suspended-days {suspended_days}" if suspended_days != "refuse" else ""
+    again = f"evobourse score {shlex.quote(series)} --against {shlex.quote(against)}{cut}"
     again += f" --window-days {result.target.window_days} --seed {seed}"
     shown = f"{again} --picture facts.png"
     drawn = ("drawn", str(picture)) if picture else ("picture", shown)
@@ -111,3 +120,36 @@ def baselines(
         return
     print_rows(rows, console)
     print_next_steps(console, [("page", str(out))])
+
+
+def to_daily(
+    prices: Annotated[Path, typer.Argument(help="CSV or Parquet with bars within the day.")],
+    out: Annotated[Path, typer.Argument(help="CSV or Parquet to write.")],
+    zone: Annotated[
+        str | None,
+        typer.Option(help="The exchange's zone, such as Asia/Tokyo: whose days are meant."),
+    ] = None,
+    stock_splits: StockSplits = "refuse",
+    suspended_days: SuspendedDays = "refuse",
+) -> None:
+    """Write a price file as plain daily bars: days made of minutes, in the exchange's zone.
+
+    Days themselves may be given too: their dates are put right and the policies applied.
+    With --zone, stamps without a zone are taken as UTC.
+
+    Example: evobourse to-daily minutes.csv daily.csv --zone America/New_York
+    """
+    from evobourse.market.series.daily import make_daily, write_prices
+
+    series = make_daily(prices, zone, stock_splits, suspended_days)
+    write_prices(series, out)
+    console = make_console()
+    span = f"{len(series)} days, {series.dates[0]} to {series.dates[-1]}"
+    print_next_steps(
+        console,
+        [
+            ("made", span),
+            ("prices", str(out)),
+            ("score", f"evobourse score {shlex.quote(str(out))} --against sp500"),
+        ],
+    )

@@ -59,10 +59,11 @@ def evolve(
             settings, [str(config), *(part for o in overrides for part in ("--set", o))], as_json
         )
         return
+    from evobourse.evolve.addresses import file_name
     from evobourse.evolve.run_folder import RunFolder
     from evobourse.experiments.sweep.resume import start_run
 
-    folder = RunFolder(run or Path("runs") / settings.name)
+    folder = RunFolder(run or Path("runs") / file_name(settings.name))
     start_run(settings, folder)
     _sweep(settings, folder, as_json)
 
@@ -161,6 +162,7 @@ def tune(
     Example: evobourse tune experiments/quickstart.yaml --vary search.cross.sigma_fast=0.2:0.8
     --vary "search.optimizer=cross|cma" --objective score --objective decisions --trials 12
     """
+    from evobourse.evolve.addresses import file_name
     from evobourse.evolve.run_folder import RunFolder
     from evobourse.experiments.cli.progress import TrialScreen
     from evobourse.experiments.config.experiment import load_config
@@ -168,7 +170,9 @@ def tune(
     from evobourse.experiments.reports.lineage_table import front_table
     from evobourse.experiments.sweep.tuning import Tuning, run_tuning
 
-    folder = RunFolder(run or Path("runs") / f"{load_config(config, overrides).name}-tuning")
+    folder = RunFolder(
+        run or Path("runs") / file_name(f"{load_config(config, overrides).name}-tuning")
+    )
     tuning = Tuning(tuple(vary), trials, population, tuple(objective), sampler, storage)
     console = make_console(quiet=as_json)
     news = TrialScreen(console, tuning.objectives)
@@ -181,7 +185,11 @@ def tune(
     if trouble:
         console.print(trouble)
     print_next_steps(
-        console, [("trials", str(folder.trials)), ("lineage", f"evobourse lineage {folder}")]
+        console,
+        [
+            ("trials", str(folder.trials)),
+            ("lineage", f"evobourse lineage {shlex.quote(str(folder))}"),
+        ],
     )
 
 
@@ -232,7 +240,9 @@ def compare(
     print_comparison(line_up(*runs), console)
     picture = out or run / f"compare-{other.resolve().name}.png"
     replace_bytes(picture, figure_bytes(draw_comparison(*runs)))
-    print_next_steps(console, [("drawn", str(picture)), ("tree", f"evobourse lineage {other}")])
+    print_next_steps(
+        console, [("drawn", str(picture)), ("tree", f"evobourse lineage {shlex.quote(str(other))}")]
+    )
 
 
 def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
@@ -257,7 +267,10 @@ def _sweep(settings: Any, folder: RunFolder, as_json: bool) -> None:
     try:
         outcome = watch_sweep(settings, folder, console)
     except KeyboardInterrupt:
-        console.print(f"interrupted; nothing is lost: evobourse resume {folder}", highlight=False)
+        console.print(
+            f"interrupted; nothing is lost: evobourse resume {shlex.quote(str(folder))}",
+            highlight=False,
+        )
         raise typer.Exit(130) from None
     if as_json:
         typer.echo(folder.scoreboard.read_text())
@@ -281,6 +294,9 @@ def _sweep(settings: Any, folder: RunFolder, as_json: bool) -> None:
             ("report", str(folder.report)),
             ("bundle", str(bundle)),
             *mlflow_lines(outcome.tracking_uri),
-            ("simulate", f"evobourse simulate {bundle} --agents 1000 --days 250 --seed 1"),
+            (
+                "simulate",
+                f"evobourse simulate {shlex.quote(str(bundle))} --agents 1000 --days 250 --seed 1",
+            ),
         ],
     )

@@ -28,7 +28,7 @@ from evobourse.experiments.config.sections import (
     write_yaml,
 )
 from evobourse.experiments.errors import ConfigError
-from evobourse.market.series.named import SplitPolicy
+from evobourse.market.series.named import SplitPolicy, SuspensionPolicy
 from evobourse.market.series.splits import LEAST_EMBARGO_DAYS, SplitDates
 
 PRESETS = Path(__file__).parents[1]
@@ -179,6 +179,9 @@ class ExperimentConfig(Section):
         Real daily prices: a name, or a CSV or Parquet file, see `market.series.named.load_series`.
     stock_splits
         What is done about days that look like unadjusted stock splits.
+    suspended_days
+        What is done about days in a file on which nothing was traded: no price at all, or the last
+        close without volume. To keep is at the last close; the days are trading days.
     personas
         Who lives in the population; at least one.
     society
@@ -198,6 +201,7 @@ class ExperimentConfig(Section):
     seed: Annotated[int, Bounds(0)] = 1
     series: str = "sp500"
     stock_splits: SplitPolicy = "refuse"
+    suspended_days: SuspensionPolicy = "refuse"
     splits: SplitConfig = field(default_factory=SplitConfig)
     minds: MindConfig = field(default_factory=MindConfig)
     training: TrainingData = field(default_factory=TrainingData)

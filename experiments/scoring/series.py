@@ -14,7 +14,7 @@ from evobourse.experiments.errors import ConfigError
 from evobourse.fitness.distance import Score, Target, covered, make_target, score_paths
 from evobourse.fitness.fact_table import FactRow, compare_facts, spread_windows
 from evobourse.fitness.moments import MIN_DAYS, MOMENT_NAMES, FloatArray, moments, path_faults
-from evobourse.market.series.named import SplitPolicy, load_series
+from evobourse.market.series.named import SplitPolicy, SuspensionPolicy, load_series
 from evobourse.market.series.splits import slice_between
 from evobourse.market.tape.daily_tape import Tape, is_tape, read_closes
 
@@ -140,7 +140,10 @@ class SeriesScore:
 
 
 def read_daily(
-    source: str | Path | Tape, split: str | None = None, stock_splits: SplitPolicy = "refuse"
+    source: str | Path | Tape,
+    split: str | None = None,
+    stock_splits: SplitPolicy = "refuse",
+    suspended_days: SuspensionPolicy = "refuse",
 ) -> Daily:
     """Read daily returns and volume.
 
@@ -153,6 +156,8 @@ def read_daily(
         First and last day, ``FROM:TO`` in ISO dates; the whole series by default.
     stock_splits
         What to do about days that look like unadjusted stock splits.
+    suspended_days
+        What to do about days on which nothing was traded.
 
     Raises
     ------
@@ -172,7 +177,7 @@ def read_daily(
             log_returns = np.diff(np.log(close_ticks))
         span = f"tape of {len(volume)} days"
         return Daily(name, span, log_returns, volume.astype(np.float64), True)
-    series = load_series(str(source), close_only=True, stock_splits=stock_splits)
+    series = load_series(str(source), True, stock_splits, suspended_days)
     if split is not None:
         first, colon, last = split.partition(":")
         if not colon:

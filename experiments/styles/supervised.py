@@ -244,7 +244,9 @@ def stream(config: ExperimentConfig, name: str) -> np.random.Generator:
 
 
 def _stretch(config: ExperimentConfig, name: str, split: SplitName) -> Stretch:
-    series = load_series(name, stock_splits=config.stock_splits)
+    series = load_series(
+        name, stock_splits=config.stock_splits, suspended_days=config.suspended_days
+    )
     dates = config.splits
     if name != config.series:
         first, last = str(series.dates[0]), str(series.dates[-1])

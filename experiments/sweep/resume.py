@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -31,7 +32,7 @@ def start_run(config: ExperimentConfig, run_folder: RunFolder) -> None:
     ):
         raise RunError(
             f"{run_folder} holds a run with another config; resume it with "
-            f"'evobourse resume {run_folder}', or name another folder with --run"
+            f"'evobourse resume {shlex.quote(str(run_folder))}', or name another folder with --run"
         )
     run_folder.path.mkdir(parents=True, exist_ok=True)
     replace_bytes(file, config.to_yaml().encode())

@@ -152,7 +152,9 @@ def build_experiment(config: ExperimentConfig) -> Experiment:
             "views, which numbers have none of; set minds.encoding: words, or run one market with "
             "evobourse simulate CONFIG"
         )
-    series = load_series(config.series, stock_splits=config.stock_splits)
+    series = load_series(
+        config.series, stock_splits=config.stock_splits, suspended_days=config.suspended_days
+    )
     market = config.market
     splits = config.splits.cut(series, market.days)
     train = slice(splits.train.start, splits.train.stop)

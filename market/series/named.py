@@ -12,8 +12,9 @@ from evobourse.market.errors import SeriesError
 from evobourse.market.series.files import ENDINGS, read_series, series_from_frame
 from evobourse.market.series.prices import PriceSeries
 from evobourse.market.series.stock_splits import StockSplit, adjust_splits, suspect_splits
+from evobourse.market.series.suspensions import SuspensionPolicy
 
-__all__ = ["SERIES_NAMES", "PriceSeries", "SplitPolicy", "load_series"]
+__all__ = ["SERIES_NAMES", "PriceSeries", "SplitPolicy", "SuspensionPolicy", "load_series"]
 
 SplitPolicy = Literal["refuse", "adjust", "accept"]
 
@@ -73,7 +74,10 @@ SERIES_NAMES = tuple(_SHIPPED)
 
 
 def load_series(
-    source: str, close_only: bool = False, stock_splits: SplitPolicy = "refuse"
+    source: str,
+    close_only: bool = False,
+    stock_splits: SplitPolicy = "refuse",
+    suspended_days: SuspensionPolicy = "refuse",
 ) -> PriceSeries:
     """Load a daily price series.
 
@@ -87,16 +91,22 @@ def load_series(
         ``vix`` of 2014-2019. From ``bokeh_sampledata``, adjusted for splits, not for dividends:
         ``aapl``, ``ibm`` and ``msft`` of 2000-2013, ``goog`` of 2004-2013, ``fb`` of 2012-2013.
 
-        A ``.csv`` or ``.parquet`` file has date, open, high, low, close and volume in any case and
-        order, as yfinance (one or two header lines), AkShare (Chinese too), Sina and Tushare spell
-        them, and settle where there is one; other columns are ignored, adjusted closes among
-        them. Dates are ``2001-01-31``, ``2001/1/31`` or ``20010131``; a time of day is cut off.
+        A ``.csv``, ``.txt`` or ``.parquet`` file has date, open, high, low, close and volume in any
+        case and order, as Yahoo (one or two header lines), AlphaVantage, TradingView, Binance,
+        MetaTrader, Stooq, Sina, AkShare (Chinese too) and Tushare spell them, and settle where
+        there is one; other columns are ignored, adjusted closes among them. Dates are
+        ``2001-01-31``, ``2001/1/31``, ``2001.01.31``, ``20010131``, ``Jan 31, 2001`` or epochs; a
+        time of day is cut off, see `market.series.stamps.trading_days`. The last day may stand
+        first.
     close_only : bool
         Take a source without open, high, low or volume, for uses that need closes alone: the close
         stands for a missing price, 0 for a missing volume, and ``absent`` says so.
     stock_splits : {"refuse", "adjust", "accept"}
         What to do about days in a file that look like a stock split which the days before were
         not adjusted for: refuse the file, adjust those days, or take them as real moves.
+    suspended_days : {"refuse", "keep", "drop"}
+        What to do about days in a file on which nothing was traded: refuse the file, keep them at
+        the last close, or drop them; see `market.series.suspensions.no_trade_days`.
 
     Returns
     -------
@@ -106,8 +116,8 @@ def load_series(
     Raises
     ------
     SeriesError
-        If the source is unknown, missing or unreadable, lacks a column, holds a bad row, or a
-        suspected split is to be refused.
+        If the source is unknown, missing or unreadable, lacks a column, holds a bad row or
+        bars that are not daily, or a suspected split or suspension is to be refused.
     """
     shipped = _SHIPPED.get(source)
     if shipped is not None:
@@ -118,18 +128,25 @@ def load_series(
                 f"needed take {whole} or a file"
             )
         return adjust_splits(
-            series_from_frame(source, source, shipped.frame(), close_only), shipped.splits
+            series_from_frame(source, source, shipped.frame(), close_only, "keep"), shipped.splits
         )
     path = Path(source)
     if path.suffix.lower() not in ENDINGS:
         raise SeriesError(
             f"unknown series {source!r}: give {', '.join(SERIES_NAMES)} or the path of a "
-            f"{' or '.join(ENDINGS)} file"
+            f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} file"
         )
-    return _settled(source, read_series(path, close_only), stock_splits)
+    return settle_splits(source, read_series(path, close_only, suspended_days), stock_splits)
 
 
-def _settled(source: str, series: PriceSeries, stock_splits: SplitPolicy) -> PriceSeries:
+def settle_splits(source: str, series: PriceSeries, stock_splits: SplitPolicy) -> PriceSeries:
+    """Refuse, undo or accept what looks like unadjusted stock splits.
+
+    Raises
+    ------
+    SeriesError
+        If a suspected split is to be refused.
+    """
     found = () if stock_splits == "accept" else suspect_splits(series)
     if stock_splits == "adjust" or not found:
         return adjust_splits(series, found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import threading
 import time
@@ -18,7 +19,8 @@ class CompletionServer:
     """Answers from whole fp32 forward passes, one prompt at a time, each prompt computed once.
 
     ``trouble`` holds what to do with the next requests instead of answering; ``answers`` is how
-    many requests are answered at all, those behind them wait; ``shape`` is that of the logprobs.
+    many requests are answered at all, those behind them wait; ``shape`` is that of the logprobs;
+    ``spoil`` changes them, given the temperature that was asked for; ``usage`` is what is said.
     """
 
     def __init__(self, model, tokenizer):
@@ -40,6 +42,7 @@ class CompletionServer:
     def reset(self):
         self.trouble, self.shape, self.pause = deque(), "openai", 0.0
         self.answers = math.inf
+        self.spoil, self.usage = None, lambda tokens: {"total_tokens": tokens}
         self.requests, self.tokens, self.under_way, self.most_under_way = 0, 0, 0, 0
         self.models, self.prompts, self.headers = Counter(), [], []
 
@@ -83,9 +86,12 @@ class CompletionServer:
         text = isinstance(prompt, str)
         ids = tuple(self.tokenizer(prompt).input_ids if text else prompt)
         self.tokens += len(ids) + 1
-        top = self.logprobs(ids).topk(body["logprobs"])
+        logprobs = self.logprobs(ids)
+        if self.spoil:
+            logprobs = self.spoil(logprobs, body["temperature"])
+        top = logprobs.topk(body["logprobs"])
         pairs = list(zip(top.indices.tolist(), top.values.tolist(), strict=True))
-        usage = {"total_tokens": len(ids) + 1}
+        usage = self.usage(len(ids) + 1)
         if self.shape == "llama.cpp":
             entries = [
                 {"id": n, "token": self.tokenizer.decode([n]), "logprob": value}
@@ -96,7 +102,9 @@ class CompletionServer:
             logprobs = {"top_logprobs": [{f"token_id:{n}": value for n, value in pairs}]}
         else:
             logprobs = {"top_logprobs": [{self.tokenizer.decode([n]): v for n, v in pairs}]}
-        return JSONResponse({"choices": [{"logprobs": logprobs}], "usage": usage})
+        content = {"choices": [{"logprobs": logprobs}], "usage": usage}
+        # Not JSONResponse, which refuses the -Infinity that some servers write.
+        return Response(json.dumps(content), media_type="application/json")
 
     def _echoed(self, prompts, as_ids):
         """Return what vLLM does: every prompt's own tokens and the one generated, from the last."""

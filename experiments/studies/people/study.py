@@ -158,7 +158,9 @@ def put_gambles(
 
 def draw_views(config: ExperimentConfig, count: int) -> NDArray[np.int64]:
     """Draw different masked views of real days after the training years."""
-    series = load_series(config.series, stock_splits=config.stock_splits)
+    series = load_series(
+        config.series, stock_splits=config.stock_splits, suspended_days=config.suspended_days
+    )
     heldout = config.splits.cut(series).heldout
     rows = slice(heldout.start - HISTORY_DAYS, heldout.stop)
     levels = real_levels(series.close[rows], series.volume[rows])

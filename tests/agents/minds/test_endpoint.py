@@ -7,7 +7,7 @@ import torch
 from evobourse.agents.errors import CapReached, EndpointError
 from evobourse.agents.minds.answer_memo import AnswerMemo
 from evobourse.agents.minds.choices import tabulate_choices
-from evobourse.agents.minds.completions import EndpointLimits, read_echoed, read_listed
+from evobourse.agents.minds.completions import EndpointLimits
 from evobourse.agents.minds.endpoint import EndpointMinds, parse_endpoint
 from evobourse.agents.minds.voices import put_in_words
 from evobourse.agents.observation import OPTIONS, VIEWS, render_rules, render_view
@@ -108,7 +108,8 @@ def test_what_is_not_listed_gets_the_least_listed_value_and_is_counted(ask, view
 
 
 def test_a_reply_that_lists_no_option_is_no_answer(ask, server, views, monkeypatch):
-    monkeypatch.setattr(server, "logprobs", lambda ids: torch.linspace(-30, -1, 49152))
+    others = torch.linspace(-30, -1, 49152).log_softmax(0)
+    monkeypatch.setattr(server, "logprobs", lambda ids: others)
     with pytest.raises(EndpointError, match=r"none of the options  A,.* among the \d+ tokens"):
         ask().answer(BARE, views[:1])
 
@@ -150,25 +151,6 @@ def test_a_server_that_does_not_echo_is_refused(ask, server, views):
     server.shape = "no echo"
     with pytest.raises(EndpointError, match="without logprobs of each option at an echoed prompt"):
         ask("?echo=1", EndpointLimits(attempts=2)).answer(BARE, views[:1])
-
-
-@pytest.mark.parametrize(
-    ("tokens", "values"),
-    [(["->A", "x"], [-1.0, 0]), (["x"], [-1.0]), ([" A", "x"], [None, -1.0]),
-     ([" A", "x"], [0.7, 0]), ([" A", "x"], [float("nan"), 0])],
-)  # fmt: skip
-def test_an_echo_that_does_not_end_in_the_option_is_refused(tokens, values):
-    def reply(tokens, values):
-        logprobs = {"tokens": tokens, "token_logprobs": values}
-        return {"choices": [{"index": 0, "logprobs": logprobs}]}
-
-    for good in (" A", "A", "\u2581A"):
-        assert read_echoed(reply([good, "x"], [-1.0, 0]), [" A"]) == {" A": -1.0}
-    assert read_echoed(reply(["token_id:7", "x"], [-1.0, 0]), [7]) == {7: -1.0}
-    with pytest.raises((ValueError, TypeError, IndexError)):
-        read_echoed(reply(tokens, values), [" A"])
-    with pytest.raises(ValueError, match="argument"):
-        read_echoed(reply([" A", "x"], [-1.0, 0]), [" A", " B"])
 
 
 class Tabled:
@@ -292,14 +274,45 @@ def test_a_base_that_names_no_model_or_an_unknown_setting_is_refused(base):
         parse_endpoint(base)
 
 
+def scaled(logprobs, temperature):
+    """What a server lists that divides by the temperature asked for."""
+    if temperature == 0:
+        return torch.where(logprobs == logprobs.max(), 0.0, -torch.inf)
+    return (logprobs / temperature).log_softmax(0)
+
+
+def test_the_temperature_asked_for_changes_no_answer(ask, server, views, exact):
+    server.spoil = scaled
+    assert_same_up_to_a_constant(ask().answer(BARE, views), exact)
+
+
+# Of 2,000 tokens two have one text.
 @pytest.mark.parametrize(
-    "logprobs",
-    [{}, {"top_logprobs": [{}]}, {"top_logprobs": [{" A": float("nan")}]},
-     {"top_logprobs": [{" A": 0.7}]}, {"content": []}, {"top_logprobs": [{" A": None}]}],
-)  # fmt: skip
-def test_logprobs_of_no_known_shape_are_refused(logprobs):
-    with pytest.raises((ValueError, TypeError, KeyError, IndexError)):
-        read_listed({"choices": [{"logprobs": logprobs}]})
+    ("spoil", "said"),
+    [
+        (lambda x, t: scaled(x, 0), "received -inf, expected natural logarithms"),
+        (lambda x, t: torch.where(x < x.topk(9).values[-1], -9999.0, x), "received -9999, expect"),
+        (lambda x, t: torch.where(x < x.topk(9).values[-1], -100.0, x), "received -100, expected"),
+        (lambda x, t: x.exp(), "received 0.[0-9]+, expected natural logarithms"),
+        (lambda x, t: x / 2.302585 / 2, "probabilities of 1999 tokens add up to [0-9.e+]+$"),
+        (lambda x, t: x - x.max(), "add up to [0-9.]+$"),
+        (lambda x, t: x - 30, "the likeliest 1999 tokens have a probability of .* together"),
+    ],
+)
+def test_what_is_no_distribution_is_refused_at_once(spoil, said, ask, server, views):
+    server.spoil = spoil
+    with pytest.raises(EndpointError, match=f"logprobs that are no distribution: .*{said}"):
+        ask(limits=EndpointLimits(concurrency=1)).answer(BARE, views[:1])
+    assert server.requests == 1
+
+
+@pytest.mark.parametrize("usage", [lambda n: None, lambda n: {"total_tokens": None}, lambda n: {}])
+def test_a_reply_that_does_not_say_its_cost_is_an_answer(usage, ask, server, views, exact):
+    server.usage = usage
+    minds = ask()
+    assert_same_up_to_a_constant(minds.answer(BARE, views), exact)
+    assert server.requests == len(views)
+    assert minds.client.budget.tokens > server.tokens  # booked at its most
 
 
 # As a base

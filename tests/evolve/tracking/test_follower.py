@@ -287,3 +287,32 @@ def test_importing_is_light_and_logging_is_silent(sphere, folder):
         "checkpoint", "lineage.jsonl", "mlflow.db", "mlflow-artifacts", "stopped.json",
         "timings.jsonl",
     }  # fmt: skip
+
+
+def test_a_run_whose_path_means_something_to_an_address_is_logged_in_its_folder(sphere, tmp_path):
+    folder = tmp_path / "what?" / "50% #1"
+    sphere.run(folder, 1)
+    assert log_run(view(folder)) == 20
+    assert (folder / "mlflow.db").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["what?"]
+    assert {path.name for path in (tmp_path / "what?").iterdir()} == {"50% #1"}
+    _, (parent,), children = runs_in(default_tracking_uri(RunFolder(folder)))
+    assert parent.info.run_name == "50% #1"
+    assert len(children) == 20
+
+
+def test_a_deleted_experiment_is_said_with_the_command_that_restores_it(sphere, folder):
+    from mlflow import MlflowClient
+
+    sphere.run(folder, 1)
+    assert log_run(view(folder)) == 20
+    uri = default_tracking_uri(RunFolder(folder))
+    client = MlflowClient(uri)
+    client.delete_experiment("1")
+    said = "experiment 'evobourse' was deleted there; take it back: MLFLOW_TRACKING_URI=.* "
+    said += "mlflow experiments restore --experiment-id 1"
+    with pytest.raises(EvolveError, match=said):
+        log_run(view(folder))
+    assert "experiments restore --experiment-id 1" in watched(sphere, folder, 2)
+    client.restore_experiment("1")
+    assert log_run(view(folder)) == 20

@@ -93,10 +93,6 @@ def test_slice_and_immutability(tmp_path):
             {"Date": ["2001-01-02", "2001-01-02", "2001-01-03"]},
             r"column dates, row 2 \(2001-01-02\): 2001-01-02 does not come after 2001-01-02",
         ),
-        (
-            {"Date": ["2001-01-04", "2001-01-03", "2001-01-02"]},
-            r"column dates, row 2 \(2001-01-03\): .* comes after a later day, as every row does",
-        ),
         ({"Date": ["2001-01-02", "03/01/2001", "2001-01-04"]}, "column Date, row 2: .*03/01/2001"),
     ],
 )
@@ -261,7 +257,7 @@ def test_futures_keep_their_settlement_price(tmp_path, spelling):
     ("text", "complaint"),
     [
         ("Date;Open;Close\n2001-01-02;1,5;1,6\n", "separated by semicolons; save it with commas"),
-        ("Date\tOpen\tClose\n2001-01-02\t1\t1\n", "separated by tabs"),
+        ("2001-01-02,1,1,1,1,1\n2001-01-03,1,1,1,1,1\n", "begins with data, .*write a first line"),
         (
             SPELLED["yfinance"].replace("30000100", '"30,000,100"'),
             r"column volume, row 1 \(2023-02-17\): received '30,000,100', expected a plain number",
@@ -320,14 +316,8 @@ def test_rounding_of_adjusted_prices_is_no_fault(tmp_path):
 def price_series(draw):
     """Any sound series, with or without bars, volume and settlement prices."""
     days = draw(st.integers(2, 12))
-    dates = draw(
-        st.lists(
-            st.dates(datetime.date(1900, 1, 1), datetime.date(2100, 1, 1)),
-            min_size=days,
-            max_size=days,
-            unique=True,
-        )
-    )
+    first = draw(st.dates(datetime.date(1900, 1, 1), datetime.date(2100, 1, 1)))
+    dates = np.busday_offset(np.datetime64(first), np.arange(days), roll="forward")
     positive = st.floats(1e-9, 1e12, allow_subnormal=False)
     column = arrays.arrays(np.float64, days, elements=positive)
     bars = np.sort(np.stack([draw(column) for _ in range(4)]), axis=0)
@@ -342,7 +332,7 @@ def price_series(draw):
     volume = draw(arrays.arrays(np.float64, days, elements=st.floats(0, 1e15)))
     return PriceSeries(
         "asset",
-        np.sort(np.array(dates, dtype="datetime64[D]")),
+        dates,
         *(other, high, low, close),
         volume=0 * volume if "volume" in absent else volume,
         settle=draw(
@@ -360,7 +350,9 @@ def test_what_is_written_loads_to_the_same_hash(series):
         series.frame.to_csv(csv, index=False)
         series.frame.to_parquet(parquet)
         for file in (csv, parquet):
-            again = load_series(file, close_only=bool(series.absent), stock_splits="accept")
+            again = load_series(
+                file, close_only=bool(series.absent), stock_splits="accept", suspended_days="keep"
+            )
             assert again.content_hash == series.content_hash
             assert again.absent == series.absent
 

@@ -87,7 +87,7 @@ def test_closes_alone_are_never_taken_for_bars(name):
 def test_unknown_names_are_answered_with_the_known_ones(tmp_path):
     with pytest.raises(MarketError, match=r"unknown series 'nikkei': give sp500, .*, msft or the"):
         load_series("nikkei")
-    with pytest.raises(SeriesError, match=r"unknown series 'book.xlsx'.*\.csv or \.parquet file"):
+    with pytest.raises(SeriesError, match=r"unknown series 'book.xlsx'.*\.txt or \.parquet file"):
         load_series("book.xlsx")
 
 
