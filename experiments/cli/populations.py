@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from evobourse.experiments.cli.options import DayBar, Json, Set, make_console, print_next_steps
+
+if TYPE_CHECKING:
+    from evobourse.experiments.simulate.agreement import Agreement
 
 
 def simulate(
@@ -29,12 +32,20 @@ def simulate(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the tape.")] = None,
     overrides: Set = [],  # noqa: B006
+    again: Annotated[
+        bool,
+        typer.Option("--ask-again", help="Compare the bundle's answers with its model's first."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Let an exported population trade, alone or in a scenario, and write its tape.
 
     A config's file stands for the population that its sweep would begin with. With a cast, which
     needs a bundle, how many agents there are is the cast's to say.
+
+    A bundle carries its minds' answers, so that it trades without its models, to the same bytes on
+    every machine; new questions (deliberation, a cast) open them. With --ask-again they are asked
+    in any case, and answers further apart than arithmetic explains are exit code 1.
 
     Example: evobourse simulate runs/quickstart/bundle --agents 1000 --days 250 --seed 1
 
@@ -55,6 +66,7 @@ def simulate(
     )
 
     console = make_console(quiet=as_json)
+    agreement = _agree(bundle, console) if again else None
     size, bar = Size(agents, days, seed), DayBar(console, days)
     place = load_scenario(scenario) if scenario is not None else Scenario()
     if cast is None and place.cast is not None:
@@ -78,6 +90,8 @@ def simulate(
         folder = out or Path("runs") / f"simulate-{agents}-{days}-{seed}"
         result = simulate_bundle(bundle, size, folder, bar, overrides)
     if as_json:
+        if agreement is not None:
+            result["ask_again"] = agreement.as_json()
         typer.echo(json.dumps(result))
         return
     console.print(
@@ -99,6 +113,20 @@ def simulate(
         word = "identical to" if result["reference"] else "NOT the same bytes as"
         console.print(f"the tape is {word} the one made at export")
     print_next_steps(console, [("tape", str(folder)), ("picture", str(folder / "prices.png"))])
+
+
+def _agree(bundle: Path, console: Any) -> Agreement:
+    """Ask a bundle's models again; leave with exit code 1 where their answers are others."""
+    from evobourse.experiments.simulate.agreement import ask_again
+
+    console.print(f"opening the models of {bundle}, to ask them again")
+    agreement = ask_again(bundle)
+    console.print(agreement.tell(), highlight=False)
+    if not agreement.explained:
+        told = f"evobourse: bundle {bundle}: {agreement.tell()}; no arithmetic explains so much"
+        typer.echo(told, err=True)
+        raise typer.Exit(1)
+    return agreement
 
 
 def export(
