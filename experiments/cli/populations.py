@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evobourse.experiments.cli.options import DayBar, Json, Set, make_console, print_next_steps
+from evobourse.experiments.cli.options import (
+    BundleFolder,
+    DayBar,
+    Json,
+    Set,
+    existing_file,
+    existing_population,
+    make_console,
+    print_next_steps,
+)
 
 if TYPE_CHECKING:
     from evobourse.experiments.simulate.agreement import Agreement
@@ -19,16 +28,26 @@ if TYPE_CHECKING:
 
 def simulate(
     bundle: Annotated[
-        Path, typer.Argument(help="A bundle's folder, such as RUN/bundle, or a config's file.")
+        Path,
+        typer.Argument(
+            help="A bundle's folder, such as RUN/bundle, or a config's file.",
+            callback=existing_population,
+        ),
     ],
     agents: Annotated[int, typer.Option(help="Agents in the market.", min=10)] = 400,
     days: Annotated[int, typer.Option(help="Days to simulate.", min=1)] = 250,
     seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 1,
     scenario: Annotated[
-        Path | None, typer.Option(help="YAML of an exchange: turns, other traders, events.")
+        Path | None,
+        typer.Option(
+            help="YAML of an exchange: turns, other traders, events.", callback=existing_file
+        ),
     ] = None,
     cast: Annotated[
-        Path | None, typer.Option(help="YAML of who trades instead of the bundle's personas.")
+        Path | None,
+        typer.Option(
+            help="YAML of who trades instead of the bundle's personas.", callback=existing_file
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the tape.")] = None,
     overrides: Set = [],  # noqa: B006
@@ -130,7 +149,7 @@ def _agree(bundle: Path, console: Any) -> Agreement:
 
 
 def export(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    bundle: BundleFolder,
     out: Annotated[Path, typer.Option(help="Folder for model/ and minds/NAME/.")] = Path("export"),
     as_json: Json = False,
 ) -> None:
@@ -160,7 +179,7 @@ def export(
 
 
 def behaviour(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    bundle: BundleFolder,
     agents: Annotated[int, typer.Option(help="Agents in each market.", min=10)] = 400,
     days: Annotated[int, typer.Option(help="Days of each market.", min=31)] = 250,
     seeds: Annotated[int, typer.Option(help="Markets, one a seed.", min=1)] = 8,
@@ -184,9 +203,12 @@ def behaviour(
 
 
 def robust(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    bundle: BundleFolder,
     config: Annotated[
-        Path | None, typer.Option(help="Its experiment config; default config.yaml of its run.")
+        Path | None,
+        typer.Option(
+            help="Its experiment config; default config.yaml of its run.", callback=existing_file
+        ),
     ] = None,
     adapters: Annotated[
         Path | None, typer.Option(help="Another set of adapters of the same names.")
@@ -249,7 +271,7 @@ def robust(
 
 
 def response(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    bundle: BundleFolder,
     rates: Annotated[
         str, typer.Option(help="Parts of the volume that the buyer wants.")
     ] = "0.02,0.05,0.1,0.2",
@@ -258,7 +280,10 @@ def response(
     agents: Annotated[int, typer.Option(help="Agents in each market.", min=10)] = 400,
     seed: Annotated[int, typer.Option(help="Of the first market.", min=0)] = 1,
     scenario: Annotated[
-        Path | None, typer.Option(help="YAML of an exchange: turns, other traders, events.")
+        Path | None,
+        typer.Option(
+            help="YAML of an exchange: turns, other traders, events.", callback=existing_file
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Picture; default response.png of its run.")

@@ -208,7 +208,7 @@ def track(run: Run, as_json: Json = False) -> None:
 
 def compare(
     run: Run,
-    other: Annotated[Path, typer.Argument(help="Another run's folder.")],
+    other: Run,
     out: Annotated[
         Path | None, typer.Option(help="Picture; default compare-OTHER.png in the first run.")
     ] = None,

@@ -21,7 +21,6 @@ from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.bundle import Bundle, Reference, load_bundle
 from evobourse.evolve.durable import replace_bytes
-from evobourse.evolve.errors import RunError
 from evobourse.evolve.markets import World, play_market
 from evobourse.experiments.config.scenario import Scenario, Size
 from evobourse.experiments.errors import ConfigError
@@ -103,11 +102,6 @@ def open_population(place: str | Path, overrides: Sequence[str] = ()) -> OpenPop
         from evobourse.experiments.config.experiment import find_config
 
         config = find_config(place)
-        if not config.is_file():
-            raise RunError(
-                f"{place}: is neither a bundle's folder nor a config; name RUN/bundle, or a YAML "
-                "file"
-            )
         bundle, bases, encoding = begin(config, overrides)
     elif overrides:
         raise ConfigError(f"--set {overrides[0]!r}: {place} is a bundle, which has no settings")
