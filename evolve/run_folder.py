@@ -140,6 +140,12 @@ class RunFolder:
         """Whether a sweep has begun here, so that its config and series stay as they are."""
         return self.checkpoint.exists()
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the sweep has come to its end, with a scoreboard and a bundle."""
+        files = (self.stopped, self.scoreboard, self.report, self.bundle / "hashes.json")
+        return all(file.is_file() for file in files)
+
     def read_stop(self) -> str | None:
         """Say in words why the search has ended; None while it has not."""
         return _read(self.stopped, "reason")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from evobourse.experiments.cli.options import make_console, print_next_steps
+from evobourse.experiments.cli.options import news_console, print_next_steps, typed
 
 
 def cast(
@@ -37,7 +37,7 @@ def cast(
     from evobourse.experiments.simulate.write_cast import ask_model, write_diverse, write_sentence
     from evobourse.merge.sources import DEFAULT_BASE
 
-    console = make_console(quiet=out is None)
+    console = news_console(quiet=out is None)
     if (sentence is None) == (diverse is None):
         raise ConfigError("cast: give a sentence or --diverse COUNT, one of them")
     lost: list[str] = []
@@ -60,5 +60,8 @@ def cast(
     replace_bytes(out, text.encode())
     print_next_steps(
         console,
-        [("cast", str(out)), ("then", f"evobourse simulate RUN/bundle --days 60 --cast {out}")],
+        [
+            ("cast", str(out)),
+            ("then", typed("evobourse", "simulate", "RUN/bundle", "--days", 60, "--cast", out)),
+        ],
     )

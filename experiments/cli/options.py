@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -20,14 +21,16 @@ from evobourse import experiments
 from evobourse.evolve.run_folder import RunFolder, require_bundle
 from evobourse.experiments.errors import ConfigError
 
+MaybePath = TypeVar("MaybePath", Path, Path | None)
 
-def existing_config(place: Path | None) -> Path | None:
+
+def existing_config(place: MaybePath) -> MaybePath:
     """Refuse a config that is neither there nor shipped; a callback of typer's."""
     shipped = Path(experiments.__file__).parent / f"{place}.yaml"
     return place if shipped.is_file() else existing_file(place)
 
 
-def existing_file(place: Path | None) -> Path | None:
+def existing_file(place: MaybePath) -> MaybePath:
     """Refuse a file that is not there, before seconds of imports; a callback of typer's."""
     if place is not None and not place.is_file():
         raise ConfigError(f"{place}: no such file; name one that is there")
@@ -83,11 +86,11 @@ def mlflow_lines(uri: str) -> list[tuple[str, str]]:
     from evobourse.evolve.errors import hide_password
 
     if uri.startswith(("http://", "https://")):
-        return [("lineage", hide_password(uri))]
+        return [("mlflow", hide_password(uri))]
     prefix = f"sqlite:///{Path.cwd()}/"
     short = "sqlite:///" + uri.removeprefix(prefix) if uri.startswith(prefix) else uri
     return [
-        ("lineage", f"mlflow ui --backend-store-uri {hide_password(short)}"),
+        ("mlflow", typed("mlflow", "ui", "--backend-store-uri", hide_password(short))),
         ("at", "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"),
     ]
 
@@ -153,6 +156,11 @@ class DayBar:
 
 
 PROGRAMS = ("evobourse ", "mlflow ")
+
+
+def typed(*words: object) -> str:
+    """Write a command as a shell takes it, paths with spaces included."""
+    return shlex.join(map(str, words))
 
 
 def print_next_steps(console: Console, lines: Sequence[tuple[str, str]]) -> None:

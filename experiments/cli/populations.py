@@ -19,6 +19,7 @@ from evobourse.experiments.cli.options import (
     existing_file,
     existing_population,
     make_console,
+    news_console,
     print_next_steps,
 )
 
@@ -84,9 +85,9 @@ def simulate(
         simulate_scenario,
     )
 
-    console = make_console(quiet=as_json)
-    agreement = _agree(bundle, console) if again else None
-    size, bar = Size(agents, days, seed), DayBar(console, days)
+    console, news = make_console(quiet=as_json), news_console(as_json)
+    agreement = _agree(bundle, news) if again else None
+    size, bar = Size(agents, days, seed), DayBar(news, days)
     place = load_scenario(scenario) if scenario is not None else Scenario()
     if cast is None and place.cast is not None:
         cast = Path(place.cast)
@@ -98,14 +99,14 @@ def simulate(
         who = load_cast(cast)
         agents = sum(member.count for member in who.members)
         folder = out or Path("runs") / f"{cast.stem}-{agents}-{days}-{seed}"
-        console.print(f"loading {bundle}")
+        news.print(f"opening {bundle}", highlight=False)
         result = simulate_cast(bundle, place, who, days, seed, folder, bar)
     elif scenario is not None:
         folder = out or Path("runs") / f"{scenario.stem}-{agents}-{days}-{seed}"
-        console.print(f"loading {bundle}")
+        news.print(f"opening {bundle}", highlight=False)
         result = simulate_scenario(bundle, place, size, folder, bar, bar.say, overrides)
     else:
-        console.print(f"loading {bundle}")
+        news.print(f"opening {bundle}", highlight=False)
         folder = out or Path("runs") / f"simulate-{agents}-{days}-{seed}"
         result = simulate_bundle(bundle, size, folder, bar, overrides)
     if as_json:
@@ -160,10 +161,10 @@ def export(
     from evobourse.evolve.bundle import load_bundle
     from evobourse.evolve.export import export_base, export_mind
 
-    console, loaded = make_console(quiet=as_json), load_bundle(bundle)
+    news, loaded = news_console(as_json), load_bundle(bundle)
     made = []
     if loaded.recipe is not None:
-        console.print(f"making the base of {len(loaded.recipe.sources)} sources")
+        news.print(f"making the base of {len(loaded.recipe.sources)} sources")
         export_base(loaded, out / "model")
         made.append(("model", str(out / "model")))
     for persona in loaded.population.personas if loaded.adapters else ():
@@ -174,8 +175,8 @@ def export(
         typer.echo(json.dumps(dict(made)))
         return
     if not made:
-        console.print(f"nothing to write: all its minds are {loaded.base} itself")
-    print_next_steps(console, made)
+        news.print(f"nothing to write: all its minds are {loaded.base} itself")
+    print_next_steps(news, made)
 
 
 def behaviour(
@@ -192,8 +193,8 @@ def behaviour(
     """
     from evobourse.experiments.studies.behaviour import measure_bundle, print_behaviour
 
-    console = make_console(quiet=as_json)
-    console.print(f"loading {bundle}")
+    console, news = make_console(quiet=as_json), news_console(as_json)
+    news.print(f"opening {bundle}", highlight=False)
     report = measure_bundle(bundle, agents, days, seeds, seed)
     if as_json:
         typer.echo(json.dumps(report.as_json()))
@@ -245,8 +246,8 @@ def robust(
         open_other_base,
     )
 
-    console = make_console(quiet=as_json)
-    console.print(f"loading {bundle}")
+    console, news = make_console(quiet=as_json), news_console(as_json)
+    news.print(f"opening {bundle}", highlight=False)
     opened, bases = open_bundle(bundle)
     others = open_other_adapters(opened, adapters) if adapters else None
     elsewhere = open_other_base(opened, base) if base else None
@@ -258,7 +259,7 @@ def robust(
     for standing in judge_variants(settings, opened, variants, wanted):
         standings.append(standing)
         row = standing.row
-        console.print(f"  {row['name']:<26}{row['split']:<12}{row['score']:8.2f}", highlight=False)
+        news.print(f"  {row['name']:<26}{row['split']:<12}{row['score']:8.2f}", highlight=False)
     report = json.dumps([standing.as_json() for standing in standings], indent=2) + "\n"
     file = out or run.robustness
     replace_bytes(file, report.encode())
@@ -300,16 +301,17 @@ def response(
     from evobourse.experiments.reports.figures import figure_bytes
     from evobourse.experiments.studies.response import draw_response, measure_bundle, print_response
 
-    console = make_console(quiet=as_json)
+    console, news = make_console(quiet=as_json), news_console(as_json)
     place = load_scenario(scenario) if scenario else Scenario()
-    console.print(f"loading {bundle}")
+    news.print(f"opening {bundle}", highlight=False)
     size = Size(agents, days, seed)
-    report = measure_bundle(bundle, place, rates, pairs, size, lambda: console.print(".", end=""))
+    report = measure_bundle(bundle, place, rates, pairs, size, lambda: news.print(".", end=""))
     file = out or RunFolder(bundle.resolve().parent).response
     replace_bytes(file, figure_bytes(draw_response(report)))
     if as_json:
         typer.echo(json.dumps({**report.as_json(), "out": str(file)}))
         return
-    console.print(f"\n{pairs} pairs of markets of {agents} agents over {days} days")
+    news.print()
+    console.print(f"{pairs} pairs of markets of {agents} agents over {days} days")
     print_response(report, console)
     print_next_steps(console, [("picture", str(file))])
