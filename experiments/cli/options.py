@@ -14,7 +14,6 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 from rich.text import Text
 
 from evobourse import experiments
@@ -136,9 +135,10 @@ def news_console(quiet: bool = False) -> Console:
 class DayBar:
     """A bar of simulated days; called with each day."""
 
-    def __init__(self, console: Any, days: int):
+    def __init__(self, console: Console, days: int):
+        from rich.progress import Progress
 
-        self._bar = Progress(console=console, transient=True)
+        self._bar = Progress(console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("simulating", total=days)
         self._day, self._days = 0, days
         self._bar.start()
