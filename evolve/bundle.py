@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,21 @@ from numpy.typing import NDArray
 from evobourse.agents.crowds.offsets import OffsetClusters
 from evobourse.agents.crowds.order_regimes import OrderRegimes, read_regimes
 from evobourse.agents.errors import AgentError
+from evobourse.agents.minds.stored_answers import StoredAnswers, pack_answers, read_answers
 from evobourse.agents.personas.persona import Persona, Population, Society
 from evobourse.agents.personas.social import Contest, Social
 from evobourse.agents.personas.traits import OrderStyle, Traits
 from evobourse.evolve.addresses import inside
 from evobourse.evolve.bases.limits import BaseLimits
-from evobourse.evolve.bases.opening import open_bases
 from evobourse.evolve.bases.protocol import Bases, PersonaBase
+from evobourse.evolve.bases.stored import StoredBases
 from evobourse.evolve.errors import RunError
 from evobourse.market.rules import MarketRules
 from evobourse.merge.errors import MergeError
 from evobourse.merge.recipes.stack_recipe import AnyRecipe, recipe_from_dict, to_mergekit_yaml
 
 SCHEMA = "evobourse/simulator/v1"
+ANSWERS = "answers.safetensors"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Bundle:
         Bases that personas name beside the main one, with hashes.
     memory_bytes
         Most that loaded bases take together, or None; see `evolve.bases.base_pool.BasePool`.
+    answers
+        What its minds say to every view that they can meet; None where they must be asked.
     """
 
     name: str
@@ -89,6 +93,7 @@ class Bundle:
     reference: Reference
     persona_bases: Mapping[str, PersonaBase] = field(default_factory=dict)
     memory_bytes: int | None = None
+    answers: StoredAnswers | None = None
 
     def open_bases(
         self,
@@ -97,6 +102,8 @@ class Bundle:
         sources: Sequence[Path] | None = None,
     ) -> Bases:
         """Open the bundle's bases, or the main one with something else in its place."""
+        from evobourse.evolve.bases.opening import open_bases  # torch, which the answers spare
+
         return open_bases(
             base or self.base,
             self.adapters if adapters is None else adapters,
@@ -105,6 +112,40 @@ class Bundle:
             others=self.persona_bases,
             limits=BaseLimits(memory_bytes=self.memory_bytes),
         )
+
+    def own_bases(self, others: Mapping[str, PersonaBase] | None = None) -> Bases:
+        """Return the bases that the bundle was exported with, which open for new questions alone.
+
+        Parameters
+        ----------
+        others
+            Bases beside them.
+
+        Raises
+        ------
+        RunError
+            The base has other weights; raised when it is opened.
+        """
+        whole = replace(self, persona_bases={**(others or {}), **self.persona_bases})
+        if self.answers is None:
+            return whole.live_bases()
+        return StoredBases(self.answers, self.recipe, self.base_hash, whole.live_bases)
+
+    def live_bases(self) -> Bases:
+        """Open the bases that the bundle was exported with.
+
+        Raises
+        ------
+        RunError
+            The base has other weights.
+        """
+        bases = self.open_bases()
+        if bases.base_hash != self.base_hash:
+            raise RunError(
+                f"bundle {self.name!r}: base {self.base!r} has other weights than at the export; "
+                "use the model that it was exported with"
+            )
+        return bases
 
 
 def write_bundle(
@@ -197,6 +238,7 @@ def load_bundle(folder: Path) -> Bundle:
                 for name, other in config.get("persona_bases", {}).items()
             },
             config.get("memory_bytes"),
+            read_answers(folder / ANSWERS) if ANSWERS in hashes else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError, AgentError, MergeError) as error:
         raise RunError(f"bundle {folder}: simulator.yaml is malformed ({error!r})") from error
@@ -274,6 +316,8 @@ def _write(
     np.savetxt(folder / "history.csv", bundle.history, "%d", header="close_ticks", comments="")
     (folder / "scoreboard.json").write_text(json.dumps(list(scoreboard), indent=2) + "\n")
     (folder / "README.md").write_text(card)
+    if bundle.answers is not None:
+        (folder / ANSWERS).write_bytes(pack_answers(bundle.answers))
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     hashes = {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
     (folder / "hashes.json").write_text(json.dumps(hashes, indent=2) + "\n")

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from evobourse.evolve.errors import RunError
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -132,10 +134,27 @@ class RunFolder:
         """What a run that is such a trial came to."""
         return self.path / "trial.json"
 
+    def require(self) -> None:
+        """Refuse a folder that holds no run.
+
+        Raises
+        ------
+        RunError
+            There is no config.
+        """
+        if not self.config.is_file():
+            raise RunError(f"{self}: no run there (no {self.config.name}); name a run's folder")
+
     @property
     def has_begun(self) -> bool:
         """Whether a sweep has begun here, so that its config and series stay as they are."""
         return self.checkpoint.exists()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the sweep has come to its end, with a scoreboard and a bundle."""
+        files = (self.stopped, self.scoreboard, self.report, self.bundle / "hashes.json")
+        return all(file.is_file() for file in files)
 
     def read_stop(self) -> str | None:
         """Say in words why the search has ended; None while it has not."""
@@ -144,6 +163,20 @@ class RunFolder:
     def read_champion(self) -> str | None:
         """Return the id of the chosen candidate; None before there is one."""
         return _read(self.champion, "champion")
+
+
+def require_bundle(folder: Path) -> None:
+    """Refuse a folder that holds no bundle, before anything is loaded to read it.
+
+    Raises
+    ------
+    RunError
+        There are no hashes.
+    """
+    if not (folder / "hashes.json").is_file():
+        inside = RunFolder(folder).bundle
+        name = str(inside) if inside.is_dir() else "a folder that evobourse exported"
+        raise RunError(f"{folder}: no bundle there (no hashes.json); name {name}")
 
 
 def _read(file: Path, key: str) -> str | None:

@@ -16,12 +16,7 @@ from evobourse.fitness.distance import Target
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.fact_table import FactRow
 from evobourse.fitness.moments import MOMENTS, FloatArray
-
-INK = "#262626"
-MUTED = "#8c8c8c"
-SIMULATED = "#0072B2"
-COLOURS = (SIMULATED, "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
-"""Okabe and Ito's palette, distinct under the common colour-vision deficiencies."""
+from evobourse.fitness.palette import COLOURS, INK, MUTED, SIMULATED
 
 BAND = (5.0, 95.0)
 SHOWN_PATHS = 8

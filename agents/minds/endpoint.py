@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from evobourse.agents.errors import EndpointError
 from evobourse.agents.minds.answer_memo import AnswerMemo, AnswerTable, answer_key
 from evobourse.agents.minds.completions import Budget, CompletionClient, EndpointLimits, Question
+from evobourse.agents.minds.stored_answers import name_mind
 from evobourse.agents.minds.voices import Voice, name_served, put_in_words
 from evobourse.agents.observation import OPTIONS, render_rules, render_view
 
@@ -175,6 +177,11 @@ class EndpointMinds:
             self._flush()
         self.counters.asked += len(views)
         return table.logits[views]
+
+    def scope(self, mind: NDArray[np.float32] | None) -> dict[str, Any]:
+        """Name all that answers depend on but the view."""
+        named = {"engine": self.base_hash, "styles": list(self.styles), "options": self._names}
+        return {**named, "mind": name_mind(mind)}
 
     def prompt(self, mind: NDArray[np.float32], view: int) -> str:
         """Return the whole prompt as the server reads it."""

@@ -6,6 +6,7 @@ Many (mind, view) and (mind, prompt) questions are answered in few batches, once
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby, islice
@@ -18,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.answer_memo import AnswerMemo, AnswerTable, PromptTable, answer_key
+from evobourse.agents.minds.stored_answers import StoredMinds, name_mind
 from evobourse.agents.observation import INVOCATION, OPTIONS, render_rules, render_view
 from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.batch_size import MEMORY_SHARE, free_bytes
@@ -256,21 +258,32 @@ class MindEngine:
             self.budget.put(self._budget_key(key), table)
         self.counters.recalled += len(known)
 
-    def _keys(self, mind: NDArray[np.float32], prompts: Sequence[Prompt]) -> list[bytes]:
-        """Name answers on disk by all that their bits depend on."""
-        scope = {
+    def scope(self, mind: NDArray[np.float32] | None) -> dict[str, Any]:
+        """Name all that answers depend on but the prompt: the arithmetic, the weights, the mind.
+
+        As plain JSON values; of no mind in particular, what all minds here have in common.
+        """
+        return {
             "engine": self.decoder.engine,
             "group": GROUP,
             "filled": FILLED,
             "steps meet": STEPS_MEET,
             "base": self.base_hash,
             "adapters": [adapter.content_hash for adapter in self.bank.adapters],
-            "mind": [list(mind.shape), mind.tobytes().hex()],
+            "mind": name_mind(mind),
             "options": list(self.options),
             "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
             "machine": self.decoder.machine,
+            # oneDNN's products round otherwise where bf16 is emulated, whatever PyTorch runs on
+            "onednn": [
+                os.environ.get("ONEDNN_MAX_CPU_ISA"),
+                bool(torch.cpu.get_capabilities().get("avx512_bf16")),
+            ],
         }
+
+    def _keys(self, mind: NDArray[np.float32], prompts: Sequence[Prompt]) -> list[bytes]:
+        """Name answers on disk by all that their bits depend on."""
+        scope = self.scope(mind) | {"threads": torch.get_num_threads()}
         return [
             answer_key(
                 scope | {"split": [*map(len, prompt.path[:-1]), self.decoder.first_adapted]},
@@ -332,6 +345,8 @@ def engine_of(minds: object, purpose: str) -> MindEngine:
     AgentError
         They are at a server, on several bases or in other processes.
     """
+    if isinstance(minds, StoredMinds):
+        minds = minds.live
     if not isinstance(minds, MindEngine):
         raise AgentError(
             f"{purpose}: the population's minds are {type(minds).__name__}; needed is one base "

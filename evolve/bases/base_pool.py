@@ -74,6 +74,11 @@ class PooledMinds:
         """Return option logits float32[n, 5]; computes everything queued on any base."""
         return self.pool.answer_on(self.base, mind, views)
 
+    def scope(self, mind: NDArray[np.float32] | None) -> dict[str, Any]:
+        """Name all that answers depend on but the view; loads the base."""
+        named: dict[str, Any] = self.pool.engine(self.base).scope(mind)
+        return named
+
 
 class BasePool:
     """Bases and minds at once: `evolve.bases.protocol.Bases`, `agents.minds.stand_ins.Minds`.
@@ -161,6 +166,10 @@ class BasePool:
     def answer(self, mind: NDArray[np.float32], views: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the main base's option logits float32[n, 5]."""
         return self.minds_on(None).answer(mind, views)
+
+    def scope(self, mind: NDArray[np.float32] | None) -> dict[str, Any]:
+        """Name all that the main base's answers depend on but the view."""
+        return self.minds_on(None).scope(mind)
 
     def answer_on(
         self, base: str, mind: NDArray[np.float32], views: NDArray[np.int64]

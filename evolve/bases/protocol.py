@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from evobourse.agents.minds.stand_ins import Minds
 from evobourse.agents.personas.persona import Population
 from evobourse.merge.recipes.stack_recipe import AnyRecipe
@@ -21,9 +24,14 @@ class PersonaBase:
 
 
 class ServedMinds(Minds, Protocol):
-    """Minds that count what they were asked and had to compute."""
+    """Minds that count what they were asked and had to compute, and say what answers depend on."""
 
-    counters: Any
+    @property
+    def counters(self) -> Any:
+        """What was asked and computed."""
+
+    def scope(self, mind: NDArray[np.float32] | None) -> dict[str, Any]:
+        """Name all that a mind's answers depend on but the view, None for any mind's."""
 
 
 class Bases(Protocol):

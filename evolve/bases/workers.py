@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +90,10 @@ class WorkerBases:
         """Have a worker name a base's weights by content, which may load it there."""
         return self._executor.submit(_hash_of, self._opener, base).result()
 
+    def scope(self, served: Served, mind: Mind | None) -> dict[str, Any]:
+        """Have a worker name all that answers depend on but the view."""
+        return self._executor.submit(_scope, self._opener, served, mind).result()
+
     def expect(self, casts: Sequence[tuple[AnyRecipe | None, Sequence[Population]]]) -> None:
         """Have everything answered that these populations can meet, several at a time."""
         self.put(
@@ -149,6 +153,10 @@ class WorkerMinds:
         """Return the minds of a base that personas name, see `evolve.bases.base_pool.BasePool`."""
         return WorkerMinds(self._bases, (self._served[0], base), self._asked)
 
+    def scope(self, mind: Mind | None) -> dict[str, Any]:
+        """Name all that answers depend on but the view."""
+        return self._bases.scope(self._served, mind)
+
     def ask(self, mind: Mind, views: Views) -> None:
         """Queue questions of one mind, to be sent off together with all others'."""
         self._asked.append((self._served, mind, views))
@@ -187,12 +195,22 @@ def _hash_of(opener: bytes, base: str) -> str:
     return _open(opener).hash_of(base)
 
 
-def _answer(opener: bytes, served: Served, minds: list[Mind], views: Views) -> Answers:
-    """Answer in a worker: float32[minds, views, 5]."""
+def _scope(opener: bytes, served: Served, mind: Mind | None) -> dict[str, Any]:
+    there: Any = _minds(opener, served)
+    named: dict[str, Any] = there.scope(mind)
+    return named
+
+
+def _minds(opener: bytes, served: Served) -> Minds:
+    """Return in a worker the minds that a question is put to."""
     recipe, base = served
     there: Minds = _open(opener).serve(recipe)
-    if isinstance(there, SeveralBases):
-        there = there.minds_on(base)
+    return there.minds_on(base) if isinstance(there, SeveralBases) else there
+
+
+def _answer(opener: bytes, served: Served, minds: list[Mind], views: Views) -> Answers:
+    """Answer in a worker: float32[minds, views, 5]."""
+    there = _minds(opener, served)
     for mind in minds:
         there.ask(mind, views)
     return np.stack([there.answer(mind, views) for mind in minds])

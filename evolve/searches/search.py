@@ -194,6 +194,11 @@ def child_seed(seed: np.random.SeedSequence, key: int) -> np.random.SeedSequence
     return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, key))
 
 
+def generation_name(generation: int) -> str:
+    """Name a generation as its candidates' ids do; the first is ``g000``."""
+    return f"g{generation:03d}"
+
+
 def candidate_id(generation: int, s: int, f: int = 0) -> str:
     """Name a candidate by its generation and its place in the proposal."""
-    return f"g{generation:03d}-s{s:02d}-f{f:02d}"
+    return f"{generation_name(generation)}-s{s:02d}-f{f:02d}"

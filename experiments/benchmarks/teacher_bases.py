@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evobourse.agents.minds.stand_ins import TeacherMinds
+from evobourse.agents.minds.stored_answers import name_mind
 from evobourse.agents.personas.persona import Population
 from evobourse.evolve.bases.workers import QuestionCounters
 
@@ -23,6 +27,10 @@ class ServedTeachers(TeacherMinds):
     def __init__(self, styles: tuple[str, ...]) -> None:
         super().__init__(styles)
         self.counters = QuestionCounters()
+
+    def scope(self, mind: NDArray[np.float32] | None) -> dict[str, Any]:
+        """Name all that answers depend on but the view."""
+        return {"engine": "teachers", "mind": name_mind(mind)}
 
 
 @dataclass

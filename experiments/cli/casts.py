@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
+import json
 from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from evobourse.experiments.cli.options import make_console, print_next_steps
+from evobourse.experiments.cli.options import Json, news_console, print_next_steps, typed
 
 
 def cast(
@@ -25,6 +25,7 @@ def cast(
         typer.Option(help="Model asked about words that no table has; none to leave them."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="YAML file; printed if left out.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Write out who trades, as YAML to read and change before it is used.
 
@@ -33,12 +34,14 @@ def cast(
 
     Example: evobourse cast --diverse 300 --seed 1 --out people.yaml
     """
+    import yaml
+
     from evobourse.evolve.durable import replace_bytes
     from evobourse.experiments.errors import ConfigError
     from evobourse.experiments.simulate.write_cast import ask_model, write_diverse, write_sentence
     from evobourse.merge.sources import DEFAULT_BASE
 
-    console = make_console(quiet=out is None)
+    console = news_console(quiet=out is None or as_json)
     if (sentence is None) == (diverse is None):
         raise ConfigError("cast: give a sentence or --diverse COUNT, one of them")
     lost: list[str] = []
@@ -55,14 +58,18 @@ def cast(
         text, lost = write_sentence(sentence or "", guess, seed)
     if lost:
         typer.echo(f"not understood: {', '.join(lost)}", err=True)
+    if out is not None:
+        replace_bytes(out, text.encode())
+    if as_json:
+        typer.echo(json.dumps(yaml.safe_load(text)))
+        return
     if out is None:
         typer.echo(text, nl=False)
         return
-    replace_bytes(out, text.encode())
     print_next_steps(
         console,
         [
             ("cast", str(out)),
-            ("then", f"evobourse simulate RUN/bundle --days 60 --cast {shlex.quote(str(out))}"),
+            ("then", typed("evobourse", "simulate", "RUN/bundle", "--days", 60, "--cast", out)),
         ],
     )

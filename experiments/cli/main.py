@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import warnings
+from typing import Annotated, Any
 
 import typer
 
@@ -20,41 +21,62 @@ from evobourse.experiments.cli import reports as report_commands
 from evobourse.experiments.cli import studies as study_commands
 from evobourse.experiments.cli import styles as style_commands
 from evobourse.experiments.cli import sweeps as sweep_commands
+from evobourse.experiments.cli.interrupt import acknowledge_interrupts
+from evobourse.experiments.cli.options import with_quiet
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help=(
-        "Evolve a population of language-model investors until the market that they make "
-        "together moves like a real one.\n\n"
-        "Example: evobourse evolve experiments/quickstart.yaml"
+COMMANDS: dict[str, tuple[Any, ...]] = {
+    "Evolve": (
+        config_commands.config,
+        plan_commands.plan,
+        sweep_commands.evolve,
+        sweep_commands.resume,
+        sweep_commands.tune,
+        sweep_commands.lineage,
+        report_commands.report,
+        query_commands.query,
+        sweep_commands.compare,
+        sweep_commands.track,
     ),
-)
+    "Populations": (
+        market_commands.simulate,
+        cast_commands.cast,
+        market_commands.behaviour,
+        market_commands.robust,
+        market_commands.response,
+        market_commands.export,
+    ),
+    "Prices": (score_commands.score, score_commands.baselines, score_commands.to_daily),
+    "Models": (style_commands.train_styles, merge_commands.merge),
+    "Research": (study_commands.study, study_commands.bench),
+}
 
-app.command()(sweep_commands.evolve)
-app.command()(sweep_commands.resume)
-app.command()(sweep_commands.tune)
-app.command()(sweep_commands.lineage)
-app.command()(sweep_commands.track)
-app.command()(sweep_commands.compare)
-app.command()(report_commands.report)
-app.command()(query_commands.query)
-app.command()(config_commands.config)
-app.command()(cast_commands.cast)
-app.command()(market_commands.simulate)
-app.command()(market_commands.export)
-app.command()(merge_commands.merge)
-app.command()(market_commands.behaviour)
-app.command()(market_commands.robust)
-app.command()(market_commands.response)
-app.command()(score_commands.score)
-app.command()(score_commands.baselines)
-app.command()(score_commands.to_daily)
-app.command()(plan_commands.plan)
-app.command()(study_commands.study)
-app.command()(study_commands.bench)
-app.command("train-styles")(style_commands.train_styles)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+for _group, _functions in COMMANDS.items():
+    for _function in _functions:
+        app.command(rich_help_panel=_group)(with_quiet(_function))
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from evobourse import __version__
+
+        typer.echo(f"evobourse {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=False)
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print it.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Evolve a population of language-model investors until their market moves like a real one.
+
+    Example: evobourse evolve experiments/quickstart.yaml
+    """
 
 
 def main() -> None:
@@ -72,7 +94,8 @@ def main() -> None:
     from evobourse.merge.errors import MergeError
 
     try:
-        app()
+        with acknowledge_interrupts():
+            app()
     except CapReached as error:
         _fail(str(error), 1)
     except (AgentError, ConfigError, EvolveError, FitnessError, MarketError, MergeError) as error:

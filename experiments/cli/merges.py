@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
-from evobourse.experiments.cli.options import Json, make_console, print_next_steps
+from evobourse.experiments.cli.options import Json, existing_file, make_console, print_next_steps
 
 
 def merge(
-    recipe: Annotated[Path, typer.Argument(help="A merge in mergekit's YAML.")],
+    recipe: Annotated[
+        Path, typer.Argument(help="A merge in mergekit's YAML.", callback=existing_file)
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the merged model.")] = Path("merged"),
     seed: Annotated[
         int | None, typer.Option(help="For methods that draw random numbers.", min=0)

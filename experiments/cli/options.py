@@ -2,21 +2,67 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 from rich.text import Text
 
-Config = Annotated[Path, typer.Argument(help="Experiment config: a YAML file, or quickstart.")]
-Run = Annotated[Path, typer.Argument(help="A run's folder, such as runs/quickstart.")]
+from evobourse import experiments
+from evobourse.evolve.run_folder import RunFolder, require_bundle
+from evobourse.experiments.errors import ConfigError
+
+MaybePath = TypeVar("MaybePath", Path, Path | None)
+
+
+def existing_config(place: MaybePath) -> MaybePath:
+    """Refuse a config that is neither there nor shipped; a callback of typer's."""
+    shipped = Path(experiments.__file__).parent / f"{place}.yaml"
+    return place if shipped.is_file() else existing_file(place)
+
+
+def existing_file(place: MaybePath) -> MaybePath:
+    """Refuse a file that is not there, before seconds of imports; a callback of typer's."""
+    if place is not None and not place.is_file():
+        raise ConfigError(f"{place}: no such file; name one that is there")
+    return place
+
+
+def _existing_run(place: Path) -> Path:
+    RunFolder(place).require()
+    return place
+
+
+def _existing_bundle(place: Path) -> Path:
+    require_bundle(place)
+    return place
+
+
+def existing_population(place: Path) -> Path:
+    """Refuse what is neither a bundle's folder nor a config; a callback of typer's."""
+    return _existing_bundle(place) if place.is_dir() else existing_config(place)
+
+
+Config = Annotated[
+    Path,
+    typer.Argument(help="Experiment config: a YAML file, or quickstart.", callback=existing_config),
+]
+Run = Annotated[
+    Path,
+    typer.Argument(help="A run's folder, such as runs/quickstart.", callback=_existing_run),
+]
+BundleFolder = Annotated[
+    Path,
+    typer.Argument(help="A bundle's folder, such as RUN/bundle.", callback=_existing_bundle),
+]
 Set = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a config value.")
 ]
@@ -40,28 +86,60 @@ def mlflow_lines(uri: str) -> list[tuple[str, str]]:
     from evobourse.evolve.errors import hide_password
 
     if uri.startswith(("http://", "https://")):
-        return [("lineage", hide_password(uri))]
+        return [("mlflow", hide_password(uri))]
     prefix = sqlite_address(Path.cwd()) + "/"
     short = "sqlite:///" + uri.removeprefix(prefix) if uri.startswith(prefix) else uri
     return [
-        ("lineage", f"mlflow ui --backend-store-uri {shlex.quote(hide_password(short))}"),
+        ("mlflow", typed("mlflow", "ui", "--backend-store-uri", hide_password(short))),
         ("at", "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"),
     ]
 
 
-def make_console(quiet: bool = False) -> Any:
-    """Return the terminal, silent where a command prints JSON alone."""
-    from rich.console import Console
+_hushed = False  # set while the command line is read, before a command runs
 
+
+def _hush(asked: bool) -> None:
+    global _hushed
+    _hushed = asked
+
+
+def with_quiet(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option that all have."""
+
+    @wraps(command)
+    def run(quiet: bool = False, **given: Any) -> None:
+        _hush(quiet)
+        command(**given)
+
+    help = "Print results alone: no progress, no next steps."
+    kind = Annotated[bool, typer.Option("--quiet", "-q", help=help)]
+    signature = inspect.signature(command, eval_str=True)
+    option = inspect.Parameter(
+        "quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind
+    )
+    parameters = [*signature.parameters.values(), option]
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
+
+def make_console(quiet: bool = False) -> Console:
+    """Return the terminal, silent where a command prints JSON alone."""
     return Console(stderr=quiet, quiet=quiet)
+
+
+def news_console(quiet: bool = False) -> Console:
+    """Return where progress and news go: the terminal, silent if that was asked for."""
+    return make_console(quiet or _hushed)
 
 
 class DayBar:
     """A bar of simulated days; called with each day."""
 
-    def __init__(self, console: Any, days: int):
+    def __init__(self, console: Console, days: int):
+        from rich.progress import Progress
 
-        self._bar = Progress(console=console, transient=True)
+        self._bar = Progress(console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("simulating", total=days)
         self._day, self._days = 0, days
         self._bar.start()
@@ -81,6 +159,11 @@ class DayBar:
 PROGRAMS = ("evobourse ", "mlflow ")
 
 
+def typed(*words: object) -> str:
+    """Write a command as a shell takes it, paths with spaces included."""
+    return shlex.join(map(str, words))
+
+
 def print_next_steps(console: Console, lines: Sequence[tuple[str, str]]) -> None:
     """Print what was made and the commands worth typing next, each whole on its line.
 
@@ -93,6 +176,8 @@ def print_next_steps(console: Console, lines: Sequence[tuple[str, str]]) -> None
     lines : sequence of (str, str)
         A word, and the path or command that it stands for, in the order to show them.
     """
+    if _hushed:
+        return
     width = max((len(word) for word, _ in lines), default=0)
     for word, line in lines:
         typed = line.startswith(PROGRAMS)

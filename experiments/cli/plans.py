@@ -8,7 +8,12 @@ from typing import Annotated
 
 import typer
 
-from evobourse.experiments.cli.options import Json, make_console, print_next_steps
+from evobourse.experiments.cli.options import (
+    Json,
+    existing_config,
+    make_console,
+    print_next_steps,
+)
 
 
 def plan(
@@ -21,7 +26,8 @@ def plan(
     agents: Annotated[int | None, typer.Option(help="Agents in a market.", min=1)] = None,
     gpu: Annotated[str, typer.Option(help="h100, h100-pcie, h200, a100 or cpu.")] = "h100",
     config: Annotated[
-        Path | None, typer.Option(help="Take base, personas and search from it.")
+        Path | None,
+        typer.Option(help="Take base, personas and search from it.", callback=existing_config),
     ] = None,
     shared_tokens: Annotated[int | None, typer.Option(help="Of every prompt.", min=0)] = None,
     private_tokens: Annotated[int | None, typer.Option(help="Of each question.", min=1)] = None,

@@ -7,34 +7,65 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evobourse.experiments.cli.options import DayBar, Json, Set, make_console, print_next_steps
+from evobourse.experiments.cli.options import (
+    BundleFolder,
+    DayBar,
+    Json,
+    Set,
+    existing_file,
+    existing_population,
+    make_console,
+    news_console,
+    print_next_steps,
+)
+
+if TYPE_CHECKING:
+    from evobourse.experiments.simulate.agreement import Agreement
 
 
 def simulate(
     bundle: Annotated[
-        Path, typer.Argument(help="A bundle's folder, such as RUN/bundle, or a config's file.")
+        Path,
+        typer.Argument(
+            help="A bundle's folder, such as RUN/bundle, or a config's file.",
+            callback=existing_population,
+        ),
     ],
     agents: Annotated[int, typer.Option(help="Agents in the market.", min=10)] = 400,
     days: Annotated[int, typer.Option(help="Days to simulate.", min=1)] = 250,
     seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 1,
     scenario: Annotated[
-        Path | None, typer.Option(help="YAML of an exchange: turns, other traders, events.")
+        Path | None,
+        typer.Option(
+            help="YAML of an exchange: turns, other traders, events.", callback=existing_file
+        ),
     ] = None,
     cast: Annotated[
-        Path | None, typer.Option(help="YAML of who trades instead of the bundle's personas.")
+        Path | None,
+        typer.Option(
+            help="YAML of who trades instead of the bundle's personas.", callback=existing_file
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the tape.")] = None,
     overrides: Set = [],  # noqa: B006
+    again: Annotated[
+        bool,
+        typer.Option("--ask-again", help="Compare the bundle's answers with its model's first."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Let an exported population trade, alone or in a scenario, and write its tape.
 
     A config's file stands for the population that its sweep would begin with. With a cast, which
     needs a bundle, how many agents there are is the cast's to say.
+
+    A bundle carries its minds' answers, so that it trades without its models, to the same bytes on
+    every machine; new questions (deliberation, a cast) open them. With --ask-again they are asked
+    in any case, and answers further apart than arithmetic explains are exit code 1.
 
     Example: evobourse simulate runs/quickstart/bundle --agents 1000 --days 250 --seed 1
 
@@ -54,8 +85,9 @@ def simulate(
         simulate_scenario,
     )
 
-    console = make_console(quiet=as_json)
-    size, bar = Size(agents, days, seed), DayBar(console, days)
+    console, news = make_console(quiet=as_json), news_console(as_json)
+    agreement = _agree(bundle, news) if again else None
+    size, bar = Size(agents, days, seed), DayBar(news, days)
     place = load_scenario(scenario) if scenario is not None else Scenario()
     if cast is None and place.cast is not None:
         cast = Path(place.cast)
@@ -67,17 +99,19 @@ def simulate(
         who = load_cast(cast)
         agents = sum(member.count for member in who.members)
         folder = out or Path("runs") / f"{cast.stem}-{agents}-{days}-{seed}"
-        console.print(f"loading {bundle}")
+        news.print(f"opening {bundle}", highlight=False)
         result = simulate_cast(bundle, place, who, days, seed, folder, bar)
     elif scenario is not None:
         folder = out or Path("runs") / f"{scenario.stem}-{agents}-{days}-{seed}"
-        console.print(f"loading {bundle}")
+        news.print(f"opening {bundle}", highlight=False)
         result = simulate_scenario(bundle, place, size, folder, bar, bar.say, overrides)
     else:
-        console.print(f"loading {bundle}")
+        news.print(f"opening {bundle}", highlight=False)
         folder = out or Path("runs") / f"simulate-{agents}-{days}-{seed}"
         result = simulate_bundle(bundle, size, folder, bar, overrides)
     if as_json:
+        if agreement is not None:
+            result["ask_again"] = agreement.as_json()
         typer.echo(json.dumps(result))
         return
     console.print(
@@ -101,8 +135,22 @@ def simulate(
     print_next_steps(console, [("tape", str(folder)), ("picture", str(folder / "prices.png"))])
 
 
+def _agree(bundle: Path, console: Any) -> Agreement:
+    """Ask a bundle's models again; leave with exit code 1 where their answers are others."""
+    from evobourse.experiments.simulate.agreement import ask_again
+
+    console.print(f"opening the models of {bundle}, to ask them again")
+    agreement = ask_again(bundle)
+    console.print(agreement.tell(), highlight=False)
+    if not agreement.explained:
+        told = f"evobourse: bundle {bundle}: {agreement.tell()}; no arithmetic explains so much"
+        typer.echo(told, err=True)
+        raise typer.Exit(1)
+    return agreement
+
+
 def export(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    bundle: BundleFolder,
     out: Annotated[Path, typer.Option(help="Folder for model/ and minds/NAME/.")] = Path("export"),
     as_json: Json = False,
 ) -> None:
@@ -114,10 +162,10 @@ def export(
     from evobourse.evolve.bundle import load_bundle
     from evobourse.evolve.export import export_base, export_mind
 
-    console, loaded = make_console(quiet=as_json), load_bundle(bundle)
+    news, loaded = news_console(as_json), load_bundle(bundle)
     made = []
     if loaded.recipe is not None:
-        console.print(f"making the base of {len(loaded.recipe.sources)} sources")
+        news.print(f"making the base of {len(loaded.recipe.sources)} sources")
         export_base(loaded, out / "model")
         made.append(("model", str(out / "model")))
     for persona in loaded.population.personas if loaded.adapters else ():
@@ -128,12 +176,12 @@ def export(
         typer.echo(json.dumps(dict(made)))
         return
     if not made:
-        console.print(f"nothing to write: all its minds are {loaded.base} itself")
-    print_next_steps(console, made)
+        news.print(f"nothing to write: all its minds are {loaded.base} itself")
+    print_next_steps(news, made)
 
 
 def behaviour(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    bundle: BundleFolder,
     agents: Annotated[int, typer.Option(help="Agents in each market.", min=10)] = 400,
     days: Annotated[int, typer.Option(help="Days of each market.", min=31)] = 250,
     seeds: Annotated[int, typer.Option(help="Markets, one a seed.", min=1)] = 8,
@@ -146,8 +194,8 @@ def behaviour(
     """
     from evobourse.experiments.studies.behaviour import measure_bundle, print_behaviour
 
-    console = make_console(quiet=as_json)
-    console.print(f"loading {bundle}")
+    console, news = make_console(quiet=as_json), news_console(as_json)
+    news.print(f"opening {bundle}", highlight=False)
     report = measure_bundle(bundle, agents, days, seeds, seed)
     if as_json:
         typer.echo(json.dumps(report.as_json()))
@@ -157,9 +205,12 @@ def behaviour(
 
 
 def robust(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    bundle: BundleFolder,
     config: Annotated[
-        Path | None, typer.Option(help="Its experiment config; default config.yaml of its run.")
+        Path | None,
+        typer.Option(
+            help="Its experiment config; default config.yaml of its run.", callback=existing_file
+        ),
     ] = None,
     adapters: Annotated[
         Path | None, typer.Option(help="Another set of adapters of the same names.")
@@ -196,8 +247,8 @@ def robust(
         open_other_base,
     )
 
-    console = make_console(quiet=as_json)
-    console.print(f"loading {bundle}")
+    console, news = make_console(quiet=as_json), news_console(as_json)
+    news.print(f"opening {bundle}", highlight=False)
     opened, bases = open_bundle(bundle)
     others = open_other_adapters(opened, adapters) if adapters else None
     elsewhere = open_other_base(opened, base) if base else None
@@ -209,7 +260,7 @@ def robust(
     for standing in judge_variants(settings, opened, variants, wanted):
         standings.append(standing)
         row = standing.row
-        console.print(f"  {row['name']:<26}{row['split']:<12}{row['score']:8.2f}", highlight=False)
+        news.print(f"  {row['name']:<26}{row['split']:<12}{row['score']:8.2f}", highlight=False)
     report = json.dumps([standing.as_json() for standing in standings], indent=2) + "\n"
     file = out or run.robustness
     replace_bytes(file, report.encode())
@@ -222,7 +273,7 @@ def robust(
 
 
 def response(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as RUN/bundle.")],
+    bundle: BundleFolder,
     rates: Annotated[
         str, typer.Option(help="Parts of the volume that the buyer wants.")
     ] = "0.02,0.05,0.1,0.2",
@@ -231,7 +282,10 @@ def response(
     agents: Annotated[int, typer.Option(help="Agents in each market.", min=10)] = 400,
     seed: Annotated[int, typer.Option(help="Of the first market.", min=0)] = 1,
     scenario: Annotated[
-        Path | None, typer.Option(help="YAML of an exchange: turns, other traders, events.")
+        Path | None,
+        typer.Option(
+            help="YAML of an exchange: turns, other traders, events.", callback=existing_file
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Picture; default response.png of its run.")
@@ -248,16 +302,17 @@ def response(
     from evobourse.experiments.reports.figures import figure_bytes
     from evobourse.experiments.studies.response import draw_response, measure_bundle, print_response
 
-    console = make_console(quiet=as_json)
+    console, news = make_console(quiet=as_json), news_console(as_json)
     place = load_scenario(scenario) if scenario else Scenario()
-    console.print(f"loading {bundle}")
+    news.print(f"opening {bundle}", highlight=False)
     size = Size(agents, days, seed)
-    report = measure_bundle(bundle, place, rates, pairs, size, lambda: console.print(".", end=""))
+    report = measure_bundle(bundle, place, rates, pairs, size, lambda: news.print(".", end=""))
     file = out or RunFolder(bundle.resolve().parent).response
     replace_bytes(file, figure_bytes(draw_response(report)))
     if as_json:
         typer.echo(json.dumps({**report.as_json(), "out": str(file)}))
         return
-    console.print(f"\n{pairs} pairs of markets of {agents} agents over {days} days")
+    news.print()
+    console.print(f"{pairs} pairs of markets of {agents} agents over {days} days")
     print_response(report, console)
     print_next_steps(console, [("picture", str(file))])

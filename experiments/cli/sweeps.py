@@ -6,7 +6,6 @@ What does the work is imported when its command runs.
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,10 +22,16 @@ from evobourse.experiments.cli.options import (
     executor_overrides,
     make_console,
     mlflow_lines,
+    news_console,
     print_next_steps,
+    typed,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import Console
+
     from evobourse.evolve.run_folder import RunFolder
 
 
@@ -93,7 +98,7 @@ def resume(
 
 
 def lineage(run: Run, as_json: Json = False) -> None:
-    """Show a run's generations and where its champion comes from, gene by gene; draw both.
+    """Show how a run's scores fell and where its champion comes from; a page holds all of it.
 
     Example: evobourse lineage runs/quickstart
     """
@@ -102,7 +107,6 @@ def lineage(run: Run, as_json: Json = False) -> None:
     from evobourse.evolve.run_folder import RunFolder
     from evobourse.experiments.reports.figures import figure_bytes
     from evobourse.experiments.reports.lineage_page import render_page
-    from evobourse.experiments.reports.lineage_picture import draw_lineage
     from evobourse.experiments.reports.lineage_table import front_table, summarise
     from evobourse.experiments.sweep.resume import open_run
     from evobourse.experiments.sweep.tuning import read_objectives
@@ -115,20 +119,22 @@ def lineage(run: Run, as_json: Json = False) -> None:
         typer.echo(json.dumps([json.loads(c.to_json()) for c in candidates]))
         return
     console = make_console()
-    console.print(summarise(candidates, champion))
+    console.print(summarise(candidates, champion), highlight=False)
     objectives = read_objectives(folder, config)
     if len(objectives) > 1:
         console.print(front_table(candidates, objectives))
     if stopped:
-        console.print(f"\nThe search has ended: {stopped}", highlight=False)
+        console.print(f"the search has ended: {stopped}", highlight=False)
     drawn = []
-    if candidates:
-        drawn.append(("drawn", str(folder.lineage_picture)))
-        replace_bytes(folder.lineage_picture, figure_bytes(draw_lineage(candidates, champion)))
     if any(candidate.score is not None for candidate in candidates):
         page = render_page(candidates, champion, config.name, stopped)
-        drawn.append(("page", str(folder.lineage_page)))
+        drawn.append(("page", folder.lineage_page.absolute().as_uri()))
         replace_bytes(folder.lineage_page, page.encode())
+    if candidates:
+        from evobourse.experiments.reports.lineage_picture import draw_lineage
+
+        drawn.append(("picture", str(folder.lineage_picture)))
+        replace_bytes(folder.lineage_picture, figure_bytes(draw_lineage(candidates, champion)))
     from evobourse.evolve.tracking.follower import default_tracking_uri
 
     uri = config.mlflow_uri or default_tracking_uri(folder)
@@ -175,7 +181,7 @@ def tune(
     )
     tuning = Tuning(tuple(vary), trials, population, tuple(objective), sampler, storage)
     console = make_console(quiet=as_json)
-    news = TrialScreen(console, tuning.objectives)
+    news = TrialScreen(news_console(as_json), tuning.objectives)
     found, trouble = run_tuning(tuning, config, overrides, folder, (news,))
     if as_json:
         best = front(found, tuning.objectives)
@@ -186,10 +192,7 @@ def tune(
         console.print(trouble)
     print_next_steps(
         console,
-        [
-            ("trials", str(folder.trials)),
-            ("lineage", f"evobourse lineage {shlex.quote(str(folder))}"),
-        ],
+        [("trials", str(folder.trials)), ("lineage", typed("evobourse", "lineage", folder))],
     )
 
 
@@ -216,7 +219,7 @@ def track(run: Run, as_json: Json = False) -> None:
 
 def compare(
     run: Run,
-    other: Annotated[Path, typer.Argument(help="Another run's folder.")],
+    other: Run,
     out: Annotated[
         Path | None, typer.Option(help="Picture; default compare-OTHER.png in the first run.")
     ] = None,
@@ -241,7 +244,7 @@ def compare(
     picture = out or run / f"compare-{other.resolve().name}.png"
     replace_bytes(picture, figure_bytes(draw_comparison(*runs)))
     print_next_steps(
-        console, [("drawn", str(picture)), ("tree", f"evobourse lineage {shlex.quote(str(other))}")]
+        console, [("drawn", str(picture)), ("lineage", typed("evobourse", "lineage", other))]
     )
 
 
@@ -251,52 +254,66 @@ def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
     from evobourse.experiments.sweep.cost import estimate
 
     console = make_console(quiet=as_json)
-    cost = estimate(settings, console.print)
+    cost = estimate(settings, news_console(as_json).print)
     if as_json:
         typer.echo(json.dumps(cost))
         return
     print_estimate(cost, console)
-    print_next_steps(console, [("start", shlex.join(["evobourse", "evolve", *arguments]))])
+    print_next_steps(console, [("start", typed("evobourse", "evolve", *arguments))])
 
 
 def _sweep(settings: Any, folder: RunFolder, as_json: bool) -> None:
+    console = make_console(quiet=as_json)
+    if folder.is_finished:
+        _print_results(settings, folder, console, as_json)
+        return
     from evobourse.experiments.cli.progress import watch_sweep
+
+    try:
+        outcome = watch_sweep(settings, folder, news_console(as_json))
+    except KeyboardInterrupt:
+        again = typed("evobourse", "resume", folder)
+        console.print(f"interrupted; nothing is lost: {again}", highlight=False, soft_wrap=True)
+        raise typer.Exit(130) from None
+    _print_results(settings, folder, console, as_json, outcome.verdict.better)
+    if outcome.tracking_trouble:
+        console.print(outcome.tracking_trouble)
+
+
+def _print_results(
+    settings: Any,
+    folder: RunFolder,
+    console: Console,
+    as_json: bool,
+    better: Mapping[str, tuple[float, float, float]] | None = None,
+) -> None:
+    """Print what a finished sweep has left, and how it compares on the same seeds if known."""
+    from evobourse.evolve.tracking.follower import default_tracking_uri
     from evobourse.experiments.reports.scores import print_scoreboard
 
-    console = make_console(quiet=as_json)
-    try:
-        outcome = watch_sweep(settings, folder, console)
-    except KeyboardInterrupt:
-        console.print(
-            f"interrupted; nothing is lost: evobourse resume {shlex.quote(str(folder))}",
-            highlight=False,
-        )
-        raise typer.Exit(130) from None
     if as_json:
         typer.echo(folder.scoreboard.read_text())
         return
-    print_scoreboard(outcome.verdict.rows, console)
-    for name in ("unevolved", "random_tendencies"):
-        mean, low, high = outcome.verdict.better[name]
+    print_scoreboard(json.loads(folder.scoreboard.read_text()), console)
+    for name, (mean, low, high) in (better or {}).items():
+        if name not in ("unevolved", "random_tendencies"):
+            continue
         console.print(
-            f"log score of the champion minus {name}, same seeds: {mean:+.2f} "
-            f"[{low:+.2f}, {high:+.2f}]; below 0 the champion is better",
+            f"log score minus that of {name}: {mean:+.2f} [{low:+.2f}, {high:+.2f}] on the same "
+            "seeds;\n  below 0 the champion is better",
             highlight=False,
         )
-    console.print(f"The search has ended: {outcome.stopped}", highlight=False)
-    if outcome.tracking_trouble:
-        console.print(outcome.tracking_trouble)
-    bundle = folder.bundle
+    champion, stopped = folder.read_champion(), folder.read_stop()
+    console.print(f"champion {champion}; the search has ended: {stopped}", highlight=False)
     print_next_steps(
         console,
         [
+            ("picture", str(folder.report)),
             ("scoreboard", str(folder.scoreboard)),
-            ("report", str(folder.report)),
-            ("bundle", str(bundle)),
-            *mlflow_lines(outcome.tracking_uri),
-            (
-                "simulate",
-                f"evobourse simulate {shlex.quote(str(bundle))} --agents 1000 --days 250 --seed 1",
-            ),
+            ("bundle", str(folder.bundle)),
+            ("report", typed("evobourse", "report", folder)),
+            ("lineage", typed("evobourse", "lineage", folder)),
+            ("simulate", typed("evobourse", "simulate", folder.bundle, "--agents", 1000)),
+            *mlflow_lines(settings.mlflow_uri or default_tracking_uri(folder)),
         ],
     )

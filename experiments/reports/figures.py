@@ -1,4 +1,4 @@
-"""One way to make figures, to draw axes and to save; the colours are `fitness.plots`'."""
+"""One way to make figures, to draw axes and to save; the colours are `fitness.palette`'s."""
 
 import io
 from typing import Any, Literal

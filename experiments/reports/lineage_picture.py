@@ -23,7 +23,8 @@ from evobourse.experiments.reports.ancestry import (
 from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.fitness.distance import Target
 from evobourse.fitness.moments import MOMENT_NAMES
-from evobourse.fitness.plots import INK, MUTED, SIMULATED, plot_moments
+from evobourse.fitness.palette import INK, MUTED, SIMULATED
+from evobourse.fitness.plots import plot_moments
 
 DRAWN_GENES = 24
 FIGURE_INCHES = (12.0, 6.5)

@@ -1,18 +1,18 @@
-"""A sweep's lineage in words: its generations, and how its champion came about."""
+"""A sweep's lineage in a few lines: how its scores fell, and how its champion came about."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
 
+import numpy as np
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from evobourse.evolve.lineage import Candidate
+from evobourse.evolve.searches.search import generation_name
 from evobourse.experiments.reports.ancestry import (
-    Ancestry,
     ancestry,
     by_generation,
     champion_of,
@@ -20,11 +20,13 @@ from evobourse.experiments.reports.ancestry import (
     moved_genes,
 )
 
-SHOWN_GENES = 12
+SHOWN_GENES = 5
+CURVE_WIDTH = 40
+_LEVELS = "▁▂▃▄▅▆▇█"
 
 
 def summarise(candidates: Sequence[Candidate], champion_id: str | None) -> RenderableType:
-    """Tell a lineage: generations, the champion's ancestry, the genes that moved most.
+    """Tell a lineage in ten lines: how scores fell, the champion's ancestry, what moved most.
 
     Parameters
     ----------
@@ -45,19 +47,24 @@ def summarise(candidates: Sequence[Candidate], champion_id: str | None) -> Rende
     """
     if not candidates:
         return Text("no generation is finished yet")
-    parts: list[RenderableType] = [Text("Generations", "bold"), _generations_table(candidates)]
+    failed = sum(c.score is None for c in candidates)
+    first, last = (candidates[at].generation for at in (0, -1))
+    told = f"{len(candidates):,} candidates, {generation_name(first)} to {generation_name(last)}"
+    parts: list[RenderableType] = [Text(told + (f"; {failed:,} failed" if failed else ""))]
     champion = champion_of(candidates, champion_id)
     if champion is None:
         return Group(
             *parts, Text(f"every candidate failed, the last with: {candidates[-1].failure}")
         )
+    parts.append(Text.assemble("best training score  ", *_curve(candidates)))
     line = ancestry(candidates, champion.id)
-    named = "Champion" if champion_id else "Best so far"
-    parts += [Text(f"\n{named} {champion.id}, by its heaviest parents", "bold"), _line_table(line)]
     start = line[-1][0]
+    named = "champion" if champion_id else "best so far"
+    score = "failed" if champion.score is None else f"{champion.score:.2f} when it was bred"
+    parts.append(Text.assemble(f"{named} ", (champion.id, "bold"), f", {score}"))
     if start is not champion:
-        title = f"\nGenes that moved most, {start.id} -> {champion.id}"
-        parts += [Text(title, "bold"), _genes_table(candidates, start, champion)]
+        came = f"by its heaviest parents from {start.id}, {len(line) - 1:,} steps ago"
+        parts += [Text(f"{came}; what moved most:"), _genes_table(candidates, start, champion)]
     return Group(*parts)
 
 
@@ -73,37 +80,33 @@ def front_table(candidates: Sequence[Candidate], objectives: Sequence[str]) -> T
     return table
 
 
-def _generations_table(candidates: Sequence[Candidate]) -> Table:
-    table = _table("generation", "candidates", "failed", "best", "median", "best candidate")
-    for generation, group in sorted(by_generation(candidates).items()):
-        alive = sorted((c.score, c.id) for c in group if c.score is not None)
-        failed = len(group) - len(alive)
-        counts = (str(generation), str(len(group)), str(failed) if failed else "-")
-        if alive:
-            middle = median(score for score, _ in alive)
-            table.add_row(*counts, f"{alive[0][0]:.2f}", f"{middle:.2f}", alive[0][1])
-        else:
-            table.add_row(*counts, "-", "-", Text(group[0].failure or "", "dim"))
-    return table
-
-
-def _line_table(line: Ancestry) -> Table:
-    table = _table("generation", "weight", "score", "candidate")
-    for candidate, weight in line:
-        table.add_row(
-            str(candidate.generation),
-            "" if weight is None else f"{weight:.1%}",
-            "failed" if candidate.score is None else f"{candidate.score:.2f}",
-            candidate.id,
-            style="bold" if weight is None else "",
-        )
-    return table
+def _curve(candidates: Sequence[Candidate]) -> tuple[tuple[str, str], str]:
+    """Draw the best score of each generation, or of each few, and say the first and the last."""
+    best = [
+        min((c.score for c in group if c.score is not None), default=None)
+        for _, group in sorted(by_generation(candidates).items())
+    ]
+    known = [score for score in best if score is not None]
+    each = -(-len(best) // CURVE_WIDTH)
+    logs = np.log([max(score, 1e-9) for score in known])
+    low, span = logs.min(), max(float(np.ptp(logs)), 1e-9)
+    marks = []
+    for at in range(0, len(best), each):
+        few = [score for score in best[at : at + each] if score is not None]
+        height = (np.log(max(min(few), 1e-9)) - low) / span if few else None
+        marks.append(" " if height is None else _LEVELS[round(float(height) * (len(_LEVELS) - 1))])
+    return ("".join(marks), "cyan"), f"  {known[0]:.2f} at first, {known[-1]:.2f} at last"
 
 
 def _genes_table(candidates: Sequence[Candidate], start: Candidate, champion: Candidate) -> Table:
-    table = _table("of range tried", "from", "to", "gene")
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    for _ in range(2):
+        table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for gene in moved_genes(candidates, [(champion, None), (start, None)])[:SHOWN_GENES]:
-        table.add_row(f"{gene.share:.0%}", gene.say(-1), gene.say(0), gene.name)
+        share = f"{gene.share:.0%} of its range"
+        table.add_row(share, gene.say(-1), f"-> {gene.say(0)}", gene.name)
     return table
 
 

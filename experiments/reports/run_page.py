@@ -20,16 +20,8 @@ from evobourse.experiments.reports.figures import figure_bytes, new_figure, plai
 from evobourse.experiments.reports.scores import as_score, conclude, describe, format_score
 from evobourse.fitness.distance import Target
 from evobourse.fitness.moments import FloatArray, acf_abs, moments, path_faults, standardise
-from evobourse.fitness.plots import (
-    BAND,
-    COLOURS,
-    INK,
-    MUTED,
-    SHOWN_PATHS,
-    plot_acf_abs,
-    plot_moments,
-    plot_return_tails,
-)
+from evobourse.fitness.palette import COLOURS, INK, MUTED
+from evobourse.fitness.plots import BAND, SHOWN_PATHS, plot_acf_abs, plot_moments, plot_return_tails
 
 PAGE_INCHES = (16.0, 11.0)
 LONGEST_LAG = 60

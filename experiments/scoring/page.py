@@ -20,15 +20,8 @@ from evobourse.fitness.moments import (
     path_faults,
     standardise,
 )
-from evobourse.fitness.plots import (
-    BAND,
-    INK,
-    MUTED,
-    SIMULATED,
-    plot_acf_abs,
-    plot_fact_rows,
-    plot_return_tails,
-)
+from evobourse.fitness.palette import INK, MUTED, SIMULATED
+from evobourse.fitness.plots import BAND, plot_acf_abs, plot_fact_rows, plot_return_tails
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType

@@ -1,6 +1,7 @@
 """Simulating a population: open it, let it trade, write the tape and a picture.
 
-The population is a bundle's, or the one that a config's sweep would begin with.
+The population is a bundle's, or the one that a config's sweep would begin with. What a bundle with
+answers does not need (models, configs, exchanges, figures) is imported where it is.
 """
 
 from __future__ import annotations
@@ -17,27 +18,19 @@ from numpy.typing import NDArray
 from evobourse.agents.crowds.persona_crowd import history_ticks
 from evobourse.agents.encodings.encoding import Encoding
 from evobourse.agents.minds.choices import tabulate_choices
-from evobourse.agents.minds.endpoint import is_endpoint
 from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.bundle import Bundle, Reference, load_bundle
 from evobourse.evolve.durable import replace_bytes
-from evobourse.evolve.errors import RunError
 from evobourse.evolve.markets import World, play_market
-from evobourse.experiments.config.cast import Cast
-from evobourse.experiments.config.experiment import find_config, load_config
 from evobourse.experiments.config.scenario import Scenario, Size
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.reports.figures import figure_bytes, new_figure, plain_axes
-from evobourse.experiments.simulate.cast import asset_history, open_cast_bases, run_cast
-from evobourse.experiments.simulate.exchange import run_scenario
-from evobourse.experiments.simulate.thinkers import open_thinker
-from evobourse.experiments.sweep.setup import build_experiment
-from evobourse.fitness.plots import INK, MUTED, SIMULATED
+from evobourse.fitness.palette import INK, MUTED, SIMULATED
 from evobourse.market.tape.daily_tape import Tape
-from evobourse.market.tape.recorded import RecordedTape
 
 if TYPE_CHECKING:
     from evobourse.agents.encodings.encoded_minds import EncodedMinds
+    from evobourse.experiments.config.cast import Cast
+    from evobourse.market.tape.recorded import RecordedTape
 
 
 @dataclass(frozen=True)
@@ -104,13 +97,16 @@ def open_population(place: str | Path, overrides: Sequence[str] = ()) -> OpenPop
     ConfigError
         Overrides for a bundle, or an encoding of numbers where it cannot be used.
     """
-    config = find_config(place)
-    if config.is_file():
+    encoding = Encoding()
+    if not Path(place).is_dir():
+        from evobourse.experiments.config.experiment import find_config
+
+        config = find_config(place)
         bundle, bases, encoding = begin(config, overrides)
     elif overrides:
         raise ConfigError(f"--set {overrides[0]!r}: {place} is a bundle, which has no settings")
     else:
-        (bundle, bases), encoding = open_bundle(Path(place)), Encoding()
+        bundle, bases = open_bundle(Path(place))
     return OpenPopulation(bundle, bases.serve(bundle.recipe), encoding)
 
 
@@ -122,6 +118,10 @@ def begin(file: Path, overrides: Sequence[str] = ()) -> tuple[Bundle, Bases, Enc
     ConfigError
         An encoding of numbers where it cannot be used.
     """
+    from evobourse.agents.minds.endpoint import is_endpoint
+    from evobourse.experiments.config.experiment import load_config
+    from evobourse.experiments.sweep.setup import build_experiment
+
     config = load_config(file, overrides)
     minds = config.minds
     encoding = Encoding(minds.encoding)
@@ -152,7 +152,7 @@ def begin(file: Path, overrides: Sequence[str] = ()) -> tuple[Bundle, Bases, Enc
 
 
 def open_bundle(folder: Path) -> tuple[Bundle, Bases]:
-    """Load a bundle and its models.
+    """Load a bundle, and its models unless it carries its minds' answers.
 
     Raises
     ------
@@ -160,18 +160,7 @@ def open_bundle(folder: Path) -> tuple[Bundle, Bases]:
         The bundle is malformed, or its base is not the one that it was exported with.
     """
     bundle = load_bundle(folder)
-    bases = bundle.open_bases()
-    check_base(folder, bundle, bases)
-    return bundle, bases
-
-
-def check_base(folder: Path, bundle: Bundle, bases: Bases) -> None:
-    """Refuse a bundle whose base is not the one that it was exported with."""
-    if bases.base_hash != bundle.base_hash:
-        raise RunError(
-            f"bundle {folder}: base {bundle.base!r} has other weights than at the export; "
-            "use the model that it was exported with"
-        )
+    return bundle, bundle.own_bases()
 
 
 def simulate_bundle(
@@ -208,7 +197,7 @@ def simulate_bundle(
     out.mkdir(parents=True, exist_ok=True)
     tape.write(out)
     closes = np.concatenate([bundle.history[-1:], tape.close_ticks])
-    replace_bytes(out / "prices.png", figure_bytes(_draw(closes, tape.volume, bundle)))
+    _draw(closes, tape.volume, bundle, out)
     made = bundle.reference
     same = Size(made.agents, made.days, made.seed) == size
     return {
@@ -252,6 +241,8 @@ def simulate_scenario(
         applied, and the tape's digest; of a deliberate market ``tokens`` as well: of prompts,
         computed of them, generated.
     """
+    from evobourse.experiments.simulate.exchange import run_scenario
+
     opened = open_population(folder, overrides)
     bundle, minds, asked = opened.bundle, opened.minds, size.agents * size.days
     if scenario.deliberation is None:
@@ -263,6 +254,8 @@ def simulate_scenario(
             f"minds.encoding: is {opened.encoding.name!r}, and deliberation is in words; set "
             "minds.encoding: words"
         )
+    from evobourse.experiments.simulate.thinkers import open_thinker
+
     thinker = open_thinker(scenario.deliberation, bundle, minds, on_stage)
     tape = run_scenario(scenario, bundle, thinker, size, out, on_day)
     asked *= len(scenario.turns)
@@ -295,10 +288,10 @@ def simulate_cast(
     dict
         As of `simulate_scenario`, prices and volume of the first asset.
     """
+    from evobourse.experiments.simulate.cast import asset_history, open_cast_bases, run_cast
+
     bundle = load_bundle(folder)
-    bases = open_cast_bases(bundle, cast)
-    check_base(folder, bundle, bases)
-    minds = bases.serve(bundle.recipe)
+    minds = open_cast_bases(bundle, cast).serve(bundle.recipe)
     tape = run_cast(scenario, cast, bundle, minds, days, seed, out, on_day)
     deciding = sum(member.count for member in cast.members if member.kind != "rule")
     bundle = replace(bundle, history=asset_history(cast.assets[0], bundle))
@@ -311,8 +304,7 @@ def _summary(
     """Draw the first asset's prices, and say what came of a recorded market."""
     prices, events = tape.frame("prices").query("asset == 0"), tape.frame("events")
     closes = np.concatenate([bundle.history[-1:], prices["close_ticks"]])
-    figure = _draw(closes, prices["volume"].to_numpy(), bundle, events)
-    replace_bytes(out / "prices.png", figure_bytes(figure))
+    _draw(closes, prices["volume"].to_numpy(), bundle, out, events)
     return {
         "first_close": int(closes[0]) / 100,
         "last_close": int(closes[-1]) / 100,
@@ -331,9 +323,12 @@ def _draw(
     closes_ticks: NDArray[np.int64],
     volumes: NDArray[np.int64],
     bundle: Bundle,
+    out: Path,
     events: pd.DataFrame | None = None,
-) -> Any:
+) -> None:
     """Draw closes int64[T + 1] after a bundle's history, volumes int64[T], and events' days."""
+    from evobourse.experiments.reports.figures import figure_bytes, new_figure, plain_axes
+
     figure = new_figure(11, 6)
     price, volume = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     past = bundle.history[-len(volumes) :]
@@ -358,4 +353,4 @@ def _draw(
     volume.bar(np.arange(1, len(closes)), volumes, width=1.0, color=SIMULATED, alpha=0.6)
     volume.set(ylabel="volume (shares)", xlabel="day (0: the simulation begins)")
     plain_axes(price, volume)
-    return figure
+    replace_bytes(out / "prices.png", figure_bytes(figure))

@@ -16,10 +16,9 @@ from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.endpoint import is_endpoint
 from evobourse.agents.minds.stand_ins import Minds
+from evobourse.agents.minds.stored_answers import StoredMinds
 from evobourse.agents.personas.persona import Persona, Population
 from evobourse.evolve.bases.base_pool import BasePool
-from evobourse.evolve.bases.limits import BaseLimits
-from evobourse.evolve.bases.opening import open_bases
 from evobourse.evolve.bases.protocol import Bases, PersonaBase
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.markets import MIN_HISTORY_DAYS
@@ -74,15 +73,7 @@ class CastMarket:
 def open_cast_bases(bundle: Bundle, cast: Cast) -> Bases:
     """Open the bundle's bases and those that members name, with the bundle's adapters."""
     named = dict.fromkeys(m.base for m in cast.members if m.base and m.base != bundle.base)
-    others = {base: PersonaBase(bundle.adapters) for base in named}
-    return open_bases(
-        bundle.base,
-        bundle.adapters,
-        bundle.sources,
-        bundle.blocks,
-        others={**others, **bundle.persona_bases},
-        limits=BaseLimits(memory_bytes=bundle.memory_bytes),
-    )
+    return bundle.own_bases({base: PersonaBase(bundle.adapters) for base in named})
 
 
 def populations(cast: Cast, bundle: Bundle) -> dict[int, Population]:
@@ -235,6 +226,8 @@ def prompt_minds(minds: Any, persona: Persona) -> PromptMinds:
     AgentError
         Its base takes views alone, as a server's and a stand-in do.
     """
+    if isinstance(minds, StoredMinds):
+        minds = minds.live
     engine = minds.engine(persona.base) if isinstance(minds, BasePool) else minds
     if not hasattr(engine, "answer_prompts"):
         base = persona.base or "the bundle's"

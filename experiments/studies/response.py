@@ -24,7 +24,7 @@ from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.experiments.simulate.bundle import open_bundle
 from evobourse.experiments.simulate.exchange import run_scenario
 from evobourse.experiments.studies.run import Page, Study, as_block
-from evobourse.fitness.plots import INK, MUTED, SIMULATED
+from evobourse.fitness.palette import INK, MUTED, SIMULATED
 from evobourse.fitness.responsiveness import KyleFit, Responsiveness, fit_kyle, measure_response
 from evobourse.market.crowds.pov import VolumeParticipant
 

@@ -29,7 +29,7 @@ from evobourse.experiments.reports.ancestry import best_candidate, gene_table
 from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.experiments.reports.scores import SPLITS, as_score, describe, format_score
 from evobourse.experiments.sweep.resume import open_run
-from evobourse.fitness.plots import COLOURS, INK
+from evobourse.fitness.palette import COLOURS, INK
 
 SHOWN_GENES = 20
 SMALLEST_SCORE = 1e-3

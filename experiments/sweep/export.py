@@ -9,6 +9,7 @@ from typing import Any
 
 from evobourse.agents.crowds.persona_crowd import history_ticks
 from evobourse.agents.minds.choices import tabulate_choices
+from evobourse.agents.minds.stored_answers import gather_answers
 from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.bundle import Bundle, Reference, write_bundle
 from evobourse.evolve.lineage import Candidate
@@ -32,7 +33,8 @@ def export_bundle(
     population, recipe = genome.population(champion.genome), genome.recipe(champion.genome)
     history = history_ticks(experiment.series.close[: experiment.splits.heldout.start])
     agents, days = config.market.agents, config.market.days
-    [choices] = tabulate_choices([population], bases.serve(recipe))
+    minds = bases.serve(recipe)
+    [choices] = tabulate_choices([population], minds)
     part = (population, history, REFERENCE_SEED)
     tape = play_market(experiment.windows.world, part, choices, "full")
     bundle = Bundle(
@@ -53,6 +55,7 @@ def export_bundle(
             for name, other in experiment.persona_bases.items()
         },
         config.minds.memory_bytes,
+        gather_answers(population, minds),
     )
     shown = [finite_row(row) for row in rows]
     write_bundle(folder, bundle, bases.depth, shown, _card(config, champion, rows))

@@ -37,7 +37,8 @@ from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.fitness.distance import Target
 from evobourse.fitness.fact_table import FactRow, compare_facts
 from evobourse.fitness.moments import FloatArray, acf_abs, moments, path_faults, standardise
-from evobourse.fitness.plots import COLOURS, INK, plot_acf_abs, plot_moments, plot_return_tails
+from evobourse.fitness.palette import COLOURS, INK
+from evobourse.fitness.plots import plot_acf_abs, plot_moments, plot_return_tails
 
 INCHES = (5.0, 3.5)
 _STYLE: dict[Any, Any] = {"font.size": 9.5, "axes.titlesize": 10.5}

@@ -5,14 +5,17 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from evobourse.evolve.durable import replace_bytes
 from evobourse.evolve.errors import RunError
 from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.config.experiment import ExecutorConfig, ExperimentConfig, load_config
 from evobourse.experiments.config.minds import MindConfig
-from evobourse.experiments.sweep.setup import Experiment
 from evobourse.market.series.splits import read_split_dates
+
+if TYPE_CHECKING:
+    from evobourse.experiments.sweep.setup import Experiment
 
 
 def start_run(config: ExperimentConfig, run_folder: RunFolder) -> None:
@@ -53,10 +56,8 @@ def _deciding(config: ExperimentConfig) -> ExperimentConfig:
 
 def open_run(run_folder: RunFolder, overrides: Sequence[str] = ()) -> ExperimentConfig:
     """Read the config of a run folder, with ``key=value`` overrides."""
-    file = run_folder.config
-    if not file.is_file():
-        raise RunError(f"{run_folder}: no run there (no {file.name}); name a run's folder")
-    return load_config(file, overrides)
+    run_folder.require()
+    return load_config(run_folder.config, overrides)
 
 
 def freeze_splits(experiment: Experiment, run_folder: RunFolder) -> None:

@@ -8,12 +8,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from evobourse.merge.errors import AdapterError
+
+if TYPE_CHECKING:
+    import torch
 
 _KEY = re.compile(r"\.layers\.(\d+)\.(.+)\.lora_([AB])\.weight$")
 
@@ -48,6 +50,8 @@ def read_adapter(folder: Path) -> Adapter:
     AdapterError
         Files are missing or unreadable, the adapter is not LoRA, or carries extra weights.
     """
+    from safetensors.torch import load_file  # torch: seconds, and a recipe is read without it
+
     config_file, weight_file = folder / "adapter_config.json", folder / "adapter_model.safetensors"
     try:
         config = json.loads(config_file.read_text())

@@ -16,7 +16,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 import yaml
 from numpy.typing import NDArray
 
@@ -25,6 +24,7 @@ from evobourse.merge.peft.folder import Adapter
 from evobourse.merge.recipes.recipe import EMBEDDING, HEAD, State, depth_of, is_tied
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PretrainedConfig, PreTrainedModel
 
 _NORM = "model.norm.weight"
@@ -227,6 +227,7 @@ def stack_model(
     PreTrainedModel
         In evaluation mode.
     """
+    import torch  # seconds, and a recipe is read without it
     from transformers import AutoModelForCausalLM
 
     state = stack_state(stack, states, fold=False)

@@ -10,9 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from evobourse.merge.errors import AdapterError, RecipeError
 from evobourse.merge.peft.folder import read_adapter
@@ -27,9 +25,10 @@ from evobourse.merge.recipes.methods import (
 from evobourse.merge.sources import check_vocabulary, load_model
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedTokenizerBase
 
-State = Mapping[str, torch.Tensor]
+State: TypeAlias = "Mapping[str, torch.Tensor]"
 Rows = tuple[tuple[float, ...], ...]
 FILTERS: Mapping[str, tuple[str, ...]] = {
     "attention": ("self_attn",),
@@ -212,6 +211,7 @@ def merge_recipe(
     RecipeError
         A source is missing, or its tensors have other names or shapes than the base's.
     """
+    import torch  # seconds, and a recipe is read without it
     from mergekit.merge_methods.api import merge_state_dicts
     from mergekit.merge_methods.base import BatchOptions, PerGroupValues
 
@@ -288,6 +288,8 @@ def depth_of(state: State) -> int:
 
 def is_tied(state: State) -> bool:
     """Say whether the output head is the embedding."""
+    import torch
+
     return {HEAD, EMBEDDING} <= set(state) and torch.equal(state[HEAD], state[EMBEDDING])
 
 
@@ -340,6 +342,8 @@ def _block_of(key: str, depth: int, blocks: int) -> int:
 @contextmanager
 def _seeded(seed: int | None) -> Iterator[None]:
     """Seed torch's global CPU stream, the only one that mergekit draws from, and put it back."""
+    import torch
+
     with torch.random.fork_rng(devices=[]) if seed is not None else nullcontext():
         if seed is not None:
             torch.default_generator.manual_seed(seed)

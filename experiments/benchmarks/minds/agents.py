@@ -19,7 +19,7 @@ from evobourse.evolve.evaluation import path_seeds
 from evobourse.evolve.markets import play
 from evobourse.experiments.benchmarks.minds.subject import Subject
 from evobourse.experiments.reports.figures import new_figure, plain_axes
-from evobourse.fitness.plots import COLOURS, MUTED
+from evobourse.fitness.palette import COLOURS, MUTED
 
 SIZES = (100, 1_000, 10_000, 100_000)
 

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from evobourse.experiments.reports.figures import new_figure, plain_axes
-from evobourse.fitness.plots import BAND, COLOURS, INK, MUTED, SIMULATED
+from evobourse.fitness.palette import COLOURS, INK, MUTED, SIMULATED
+from evobourse.fitness.plots import BAND
 
 HEADER = (
     "      --- real, USD/t --  ------ simulated, USD/t -----   agents   forced  queued  unfilled "

@@ -15,7 +15,7 @@ from evobourse.experiments.studies.people.gambles import FRAMES, Respondent, maj
 from evobourse.experiments.studies.people.option_order import OrderBias
 from evobourse.experiments.studies.people.temperature import Heat
 from evobourse.fitness.behaviour.prospect import Answers, items
-from evobourse.fitness.plots import COLOURS
+from evobourse.fitness.palette import COLOURS
 
 Gambles = Mapping[str, Sequence[tuple[Respondent, Sequence[Answers]]]]
 """Kind of respondent to everyone of that kind, with answers to each wording."""

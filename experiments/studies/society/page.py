@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.experiments.reports.intervals import show, t_interval
 from evobourse.experiments.studies.society.rumour import NEVER, Pair, Plan
-from evobourse.fitness.plots import COLOURS, INK, MUTED
+from evobourse.fitness.palette import COLOURS, INK, MUTED
 
 TOLD, QUIET = COLOURS[1:3]
 

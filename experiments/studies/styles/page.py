@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.experiments.styles.measures import StyleMeasure
-from evobourse.fitness.plots import COLOURS, INK, MUTED
+from evobourse.fitness.palette import COLOURS, INK, MUTED
 
 ADAPTER, WORDS, BARE, FALLING = COLOURS[2], COLOURS[1], MUTED, COLOURS[1]
 DEEP = 0.01

@@ -10,7 +10,7 @@ from evobourse.evolve.errors import RunError
 from evobourse.experiments.reports import run_page as report
 from evobourse.experiments.reports.run_page import ReportData, draw_report, save_report
 from evobourse.fitness.distance import make_target
-from evobourse.fitness.plots import COLOURS
+from evobourse.fitness.palette import COLOURS
 
 DAYS, PATHS = 120, 12
 
