@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evobourse.merge.errors import ModelError
+from evobourse.merge.model_folder import load_whole, read_config, read_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -128,22 +129,12 @@ def load_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     Raises
     ------
     ModelError
-        The model cannot be found, fetched or read.
+        The model cannot be found, fetched or read, or is not whole, see
+        `merge.model_folder.load_whole`.
     """
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
     path = resolve_model(name)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"base {name!r}: cannot be loaded ({reason})") from error
-    return model.eval(), tokenizer
+    tokenizer = read_tokenizer(name, path)
+    return load_whole(name, path), tokenizer
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
@@ -159,13 +150,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     ModelError
         It cannot be found or read.
     """
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(resolve_model(name))
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"model {name!r}: its tokenizer cannot be read ({reason})") from error
+    return read_tokenizer(name, resolve_model(name))
 
 
 def read_depth(name: str) -> int:
@@ -181,13 +166,7 @@ def read_depth(name: str) -> int:
     ModelError
         The config cannot be found or read.
     """
-    from transformers import AutoConfig
-
-    try:
-        return int(AutoConfig.from_pretrained(resolve_model(name)).num_hidden_layers)
-    except (OSError, ValueError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"base {name!r}: its config cannot be read ({reason})") from error
+    return int(read_config(name, resolve_model(name)).num_hidden_layers)
 
 
 def check_vocabulary(

@@ -25,9 +25,10 @@ from evobourse.merge.engine.batch_invariance import check_batches
 from evobourse.merge.engine.loading import load_quantized
 from evobourse.merge.engine.placement import Storage
 from evobourse.merge.errors import AdapterError, ModelError
+from evobourse.merge.model_folder import empty_model, linear_layers, read_config
 from evobourse.merge.peft.folder import read_adapter
 from evobourse.merge.recipes.recipe import load_source
-from evobourse.merge.sources import cache_folder, hash_folder
+from evobourse.merge.sources import cache_folder, hash_folder, resolve_model
 
 
 def open_bases(
@@ -128,7 +129,8 @@ def open_model(
     merge.errors.MergeError
         A model or adapter is missing, unreadable or of another shape.
     """
-    read = tuple(read_adapter(folder) for folder in adapters)
+    linears = linear_layers(empty_model(base, read_config(base, resolve_model(base))))
+    read = tuple(read_adapter(folder, linears) for folder in adapters)
     # Kept beside the INT8 copy, and only then: what recipes are merged from.
     state: dict[str, Any] = {}
     model, tokenizer, base_hash = load_quantized(base, storage, state if sources else None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import tempfile
 import weakref
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from evobourse.merge.engine.decoder import Decoder
@@ -21,13 +19,11 @@ from evobourse.merge.engine.int8 import QuantizedLinear
 from evobourse.merge.engine.placement import Storage, place
 from evobourse.merge.engine.quantizers import linear_maker
 from evobourse.merge.errors import ModelError
-from evobourse.merge.sources import cache_folder, load_model, resolve_model
+from evobourse.merge.model_folder import EMBEDDING, HEAD, open_weights, read_tokenizer, reading
+from evobourse.merge.sources import cache_folder, resolve_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-_HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
-_WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def load_quantized(
@@ -60,33 +56,25 @@ def load_quantized(
     ModelError
         The base cannot be found or read, the device or the quantiser is not there.
     """
-    from huggingface_hub.errors import StrictDataclassError
-    from transformers import AutoTokenizer
-
     storage = storage or Storage()
     make = linear_maker(storage)
-    path = resolve_model(name)
-    try:
-        folder = _local_folder(path)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = _empty_model(folder)
-        order = list(model.state_dict())
-        tied = bool(model.config.tie_word_embeddings)
-        read = _reader(folder, order, tied) or load_model(name)[0].state_dict().__getitem__
-        device_map = place(model, storage)
-        spread = _Spread(model, device_map, storage)
-        digest = hashlib.sha256()
-        kept = {}
-        for key in sorted(order):  # a bias before its weight
-            tensor = read(key)
-            hash_tensor(digest, key, tensor)
-            if keep is not None:
-                kept[key] = tensor.clone()
-            if not (tied and key == _HEAD):
-                spread.put(key, tensor if keep is not None else _narrow(tensor), make)
-    except (OSError, ValueError, KeyError, SafetensorError, StrictDataclassError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"base {name!r}: cannot be loaded ({reason})") from error
+    folder = local_folder(name)
+    tokenizer = read_tokenizer(name, folder)
+    model, read = open_weights(name, folder)
+    Decoder(model)  # refuses other shapes
+    order = list(model.state_dict())
+    tied = bool(model.config.tie_word_embeddings)
+    device_map = place(model, storage)
+    spread = _Spread(model, device_map, storage)
+    digest = hashlib.sha256()
+    kept = {}
+    for key in sorted(order):  # a bias before its weight
+        tensor = read(key)
+        hash_tensor(digest, key, tensor)
+        if keep is not None:
+            kept[key] = tensor.clone()
+        if not (tied and key == HEAD):
+            spread.put(key, tensor if keep is not None else _narrow(tensor), make)
     if keep is not None:
         keep.update({key: kept[key] for key in order})
     spread.finish(tied)
@@ -133,7 +121,14 @@ class _Spread:
         module = self.model.get_submodule(owner)
         device = device_of(self.map, key)
         near = "cpu" if device == DISK else device
-        if not owner.startswith("model.layers.") or not isinstance(module, nn.Linear):
+        in_layers = owner.startswith("model.layers.")
+        if in_layers and tensor.dim() > 1 and not isinstance(module, nn.Linear):
+            raise ModelError(
+                f"base: {key} {tuple(tensor.shape)} is no linear layer's but "
+                f"{type(module).__name__}'s, which would stay in full precision (experts do); use "
+                "a dense model"
+            )
+        if not in_layers or not isinstance(module, nn.Linear):
             setattr(module, leaf, nn.Parameter(tensor.to(near), requires_grad=False))
         elif leaf == "bias":
             module.bias = nn.Parameter(tensor, requires_grad=False)
@@ -148,8 +143,10 @@ class _Spread:
 
     def finish(self, tied: bool) -> None:
         """Tie the head, and let accelerate bring weights and states together where they part."""
-        rotary = self.model.model.rotary_emb
-        rotary.to(device_of(self.map, "model.rotary_emb").replace(DISK, "cpu"))
+        for owner, module in self.model.named_modules():
+            for leaf in module._non_persistent_buffers_set:  # angles: in no file
+                here = device_of(self.map, f"{owner}.{leaf}").replace(DISK, "cpu")
+                module._buffers[leaf] = module._buffers[leaf].to(here)
         if tied:
             self.model.tie_weights()
         if len(self.map) == 1 and not self.on_disk:
@@ -158,9 +155,9 @@ class _Spread:
         from accelerate.utils import save_offload_index
 
         if self.folder is not None:
-            if tied and _EMBEDDING in self.index:
-                self.index[_HEAD] = self.index[_EMBEDDING]
-                (self.folder / f"{_HEAD}.dat").symlink_to(f"{_EMBEDDING}.dat")
+            if tied and EMBEDDING in self.index:
+                self.index[HEAD] = self.index[EMBEDDING]
+                (self.folder / f"{HEAD}.dat").symlink_to(f"{EMBEDDING}.dat")
             save_offload_index(self.index, str(self.folder))
         dispatch_model(
             self.model,
@@ -177,45 +174,19 @@ class _Spread:
         module.to("meta")
 
 
-def _local_folder(path: str) -> Path:
-    """Return the folder, or fetch a hub id's safetensors, configs and vocabulary."""
+def local_folder(name: str) -> Path:
+    """Return a model's folder, see `merge.sources.resolve_model`; what is on a hub is fetched.
+
+    Raises
+    ------
+    ModelError
+        There is no such model, or the hub does not give it.
+    """
+    path = resolve_model(name)
     if Path(path).is_dir():
         return Path(path)
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "model*.safetensors", "*.model", "*.txt"]
-    return Path(snapshot_download(path, allow_patterns=patterns))
-
-
-def _empty_model(folder: Path) -> PreTrainedModel:
-    """Build the model without memory for its weights."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    config = AutoConfig.from_pretrained(folder)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    inner = Decoder(model).model.model  # refuses other shapes
-    inner.rotary_emb = type(inner.rotary_emb)(config=config)  # what is in no file
-    return model.eval()
-
-
-def _reader(folder: Path, names: list[str], tied: bool) -> Callable[[str], torch.Tensor] | None:
-    """Return what reads one tensor as float32, or None where the shards hold others."""
-    if (folder / _INDEX).is_file():
-        places = json.loads((folder / _INDEX).read_text())["weight_map"]
-    elif (folder / _WHOLE).is_file():
-        with safe_open(folder / _WHOLE, "pt") as shard:
-            places = dict.fromkeys(shard.keys(), _WHOLE)
-    else:
-        return None
-    if set(names) - {_HEAD} != set(places) - {_HEAD} or not (tied or _HEAD in places):
-        return None
-
-    def read(name: str) -> torch.Tensor:
-        held = _EMBEDDING if tied and name == _HEAD else name
-        # Opened anew for each, so that no more of a shard stays mapped than one tensor.
-        with safe_open(folder / places[held], "pt") as shard:
-            tensor: torch.Tensor = shard.get_tensor(held)
-            return tensor.to(torch.float32, copy=True)
-
-    return read
+    with reading(f"base {name!r}: cannot be loaded from the hub"):
+        return Path(snapshot_download(path, allow_patterns=patterns))

@@ -269,13 +269,15 @@ def load_source(
             check_vocabulary(name, own, tokenizer)
         whole: State = model.state_dict()
         return whole
+    matrices = {key.removesuffix(".weight"): t for key, t in base.items() if t.dim() == 2}
+    linears = {n: (t.shape[0], t.shape[1]) for n, t in matrices.items() if "embed" not in n}
     folded = dict(base)
-    for (layer, module), (down, up) in read_adapter(folder).factors.items():
+    for (layer, module), (down, up) in read_adapter(folder, linears).factors.items():
         key = f"model.layers.{layer}.{module}.weight"
-        if key not in base or base[key].shape != (up.shape[0], down.shape[1]):
+        if base[key].shape != (up.shape[0], down.shape[1]):
             raise AdapterError(
                 f"source {name!r}: {key} is {(up.shape[0], down.shape[1])} there and "
-                f"{tuple(base[key].shape) if key in base else 'absent'} in the base"
+                f"{tuple(base[key].shape)} in the base"
             )
         folded[key] = base[key] + up @ down
     return folded

@@ -98,7 +98,7 @@ def test_a_truncated_download_is_refused(folder):
         ({"peft_type": "IA3"}, "peft_type 'IA3'"),
         ({"use_dora": True}, "use_dora"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
-        ({"alpha_pattern": {"q_proj": 4}}, "alpha_pattern"),
+        ({"trainable_token_indices": [1]}, "trainable_token_indices"),
     ],
 )
 def test_what_is_not_plain_lora_is_refused(folder, changes, named):

@@ -1,0 +1,351 @@
+"""What a model's folder says and holds: its config understood, its weights complete and finite."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evobourse.merge.errors import MergeError, ModelError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+_WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_DERIVED = re.compile(r"rotary_emb\.inv_freq$")
+"""Tensors of old files that follow from the config."""
+
+_HEADS = {
+    "ForSequenceClassification": "a classifier or reward model",
+    "ForTokenClassification": "a classifier of tokens",
+    "ForQuestionAnswering": "a finder of answers in texts",
+    "RewardModel": "a reward model",
+    "ForConditionalGeneration": "an encoder-decoder, or a model of more than text",
+    "ForMaskedLM": "an encoder",
+    "Model": "a model without a head, such as one for embeddings",
+}
+_MATHEMATICAL = re.compile(
+    r"scal(e|ing)|multiplier|soft_?cap|capping|clip|window|sinks?\b|rope|rotary|alibi|yarn|expert"
+    r"|moe|interleave|residual|parallel_(attn|block)|qk_?(layer)?norm|(pre|post|sandwich)_?norm"
+    r"|logit|attn_temperature|attention_(type|bias)|block_types?|recurrent|mamba"
+)
+"""Names of config fields that say how a model computes."""
+
+_ELSEWHERE = {"rope_theta", "rope_scaling", "partial_rotary_factor", "rope_local_base_freq"}
+"""Older names of what transformers keeps in ``rope_parameters``."""
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn whatever a library raises over a user's file into one line.
+
+    The libraries that read models raise exceptions of any kind over damaged or foreign files;
+    nothing but their calls belongs in here.
+
+    Parameters
+    ----------
+    what
+        Beginning of the message: which file or model, and what is done with it.
+
+    Raises
+    ------
+    ModelError
+        For every exception but our own, which pass.
+    """
+    try:
+        yield
+    except MergeError:
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        reason = " ".join(lines[0].split()) if lines else ""
+        kind = type(error).__name__
+        told = reason if isinstance(error, OSError) and reason else f"{kind}: {reason}".rstrip(": ")
+        raise ModelError(f"{what} ({told})") from error
+
+
+def read_config(name: str, path: str | Path) -> PretrainedConfig:
+    """Read a causal language model's config, and refuse one that cannot be computed as it says.
+
+    Parameters
+    ----------
+    name
+        For messages.
+    path
+        A folder or a hub id.
+
+    Raises
+    ------
+    ModelError
+        It cannot be read; the model is of another kind, quantised already, or needs code of its
+        own; a field that transformers does not know says how the model computes.
+    """
+    from transformers import AutoConfig, PretrainedConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    with reading(f"base {name!r}: cannot be loaded, its config.json is not understood"):
+        raw, _ = PretrainedConfig.get_config_dict(path)
+        config = AutoConfig.from_pretrained(path)
+    if method := _quantization(raw):
+        raise ModelError(
+            f"base {name!r}: its weights are quantised already (quantization_config: {method}); "
+            "use the model in full precision, from which ours is made"
+        )
+    made = [str(kind) for kind in raw.get("architectures") or ()]
+    if made and not any(kind.endswith(("ForCausalLM", "LMHeadModel")) for kind in made):
+        says = next((told for end, told in _HEADS.items() if made[0].endswith(end)), "another kind")
+        raise ModelError(
+            f"base {name!r}: is {made[0]}, {says}; use a causal language model (...ForCausalLM)"
+        )
+    if config.is_encoder_decoder or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise ModelError(
+            f"base {name!r}: {config.model_type} is no causal language model of transformers; use "
+            "one that is"
+        )
+    if odd := _unknown_mathematics(raw, config):
+        raise ModelError(
+            f"base {name!r}: config.json has {odd[0]}: {raw[odd[0]]!r}, which transformers' "
+            f"{config.model_type} does not know; the model computes in another way than it would "
+            "be computed here"
+        )
+    return config
+
+
+def read_tokenizer(name: str, path: str | Path) -> PreTrainedTokenizerBase:
+    """Read a model's tokenizer.
+
+    Raises
+    ------
+    ModelError
+        It is missing or cannot be read.
+    """
+    from transformers import AutoTokenizer
+
+    with reading(f"base {name!r}: cannot be loaded, its tokenizer is not understood"):
+        return AutoTokenizer.from_pretrained(path)
+
+
+def load_whole(name: str, path: str | Path) -> PreTrainedModel:
+    """Load all of a model as transformers does, in float32 on the processor.
+
+    Raises
+    ------
+    ModelError
+        See `read_config`; a weight is missing, left over, of another shape or not finite.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    config = read_config(name, path)
+    with reading(f"base {name!r}: cannot be loaded, its weights are not understood"):
+        model, info = AutoModelForCausalLM.from_pretrained(
+            path,
+            config=config,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    for key, held, expected in sorted(info["mismatched_keys"]):
+        raise _other_shape(name, key, held, expected)
+    _refuse_incomplete(name, config, info["missing_keys"], info["unexpected_keys"])
+    # A file may hold another head than the embedding although its config ties them.
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    model.config.tie_word_embeddings = head is not None and head.weight is embedding.weight
+    for key, tensor in model.state_dict().items():
+        check_finite(f"base {name!r}", key, tensor)
+    return model.eval()
+
+
+def open_weights(name: str, folder: Path) -> tuple[PreTrainedModel, Callable[[str], torch.Tensor]]:
+    """Open a model without memory for its weights, and what reads those one by one.
+
+    Parameters
+    ----------
+    name
+        For messages.
+    folder
+        The model's.
+
+    Returns
+    -------
+    tuple
+        The model, its parameters on ``meta`` and what is in no file at hand; and a function from a
+        key of its state dict to a float32 tensor, checked. Where the files are not safetensors of
+        just these keys, all of them are read at once.
+
+    Raises
+    ------
+    ModelError
+        As `load_whole`, partly once a tensor is read.
+    """
+    config = read_config(name, folder)
+    with reading(f"base {name!r}: cannot be loaded, its weights are not understood"):
+        places = _places(folder)
+    if places and config.tie_word_embeddings and {HEAD, EMBEDDING} <= set(places):
+        head, embedding = (_stored(name, folder, places, key) for key in (HEAD, EMBEDDING))
+        config.tie_word_embeddings = head.equal(embedding)
+    model = empty_model(name, config)
+    shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    found = {key for key in places or () if not _DERIVED.search(key)}
+    tied = bool(config.tie_word_embeddings)
+    if found - {HEAD} != set(shapes) - {HEAD} or not (tied or HEAD in found):
+        # Of other names transformers knows what they stand for, or what is missing.
+        whole = load_whole(name, folder)
+        model = empty_model(name, whole.config)
+        return model, whole.state_dict().__getitem__
+
+    def read(key: str) -> torch.Tensor:
+        import torch
+
+        tensor = _stored(name, folder, places or {}, EMBEDDING if tied and key == HEAD else key)
+        if tensor.shape != shapes[key]:
+            raise _other_shape(name, key, tensor.shape, shapes[key])
+        if not tensor.is_floating_point():
+            raise ModelError(
+                f"base {name!r}: {key} is of {tensor.dtype}, expected floating point; use the "
+                "model in full precision"
+            )
+        wide = tensor.to(torch.float32, copy=True)
+        check_finite(f"base {name!r}", key, wide)
+        return wide
+
+    return model, read
+
+
+def empty_model(name: str, config: PretrainedConfig) -> PreTrainedModel:
+    """Build a causal language model whose parameters are on ``meta`` and whose buffers are not."""
+    import torch
+    from accelerate import init_empty_weights
+    from transformers import AutoModelForCausalLM
+
+    with (
+        reading(f"base {name!r}: cannot be loaded, no model can be built from its config.json"),
+        init_empty_weights(include_buffers=False),  # those are in no file
+    ):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    if config.tie_word_embeddings:
+        model.tie_weights()
+    return model.eval()
+
+
+def check_finite(what: str, key: str, tensor: torch.Tensor) -> None:
+    """Refuse a weight that is not a number.
+
+    Raises
+    ------
+    ModelError
+        Some of its values are NaN or infinite.
+    """
+    if bool(tensor.sum().isfinite()):  # one pass; a sum of finite values may still overflow
+        return
+    odd = int((~tensor.isfinite()).sum())
+    if odd:
+        raise ModelError(
+            f"{what}: not a number in {key} ({odd} of {tensor.numel()} values are NaN or "
+            "infinite); its training diverged or the file is damaged: use another"
+        )
+
+
+def _places(folder: Path) -> dict[str, str] | None:
+    """Return which file holds a tensor; None where there are no safetensors of one model."""
+    from safetensors import safe_open
+
+    if (folder / _INDEX).is_file():
+        return dict(json.loads((folder / _INDEX).read_text())["weight_map"])
+    if (folder / _WHOLE).is_file():
+        with safe_open(folder / _WHOLE, "pt") as shard:
+            return dict.fromkeys(shard.keys(), _WHOLE)
+    return None
+
+
+def _stored(name: str, folder: Path, places: dict[str, str], key: str) -> torch.Tensor:
+    """Read a tensor as its file has it."""
+    from safetensors import safe_open
+
+    # Opened anew for each, so that no more of a shard stays mapped than one tensor.
+    with (
+        reading(f"base {name!r}: cannot be loaded, {key} is not in {places[key]}"),
+        safe_open(folder / places[key], "pt") as shard,
+    ):
+        tensor: torch.Tensor = shard.get_tensor(key)
+        return tensor
+
+
+def _refuse_incomplete(
+    name: str, config: PretrainedConfig, missing: Collection[str], unexpected: Collection[str]
+) -> None:
+    """Refuse what transformers would draw at random, or leave out."""
+    left_over = sorted(key for key in unexpected if not _DERIVED.search(key))
+    if set(missing) == {HEAD} and not left_over:
+        raise ModelError(
+            f"base {name!r}: has no {HEAD}, and its config.json does not tie the head to the "
+            "embedding; use a model with its head"
+        )
+    if missing:
+        others = f"; it holds {_few(left_over)} beside" if left_over else ""
+        raise ModelError(
+            f"base {name!r}: lacks {_few(missing)}, which would be drawn at random{others}; "
+            f"config.json says {config.num_hidden_layers} layers of {config.model_type}: fetch the "
+            "model again, whole, or use the one that its files are of"
+        )
+    if left_over:
+        raise ModelError(
+            f"base {name!r}: holds {_few(left_over)}, which a {config.model_type} of "
+            f"{config.num_hidden_layers} layers as its config.json says has no place for; use the "
+            "model that its files are of"
+        )
+
+
+def _few(keys: Collection[str]) -> str:
+    """Name a weight, and count the others."""
+    first, rest = min(keys), len(keys) - 1
+    return first + (f" and {rest} more weights" if rest > 1 else " and one more" if rest else "")
+
+
+def _other_shape(name: str, key: str, held: Any, expected: Any) -> ModelError:
+    return ModelError(
+        f"base {name!r}: {key} is {tuple(held)} in its file, {tuple(expected)} by its "
+        "config.json; use the config that belongs to the weights"
+    )
+
+
+def _quantization(raw: dict[str, Any]) -> str | None:
+    """Name the method by which a config says that weights are quantised."""
+    told = raw.get("quantization_config") or raw.get("compression_config")
+    if not told:
+        return None
+    return str(told.get("quant_method", "unnamed")) if isinstance(told, dict) else str(told)
+
+
+def _unknown_mathematics(raw: dict[str, Any], config: PretrainedConfig) -> list[str]:
+    """List fields that transformers ignores, set to something, whose names say how to compute."""
+    import dataclasses
+
+    known = {field.name for field in dataclasses.fields(config)} | set(config.attribute_map)
+    return [
+        key
+        for key, value in raw.items()
+        if not key.startswith("_")
+        and key not in known | _ELSEWHERE
+        and _MATHEMATICAL.search(key)
+        and "dropout" not in key
+        and (value is True or value not in (None, False, 0, 1, [], {}, ""))
+    ]
+
+
+def linear_layers(model: PreTrainedModel) -> dict[str, tuple[int, int]]:
+    """List a model's linear layers before quantisation: name to (outputs, inputs)."""
+    from torch import nn
+
+    return {
+        name: (module.out_features, module.in_features)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+    }
