@@ -50,15 +50,26 @@ def _own_cache(_cache):
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _memory_of_a_module():
+    """Give a module's memory back before the next one begins; malloc would keep it."""
+    yield
+    _give_back()
+
+
 @pytest.fixture(autouse=True)
-def _memory_back():
-    """Give back what a test has left behind, where it is much; malloc and cycles would keep it."""
+def _memory_of_a_test():
+    """Give back what a test has left behind, where it is much: cycles, such as models, wait."""
     before = _resident_bytes()
     yield
     if _resident_bytes() - before > MUCH_BYTES:
-        gc.collect()
-        if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
-            trim(0)
+        _give_back()
+
+
+def _give_back():
+    gc.collect()
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
 
 
 def _resident_bytes():
