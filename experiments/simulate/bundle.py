@@ -28,8 +28,8 @@ from evobourse.experiments.config.experiment import find_config, load_config
 from evobourse.experiments.config.scenario import Scenario, Size
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.reports.figures import figure_bytes, new_figure, plain_axes
-from evobourse.experiments.simulate.cast import asset_history, open_cast_bases, run_cast
-from evobourse.experiments.simulate.exchange import run_scenario
+from evobourse.experiments.simulate.cast import asset_history, build_cast, open_cast_bases
+from evobourse.experiments.simulate.exchange import record_run, run_scenario
 from evobourse.experiments.simulate.thinkers import open_thinker
 from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.fitness.plots import INK, MUTED, SIMULATED
@@ -278,12 +278,13 @@ def simulate_cast(
     seed: int,
     out: Path,
     on_day: Callable[[int], None] | None = None,
+    on_stage: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Put a cast into a scenario, with a bundle's styles, society and history.
 
     Parameters
     ----------
-    folder, scenario, out, on_day
+    folder, scenario, out, on_day, on_stage
         As for `simulate_scenario`.
     cast
         See `experiments.config.cast`; it says how many agents there are.
@@ -299,10 +300,14 @@ def simulate_cast(
     bases = open_cast_bases(bundle, cast)
     check_base(folder, bundle, bases)
     minds = bases.serve(bundle.recipe)
-    tape = run_cast(scenario, cast, bundle, minds, days, seed, out, on_day)
-    deciding = sum(member.count for member in cast.members if member.kind != "rule")
+    market = build_cast(scenario, cast, bundle, minds, days, seed, on_stage)
+    tape = record_run(market.exchange, days, out, on_day)
+    turns = len(scenario.turns) if scenario.deliberation else 1
+    asked = sum(m.count * (turns if m.kind == "investor" else 1) for m in cast.members) * days
+    asked -= sum(member.count for member in cast.members if member.kind == "rule") * days
     bundle = replace(bundle, history=asset_history(cast.assets[0], bundle))
-    return _summary(tape, bundle, deciding * days, minds.counters.computed, out)
+    found = _summary(tape, bundle, asked, minds.counters.computed, out)
+    return found if market.thinker is None else found | {"tokens": market.thinker.tokens()}
 
 
 def _summary(
