@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,8 @@ from scipy.spatial.distance import pdist
 from scipy.stats import norm, qmc
 
 from evobourse.agents.casts.words import OCCUPATIONS
-from evobourse.agents.styles import STYLES
+from evobourse.agents.errors import AgentError
+from evobourse.agents.styles import FIRST_STYLES
 
 DIMENSIONS = 9
 YOUNGEST, OLDEST = 20, 88
@@ -100,7 +102,9 @@ class Background:
         )
 
 
-def draw_backgrounds(count: int, rng: np.random.Generator) -> list[Background]:
+def draw_backgrounds(
+    count: int, rng: np.random.Generator, styles: Sequence[str] = FIRST_STYLES
+) -> list[Background]:
     """Draw investors whose backgrounds all differ, from a scrambled Halton sequence.
 
     A low-discrepancy sequence leaves no gaps that chance would; occupations depend on age,
@@ -112,12 +116,24 @@ def draw_backgrounds(count: int, rng: np.random.Generator) -> list[Background]:
         How many.
     rng
         Scrambles the sequence.
+    styles
+        Those that there are; each investor mixes two of them.
+
+    Raises
+    ------
+    AgentError
+        There are fewer than two.
     """
+    if len(styles) < 2:
+        raise AgentError(
+            f"cast: {len(styles)} styles are there, {', '.join(styles) or 'none'}; different "
+            "investors mix two: name a bundle that has more"
+        )
     sequence = qmc.Halton(DIMENSIONS, rng=rng)
     found: dict[str, Background] = {}
     while len(found) < count:
         for point in sequence.random(count - len(found)):
-            one = background_at(point)
+            one = background_at(point, styles)
             found.setdefault(one.sentence, one)
     return list(found.values())
 
@@ -133,11 +149,12 @@ def measure_diversity(backgrounds: list[Background]) -> dict[str, float]:
         averaged; Gower 1971, Biometrics 27). ``discrepancy``: centred, of age, experience, wealth,
         horizon, caution and temper by their ranks; lower is more even.
     """
+    styles = sorted({style for b in backgrounds for style in b.mixture})
     numbers = np.array(
         [
             [b.age, b.experience_years, np.log(b.wealth), np.log(b.horizon_days), b.caution]
             + [b.temper, b.receptivity]
-            + [b.mixture.get(style, 0.0) for style in STYLES]
+            + [b.mixture.get(style, 0.0) for style in styles]
             for b in backgrounds
         ],
         float,
@@ -157,7 +174,7 @@ def measure_diversity(backgrounds: list[Background]) -> dict[str, float]:
     }
 
 
-def background_at(u: NDArray[np.float64]) -> Background:
+def background_at(u: NDArray[np.float64], styles: Sequence[str] = FIRST_STYLES) -> Background:
     """Turn a point of the unit cube, float64[9], into an investor."""
     age = int(YOUNGEST + (OLDEST - YOUNGEST) * u[0] ** 1.2)
     jobs = [job for job, (first, last) in _AGES.items() if first <= age <= last]
@@ -169,7 +186,7 @@ def background_at(u: NDArray[np.float64]) -> Background:
     horizon = np.clip(typical["horizon_days"] * np.exp(0.7 * z[1]), 1.0, 1_000.0)
     caution = float(norm.cdf(0.6 * (age - 50) / 20 + 0.8 * z[2]))
     temper = float(norm.cdf(z[3]))
-    first, second = _styles(caution, float(u[7]))
+    first, second = _styles(caution, float(u[7]), styles)
     weight = round(0.6 + 0.4 * float(u[8]), 3)
     blind = []
     if experience < 3 and u[8] > 0.5:
@@ -193,11 +210,11 @@ def background_at(u: NDArray[np.float64]) -> Background:
     )
 
 
-def _styles(caution: float, u: float) -> tuple[str, str]:
+def _styles(caution: float, u: float, styles: Sequence[str]) -> tuple[str, str]:
     """Choose a first and a second style: the cautious fear risk or buy cheap, the bold chase."""
     bold = {"momentum": 1, "breakout": 1, "news-driven": 0.8, "herding": 0.6, "contrarian": 0.6}
     shy = {"risk-averse": 1, "value": 1, "contrarian": 0.5, "herding": 0.5, "news-driven": 0.3}
-    odds = {s: (1 - caution) * bold.get(s, 0.1) + caution * shy.get(s, 0.1) for s in STYLES}
+    odds = {s: (1 - caution) * bold.get(s, 0.1) + caution * shy.get(s, 0.1) for s in styles}
     names, weights = list(odds), np.cumsum(list(odds.values()))
     spot = u * weights[-1]
     at = min(int(np.searchsorted(weights, spot, side="right")), len(names) - 1)

@@ -5,6 +5,7 @@ Nothing is decided that a table of `agents.casts.words` does not say; the rest i
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
 from dataclasses import dataclass, field
@@ -244,7 +245,12 @@ def _apply(key: str, shown: str, found: Described) -> bool:
     values, noun = found.values, key in OCCUPATIONS
     if noun:
         # what an adjective says goes before
-        given = {k: v for k, v in OCCUPATIONS[key].items() if k not in values}
+        styled = values.keys() & {"style", "mixture", "bare"}
+        given = {
+            k: v
+            for k, v in OCCUPATIONS[key].items()
+            if k not in values and not (k == "style" and styled)
+        }
         values.update(given)
     elif key in STYLE_WORDS:
         styles = [*values.pop("mixture", {}), *filter(None, [values.pop("style", None)])]
@@ -259,7 +265,9 @@ def _apply(key: str, shown: str, found: Described) -> bool:
     elif key in BARE_WORDS:
         values["bare"], given = True, {"style": "none, the bare model"}
     else:
-        given = TEMPERAMENTS[key]
+        given = copy.deepcopy(TEMPERAMENTS[key])
+        if "orders" in given:
+            given["orders"] = {**values.get("orders", {}), **given["orders"]}
         values.update(given)
     said = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in given.items())
     found.reasons.append(f"{shown}: {said or 'nothing in particular'}")

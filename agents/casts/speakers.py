@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -104,8 +104,9 @@ class Speakers(Crowd):
         Of the choices.
     first_persona
         Number of the first speaker's persona on the tape.
-    mood
-        Whether the tape's decisions have that column.
+    columns
+        Further columns that the tape's decisions have of others, and what a speaker, who has
+        nothing of the kind, writes there.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class Speakers(Crowd):
         rng: np.random.Generator,
         lean: float = 0.5,
         first_persona: int = 0,
-        mood: bool = False,
+        columns: Mapping[str, float | int | bool] | None = None,
     ) -> None:
         self.speakers = list(speakers)
         self.n_agents = len(self.speakers)
@@ -131,7 +132,7 @@ class Speakers(Crowd):
             asset: MarketMakers(rule, self.target_lots[:, asset], asset)
             for asset in np.flatnonzero(self._speaks.any(axis=0)).tolist()
         }
-        self._first_persona, self._mood = first_persona, mood
+        self._first_persona, self._columns = first_persona, dict(columns or {})
         self._bias: dict[tuple[str | None, bytes, str], NDArray[np.float64]] = {}
         self._tone = np.zeros(self.n_agents)
         self.views = np.zeros(self.n_agents, np.int64)
@@ -172,13 +173,12 @@ class Speakers(Crowd):
     def decisions(self) -> dict[str, NDArray[np.generic]]:
         """Return the morning's agent, persona, view and choice (-2..2), as investors do."""
         n = self.n_agents if self._first_turn else 0
-        mood = {"mood": np.zeros(n)} if self._mood else {}
         return {
             "agent": np.arange(n),
             "persona": self._first_persona + np.arange(n),
             "view": self.views[:n].copy(),
             "tendency": self.tendency[:n].copy(),
-            **mood,
+            **{name: np.full(n, nothing) for name, nothing in self._columns.items()},
         }
 
     def _see(self, row: int, speaker: Speaker, view: MarketView) -> tuple[int, int]:

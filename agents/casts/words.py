@@ -50,7 +50,7 @@ _STYLES = {
     "contrarian": "contrarian;sceptical;sceptic;skeptical;skeptic;defiant;rebellious",
     "breakout": "breakout;range trading;technical;chartist",
     "risk-averse": "risk averse;cautious;careful;conservative;prudent;nervous;anxious;fearful;"
-    "timid;worried;defensive;safety minded",
+    "timid;worried;defensive;safety minded;hedging;income seeking",
     "herding": "herding;herd;follower;crowd following;copycat;conformist;imitating;imitator;"
     "gregarious",
     "news-driven": "news driven;news reading;news reader;headline driven;headline;news hungry",
@@ -85,6 +85,20 @@ TEMPERAMENTS: dict[str, dict[str, Any]] = {
     "impatient": {"horizon_days": 3.0},
     "gullible": {"receptivity": 1.0},
     "stubborn": {"receptivity": 0.2},
+    "aggressive": {"orders": {"aggressiveness": 1.5, "size": 1.5, "patience": 0.5}},
+    "passive": {"orders": {"aggressiveness": 0.5, "patience": 2.0}},
+    "bold": {"temperature": 1.4},
+    "reckless": {"temperature": 2.2},
+    "leveraged": {"orders": {"size": 2.0}},
+    "sophisticated": {"temperature": 0.5},
+    "informed": {"temperature": 0.6},
+    "uninformed": {"temperature": 1.6, "never_sees": ["value", "news"]},
+    "institutional": {"wealth": 20.0, "temperature": 0.6},
+    "retail": {"wealth": 0.3, "temperature": 1.4},
+    "commercial": {"wealth": 10.0},
+    "high frequency": {"horizon_days": 1.0},
+    "fast": {"horizon_days": 2.0},
+    "slow": {"horizon_days": 120.0},
 }
 
 OCCUPATIONS: dict[str, dict[str, Any]] = {
@@ -93,6 +107,32 @@ OCCUPATIONS: dict[str, dict[str, Any]] = {
     "day trader": {"wealth": 0.5, "horizon_days": 1.0, "temperature": 1.3},
     "swing trader": {"horizon_days": 10.0},
     "speculator": {"horizon_days": 5.0, "temperature": 1.3},
+    "hedger": {"style": "risk-averse", "wealth": 10.0, "horizon_days": 120.0, "temperature": 0.6},
+    "producer": {"style": "risk-averse", "wealth": 20.0, "horizon_days": 120.0, "temperature": 0.6},
+    "miner": {"style": "risk-averse", "wealth": 20.0, "horizon_days": 120.0, "temperature": 0.6},
+    "consumer": {"style": "value", "wealth": 20.0, "horizon_days": 120.0, "temperature": 0.6},
+    "merchant": {"style": "value", "wealth": 10.0, "horizon_days": 20.0, "temperature": 0.6},
+    "arbitrageur": {"style": "value", "wealth": 10.0, "horizon_days": 5.0, "temperature": 0.5},
+    "scalper": {"wealth": 0.5, "horizon_days": 1.0, "temperature": 1.2},
+    "position trader": {"horizon_days": 120.0},
+    "proprietary trader": {"wealth": 5.0, "horizon_days": 5.0, "temperature": 0.8},
+    "quant": {"wealth": 10.0, "horizon_days": 10.0, "temperature": 0.4},
+    "trend trader": {"style": "momentum", "horizon_days": 60.0},
+    "commodity trading advisor": {"style": "momentum", "wealth": 20.0, "horizon_days": 60.0},
+    "cta": {"style": "momentum", "wealth": 20.0, "horizon_days": 60.0},
+    "retail investor": {"wealth": 0.3, "temperature": 1.4},
+    "retail trader": {"wealth": 0.3, "horizon_days": 5.0, "temperature": 1.6},
+    "institution": {"wealth": 20.0, "horizon_days": 120.0, "temperature": 0.6},
+    "institutional investor": {"wealth": 20.0, "horizon_days": 120.0, "temperature": 0.6},
+    "asset manager": {"wealth": 20.0, "horizon_days": 120.0, "temperature": 0.6},
+    "bank": {"wealth": 30.0, "horizon_days": 20.0, "temperature": 0.6},
+    "broker": {"wealth": 4.0, "horizon_days": 5.0, "temperature": 0.8},
+    "mutual fund": {"wealth": 20.0, "horizon_days": 120.0, "temperature": 0.6},
+    "sovereign wealth fund": {"wealth": 100.0, "horizon_days": 500.0, "temperature": 0.5},
+    "endowment": {"wealth": 30.0, "horizon_days": 500.0, "temperature": 0.5},
+    "family office": {"wealth": 15.0, "horizon_days": 250.0, "temperature": 0.6},
+    "central bank": {"wealth": 100.0, "horizon_days": 500.0, "temperature": 0.4},
+    "whale": {"wealth": 100.0},
     "gambler": {"wealth": 0.3, "horizon_days": 1.0, "temperature": 2.5},
     "amateur": {"wealth": 0.3, "temperature": 1.6},
     "saver": {"wealth": 0.7, "horizon_days": 250.0, "temperature": 0.8},
@@ -119,10 +159,13 @@ OCCUPATIONS: dict[str, dict[str, Any]] = {
     "company": {"kind": "company"},
     "industry": {"kind": "industry"},
     "market maker": {"kind": "rule", "rule": "market-makers"},
+    "dealer": {"kind": "rule", "rule": "market-makers"},
+    "liquidity provider": {"kind": "rule", "rule": "market-makers"},
     "noise trader": {"kind": "rule", "rule": "noise-traders"},
     "forecaster": {"kind": "rule", "rule": "forecasters"},
 }
-"""Wealth (an ordinary investor has 1), how long they mean to hold, temperature. Assumptions."""
+"""Wealth (an ordinary investor has 1), how long they mean to hold, temperature, the style that a
+trade implies where no other word names one. Assumptions."""
 
 FIELD_WORDS: dict[str, tuple[str, ...]] = {
     "news": ("news",),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,11 +115,14 @@ class NamingCrowd(PersonaCrowd):
     writer: NumberWriter
     temperature: float = 1.0
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.replies: list[NamedOrder] = []
+        self._named = np.full((2, self.n_agents), np.nan)
+
     def name_with(self, writer: NumberWriter, temperature: float = 1.0) -> NamingCrowd:
         """Let minds name numbers by this writer; returns itself."""
         self.writer, self.temperature = writer, temperature
-        self.replies: list[NamedOrder] = []
-        self._named = np.full((2, self.n_agents), np.nan)
         return self
 
     def orders(self) -> Orders:
@@ -130,14 +134,7 @@ class NamingCrowd(PersonaCrowd):
         agents, sides = fitted.agent[wants], fitted.side[wants]
         if not len(agents):
             return Orders.empty()
-        minds = [self.population.personas[p].mind for p in self.persona[agents]]
-        replies = self.writer.write(
-            minds,
-            decision.view[agents].tolist(),
-            decision.tendency[agents].tolist(),
-            self.temperature,
-            self._rng.spawn(len(agents)),
-        )
+        replies = self._name(agents)
         self.replies += replies
         good = np.array([reply.lots is not None for reply in replies])
         self._named[0, agents] = [-1.0 if r.lots is None else r.lots for r in replies]
@@ -147,8 +144,20 @@ class NamingCrowd(PersonaCrowd):
         kept = agents[good]
         reference = self._morning.reference_ticks
         prices = np.rint(reference * (1 + self._named[1, kept] / 100)).astype(np.int64)
-        return Orders(
-            kept, sides[good], np.maximum(prices, 1), self._named[0, kept].astype(np.int64)
+        # As with fitted orders: for the first asset the column is left out.
+        asset = np.full(len(kept), self._asset) if self._asset else None
+        lots = self._named[0, kept].astype(np.int64)
+        return Orders(kept, sides[good], np.maximum(prices, 1), lots, asset=asset)
+
+    def _name(self, agents: NDArray[np.int64]) -> list[NamedOrder]:
+        """Ask the minds of agents, who want to trade, for the numbers of their orders."""
+        decision = self._decision
+        return self.writer.write(
+            [self.population.personas[p].mind for p in self.persona[agents]],
+            decision.view[agents].tolist(),
+            decision.tendency[agents].tolist(),
+            self.temperature,
+            self._rng.spawn(len(agents)),
         )
 
     def decisions(self) -> dict[str, NDArray[np.generic]]:

@@ -48,7 +48,7 @@ class DeliberateCrowd(PersonaCrowd):
 
     Parameters
     ----------
-    population, offsets, n_agents, rng, asset
+    population, offsets, n_agents, rng, asset, first_persona
         As for `PersonaCrowd`; each agent writes from a stream of its own.
     thinker
         Thinks for all of them.
@@ -78,9 +78,12 @@ class DeliberateCrowd(PersonaCrowd):
         turns: int,
         tick_cents: int = 1,
         asset: int = 0,
+        first_persona: int = 0,
     ):
         nothing = np.empty((0, 0, 5))
-        super().__init__(population, nothing, offsets, n_agents, rng, asset, turns)
+        super().__init__(
+            population, nothing, offsets, n_agents, rng, asset, turns, first_persona=first_persona
+        )
         names = [persona.name for persona in population.personas]
         settings = thinker.settings
         if strange := sorted(set(settings.personas) - set(names)):

@@ -117,6 +117,13 @@ class Thinker:
         self.texts: list[Text] = []
         self._expert, self._views, self._on_stage = expert, views, on_stage
 
+    def among(self, names: Sequence[str]) -> Thinker:
+        """Return one like this for some personas, on the same bases."""
+        own = {name: traits for name, traits in self.settings.personas.items() if name in names}
+        settings = replace(self.settings, personas=own)
+        given = (self.writer, self.advisers, self._expert, settings, self._views, self._on_stage)
+        return Thinker(*given)
+
     def think(
         self,
         asks: Sequence[Ask],

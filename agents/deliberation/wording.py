@@ -17,12 +17,16 @@ _OPENINGS = {
     "post": ("Post to my friends", "Today I"),
 }
 KINDS = tuple(_OPENINGS)
+ORDER = "order"
+"""The text in which an agent names price and quantity itself, where it does."""
+
+_OPENINGS[ORDER] = ("Order", "")
 
 
 def cue_of(kind: str) -> str:
     """Return what a text of a kind is asked by, up to the words that it begins with."""
     name, opening = _OPENINGS[kind]
-    return f".\n{name}: {opening}"
+    return f".\n{name}: {opening}".rstrip()
 
 
 def sentence_of(kind: str, written: str) -> str:
@@ -77,6 +81,15 @@ def render_account(lots: int, stock_share: float, profit: float, resting: int) -
 def render_decision(turn: int, tendency: int) -> str:
     """Write what an agent chose in a turn."""
     return f"Round {turn + 1}: you chose {TENDENCIES[tendency + 2]}."
+
+
+def render_naming(tendency: int) -> str:
+    """Ask for the numbers of an order, given what was chosen."""
+    return (
+        f"\nYou chose {TENDENCIES[tendency + 2]}. Now you name your limit price, in percent from "
+        "the last close, and how many lots, as in these orders: +0.80% 20 lots; -1.35% 5 lots; "
+        "+2.10% 60 lots."
+    )
 
 
 def render_fill(bought: int, distance: float) -> str:

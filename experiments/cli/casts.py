@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,10 @@ def cast(
         str | None,
         typer.Option(help="Model asked about words that no table has; none to leave them."),
     ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="The bundle that it is for, whose styles it has; else the first seven."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="YAML file; printed if left out.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -32,10 +37,12 @@ def cast(
     Example: evobourse cast "forty value investors, twenty contrarians, twenty cautious pensioners,
     ten momentum day-traders who see no news, ten noise traders"
 
-    Example: evobourse cast --diverse 300 --seed 1 --out people.yaml
+    Example: evobourse cast --diverse 300 --seed 1 --bundle runs/quickstart/bundle --out people.yaml
     """
     import yaml
 
+    from evobourse.agents.styles import FIRST_STYLES
+    from evobourse.evolve.bundle import load_bundle
     from evobourse.evolve.durable import replace_bytes
     from evobourse.experiments.errors import ConfigError
     from evobourse.experiments.simulate.write_cast import ask_model, write_diverse, write_sentence
@@ -44,9 +51,12 @@ def cast(
     console = news_console(quiet=out is None or as_json)
     if (sentence is None) == (diverse is None):
         raise ConfigError("cast: give a sentence or --diverse COUNT, one of them")
+    styles: Sequence[str] = FIRST_STYLES
+    if bundle is not None:
+        styles = [folder.name for folder in load_bundle(bundle).adapters]
     lost: list[str] = []
     if diverse is not None:
-        text, measured = write_diverse(diverse, seed)
+        text, measured = write_diverse(diverse, seed, styles)
         console.print(
             f"{diverse} members, {measured['sentences']:.0%} of the sentences unique; distance of "
             f"pairs at least {measured['least']:.3f}, on average {measured['mean']:.3f}",
@@ -55,7 +65,7 @@ def cast(
     else:
         model = cache(lambda: ask_model(base or DEFAULT_BASE))  # loaded for an unknown word alone
         guess = None if base == "none" else lambda word: model()(word)
-        text, lost = write_sentence(sentence or "", guess, seed)
+        text, lost = write_sentence(sentence or "", guess, seed, styles)
     if lost:
         typer.echo(f"not understood: {', '.join(lost)}", err=True)
     if out is not None:

@@ -100,7 +100,7 @@ def simulate(
         agents = sum(member.count for member in who.members)
         folder = out or Path("runs") / f"{cast.stem}-{agents}-{days}-{seed}"
         news.print(f"opening {bundle}", highlight=False)
-        result = simulate_cast(bundle, place, who, days, seed, folder, bar)
+        result = simulate_cast(bundle, place, who, days, seed, folder, bar, bar.say)
     elif scenario is not None:
         folder = out or Path("runs") / f"{scenario.stem}-{agents}-{days}-{seed}"
         news.print(f"opening {bundle}", highlight=False)

@@ -15,6 +15,7 @@ from evobourse.agents.bounds import Bounds
 from evobourse.agents.observation import FIELD_NAMES
 from evobourse.agents.personas.persona import Persona
 from evobourse.agents.personas.traits import OrderStyle, Traits, order_style
+from evobourse.experiments.config.scenario import Terms
 from evobourse.experiments.config.sections import Section, read_section, read_yaml
 from evobourse.experiments.errors import ConfigError
 
@@ -37,11 +38,14 @@ class CastAsset(Section):
         history if left out.
     until
         Their last day (ISO); all of them if left out.
+    terms
+        Its own, as a scenario's ``stock``: of a future, say. The scenario's where it says nothing.
     """
 
     name: str
     series: str | None = None
     until: str | None = None
+    terms: Terms = field(default_factory=Terms)
 
 
 @dataclass(frozen=True)

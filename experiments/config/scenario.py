@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from evobourse.agents.bounds import Bounds
 from evobourse.agents.deliberation.settings import Deliberation
@@ -24,6 +24,11 @@ class Terms(Section):
 
     Attributes
     ----------
+    kind
+        ``equity``, paid in full and owned; or ``future``, a position to either side whose gains
+        and losses are paid every day at the settlement price.
+    lot_units
+        Units in a lot: shares of a round lot, a contract's size. Orders count lots.
     price_limit
         Largest distance of a limit price from the day's reference, as a fraction of it.
     fee_bps
@@ -34,13 +39,25 @@ class Terms(Section):
         Whether what was bought can be sold on the next day at the earliest (T+1).
     short_sales
         Whether more may be sold than is held; ``uptick``: at a limit above the last trade alone.
+    initial_margin_bps, maintenance_margin_bps
+        Cash that a future's or a short position takes, of its value: to be opened; to be kept.
     """
+
+    kind: Literal["equity", "future"] | None = None
+    lot_units: Annotated[int, Bounds(1, 2**20, "units")] | None = None
 
     price_limit: Annotated[float, Bounds(0, 1, above=True)] | None = None
     fee_bps: Annotated[int, Bounds(0, 10_000, "basis points")] | None = None
     sell_tax_bps: Annotated[int, Bounds(0, 10_000, "basis points")] | None = None
     sell_next_day: bool | None = None
     short_sales: ShortSales | None = None
+    initial_margin_bps: Annotated[int, Bounds(1, 10_000, "basis points")] | None = None
+    maintenance_margin_bps: Annotated[int, Bounds(1, 10_000, "basis points")] | None = None
+
+    def over(self, others: Terms) -> Terms:
+        """Return these terms, others where they say nothing."""
+        given = {key: value for key, value in asdict(self).items() if value is not None}
+        return replace(others, **given)
 
 
 @dataclass(frozen=True)
@@ -90,8 +107,8 @@ class Scenario(Section):
         bundle's personas.
     named_numbers
         The ablation: minds name price and quantity of their orders themselves, see
-        `agents.crowds.own_numbers`; with neither a cast nor deliberation. Some seconds a day of a
-        hundred agents.
+        `agents.crowds.own_numbers`; agents who deliberate do so on their page. Such orders are for
+        the day. Some seconds a day of a hundred agents.
     """
 
     turns: tuple[Clearing, ...] = ("call",)
@@ -106,11 +123,35 @@ class Scenario(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.named_numbers and self.deliberation is not None:
+        contest = self.society and self.society.contest
+        if (
+            self.deliberation is not None
+            and contest
+            and (contest.replaced or contest.by != "profit")
+        ):
             raise ConfigError(
-                "named_numbers and deliberation are both set; agents who deliberate price by the "
-                "order generator: leave one out"
+                "deliberation and society.contest are both set, and agents who deliberate are "
+                "neither replaced nor ranked by fidelity; set contest.replaced: 0 and by: profit"
             )
+        self.refuse_futures("stock", self.stock)
+
+    def refuse_futures(self, name: str, terms: Terms) -> None:
+        """Refuse an asset whose kind does not go with how the personas think or compete.
+
+        Raises
+        ------
+        ConfigError
+            It is a future, and they count what they own.
+        """
+        if terms.kind != "future":
+            return
+        contest = self.society and self.society.contest
+        for key, given in (("deliberation", self.deliberation), ("society.contest", contest)):
+            if given is not None:
+                raise ConfigError(
+                    f"{key} and kind: future of {name} are both set, and {key} counts what agents "
+                    "own, which a future is not; leave one out"
+                )
 
 
 @dataclass(frozen=True)

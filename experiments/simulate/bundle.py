@@ -271,12 +271,13 @@ def simulate_cast(
     seed: int,
     out: Path,
     on_day: Callable[[int], None] | None = None,
+    on_stage: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Put a cast into a scenario, with a bundle's styles, society and history.
 
     Parameters
     ----------
-    folder, scenario, out, on_day
+    folder, scenario, out, on_day, on_stage
         As for `simulate_scenario`.
     cast
         See `experiments.config.cast`; it says how many agents there are.
@@ -288,14 +289,19 @@ def simulate_cast(
     dict
         As of `simulate_scenario`, prices and volume of the first asset.
     """
-    from evobourse.experiments.simulate.cast import asset_history, open_cast_bases, run_cast
+    from evobourse.experiments.simulate.cast import asset_history, build_cast, open_cast_bases
+    from evobourse.experiments.simulate.exchange import record_run
 
     bundle = load_bundle(folder)
     minds = open_cast_bases(bundle, cast).serve(bundle.recipe)
-    tape = run_cast(scenario, cast, bundle, minds, days, seed, out, on_day)
-    deciding = sum(member.count for member in cast.members if member.kind != "rule")
+    market = build_cast(scenario, cast, bundle, minds, days, seed, on_stage)
+    tape = record_run(market.exchange, days, out, on_day)
+    turns = len(scenario.turns) if scenario.deliberation else 1
+    asked = sum(m.count * (turns if m.kind == "investor" else 1) for m in cast.members) * days
+    asked -= sum(member.count for member in cast.members if member.kind == "rule") * days
     bundle = replace(bundle, history=asset_history(cast.assets[0], bundle))
-    return _summary(tape, bundle, deciding * days, minds.counters.computed, out)
+    found = _summary(tape, bundle, asked, minds.counters.computed, out)
+    return found if market.thinker is None else found | {"tokens": market.thinker.tokens()}
 
 
 def _summary(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,20 +27,29 @@ from evobourse.experiments.config.scenario import Scenario
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.exchange import (
     Seat,
+    deliberate,
+    endow,
+    for_named_numbers,
     forecasters,
     instrument,
     maker_rule,
     market_makers,
+    naming,
     noise_traders,
     record_run,
 )
+from evobourse.experiments.simulate.thinkers import open_thinker
 from evobourse.experiments.sweep.orders import fit_scenario_orders
 from evobourse.market.crowd import Crowd
 from evobourse.market.events.schedule import load_schedule
 from evobourse.market.exchange import Exchange
+from evobourse.market.instruments import Instrument
 from evobourse.market.series.named import load_series
 from evobourse.market.session import SessionRules
 from evobourse.market.tape.recorded import RecordedTape
+
+if TYPE_CHECKING:
+    from evobourse.agents.deliberation.thinking import Thinker
 
 LOTS = 100
 """What an investor holds where no investor says, see `persona_crowd.PersonaCrowd.accounts`."""
@@ -62,12 +71,15 @@ class CastMarket:
         Name of each persona by its number on the tape.
     members
         Name of the member that each agent belongs to, in the exchange's order.
+    thinker
+        What thinks for investors who deliberate; None for others.
     """
 
     exchange: Exchange
     investors: dict[int, PersonaCrowd]
     personas: tuple[str, ...]
     members: tuple[str, ...]
+    thinker: Thinker | None = None
 
 
 def open_cast_bases(bundle: Bundle, cast: Cast) -> Bases:
@@ -90,7 +102,13 @@ def populations(cast: Cast, bundle: Bundle) -> dict[int, Population]:
 
 
 def build_cast(
-    scenario: Scenario, cast: Cast, bundle: Bundle, minds: Minds, days: int, seed: int
+    scenario: Scenario,
+    cast: Cast,
+    bundle: Bundle,
+    minds: Minds,
+    days: int,
+    seed: int,
+    on_stage: Callable[[str], None] | None = None,
 ) -> CastMarket:
     """Put a cast into a scenario.
 
@@ -105,11 +123,14 @@ def build_cast(
         What answers for all personas, see `agents.minds.choices.tabulate_choices`.
     days, seed
         Days that will be played, and the seed of every draw.
+    on_stage
+        Called with each stage of a deliberate turn.
 
     Raises
     ------
     ConfigError
-        A style or a series does not fit.
+        A style or a series does not fit, or what the scenario and the cast ask for does not go
+        together.
     AgentError
         A company or industry is on a base that takes no prompts.
     """
@@ -124,8 +145,16 @@ def build_cast(
             row: replace(one, society=replace(one.society, social=scenario.society))
             for row, one in people.items()
         }
-    tables = tabulate_choices(list(people.values()), minds)
+    _refuse_pairs(scenario, cast, bundle)
+    instruments = [instrument(scenario, bundle, one.name, one.terms) for one in cast.assets]
+    thinker = None
+    tables = [np.empty((0, 0, 5))] * len(people)
+    if scenario.deliberation is not None:
+        thinker = open_thinker(scenario.deliberation, bundle, minds, on_stage)
+    else:
+        tables = tabulate_choices(list(people.values()), minds)
     offsets = fit_scenario_orders(scenario.orders) if scenario.orders else bundle.offsets
+    offsets = for_named_numbers(scenario, offsets)
     crowds: list[tuple[Crowd, NDArray[np.int64]]] = []  # and lots of each agent, [n, A]
     members: list[str] = []
     personas: list[str] = []
@@ -135,24 +164,30 @@ def build_cast(
         counts = [round(persona.share) for persona in population.personas]
         # the first asset's draw as a scenario's personas do
         rng = stream(1) if row == 0 else stream(1, row)
-        crowd = PersonaCrowd(
-            population,
-            choices,
-            offsets,
-            sum(counts),
-            rng,
-            row,
-            len(scenario.turns),
-            first_persona=len(personas),
-            styles=[path.name for path in bundle.adapters],
-            tabulate=lambda people: tabulate_choices([people], minds)[0],
-        )
+        names = [persona.name for persona in population.personas]
+        agents, turns = sum(counts), len(scenario.turns)
+        if thinker is not None:
+            cents = instruments[row].lot_tick_cents
+            given = (population, thinker.among(names), offsets, agents, rng, turns, cents, row)
+            crowd = deliberate(scenario)(*given, first_persona=len(personas))
+        else:
+            crowd = (naming(minds) if scenario.named_numbers else PersonaCrowd)(
+                population,
+                choices,
+                offsets,
+                agents,
+                rng,
+                row,
+                turns,
+                first_persona=len(personas),
+                styles=[path.name for path in bundle.adapters],
+                tabulate=lambda people: tabulate_choices([people], minds)[0],
+            )
         investors[row] = crowd
         held = np.zeros((crowd.n_agents, len(cast.assets)), np.int64)
         held[:, row] = crowd.accounts().shares
         lots[row] = int(np.median(held[:, row]))
         crowds.append((crowd, held))
-        names = [persona.name for persona in population.personas]
         members += [names[p] for p in crowd.persona]
         personas += names
     speaking = [m for m in cast.members if m.kind in ("company", "industry")]
@@ -166,7 +201,7 @@ def build_cast(
             len(cast.assets),
             stream(_SPEAKERS_KEY),
             first_persona=len(personas),
-            mood=social is not None,
+            columns=_further_columns(scenario, social is not None),
         )
         crowds.append((speaking_crowd, speaking_crowd.target_lots.copy()))
         members += [speaker.persona.name for speaker in speakers]
@@ -174,7 +209,8 @@ def build_cast(
     for at, member in enumerate(cast.members):
         if member.kind == "rule":
             [row] = cast.rows(member)
-            seat = _seat(member, row, lots, int(histories[row][-1]), stream(_RULES_KEY, at))
+            terms = instruments[row]
+            seat = _seat(member, row, lots, int(histories[row][-1]), stream(_RULES_KEY, at), terms)
             crowds.append(_endowed(seat, row, len(cast.assets)))
             members += [member.name] * member.count
     beside: tuple[tuple[int, Rule], ...] = (
@@ -185,22 +221,23 @@ def build_cast(
     for at, (count, rule) in enumerate(beside):
         if count:
             member = Member(rule, count, "rule", rule=rule)
-            seat = _seat(member, 0, lots, int(histories[0][-1]), stream(2 + at))
+            terms = instruments[0]
+            seat = _seat(member, 0, lots, int(histories[0][-1]), stream(2 + at), terms)
             crowds.append(_endowed(seat, 0, len(cast.assets)))
             members += [f"beside: {rule}"] * count
     position = np.concatenate([held for _, held in crowds])
     closes = np.array([history[-1] for history in histories])
+    cash = position @ (closes * np.array([one.lot_tick_cents for one in instruments]))
     exchange = Exchange(
-        [instrument(scenario, bundle, asset.name) for asset in cast.assets],
+        instruments,
         histories,
         [crowd for crowd, _ in crowds],
-        position @ closes * bundle.rules.tick_cents,
-        position,
+        *endow(instruments, cash, position, closes),
         stream(2),
         SessionRules(scenario.turns),
         load_schedule(Path(scenario.events), stream(5)) if scenario.events else None,
     )
-    return CastMarket(exchange, investors, tuple(personas), tuple(members))
+    return CastMarket(exchange, investors, tuple(personas), tuple(members), thinker)
 
 
 def run_cast(
@@ -216,6 +253,49 @@ def run_cast(
     """Let a cast trade in a scenario, and record the tape as it runs; see `build_cast`."""
     market = build_cast(scenario, cast, bundle, minds, days, seed)
     return record_run(market.exchange, days, out, on_day)
+
+
+def _refuse_pairs(scenario: Scenario, cast: Cast, bundle: Bundle) -> None:
+    """Refuse what members, assets and the scenario's way of deciding cannot do together."""
+    kinds = {}
+    for asset in cast.assets:
+        terms = asset.terms.over(scenario.stock)
+        scenario.refuse_futures(f"asset {asset.name!r}", terms)
+        kinds[asset.name] = terms.kind
+    names = [asset.name for asset in cast.assets]
+    deciding = "deliberation" if scenario.deliberation else "named_numbers"
+    for member in cast.members:
+        spoken_for = [names[row] for row in cast.rows(member)]
+        if member.kind in ("company", "industry"):
+            for name in spoken_for:
+                if kinds[name] == "future":
+                    raise ConfigError(
+                        f"cast: {member.name!r} is a {member.kind} that speaks for {name!r}, a "
+                        "future, which nobody issues; give it assets that are equities"
+                    )
+        elsewhere = member.kind != "rule" and member.base not in (None, bundle.base)
+        if elsewhere and (scenario.deliberation or scenario.named_numbers):
+            raise ConfigError(
+                f"cast: {member.name!r} has base {member.base!r}, and {deciding} needs all "
+                f"members on the bundle's own; leave out base, or {deciding}"
+            )
+    settings = scenario.deliberation
+    investors = [member.name for member in cast.members if member.kind == "investor"]
+    if settings and (strange := sorted(set(settings.personas) - set(investors))):
+        raise ConfigError(
+            f"deliberation.personas: {strange[0]!r} is no investor of the cast, expected of "
+            f"{', '.join(investors)}"
+        )
+
+
+def _further_columns(scenario: Scenario, social: bool) -> dict[str, float | int | bool]:
+    """Return the columns of investors' decisions that speakers lack, each with what says so."""
+    columns: dict[str, float | int | bool] = {"mood": 0.0} if social else {}
+    if scenario.deliberation is not None:
+        columns |= {"own": np.nan, "advice": 0, "advised": np.nan, "lean": np.nan}
+    if scenario.named_numbers:
+        columns |= {"offset_percent": np.nan, "lots": np.nan, "malformed": False}
+    return columns
 
 
 def prompt_minds(minds: Any, persona: Persona) -> PromptMinds:
@@ -255,11 +335,16 @@ def _speakers(
 
 
 def _seat(
-    member: Member, row: int, lots: Mapping[int, int], close: int, rng: np.random.Generator
+    member: Member,
+    row: int,
+    lots: Mapping[int, int],
+    close: int,
+    rng: np.random.Generator,
+    terms: Instrument,
 ) -> Seat:
     own = max(1, round(lots[row] * member.wealth))
     if member.rule == "market-makers":
-        return market_makers(member.count, own, row)
+        return market_makers(member.count, own, row, terms.kind == "future")
     if member.rule == "noise-traders":
         return noise_traders(member.count, own, rng, row)
     return forecasters(member.count, own, close, rng, row)

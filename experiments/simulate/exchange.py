@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evobourse.agents.crowds.asking import AskingCrowd
+from evobourse.agents.crowds.offsets import OffsetClusters
+from evobourse.agents.crowds.order_regimes import OrderRegimes
 from evobourse.agents.crowds.persona_crowd import PersonaCrowd
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import Minds
@@ -23,7 +25,8 @@ from evobourse.agents.personas.social import Contest
 from evobourse.agents.personas.traits import Traits, order_style
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.durable import replace_bytes
-from evobourse.experiments.config.scenario import Scenario, Size
+from evobourse.experiments.config.scenario import Scenario, Size, Terms
+from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.sweep.orders import fit_scenario_orders
 from evobourse.market.crowd import Crowd
 from evobourse.market.crowds.chiarella_iori import Forecasters, ForecastRule
@@ -85,6 +88,8 @@ def run_scenario(
         np.random.default_rng(np.random.SeedSequence(size.seed, spawn_key=(key,)))
         for key in (1, 2, 3, 4, 5)
     )
+    _refuse_numbers(scenario, choices)
+    terms = instrument(scenario, bundle)
     population = bundle.population
     if scenario.society is not None:
         common = replace(population.society, social=scenario.society)
@@ -94,10 +99,11 @@ def run_scenario(
         offsets = fit_scenario_orders(scenario.orders)
         if scenario.orders.by_style:
             population = with_order_styles(population, [path.name for path in bundle.adapters])
+    offsets = for_named_numbers(scenario, offsets)
     agents = size.agents
     personas: PersonaCrowd
     if isinstance(choices, np.ndarray):
-        personas = (PersonaCrowd if not scenario.named_numbers else _naming(minds))(
+        personas = (PersonaCrowd if not scenario.named_numbers else naming(minds))(
             population,
             choices,
             offsets,
@@ -108,24 +114,21 @@ def run_scenario(
             tabulate=None if minds is None else lambda people: tabulate_choices([people], minds)[0],
         )
     else:
-        from evobourse.agents.deliberation.crowd import (
-            DeliberateCrowd,  # models, which are there by now
-        )
-        from evobourse.agents.deliberation.thinking import Thinker
+        from evobourse.agents.deliberation.thinking import Thinker  # models, there by now
 
         if isinstance(choices, Thinker):
-            cents = bundle.rules.tick_cents
-            personas = DeliberateCrowd(
+            cents = terms.lot_tick_cents
+            personas = deliberate(scenario)(
                 population, choices, offsets, agents, of_personas, turns, cents
             )
         else:
             personas = AskingCrowd(population, choices, offsets, agents, of_personas, turns=turns)
     endowed, close = personas.accounts(), int(bundle.history[-1])
-    lots = int(np.median(endowed.shares))
+    lots, future = int(np.median(endowed.shares)), terms.kind == "future"
     seats: list[tuple[Crowd, int]] = []  # crowds beside the personas, and shares of each agent
     beside = scenario.beside
     if beside.market_makers:
-        seats.append(market_makers(beside.market_makers, lots))
+        seats.append(market_makers(beside.market_makers, lots, future=future))
     if beside.noise_traders:
         seats.append(noise_traders(beside.noise_traders, lots, of_noise))
     if beside.forecasters:
@@ -133,14 +136,14 @@ def run_scenario(
     seats += further
     others = np.repeat([held for _, held in seats], [crowd.n_agents for crowd, _ in seats])
     others = others.astype(np.int64)
-    shares = np.concatenate([endowed.shares, others])
-    cash = np.concatenate([endowed.cash_cents, others * close * bundle.rules.tick_cents])
+    shares = np.concatenate([endowed.shares, others])[:, None]
+    own_cash = endowed.cash_cents * terms.lot_units
+    cash = np.concatenate([own_cash, others * close * terms.lot_tick_cents])
     exchange = Exchange(
-        [instrument(scenario, bundle)],
+        [terms],
         [bundle.history],
         [personas, *(crowd for crowd, _ in seats)],
-        cash,
-        shares[:, None],
+        *endow([terms], cash, shares, np.array([close])),
         of_market,
         SessionRules(scenario.turns),
         load_schedule(Path(scenario.events), of_events) if scenario.events else None,
@@ -148,7 +151,67 @@ def run_scenario(
     return record_run(exchange, size.days, out, on_day)
 
 
-def _naming(minds: Minds | None) -> Callable[..., PersonaCrowd]:
+def endow(
+    instruments: Sequence[Instrument],
+    cash_cents: NDArray[np.int64],
+    lots: NDArray[np.int64],
+    closes_ticks: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give what agents are meant to own of futures in cash: positions arise from trades alone.
+
+    Parameters
+    ----------
+    instruments
+        Of A assets.
+    cash_cents, lots, closes_ticks
+        int64[n], [n, A], [A].
+
+    Returns
+    -------
+    tuple
+        Cash int64[n] and positions int64[n, A], 0 in futures.
+    """
+    future = np.array([one.kind == "future" for one in instruments])
+    value = closes_ticks * np.array([one.lot_tick_cents for one in instruments]) * future
+    return cash_cents + lots @ value, np.where(future, 0, lots)
+
+
+def _refuse_numbers(scenario: Scenario, choices: object) -> None:
+    """Refuse what minds that are asked in numbers, day by day, cannot do."""
+    if isinstance(choices, np.ndarray) or not hasattr(choices, "encoding"):
+        return
+    encoding = f"minds.encoding {choices.encoding.name!r}"
+    if scenario.named_numbers:
+        raise ConfigError(
+            f"named_numbers and {encoding} are both set, and numbers are named in words; set "
+            "minds.encoding: words"
+        )
+    contest = scenario.society and scenario.society.contest
+    if contest and (contest.replaced or contest.by != "profit"):
+        raise ConfigError(
+            f"society.contest and {encoding} are both set, and such personas are neither replaced "
+            "nor ranked by fidelity; set contest.replaced: 0 and by: profit"
+        )
+
+
+def for_named_numbers(
+    scenario: Scenario, offsets: OffsetClusters | OrderRegimes
+) -> OffsetClusters | OrderRegimes:
+    """Return the order generator of a scenario; orders whose numbers are named are for the day."""
+    if scenario.named_numbers and isinstance(offsets, OrderRegimes):
+        return replace(offsets, longest_days=1)
+    return offsets
+
+
+def deliberate(scenario: Scenario) -> Callable[..., PersonaCrowd]:
+    """Return the crowds of a deliberate scenario, which may name their own numbers."""
+    from evobourse.agents.deliberation.crowd import DeliberateCrowd  # models, there by now
+    from evobourse.agents.deliberation.naming import NamingDeliberateCrowd
+
+    return NamingDeliberateCrowd if scenario.named_numbers else DeliberateCrowd
+
+
+def naming(minds: Minds | None) -> Callable[..., PersonaCrowd]:
     """Make crowds whose minds write their own numbers."""
     from evobourse.agents.crowds.own_numbers import NamingCrowd, NumberWriter
     from evobourse.agents.minds.engine import engine_of  # models
@@ -197,10 +260,11 @@ Seat = tuple[Crowd, int]
 """A crowd beside the personas, and the shares of each of its agents."""
 
 
-def market_makers(count: int, lots: int, asset: int = 0) -> Seat:
-    """Seat market makers beside investors who typically hold so many lots."""
+def market_makers(count: int, lots: int, asset: int = 0, future: bool = False) -> Seat:
+    """Seat market makers beside investors who typically hold so many lots; no stock of a future."""
     stock = 20 * lots
-    return MarketMakers(maker_rule(lots), np.full(count, stock), asset), stock
+    wanted = np.full(count, 0 if future else stock)
+    return MarketMakers(maker_rule(lots), wanted, asset), stock
 
 
 def maker_rule(lots: int) -> MakerRule:
@@ -241,10 +305,13 @@ def with_order_styles(population: Population, styles: Sequence[str]) -> Populati
     return replace(population, personas=tuple(map(styled, population.personas)))
 
 
-def instrument(scenario: Scenario, bundle: Bundle, name: str = STOCK) -> Instrument:
-    """Return an asset on a scenario's terms, the bundle's where it says nothing."""
+def instrument(
+    scenario: Scenario, bundle: Bundle, name: str = STOCK, terms: Terms | None = None
+) -> Instrument:
+    """Return an asset on terms of its own, the scenario's, or the bundle's, the first that say."""
     rules = bundle.rules
-    given = {key: value for key, value in asdict(scenario.stock).items() if value is not None}
+    whole = scenario.stock if terms is None else terms.over(scenario.stock)
+    given = {key: value for key, value in asdict(whole).items() if value is not None}
     own = {
         "tick_cents": rules.tick_cents,
         "price_limit": rules.price_limit,

@@ -14,7 +14,7 @@ import yaml
 from evobourse.agents.casts.backgrounds import Background, draw_backgrounds, measure_diversity
 from evobourse.agents.casts.sentence import Described, read_sentence
 from evobourse.agents.minds.voices import SENTENCES
-from evobourse.agents.styles import STYLES
+from evobourse.agents.styles import FIRST_STYLES, STYLES
 from evobourse.experiments.config.cast import read_cast
 from evobourse.experiments.errors import ConfigError
 
@@ -29,7 +29,10 @@ FIT_RULES = (
 
 
 def write_sentence(
-    sentence: str, guess: Guess | None = None, seed: int = 1
+    sentence: str,
+    guess: Guess | None = None,
+    seed: int = 1,
+    styles: Sequence[str] = FIRST_STYLES,
 ) -> tuple[str, list[str]]:
     """Write the cast that a sentence describes.
 
@@ -41,6 +44,8 @@ def write_sentence(
         Asked for the style of adjectives that no table has; None to leave them.
     seed
         Of the backgrounds of those who are to be diverse.
+    styles
+        Those of the bundle that the cast is for; no other is given to anybody.
 
     Returns
     -------
@@ -66,8 +71,9 @@ def write_sentence(
             reasons.append(f"{word}: style {style} (guessed by the model, margin {margin:.2f})")
         lost += described.lost
         if described.diverse:
-            parts.append(_diverse(described, seed))
+            parts.append(_diverse(described, seed, styles))
         else:
+            lost += _drop_strange(values, styles)
             parts.append(_member(values, [f'"{described.phrase}": {"; ".join(reasons)}']))
     head = [f"# From: {' '.join(sentence.split())}"]
     if lost:
@@ -75,9 +81,11 @@ def write_sentence(
     return _file(head, parts), lost
 
 
-def write_diverse(count: int, seed: int) -> tuple[str, dict[str, float]]:
+def write_diverse(
+    count: int, seed: int, styles: Sequence[str] = FIRST_STYLES
+) -> tuple[str, dict[str, float]]:
     """Write a cast of people of whom no two are alike; return it and how different they are."""
-    backgrounds = draw_backgrounds(count, np.random.default_rng(seed))
+    backgrounds = draw_backgrounds(count, np.random.default_rng(seed), styles)
     measured = measure_diversity(backgrounds)
     head = [
         f"# {count} different backgrounds, seed {seed}. Gower's distance of pairs: least "
@@ -125,10 +133,21 @@ def ask_model(base: str) -> Guess:
     return guess
 
 
-def _diverse(described: Described, seed: int) -> str:
+def _drop_strange(values: dict[str, Any], styles: Sequence[str]) -> list[str]:
+    """Take styles away that are not there; say which."""
+    named = [values["style"]] if "style" in values else list(values.get("mixture", ()))
+    strange = [style for style in named if style not in styles]
+    if strange and "style" in values:
+        del values["style"]
+    for style in strange if "mixture" in values else ():
+        del values["mixture"][style]
+    return [f"style {style}, which the bundle lacks" for style in strange]
+
+
+def _diverse(described: Described, seed: int, styles: Sequence[str]) -> str:
     count = described.values["count"]
     kept = {k: v for k, v in described.values.items() if k in ("never_sees", "only_sees")}
-    backgrounds = draw_backgrounds(count, np.random.default_rng(seed))
+    backgrounds = draw_backgrounds(count, np.random.default_rng(seed), styles)
     members = [_person(b, number, kept) for number, b in enumerate(backgrounds, 1)]
     return f'# "{described.phrase}": {"; ".join(described.reasons)}\n' + "".join(members)
 

@@ -239,6 +239,12 @@ def measure_bundle(
         The bundle is malformed, or its base is not the one that it was exported with.
     """
     asked = _read_rates(rates)
+    for key in ("cast", "deliberation", "named_numbers"):
+        if getattr(scenario, key):
+            raise ConfigError(
+                f"response: the scenario has {key}, and the buyer is put beside the bundle's own "
+                "personas, who choose at a glance; leave it out"
+            )
     bundle, bases = open_bundle(folder)
     [choices] = tabulate_choices([bundle.population], bases.serve(bundle.recipe))
     runs = run_pairs(scenario, bundle, choices, asked, pairs, size, on_run)

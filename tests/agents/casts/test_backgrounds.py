@@ -10,7 +10,7 @@ from evobourse.agents.casts.backgrounds import (
     measure_diversity,
 )
 from evobourse.agents.casts.words import OCCUPATIONS
-from evobourse.agents.styles import STYLES
+from evobourse.agents.styles import FIRST_STYLES
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_what_goes_together_does(people):
         assert 0 <= one.receptivity <= 1
         assert sum(one.mixture.values()) == pytest.approx(1)
         assert 0.2 < one.temperature < 2.6
-    assert {next(iter(one.mixture)) for one in people} == set(STYLES)
+    assert {next(iter(one.mixture)) for one in people} == set(FIRST_STYLES)
     assert {one.occupation for one in people} == set(_AGES) <= set(OCCUPATIONS)
 
 

@@ -1,0 +1,239 @@
+"""Every pair of what a scenario can ask for, and all together: it runs, or one line names both."""
+
+from itertools import combinations
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from evobourse.agents.crowds.persona_crowd import history_ticks
+from evobourse.agents.minds.choices import tabulate_choices
+from evobourse.experiments.config.cast import read_cast
+from evobourse.experiments.config.scenario import Scenario, Size
+from evobourse.experiments.config.sections import read_section
+from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.simulate.cast import build_cast, run_cast
+from evobourse.experiments.simulate.exchange import run_scenario
+from evobourse.experiments.simulate.thinkers import open_thinker
+from evobourse.market.rules import MarketRules
+from evobourse.market.tape.recorded import verify_tape
+
+SHORT = {
+    **{f"{kind}_tokens": 2 for kind in ("reason", "advice", "revision", "reflection", "post")},
+    "memory": {"recall_tokens": 60, "working_tokens": 60},
+}
+FEATURES = {
+    "cast": {},
+    "deliberation": {"deliberation": SHORT},
+    "named_numbers": {"named_numbers": True},
+    "future": {"stock": {"kind": "future", "lot_units": 5}},
+    "shock": {},
+    "social": {"society": {}},
+    "contest": {"society": {"contest": {"every": 1, "by": "profit", "replaced": 0}}},
+    "orders": {"orders": {"regimes": 2, "components": 2}},
+    "beside": {"beside": {"market_makers": 2, "noise_traders": 10, "forecasters": 5}},
+}
+REFUSED = {
+    frozenset({"deliberation", "future"}): "deliberation and kind: future of stock are both set",
+    frozenset({"contest", "future"}): "society.contest and kind: future of stock are both set",
+}
+EVENTS = "events:\n- {kind: news, day: 1, text: The mine is flooded., tone: 2.0}\n"
+MEMBERS = [
+    {"name": "savers", "count": 5, "style": "value"},
+    {"name": "chasers", "count": 5, "mixture": {"momentum": 0.7, "contrarian": 0.3}},
+    {"name": "makers", "count": 2, "kind": "rule", "rule": "market-makers"},
+]
+COMPANY = {"name": "corp", "kind": "company", "style": "value"}
+PAIRS = [
+    pair
+    for pair in combinations(FEATURES, 2)
+    if set(pair) != {"social", "contest"}  # one is part of the other
+]
+
+
+@pytest.fixture(scope="module")
+def engine(fresh_engine):
+    """Three layers of the real model: fast, and no worse at being asked."""
+    from evobourse.merge.engine.decoder import Parts
+
+    engine = fresh_engine()
+    own = engine.decoder.parts
+    engine.decoder.run_on(Parts(own.embedding, own.slots[27:], own.norm, own.head))
+    return engine
+
+
+@pytest.fixture(scope="module")
+def bundle(population, offsets, sp500, style_folders):
+    people = population([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], mask={"news": 0.5}, attention=1)
+    return SimpleNamespace(
+        population=people,
+        offsets=offsets,
+        rules=MarketRules(fee_bps=5),
+        history=history_ticks(sp500.close[:1000]),
+        adapters=tuple(style_folders.values()),
+        base="main",
+        blocks=1,
+        persona_bases={},
+    )
+
+
+@pytest.fixture
+def play(bundle, engine, tmp_path):
+    """Run two days of a market that has some features; return its tape."""
+
+    def run(*features, members=MEMBERS, assets=None):
+        raw = {"turns": ["call", "continuous"]}
+        for feature in features:
+            raw |= FEATURES[feature]
+        if "shock" in features:
+            (tmp_path / "events.yaml").write_text(EVENTS)
+            raw["events"] = str(tmp_path / "events.yaml")
+        scenario = read_section(Scenario, raw, "scenario")
+        if "cast" in features:
+            both = [*members] if "future" in features else [*members, COMPANY]
+            cast = read_cast({"members": both, **({"assets": assets} if assets else {})}, "cast")
+            tape = run_cast(scenario, cast, bundle, engine, 2, 3, tmp_path / "tape")
+        elif scenario.deliberation is not None:
+            thinker = open_thinker(scenario.deliberation, bundle, engine)
+            tape = run_scenario(scenario, bundle, thinker, Size(10, 2, 3), tmp_path / "tape")
+        else:
+            [choices] = tabulate_choices([bundle.population], engine)
+            size = Size(10, 2, 3)
+            tape = run_scenario(scenario, bundle, choices, size, tmp_path / "tape", minds=engine)
+        assert verify_tape(tmp_path / "tape") == tape.manifest.digest
+        return tape
+
+    return run
+
+
+def assert_features_show(tape, features):
+    """Each feature has left its mark on the tape."""
+    decisions, prices = tape.frame("decisions"), tape.frame("prices")
+    kinds = set(tape.frame("texts")["kind"]) if "deliberation" in features else set()
+    assert ("reflection" in kinds) == ("deliberation" in features)
+    assert ("order" in kinds) == ({"deliberation", "named_numbers"} <= set(features))
+    assert ("lean" in decisions) == ("deliberation" in features)
+    assert ("malformed" in decisions) == ("named_numbers" in features)
+    assert len(tape.frame("events")) == ("shock" in features)
+    assert ("mood" in decisions) == bool({"social", "contest"} & set(features))
+    future = tape.manifest.instruments[0]["kind"] == "future"
+    assert future == ("future" in features)
+    if future:  # positions arose from trades, one long for one short
+        bought = tape.frame("fills")["quantity"].sum()
+        assert prices["open_interest"].max() <= bought
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", PAIRS, ids="+".join)
+def test_every_pair_runs_or_is_refused_in_one_line_that_names_both(pair, play):
+    refused = REFUSED.get(frozenset(pair))
+    if refused:
+        with pytest.raises(ConfigError, match=refused) as caught:
+            play(*pair)
+        assert "\n" not in str(caught.value)
+    else:
+        assert_features_show(play(*pair), pair)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "features",
+    [
+        ("cast", "deliberation", "named_numbers", "shock", "contest", "orders", "beside"),
+        ("cast", "named_numbers", "future", "shock", "social", "orders", "beside"),
+    ],
+    ids=["deliberate", "futures"],
+)
+def test_all_that_goes_together_goes_together(features, play):
+    assert_features_show(play(*features), features)
+
+
+@pytest.mark.slow
+def test_named_numbers_of_those_who_deliberate_are_what_the_market_got(play):
+    tape = play("deliberation", "named_numbers")
+    decisions = tape.frame("decisions").set_index(["day", "turn", "agent"])
+    good = decisions[decisions["lots"].notna()]
+    sent = tape.frame("orders").query("kind == 0").set_index(["day", "turn", "agent"])
+    texts = tape.frame("texts").query("kind == 'order'")
+    asked = decisions["malformed"].sum() + len(good)
+    assert len(texts) == asked > 0
+    assert len(sent) == len(good)
+    np.testing.assert_array_equal(sent["quantity"].sort_index(), good["lots"].sort_index())
+
+
+# Without a model
+
+
+class Dice:
+    """Minds without an answer of their own."""
+
+    def ask(self, mind, views):
+        pass
+
+    def answer(self, mind, views):
+        return np.zeros((len(views), 5), np.float32)
+
+
+def test_a_future_in_a_cast_beside_an_equity_conserves_both(bundle):
+    members = [
+        {"name": "owners", "count": 20, "style": "value"},
+        {"name": "speculators", "count": 20, "style": "momentum", "asset": "metal"},
+        {"name": "hedgers", "count": 20, "style": "value", "asset": "metal"},
+        {"name": "makers", "count": 2, "kind": "rule", "rule": "market-makers", "asset": "metal"},
+    ]
+    terms = {"kind": "future", "lot_units": 6, "initial_margin_bps": 2_000}
+    cast = read_cast({"members": members, "assets": [{"name": "stock"}, {"name": "metal",
+                      "terms": terms}]}, "cast")  # fmt: skip
+    market = build_cast(Scenario(turns=("call", "continuous")), cast, bundle, Dice(), 15, 1)
+    metal = market.exchange.ledger.instruments[1]
+    assert (metal.kind, metal.lot_units, metal.initial_margin_bps) == ("future", 6, 2_000)
+    ledger = market.exchange.ledger
+    shares = ledger.position[:, 0].sum()
+    assert not ledger.position[:, 1].any()
+    market.exchange.run(15)
+    assert ledger.position[:, 0].sum() == shares
+    assert ledger.position[:, 1].sum() == 0
+    assert (ledger.position[:, 1] < 0).any()
+    assert not ledger.position[:20, 1].any()
+
+
+@pytest.mark.parametrize(
+    ("scenario", "members", "said"),
+    [
+        ({"stock": {"kind": "future"}}, [COMPANY], "'corp' is a company that speaks for 'stock'"),
+        ({"named_numbers": True}, [{"name": "a", "base": "other"}], "base 'other', and named_num"),
+        ({"deliberation": SHORT}, [{"name": "a", "base": "other"}], "'other', and deliberation"),
+        (
+            {"deliberation": {**SHORT, "personas": {"nobody": {"receptivity": 1.0}}}},
+            [{"name": "a"}],
+            "deliberation.personas: 'nobody' is no investor of the cast, expected of a",
+        ),
+        (
+            {"deliberation": SHORT, "society": {"contest": {"every": 1, "replaced": 1}}},
+            [{"name": "a"}],
+            "deliberation and society.contest are both set",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_any_model_is_asked(
+    scenario, members, said, bundle
+):
+    with pytest.raises(ConfigError, match=said):
+        build_cast(
+            read_section(Scenario, scenario, "scenario"),
+            read_cast({"members": members}, "cast"),
+            bundle,
+            Dice(),
+            2,
+            1,
+        )
+
+
+def test_a_future_of_a_cast_and_deliberation_are_refused_by_name(bundle):
+    cast = read_cast(
+        {"members": [{"name": "a"}], "assets": [{"name": "tin", "terms": {"kind": "future"}}]},
+        "cast",
+    )
+    scenario = read_section(Scenario, {"deliberation": SHORT}, "scenario")
+    with pytest.raises(ConfigError, match="deliberation and kind: future of asset 'tin' are both"):
+        build_cast(scenario, cast, bundle, Dice(), 2, 1)
