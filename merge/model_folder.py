@@ -41,7 +41,7 @@ _ELSEWHERE = {"rope_theta", "rope_scaling", "partial_rotary_factor", "rope_local
 
 
 @contextmanager
-def reading(what: str) -> Iterator[None]:
+def foreign_code(what: str) -> Iterator[None]:
     """Turn whatever a library raises over a user's file into one line.
 
     The libraries that read models raise exceptions of any kind over damaged or foreign files;
@@ -88,7 +88,7 @@ def read_config(name: str, path: str | Path) -> PretrainedConfig:
     from transformers import AutoConfig, PretrainedConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    with reading(f"base {name!r}: cannot be loaded, its config.json is not understood"):
+    with foreign_code(f"base {name!r}: cannot be loaded, its config.json is not understood"):
         raw, _ = PretrainedConfig.get_config_dict(path)
         config = AutoConfig.from_pretrained(path)
     if method := _quantization(raw):
@@ -126,7 +126,7 @@ def read_tokenizer(name: str, path: str | Path) -> PreTrainedTokenizerBase:
     """
     from transformers import AutoTokenizer
 
-    with reading(f"base {name!r}: cannot be loaded, its tokenizer is not understood"):
+    with foreign_code(f"base {name!r}: cannot be loaded, its tokenizer is not understood"):
         return AutoTokenizer.from_pretrained(path)
 
 
@@ -144,7 +144,7 @@ def load_whole(name: str, path: str | Path) -> PreTrainedModel:
 
     logging.disable_progress_bar()
     config = read_config(name, path)
-    with reading(f"base {name!r}: cannot be loaded, its weights are not understood"):
+    with foreign_code(f"base {name!r}: cannot be loaded, its weights are not understood"):
         model, info = AutoModelForCausalLM.from_pretrained(
             path,
             config=config,
@@ -186,7 +186,7 @@ def open_weights(name: str, folder: Path) -> tuple[PreTrainedModel, Callable[[st
         As `load_whole`, partly once a tensor is read.
     """
     config = read_config(name, folder)
-    with reading(f"base {name!r}: cannot be loaded, its weights are not understood"):
+    with foreign_code(f"base {name!r}: cannot be loaded, its weights are not understood"):
         places = _places(folder)
     if places and config.tie_word_embeddings and {HEAD, EMBEDDING} <= set(places):
         head, embedding = (_stored(name, folder, places, key) for key in (HEAD, EMBEDDING))
@@ -226,7 +226,7 @@ def empty_model(name: str, config: PretrainedConfig) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
     with (
-        reading(f"base {name!r}: cannot be loaded, no model can be built from its config.json"),
+        foreign_code(f"base {name!r}: cannot be loaded, its config.json makes no model"),
         init_empty_weights(include_buffers=False),  # those are in no file
     ):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
@@ -271,7 +271,7 @@ def _stored(name: str, folder: Path, places: dict[str, str], key: str) -> torch.
 
     # Opened anew for each, so that no more of a shard stays mapped than one tensor.
     with (
-        reading(f"base {name!r}: cannot be loaded, {key} is not in {places[key]}"),
+        foreign_code(f"base {name!r}: cannot be loaded, {key} is not in {places[key]}"),
         safe_open(folder / places[key], "pt") as shard,
     ):
         tensor: torch.Tensor = shard.get_tensor(key)

@@ -15,6 +15,7 @@ from evobourse.agents.minds.answer_memo import AnswerMemo
 from evobourse.agents.minds.completions import Budget
 from evobourse.agents.minds.endpoint import EndpointMinds, is_endpoint, parse_endpoint
 from evobourse.agents.minds.engine import MindEngine
+from evobourse.agents.minds.self_check import prove_base
 from evobourse.evolve.bases.base_pool import BasePool, PooledBase
 from evobourse.evolve.bases.limits import BaseLimits
 from evobourse.evolve.bases.merged import MergedBases
@@ -134,6 +135,7 @@ def open_model(
     # Kept beside the INT8 copy, and only then: what recipes are merged from.
     state: dict[str, Any] = {}
     model, tokenizer, base_hash = load_quantized(base, storage, state if sources else None)
+    prove_base(base, model, tokenizer, base_hash)
     check_batches(model)
     loaded = {folder.name: load_source(folder.name, folder, state, tokenizer) for folder in sources}
     bank = AdapterBank(model, read, blocks)

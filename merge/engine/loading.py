@@ -19,7 +19,7 @@ from evobourse.merge.engine.int8 import QuantizedLinear
 from evobourse.merge.engine.placement import Storage, place
 from evobourse.merge.engine.quantizers import linear_maker
 from evobourse.merge.errors import ModelError
-from evobourse.merge.model_folder import EMBEDDING, HEAD, open_weights, read_tokenizer, reading
+from evobourse.merge.model_folder import EMBEDDING, HEAD, foreign_code, open_weights, read_tokenizer
 from evobourse.merge.sources import cache_folder, resolve_model
 
 if TYPE_CHECKING:
@@ -188,5 +188,5 @@ def local_folder(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "model*.safetensors", "*.model", "*.txt"]
-    with reading(f"base {name!r}: cannot be loaded from the hub"):
+    with foreign_code(f"base {name!r}: cannot be loaded from the hub"):
         return Path(snapshot_download(path, allow_patterns=patterns))

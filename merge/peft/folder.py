@@ -142,7 +142,7 @@ def read_rank(folder: Path) -> int:
         The config is missing, unreadable or not understood.
     """
     config = _read_config(folder)
-    return max((config["r"], *(config.get("rank_pattern") or {}).values()))
+    return int(max((config["r"], *(config.get("rank_pattern") or {}).values())))
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
