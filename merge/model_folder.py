@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,9 @@ _MATHEMATICAL = re.compile(
     r"|logit|attn_temperature|attention_(type|bias)|block_types?|recurrent|mamba"
 )
 """Names of config fields that say how a model computes."""
+
+_SHAPING = {"num_attention_heads", "num_key_value_heads", "head_dim", "hidden_act", "rms_norm_eps"}
+"""Fields whose difference need not show in the weights' shapes."""
 
 _ELSEWHERE = {"rope_theta", "rope_scaling", "partial_rotary_factor", "rope_local_base_freq"}
 """Older names of what transformers keeps in ``rope_parameters``."""
@@ -219,6 +223,23 @@ def open_weights(name: str, folder: Path) -> tuple[PreTrainedModel, Callable[[st
     return model, read
 
 
+def check_weights(name: str, folder: Path) -> None:
+    """Read all of a model's weights once, see `open_weights`."""
+    model, read = open_weights(name, folder)
+    for key in model.state_dict():
+        read(key)
+
+
+def settle_head(folder: Path) -> None:
+    """Let a config say untied where its model has a head of its own, as some merges do."""
+    file = folder / "config.json"
+    told, places = json.loads(file.read_text()), _places(folder) or {}
+    if told.get("tie_word_embeddings") and {HEAD, EMBEDDING} <= set(places):
+        head, embedding = (_stored(str(folder), folder, places, k) for k in (HEAD, EMBEDDING))
+        if not head.equal(embedding):
+            file.write_text(json.dumps({**told, "tie_word_embeddings": False}, indent=2) + "\n")
+
+
 def empty_model(name: str, config: PretrainedConfig) -> PreTrainedModel:
     """Build a causal language model whose parameters are on ``meta`` and whose buffers are not."""
     import torch
@@ -324,6 +345,15 @@ def _quantization(raw: dict[str, Any]) -> str | None:
     return str(told.get("quant_method", "unnamed")) if isinstance(told, dict) else str(told)
 
 
+def _alike(first: Any, second: Any) -> bool:
+    """Compare config values; some went through another float format."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(_alike(first[k], second[k]) for k in first)
+    if isinstance(first, float) and isinstance(second, float):
+        return math.isclose(first, second, rel_tol=1e-6)
+    return bool(first == second)
+
+
 def _unknown_mathematics(raw: dict[str, Any], config: PretrainedConfig) -> list[str]:
     """List fields that transformers ignores, set to something, whose names say how to compute."""
     import dataclasses
@@ -338,6 +368,29 @@ def _unknown_mathematics(raw: dict[str, Any], config: PretrainedConfig) -> list[
         and "dropout" not in key
         and (value is True or value not in (None, False, 0, 1, [], {}, ""))
     ]
+
+
+def check_source(name: str, own: PretrainedConfig, base: PretrainedConfig) -> None:
+    """Refuse a source whose weights mean something else than the base's, although they may fit.
+
+    Raises
+    ------
+    ModelError
+        It is of another architecture, or its config computes otherwise.
+    """
+    if own.model_type != base.model_type:
+        raise ModelError(
+            f"source {name!r}: is a {own.model_type} and the base a {base.model_type}; merge "
+            "models of one architecture"
+        )
+    ours, theirs = own.to_dict(), base.to_dict()
+    for key in sorted(ours):
+        told, expected = ours[key], theirs.get(key)
+        if (key in _SHAPING or _MATHEMATICAL.search(key)) and not _alike(told, expected):
+            raise ModelError(
+                f"source {name!r}: its config.json has {key} {told!r} and the base's {expected!r}; "
+                "merged weights would be computed with the base's: merge models of one config"
+            )
 
 
 def linear_layers(model: PreTrainedModel) -> dict[str, tuple[int, int]]:

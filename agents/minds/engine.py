@@ -38,6 +38,7 @@ from evobourse.merge.engine.prompt_tokens import PromptTokens
 from evobourse.merge.engine.prompt_trie import STEPS_MEET, PromptTrie
 from evobourse.merge.engine.shared_prefix_attention import FILLED
 from evobourse.merge.errors import AdapterError, ModelError
+from evobourse.merge.peft.mind_vector import split_cores
 
 _KIND = "answers"
 Table = AnswerTable | PromptTable
@@ -218,10 +219,10 @@ class MindEngine:
         """
         config = self.decoder.model.config
         rope = getattr(config, "rope_parameters", None) or {}
-        most = getattr(config, "max_position_embeddings", None) or tokens
+        most: int = getattr(config, "max_position_embeddings", None) or tokens
         if rope.get("rope_type") in ("longrope", "dynamic"):
-            before = rope.get("original_max_position_embeddings")
-            most = min(most, before or getattr(config, "original_max_position_embeddings", most))
+            other = getattr(config, "original_max_position_embeddings", None)
+            most = min(most, rope.get("original_max_position_embeddings") or other or most)
         if tokens > most:
             raise ModelError(
                 f"base: a prompt of {tokens} tokens, and the model reads {most} at most "
@@ -269,10 +270,25 @@ class MindEngine:
         self._queue.clear()
         waiting = iter(places)
         for part, states in self.trie.last_states(questions):
-            logits = iter(self.decoder.option_logits(states, self.options).cpu().numpy())
+            logits = self.decoder.option_logits(states, self.options).cpu().numpy()
+            self._check_numbers(part, logits)
             answered = zip(part, islice(waiting, len(part)), logits, strict=True)
             for key, rows in groupby(answered, lambda row: row[1][0]):
                 self._keep(key, list(rows), held.get(key) or self._table(key))
+
+    def _check_numbers(
+        self, questions: Sequence[tuple[NDArray[np.float32], Prompt]], logits: NDArray[np.float32]
+    ) -> None:
+        """Refuse answers that are no numbers: finite weights may overflow together."""
+        for (mind, _), row in zip(questions, logits, strict=True):
+            if not np.isfinite(row).all():
+                mixed = split_cores(mind)[0]
+                acts = [a.name for k, a in enumerate(self.bank.adapters) if mixed[:, k].any()]
+                by = f" with adapters {', '.join(map(repr, acts))}" if acts else ""
+                raise ModelError(
+                    f"base: not a number among the answers of a mind{by}; its weights are too "
+                    "large together: use smaller ones, or narrower bounds"
+                )
 
     def _keep(self, key: _Place, rows: list[Any], table: Table) -> None:
         """Remember answers to some questions of one mind, here and on disk."""

@@ -43,7 +43,19 @@ MOST_VARIATION = 0.1
 costs."""
 
 _WIDEST_WINDOW = 1024
-_NEUTRAL = (None, False, 0, 1, 1.0, [], {}, "", "silu", "default", "full_attention")
+_NEUTRAL: tuple[Any, ...] = (
+    None,
+    False,
+    0,
+    1,
+    1.0,
+    [],
+    {},
+    "",
+    "silu",
+    "default",
+    "full_attention",
+)
 
 
 @dataclass(frozen=True)
@@ -107,8 +119,8 @@ def prove_base(
     if not (found.correlation >= LEAST_CORRELATION and found.variation <= MOST_VARIATION):
         raise ModelError(
             f"base {name!r}: does not answer as transformers' own forward does (correlation of "
-            f"option logits {found.correlation:.3f}, expected {LEAST_CORRELATION} and more; total "
-            f"variation of choices {found.variation:.3f}, expected {MOST_VARIATION} at most in any prompt)"
+            f"option logits {found.correlation:.3f}, expected {LEAST_CORRELATION} and more; worst "
+            f"total variation of choices {found.variation:.3f}, expected {MOST_VARIATION} at most)"
             f"{_because(model.config)}; use another base"
         )
     replace_bytes(file, json.dumps(asdict(found)).encode())

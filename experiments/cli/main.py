@@ -10,6 +10,7 @@ import warnings
 import typer
 
 from evobourse.experiments.cli import casts as cast_commands
+from evobourse.experiments.cli import checks as check_commands
 from evobourse.experiments.cli import configs as config_commands
 from evobourse.experiments.cli import merges as merge_commands
 from evobourse.experiments.cli import plans as plan_commands
@@ -37,6 +38,7 @@ app.command()(sweep_commands.lineage)
 app.command()(sweep_commands.track)
 app.command()(sweep_commands.compare)
 app.command()(config_commands.config)
+app.command()(check_commands.check)
 app.command()(cast_commands.cast)
 app.command()(market_commands.simulate)
 app.command()(market_commands.export)

@@ -81,6 +81,24 @@ def load_quantized(
     return model, tokenizer, digest.hexdigest()
 
 
+def untie_head(model: PreTrainedModel) -> None:
+    """Give the head a matrix of its own, equal to the embedding that it was.
+
+    Raises
+    ------
+    ModelError
+        It lies on disk.
+    """
+    head = model.get_output_embeddings()
+    if head.weight.is_meta:
+        raise ModelError(
+            "base: its head is its embedding, on disk, and a source has a head of its own; give "
+            "more memory"
+        )
+    head.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=False)
+    model.config.tie_word_embeddings = False
+
+
 def _narrow(tensor: torch.Tensor) -> torch.Tensor:
     """Return a matrix in bf16 if that loses nothing: most bases are published so."""
     narrow = tensor.to(torch.bfloat16)

@@ -34,6 +34,13 @@ class PromptTokens:
         self.whole = lru_cache(REMEMBERED)(self._whole)
         self._bare = lru_cache(REMEMBERED)(self._without_ends)
 
+    @property
+    def start(self) -> Ids:
+        """What the post-processor puts before every text."""
+        encoded = self._tokenizer("a", return_special_tokens_mask=True)
+        added = sum(1 for _ in takewhile(bool, encoded.special_tokens_mask))
+        return tuple(encoded.input_ids[:added])
+
     def cut(self, *pieces: str) -> list[Ids]:
         """Return the ids of texts that stand one after the other, piece by piece.
 
