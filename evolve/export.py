@@ -38,7 +38,10 @@ def export_base(bundle: Bundle, folder: Path) -> None:
     base = model.state_dict()
     if hash_weights(base) != bundle.base_hash:
         raise RunError(f"bundle {bundle.name!r}: base {bundle.base!r} has other weights by now")
-    sources = {path.name: load_source(path.name, path, base, tokenizer) for path in bundle.sources}
+    sources = {
+        path.name: load_source(path.name, path, base, tokenizer, model.config)
+        for path in bundle.sources
+    }
     if isinstance(recipe, Recipe):
         state, seed = merge_recipe(recipe, base, sources), recipe.seed
     else:

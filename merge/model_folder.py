@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -36,12 +37,15 @@ _MATHEMATICAL = re.compile(
 )
 """Names of config fields that say how a model computes."""
 
+_SHAPING = {"num_attention_heads", "num_key_value_heads", "head_dim", "hidden_act", "rms_norm_eps"}
+"""Fields whose difference need not show in the weights' shapes."""
+
 _ELSEWHERE = {"rope_theta", "rope_scaling", "partial_rotary_factor", "rope_local_base_freq"}
 """Older names of what transformers keeps in ``rope_parameters``."""
 
 
 @contextmanager
-def reading(what: str) -> Iterator[None]:
+def foreign_code(what: str) -> Iterator[None]:
     """Turn whatever a library raises over a user's file into one line.
 
     The libraries that read models raise exceptions of any kind over damaged or foreign files;
@@ -88,7 +92,7 @@ def read_config(name: str, path: str | Path) -> PretrainedConfig:
     from transformers import AutoConfig, PretrainedConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    with reading(f"base {name!r}: cannot be loaded, its config.json is not understood"):
+    with foreign_code(f"base {name!r}: cannot be loaded, its config.json is not understood"):
         raw, _ = PretrainedConfig.get_config_dict(path)
         config = AutoConfig.from_pretrained(path)
     if method := _quantization(raw):
@@ -126,7 +130,7 @@ def read_tokenizer(name: str, path: str | Path) -> PreTrainedTokenizerBase:
     """
     from transformers import AutoTokenizer
 
-    with reading(f"base {name!r}: cannot be loaded, its tokenizer is not understood"):
+    with foreign_code(f"base {name!r}: cannot be loaded, its tokenizer is not understood"):
         return AutoTokenizer.from_pretrained(path)
 
 
@@ -144,7 +148,7 @@ def load_whole(name: str, path: str | Path) -> PreTrainedModel:
 
     logging.disable_progress_bar()
     config = read_config(name, path)
-    with reading(f"base {name!r}: cannot be loaded, its weights are not understood"):
+    with foreign_code(f"base {name!r}: cannot be loaded, its weights are not understood"):
         model, info = AutoModelForCausalLM.from_pretrained(
             path,
             config=config,
@@ -186,7 +190,7 @@ def open_weights(name: str, folder: Path) -> tuple[PreTrainedModel, Callable[[st
         As `load_whole`, partly once a tensor is read.
     """
     config = read_config(name, folder)
-    with reading(f"base {name!r}: cannot be loaded, its weights are not understood"):
+    with foreign_code(f"base {name!r}: cannot be loaded, its weights are not understood"):
         places = _places(folder)
     if places and config.tie_word_embeddings and {HEAD, EMBEDDING} <= set(places):
         head, embedding = (_stored(name, folder, places, key) for key in (HEAD, EMBEDDING))
@@ -219,6 +223,23 @@ def open_weights(name: str, folder: Path) -> tuple[PreTrainedModel, Callable[[st
     return model, read
 
 
+def check_weights(name: str, folder: Path) -> None:
+    """Read all of a model's weights once, see `open_weights`."""
+    model, read = open_weights(name, folder)
+    for key in model.state_dict():
+        read(key)
+
+
+def settle_head(folder: Path) -> None:
+    """Let a config say untied where its model has a head of its own, as some merges do."""
+    file = folder / "config.json"
+    told, places = json.loads(file.read_text()), _places(folder) or {}
+    if told.get("tie_word_embeddings") and {HEAD, EMBEDDING} <= set(places):
+        head, embedding = (_stored(str(folder), folder, places, k) for k in (HEAD, EMBEDDING))
+        if not head.equal(embedding):
+            file.write_text(json.dumps({**told, "tie_word_embeddings": False}, indent=2) + "\n")
+
+
 def empty_model(name: str, config: PretrainedConfig) -> PreTrainedModel:
     """Build a causal language model whose parameters are on ``meta`` and whose buffers are not."""
     import torch
@@ -226,7 +247,7 @@ def empty_model(name: str, config: PretrainedConfig) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
     with (
-        reading(f"base {name!r}: cannot be loaded, no model can be built from its config.json"),
+        foreign_code(f"base {name!r}: cannot be loaded, its config.json makes no model"),
         init_empty_weights(include_buffers=False),  # those are in no file
     ):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
@@ -271,7 +292,7 @@ def _stored(name: str, folder: Path, places: dict[str, str], key: str) -> torch.
 
     # Opened anew for each, so that no more of a shard stays mapped than one tensor.
     with (
-        reading(f"base {name!r}: cannot be loaded, {key} is not in {places[key]}"),
+        foreign_code(f"base {name!r}: cannot be loaded, {key} is not in {places[key]}"),
         safe_open(folder / places[key], "pt") as shard,
     ):
         tensor: torch.Tensor = shard.get_tensor(key)
@@ -324,6 +345,15 @@ def _quantization(raw: dict[str, Any]) -> str | None:
     return str(told.get("quant_method", "unnamed")) if isinstance(told, dict) else str(told)
 
 
+def _alike(first: Any, second: Any) -> bool:
+    """Compare config values; some went through another float format."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(_alike(first[k], second[k]) for k in first)
+    if isinstance(first, float) and isinstance(second, float):
+        return math.isclose(first, second, rel_tol=1e-6)
+    return bool(first == second)
+
+
 def _unknown_mathematics(raw: dict[str, Any], config: PretrainedConfig) -> list[str]:
     """List fields that transformers ignores, set to something, whose names say how to compute."""
     import dataclasses
@@ -338,6 +368,29 @@ def _unknown_mathematics(raw: dict[str, Any], config: PretrainedConfig) -> list[
         and "dropout" not in key
         and (value is True or value not in (None, False, 0, 1, [], {}, ""))
     ]
+
+
+def check_source(name: str, own: PretrainedConfig, base: PretrainedConfig) -> None:
+    """Refuse a source whose weights mean something else than the base's, although they may fit.
+
+    Raises
+    ------
+    ModelError
+        It is of another architecture, or its config computes otherwise.
+    """
+    if own.model_type != base.model_type:
+        raise ModelError(
+            f"source {name!r}: is a {own.model_type} and the base a {base.model_type}; merge "
+            "models of one architecture"
+        )
+    ours, theirs = own.to_dict(), base.to_dict()
+    for key in sorted(ours):
+        told, expected = ours[key], theirs.get(key)
+        if (key in _SHAPING or _MATHEMATICAL.search(key)) and not _alike(told, expected):
+            raise ModelError(
+                f"source {name!r}: its config.json has {key} {told!r} and the base's {expected!r}; "
+                "merged weights would be computed with the base's: merge models of one config"
+            )
 
 
 def linear_layers(model: PreTrainedModel) -> dict[str, tuple[int, int]]:

@@ -107,7 +107,8 @@ def public_name(name: str) -> str:
 def hash_folder(folder: Path) -> str:
     """Hash a model or adapter folder by its weights and configs."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.safetensors")) + sorted(folder.glob("*config.json")):
+    weights = [*sorted(folder.rglob("*.safetensors")), *sorted(folder.rglob("*.bin"))]
+    for path in weights + sorted(folder.glob("*config.json")):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -14,7 +14,6 @@ from evobourse.agents.observation import (
     FIELD_NAMES,
     FIELDS,
     HISTORY_DAYS,
-    INVOCATION,
     OPTIONS,
     decode_view,
     encode_view,
@@ -37,11 +36,8 @@ _NEWS, _CROWD = FIELD_NAMES.index("news"), FIELD_NAMES.index("crowd")
 class PromptMinds(Protocol):
     """What answers prompts with a forced choice, see `agents.minds.engine.MindEngine`."""
 
-    def tokenize(self, text: str) -> list[int]:
-        """Return token ids."""
-
-    def prompt(self, shared: Sequence[int], *steps: Sequence[int]) -> Prompt:
-        """Make a prompt of token ids."""
+    def text_prompt(self, shared: str, *steps: str) -> Prompt:
+        """Make a prompt of texts."""
 
     def ask_prompts(self, mind: NDArray[np.float32], prompts: Sequence[Prompt]) -> None:
         """Announce questions."""
@@ -243,9 +239,8 @@ def speaker_prompt(minds: PromptMinds, kind: str, view: int, holding: int | None
     words = [f.words[level] for f, level in zip(FIELDS, levels, strict=True) if level >= 0]
     if holding is not None:
         words.append(HOLDINGS[holding])
-    text = INVOCATION + "".join(f" {word}" for word in words) + CUE
-    rules = minds.tokenize(render_speaker_rules(kind))
-    return minds.prompt(rules, minds.tokenize(text.removeprefix(INVOCATION)))
+    text = "".join(f" {word}" for word in words) + CUE
+    return minds.text_prompt(render_speaker_rules(kind), text)
 
 
 def render_speaker_rules(kind: str) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evobourse.agents.crowds.persona_crowd import PersonaCrowd
 from evobourse.agents.minds.engine import MindEngine
-from evobourse.agents.observation import TENDENCIES, view_words
+from evobourse.agents.observation import INVOCATION, TENDENCIES, view_words
 from evobourse.market.crowd import Orders
 from evobourse.merge.engine.generation import Sampling, write_texts
 from evobourse.merge.engine.sequences import SequenceReader, TokenSequence
@@ -81,7 +81,8 @@ class NumberWriter:
         for view, tendency in zip(views, tendencies, strict=True):
             words = "".join(f" {word}" for word in view_words(view))
             cue = f"{words}; {TENDENCIES[tendency + 2]}; order:"
-            tails.append([*engine.invocation, *engine.tokenize(cue)])
+            _, opening, own = engine.tokens.cut(RULES, INVOCATION, cue)
+            tails.append([*opening, *own])
         self._reader.read(sequences, tails, list(minds))
         sampling = Sampling(MOST_TOKENS, temperature, engine.line_ends)
         texts = write_texts(self._reader, sequences, list(minds), sampling, rngs)
@@ -94,7 +95,8 @@ class NumberWriter:
         key = asleep.tobytes()
         if key not in self._opened:
             sequence = TokenSequence()
-            self._reader.read([sequence], [self._engine.tokenize(RULES)], [asleep])
+            rules = self._engine.tokens.cut(RULES, INVOCATION)[0]
+            self._reader.read([sequence], [rules], [asleep])
             self._opened[key] = sequence
         return self._opened[key].fork()
 

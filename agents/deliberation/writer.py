@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evobourse.agents.minds.engine import MindEngine
-from evobourse.agents.observation import OPTIONS, view_words
+from evobourse.agents.observation import (
+    INVOCATION,
+    OPTIONS,
+    render_rules,
+    render_view,
+    view_words,
+)
 from evobourse.merge.engine.generation import Sampling, write_texts
 from evobourse.merge.engine.prompt import Token
 from evobourse.merge.engine.sequences import SequenceReader, TokenSequence
@@ -81,10 +87,10 @@ class TokenCounters:
 
 @dataclass
 class _Sheet:
-    """A sequence, and the pieces of a page that it holds with the place where each ends."""
+    """A sequence, and the pieces that it holds, the rules first, with the place where each ends."""
 
     sequence: TokenSequence
-    pieces: list[tuple[str, int]]
+    pieces: list[tuple[tuple[Token, ...], int]]
 
     @property
     def nbytes(self) -> int:
@@ -119,7 +125,6 @@ class BatchWriter:
         self.counters = TokenCounters()
         self._reader = SequenceReader(engine.decoder, engine.bank)
         self._waits = [a.invocation_tokens is not None for a in engine.bank.adapters]
-        self._rules = engine.view_prompt(0).shared
         self._bias: dict[tuple[bytes, str, int], NDArray[np.float64]] = {}
 
     @property
@@ -148,10 +153,7 @@ class BatchWriter:
         for part in _parts(len(asks)):
             own = asks[part]
             seen = ("".join(f" {word}" for word in view_words(ask.view)) for ask in own)
-            tails = [
-                [*self.engine.invocation, *self.engine.tokenize(words + cue)] for words in seen
-            ]
-            sequences = self._read(own, tails)
+            sequences = self._read(own, [words + cue for words in seen])
             lengths = [len(sequence) for sequence in sequences]
             minds = [ask.mind for ask in own]
             texts = write_texts(self._reader, sequences, minds, sampling, rngs[part])
@@ -167,8 +169,8 @@ class BatchWriter:
         logits = np.zeros((len(asks), options))
         for part in _parts(len(asks)):
             own = asks[part]
-            prompts = [self.engine.view_prompt(ask.view) for ask in own]
-            sequences = self._read(own, [[*p.opening, *p.steps[0]] for p in prompts])
+            tails = [render_view(ask.view).removeprefix(INVOCATION) for ask in own]
+            sequences = self._read(own, tails)
             logits[part] = self._reader.option_logits(sequences, letters)
         self.counters.choices += len(asks)
         return logits
@@ -183,60 +185,68 @@ class BatchWriter:
         key = (mind.tobytes(), page, len(views))
         if key not in self._bias:
             step = -(-len(views) // _LEAST_VIEWS)
-            shared = [*self.engine.rules, *self.engine.tokenize(page)]
-            steps = [self.engine.view_prompt(int(view)).steps for view in views[::step]]
-            prompts = [self.engine.prompt(shared, *step) for step in steps]
+            shared = render_rules() + page
+            words = (render_view(int(view)).removeprefix(INVOCATION) for view in views[::step])
+            prompts = [self.engine.text_prompt(shared, own) for own in words]
             mean = self.engine.answer_prompts(mind, prompts).astype(np.float64).mean(axis=0)
             self._bias[key] = (mean - mean[::-1]) / 2.0
         return self._bias[key]
 
-    def _read(self, asks: Sequence[Ask], tails: Sequence[Sequence[Token]]) -> list[TokenSequence]:
+    def pieces(self, ask: Ask, tail: str) -> list[tuple[Token, ...]]:
+        """Cut a prompt's tokens: the rules, the page's pieces, and from the invocation to its end.
+
+        Pieces that a token of the next takes along are left out.
+        """
+        cut = self.engine.tokens.cut(render_rules(), *ask.page, INVOCATION, tail)
+        self.engine.check_length(sum(map(len, cut)))
+        return [*filter(None, cut[:-2]), cut[-2] + cut[-1]]
+
+    def _read(self, asks: Sequence[Ask], tails: Sequence[str]) -> list[TokenSequence]:
         """Read pages as far as they are not known, then the tails; return the sequences."""
         asleep = [self._asleep(ask.mind) for ask in asks]
-        sheets = [self._sheet(ask, reads) for ask, reads in zip(asks, asleep, strict=True)]
-        depth = 0
-        while depth < max(len(ask.page) for ask in asks):
+        cuts = [self.pieces(ask, tail) for ask, tail in zip(asks, tails, strict=True)]
+        pages = [cut[:-1] for cut in cuts]
+        sheets = [self._sheet(*row) for row in zip(asks, pages, asleep, strict=True)]
+        for depth in range(1, max(map(len, pages))):
             rows = [
                 row
-                for row, ask in enumerate(asks)
-                if depth < len(ask.page) and len(sheets[row].pieces) == depth + 1
+                for row, page in enumerate(pages)
+                if depth < len(page) and len(sheets[row].pieces) == depth
             ]
             if rows:
-                pieces = [self.engine.tokenize(asks[row].page[depth]) for row in rows]
+                pieces = [pages[row][depth] for row in rows]
                 sequences = [sheets[row].sequence for row in rows]
                 self._reader.read(sequences, pieces, [asleep[row] for row in rows])
-                for row in rows:
-                    sheet = sheets[row]
-                    sheet.pieces.append((asks[row].page[depth], len(sheet.sequence)))
-            depth += 1
+                for row, piece in zip(rows, pieces, strict=True):
+                    sheets[row].pieces.append((piece, len(sheets[row].sequence)))
         sequences = [sheet.sequence for sheet in sheets]
-        self._reader.read(sequences, tails, [ask.mind for ask in asks])
+        self._reader.read(sequences, [cut[-1] for cut in cuts], [ask.mind for ask in asks])
         for ask, reads, sheet in zip(asks, asleep, sheets, strict=True):
             self.engine.budget.put(self._key(ask.agent, reads), sheet)
         self.counters.prompt += sum(map(len, sequences))
         return sequences
 
-    def _sheet(self, ask: Ask, asleep: Mixture) -> _Sheet:
+    def _sheet(self, ask: Ask, page: Sequence[tuple[Token, ...]], asleep: Mixture) -> _Sheet:
         """Return an agent's sheet, rewound to what its page has in common with it."""
         sheet = self.engine.budget.get(self._key(ask.agent, asleep))
-        if not isinstance(sheet, _Sheet):
-            sheet = _Sheet(self._opened(asleep), [("", len(self._rules))])
+        if not isinstance(sheet, _Sheet) or sheet.pieces[0][0] != page[0]:
+            sheet = _Sheet(self._opened(page[0], asleep), [(page[0], len(page[0]))])
         same = 0
-        for (known, _), piece in zip(sheet.pieces[1:], ask.page, strict=False):
+        for (known, _), piece in zip(sheet.pieces, page, strict=False):
             if known != piece:
                 break
             same += 1
-        del sheet.pieces[same + 1 :]
+        del sheet.pieces[same:]
         sheet.sequence.rewind(sheet.end)
         return sheet
 
-    def _opened(self, asleep: Mixture) -> TokenSequence:
+    def _opened(self, rules: tuple[Token, ...], asleep: Mixture) -> TokenSequence:
         """Return a sequence that has read the rules."""
         key = self._key(-1, asleep)
         kept = self.engine.budget.get(key)
-        if not isinstance(kept, _Sheet):
-            kept = _Sheet(TokenSequence(), [("", len(self._rules))])
-            self._reader.read([kept.sequence], [self._rules], [asleep])
+        if not isinstance(kept, _Sheet) or kept.pieces[0][0] != rules:
+            kept = _Sheet(TokenSequence(), [(rules, len(rules))])
+            self._reader.read([kept.sequence], [rules], [asleep])
             self.engine.budget.put(key, kept)
         return kept.sequence.fork()
 

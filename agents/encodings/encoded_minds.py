@@ -14,6 +14,7 @@ from evobourse.agents.encodings.encoding import SOFT, Encoding
 from evobourse.agents.encodings.projector import read_projector
 from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.engine import MindEngine
+from evobourse.agents.observation import INVOCATION
 from evobourse.merge.engine.prompt import Prompt, SoftToken, Token
 from evobourse.merge.peft.mind_vector import split_cores
 
@@ -50,7 +51,7 @@ class EncodedMinds:
         self.engine, self.encoding = engine, encoding
         soft = encoding.name == "patches"
         self._projectors = [read_projector(folder) for folder in adapters] if soft else []
-        self._rules = engine.tokenize(encoding.rules)
+        self._rules = engine.tokens.cut(encoding.rules, INVOCATION)[0]
 
     @property
     def counters(self) -> object:

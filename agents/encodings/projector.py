@@ -15,7 +15,8 @@ from torch import nn
 from evobourse.agents.encodings.encoding import PATCH
 from evobourse.agents.encodings.window import IS_PRICE, WINDOW
 from evobourse.agents.errors import AgentError
-from evobourse.agents.observation import FIELDS
+from evobourse.agents.observation import FIELDS, INVOCATION
+from evobourse.merge.engine.prompt_tokens import PromptTokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -61,7 +62,8 @@ def open_projector(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -
     """Make a new projector for a model, its prototypes the words of the price signs."""
     signs = (field for field, price in zip(FIELDS, IS_PRICE, strict=True) if price)
     words = [f" {word}" for sign in signs for word in sign.words]
-    first = [tokenizer(word, add_special_tokens=False).input_ids[0] for word in words]
+    tokens = PromptTokens(tokenizer)
+    first = [tokens.after(INVOCATION, word)[0] for word in words]
     weight = model.get_input_embeddings().weight
     return PatchProjector(weight[first]).to(weight.device)
 

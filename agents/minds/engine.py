@@ -20,7 +20,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.answer_memo import AnswerMemo, AnswerTable, PromptTable, answer_key
 from evobourse.agents.minds.stored_answers import StoredMinds, name_mind
-from evobourse.agents.observation import INVOCATION, OPTIONS, render_rules, render_view
+from evobourse.agents.observation import (
+    CUE,
+    INVOCATION,
+    LEVELS,
+    OPTIONS,
+    encode_view,
+    render_rules,
+    render_view,
+)
 from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.batch_size import MEMORY_SHARE, free_bytes
 from evobourse.merge.engine.byte_budget import ByteBudget
@@ -28,9 +36,11 @@ from evobourse.merge.engine.decoder import Decoder, Parts
 from evobourse.merge.engine.int8 import GROUP, load_weights
 from evobourse.merge.engine.loading import hash_tensor
 from evobourse.merge.engine.prompt import Prompt, SoftToken, Token
+from evobourse.merge.engine.prompt_tokens import PromptTokens
 from evobourse.merge.engine.prompt_trie import STEPS_MEET, PromptTrie
 from evobourse.merge.engine.shared_prefix_attention import FILLED
 from evobourse.merge.errors import AdapterError, ModelError
+from evobourse.merge.peft.mind_vector import split_cores
 
 _KIND = "answers"
 Table = AnswerTable | PromptTable
@@ -108,20 +118,22 @@ class MindEngine:
         self.budget = ByteBudget(kv_budget_bytes)
         self.trie = PromptTrie(self.decoder, bank, self.budget)
         self.counters = EngineCounters(self.trie)
-        self.tokenize: Callable[[str], list[int]] = lambda text: (
-            tokenizer(text, add_special_tokens=False).input_ids
+        self.tokens = PromptTokens(tokenizer)
+        # Of a text as it stands behind the invocation.
+        self.tokenize: Callable[[str], list[int]] = lambda text: list(
+            self.tokens.after(INVOCATION, text)
         )
         self.detokenize: Callable[[Sequence[int]], str] = lambda tokens: tokenizer.decode(
             tokens, skip_special_tokens=True
         )
         self._tokenizer = tokenizer
         self.options = self._option_tokens()
-        self.invocation = tuple(self.tokenize(INVOCATION))
+        rules, self.invocation, _ = self.tokens.cut(render_rules(), INVOCATION, CUE)
+        self.rules = list(rules)
         self.activated = self._check_adapters()
-        self.rules = self.tokenize(render_rules())
-        self._start = [tokenizer.bos_token_id] if self._adds_bos(tokenizer) else []
         self._views: dict[int, Prompt] = {}
         self._queue: dict[_Place, tuple[NDArray[np.float32], list[Any]]] = {}
+        self._check_tokens()
         self.base_hash = base_hash
 
     def set_base(
@@ -165,7 +177,7 @@ class MindEngine:
         return self._reply(PromptTable, mind, prompts)
 
     def prompt(self, shared: Sequence[Token], *steps: Sequence[Token]) -> Prompt:
-        """Make a prompt of tokens (ids, see `tokenize`, or soft): the shared part, then own steps.
+        """Make a prompt of tokens (ids or soft ones): the shared part, then own steps.
 
         The invocation stands between them, from where on a mind's adapters act. Each step is
         computed once for all prompts that begin with the same shared part and steps.
@@ -176,7 +188,16 @@ class MindEngine:
             A piece is empty, a token is none of the vocabulary's, or a soft token is no vector of
             the model's width.
         """
-        prompt = Prompt((*self._start, *shared), self.invocation, tuple(map(tuple, steps)))
+        return self._checked(Prompt(tuple(shared), self.invocation, tuple(map(tuple, steps))))
+
+    def text_prompt(self, shared: str, *steps: str) -> Prompt:
+        """Make a prompt of texts, whose tokens are the tokenizer's own for the whole of it."""
+        before, opening, *own = self.tokens.cut(shared, INVOCATION, *steps)
+        return self._checked(Prompt(before, opening, tuple(own)))
+
+    def _checked(self, prompt: Prompt) -> Prompt:
+        """Refuse tokens that the model has no place for."""
+        self.check_length(len(prompt.tokens))
         size, width = (getattr(self.decoder.model.config, x) for x in ("vocab_size", "hidden_size"))
         for token in prompt.tokens:
             if isinstance(token, SoftToken):
@@ -188,6 +209,28 @@ class MindEngine:
             elif not 0 <= token < size:
                 raise ModelError(f"prompt: token {token}, expected 0 to {size - 1}")
         return prompt
+
+    def check_length(self, tokens: int) -> None:
+        """Refuse a prompt that is longer than what the model was made for.
+
+        Raises
+        ------
+        ModelError
+            It is. Rotary angles that change behind a length (longrope, dynamic) count as its end,
+            since a prompt is computed in pieces.
+        """
+        config = self.decoder.model.config
+        rope = getattr(config, "rope_parameters", None) or {}
+        most: int = getattr(config, "max_position_embeddings", None) or tokens
+        if rope.get("rope_type") in ("longrope", "dynamic"):
+            other = getattr(config, "original_max_position_embeddings", None)
+            most = min(most, rope.get("original_max_position_embeddings") or other or most)
+        if tokens > most:
+            raise ModelError(
+                f"base: a prompt of {tokens} tokens, and the model reads {most} at most "
+                "(max_position_embeddings, or where its rotary angles change); use a model for "
+                "longer texts, or let agents read less"
+            )
 
     def view_prompt(self, view: int) -> Prompt:
         """Return a view's prompt: the rules, then its words and the cue as one step."""
@@ -229,10 +272,25 @@ class MindEngine:
         self._queue.clear()
         waiting = iter(places)
         for part, states in self.trie.last_states(questions):
-            logits = iter(self.decoder.option_logits(states, self.options).cpu().numpy())
+            logits = self.decoder.option_logits(states, self.options).cpu().numpy()
+            self._check_numbers(part, logits)
             answered = zip(part, islice(waiting, len(part)), logits, strict=True)
             for key, rows in groupby(answered, lambda row: row[1][0]):
                 self._keep(key, list(rows), held.get(key) or self._table(key))
+
+    def _check_numbers(
+        self, questions: Sequence[tuple[NDArray[np.float32], Prompt]], logits: NDArray[np.float32]
+    ) -> None:
+        """Refuse answers that are no numbers: finite weights may overflow together."""
+        for (mind, _), row in zip(questions, logits, strict=True):
+            if not np.isfinite(row).all():
+                mixed = split_cores(mind)[0]
+                acts = [a.name for k, a in enumerate(self.bank.adapters) if mixed[:, k].any()]
+                by = f" with adapters {', '.join(map(repr, acts))}" if acts else ""
+                raise ModelError(
+                    f"base: not a number among the answers of a mind{by}; its weights are too "
+                    "large together: use smaller ones, or narrower bounds"
+                )
 
     def _keep(self, key: _Place, rows: list[Any], table: Table) -> None:
         """Remember answers to some questions of one mind, here and on disk."""
@@ -306,13 +364,24 @@ class MindEngine:
         return item if isinstance(item, Prompt) else self.view_prompt(item)
 
     def _option_tokens(self) -> list[int]:
-        options = [self.tokenize(option) for option in OPTIONS]
+        options = [self.tokens.after(INVOCATION + CUE, option) for option in OPTIONS]
         if any(len(o) != 1 for o in options) or len({o[0] for o in options}) != len(OPTIONS):
             raise ModelError(
                 f"base: the options {', '.join(map(repr, OPTIONS))} are not one token each in "
                 "this vocabulary; use another base"
             )
         return [o[0] for o in options]
+
+    def _check_tokens(self) -> None:
+        """Refuse a vocabulary in which a prompt's pieces are not the whole prompt's tokens."""
+        levels = np.minimum(np.arange(max(LEVELS))[:, None], np.array(LEVELS) - 1)  # all words
+        for view in encode_view(levels, np.ones(levels.shape, np.bool_)).tolist():
+            whole = self.tokens.whole(render_rules() + render_view(view))
+            if whole != tuple(self.view_prompt(view).tokens):
+                raise ModelError(
+                    f"base: the tokens of {render_rules()[-12:] + render_view(view)!r} are others "
+                    "in this vocabulary than those of its parts; use another base"
+                )
 
     def _check_adapters(self) -> bool:
         waits = {a.name: a.invocation_tokens for a in self.bank.adapters}
@@ -323,10 +392,6 @@ class MindEngine:
                     f"{list(self.invocation)}; it was trained for another prompt or vocabulary"
                 )
         return all(tokens is not None for tokens in waits.values())
-
-    @staticmethod
-    def _adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
-        return tokenizer.bos_token_id is not None and bool(getattr(tokenizer, "add_bos_token", 0))
 
 
 def hash_weights(weights: Mapping[str, torch.Tensor]) -> str:

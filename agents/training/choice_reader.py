@@ -9,7 +9,8 @@ import torch
 
 from evobourse.agents.encodings.encoding import SOFT, WORDS, Encoding
 from evobourse.agents.encodings.projector import PatchProjector, SoftInputs
-from evobourse.agents.observation import INVOCATION, OPTIONS
+from evobourse.agents.observation import CUE, INVOCATION, OPTIONS
+from evobourse.merge.engine.prompt_tokens import PromptTokens
 
 
 def choice_reader(
@@ -47,12 +48,13 @@ def choice_reader(
     from accelerate.utils import extract_model_from_parallel
     from transformers import DynamicCache
 
-    def tokenize(text: str) -> list[int]:
-        ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
-        return ids
+    tokens, soft = PromptTokens(tokenizer), SoftInputs()
+    rules, opening = map(list, tokens.cut(encoding.rules, INVOCATION))
+    options = [tokens.after(INVOCATION + CUE, option)[0] for option in OPTIONS]
 
-    rules, soft = tokenize(encoding.rules), SoftInputs()
-    options = [tokenize(option)[0] for option in OPTIONS]
+    def tokenize(text: str) -> list[int]:
+        return list(tokens.after(INVOCATION, text))
+
     own = extract_model_from_parallel(model, keep_fp32_wrapper=True)
     prefix = DynamicCache()
     if shared_prefix:
@@ -62,7 +64,7 @@ def choice_reader(
 
     def read(views: list[int], windows: torch.Tensor | None = None) -> torch.Tensor:
         private = [
-            tokenize(INVOCATION)
+            opening
             + encoding.window_part(tokenize, v, None if windows is None else _plain(windows[row]))
             + encoding.words_part(tokenize, v)
             for row, v in enumerate(views)

@@ -31,6 +31,7 @@ from evobourse.agents.observation import INVOCATION
 from evobourse.agents.training.choice_reader import choice_reader
 from evobourse.agents.training.unfinished import TrainingState
 from evobourse.merge.engine.int8 import Int8Linear
+from evobourse.merge.engine.prompt_tokens import PromptTokens
 from evobourse.merge.sources import public_name
 
 if TYPE_CHECKING:
@@ -188,8 +189,8 @@ def train_adapter(
             report(len(state.losses), state.losses[-1])
         if accelerator.is_main_process:
             if config.activated:
-                tokens = tokenizer(INVOCATION, add_special_tokens=False).input_ids
-                own.peft_config["default"].alora_invocation_tokens = tokens
+                _, opening = PromptTokens(tokenizer).cut(encoding.rules, INVOCATION)
+                own.peft_config["default"].alora_invocation_tokens = list(opening)
             record = _record(told, state.losses)
             save_adapter(own, folder / name, record, _card(name, record), projector)
             state.remove()

@@ -10,6 +10,7 @@ from evobourse.agents.minds.engine import MindEngine
 from evobourse.agents.personas.persona import Population
 from evobourse.merge.engine.shared_layers import SourceParts, stack_parts
 from evobourse.merge.errors import RecipeError
+from evobourse.merge.model_folder import check_finite
 from evobourse.merge.recipes.recipe import State, merge_recipe
 from evobourse.merge.recipes.stack_recipe import AnyRecipe, StackRecipe
 
@@ -80,6 +81,9 @@ class MergedBases:
             parts = stack_parts(recipe.stack, self._sources(recipe))
         elif recipe is not None:
             held, state = key, merge_recipe(recipe, self.base, self.sources)
+            for name, tensor in state.items():
+                if tensor is not self.base[name]:
+                    check_finite("recipe", name, tensor)
         weights: State = {}
         if held != self._held:
             changed = {name for name, tensor in state.items() if tensor is not self.base[name]}

@@ -15,6 +15,7 @@ from evobourse.agents.minds.answer_memo import AnswerMemo
 from evobourse.agents.minds.completions import Budget
 from evobourse.agents.minds.endpoint import EndpointMinds, is_endpoint, parse_endpoint
 from evobourse.agents.minds.engine import MindEngine
+from evobourse.agents.minds.self_check import prove_base
 from evobourse.evolve.bases.base_pool import BasePool, PooledBase
 from evobourse.evolve.bases.limits import BaseLimits
 from evobourse.evolve.bases.merged import MergedBases
@@ -22,12 +23,12 @@ from evobourse.evolve.bases.protocol import Bases, PersonaBase
 from evobourse.evolve.bases.served import EndpointBases
 from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.batch_invariance import check_batches
-from evobourse.merge.engine.loading import load_quantized
+from evobourse.merge.engine.loading import load_quantized, untie_head
 from evobourse.merge.engine.placement import Storage
 from evobourse.merge.errors import AdapterError, ModelError
 from evobourse.merge.model_folder import empty_model, linear_layers, read_config
 from evobourse.merge.peft.folder import read_adapter
-from evobourse.merge.recipes.recipe import load_source
+from evobourse.merge.recipes.recipe import is_tied, load_source
 from evobourse.merge.sources import cache_folder, hash_folder, resolve_model
 
 
@@ -134,8 +135,14 @@ def open_model(
     # Kept beside the INT8 copy, and only then: what recipes are merged from.
     state: dict[str, Any] = {}
     model, tokenizer, base_hash = load_quantized(base, storage, state if sources else None)
+    prove_base(base, model, tokenizer, base_hash)
     check_batches(model)
-    loaded = {folder.name: load_source(folder.name, folder, state, tokenizer) for folder in sources}
+    loaded = {
+        folder.name: load_source(folder.name, folder, state, tokenizer, model.config)
+        for folder in sources
+    }
+    if is_tied(state) and not all(map(is_tied, loaded.values())):
+        untie_head(model)  # a merge has both matrices
     bank = AdapterBank(model, read, blocks)
     engine = MindEngine(model, tokenizer, bank, base_hash, memo, kv_budget_bytes)
     hashes = {folder.name: hash_folder(folder) for folder in sources}

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from evobourse.experiments.cli import casts as cast_commands
+from evobourse.experiments.cli import checks as check_commands
 from evobourse.experiments.cli import configs as config_commands
 from evobourse.experiments.cli import merges as merge_commands
 from evobourse.experiments.cli import plans as plan_commands
@@ -46,7 +47,7 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
         market_commands.export,
     ),
     "Prices": (score_commands.score, score_commands.baselines, score_commands.to_daily),
-    "Models": (style_commands.train_styles, merge_commands.merge),
+    "Models": (check_commands.check, style_commands.train_styles, merge_commands.merge),
     "Research": (study_commands.study, study_commands.bench),
 }
 

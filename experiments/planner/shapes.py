@@ -118,7 +118,13 @@ def find_shape(base: str) -> ModelShape:
     """
     folder = Path(base).expanduser()
     if (folder / "config.json").is_file():
-        return read_shape(json.loads((folder / "config.json").read_text()), base, str(folder))
+        try:
+            told = json.loads((folder / "config.json").read_text())
+        except ValueError as error:
+            raise ConfigError(
+                f"base {base!r}: {folder}/config.json is no JSON ({error})"
+            ) from error
+        return read_shape(told, base, str(folder))
     if base in KNOWN:
         return KNOWN[base]
     known = ", ".join(KNOWN)

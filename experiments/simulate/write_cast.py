@@ -114,11 +114,10 @@ def ask_model(base: str) -> Guess:
     if not hasattr(minds, "answer_prompts"):
         raise ConfigError(f"cast: base {base!r} takes no prompts; name a model that runs here")
     mind = np.zeros((1, 0), np.float32)
-    rules = minds.tokenize(FIT_RULES)
 
     def rate(word: str) -> np.ndarray:
         texts = [f" {word}; {SENTENCES[style]} ->" for style in STYLES]
-        prompts = [minds.prompt(rules, minds.tokenize(text)) for text in texts]
+        prompts = [minds.text_prompt(FIT_RULES, text) for text in texts]
         logits = minds.answer_prompts(mind, prompts).astype(np.float64)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(odds @ np.arange(5) / odds.sum(axis=1))

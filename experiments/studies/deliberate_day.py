@@ -16,7 +16,7 @@ import torch
 from evobourse.agents.deliberation.thinking import MARKET, Thinker
 from evobourse.agents.deliberation.writer import Ask, BatchWriter
 from evobourse.agents.minds.engine import MindEngine
-from evobourse.agents.observation import view_words
+from evobourse.agents.observation import INVOCATION, render_view, view_words
 from evobourse.evolve.bundle import Bundle
 from evobourse.experiments.config.scenario import Scenario, Size, load_scenario
 from evobourse.experiments.errors import ConfigError
@@ -84,22 +84,18 @@ class WatchedWriter(BatchWriter):
         written = super().write(asks, cue, *further)
         for ask, text in zip(asks, written, strict=True):
             words = "".join(f" {word}" for word in view_words(ask.view)) + cue
-            tail = [*self.engine.invocation, *self.engine.tokenize(words)]
-            self.seen.append(Prompted((*self._page(ask), *tail), text.generated_tokens, True))
+            self.seen.append(Prompted(self._prompt(ask, words), text.generated_tokens, True))
         return written
 
     def choose(self, asks: Sequence[Ask], *further: Any, **named: Any) -> Any:
         """Choose, and remember."""
         for ask in asks:
-            asked = self.engine.view_prompt(ask.view)
-            self.seen.append(
-                Prompted((*self._page(ask), *asked.opening, *asked.steps[0]), 0, False)
-            )
+            words = render_view(ask.view).removeprefix(INVOCATION)
+            self.seen.append(Prompted(self._prompt(ask, words), 0, False))
         return super().choose(asks, *further, **named)
 
-    def _page(self, ask: Ask) -> list[Token]:
-        pieces = [token for piece in ask.page for token in self.engine.tokenize(piece)]
-        return [*self.engine.view_prompt(0).shared, *pieces]
+    def _prompt(self, ask: Ask, words: str) -> tuple[Token, ...]:
+        return tuple(token for piece in self.pieces(ask, words) for token in piece)
 
 
 def run(settings: Settings, report: Report) -> Page:

@@ -216,10 +216,10 @@ def answer_in_words(
     engine: MindEngine, sentence: str, views: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Ask the bare base with a sentence after the rules: option logits float32[n, 5]."""
-    shared = engine.tokenize(render_rules() + sentence)
-    words = [engine.tokenize(render_view(int(v)).removeprefix(INVOCATION)) for v in views]
+    rules = render_rules() + sentence
+    words = [render_view(int(v)).removeprefix(INVOCATION) for v in views]
     bare = np.zeros((engine.bank.blocks, len(engine.bank.adapters)), np.float32)
-    return engine.answer_prompts(bare, [engine.prompt(shared, step) for step in words])
+    return engine.answer_prompts(bare, [engine.text_prompt(rules, step) for step in words])
 
 
 def calibrate(

@@ -126,11 +126,12 @@ class Decoder:
         missing = [part for part in needed if not hasattr(inner, part)]
         for layer in getattr(inner, "layers", ())[:1]:
             missing += [part for part in _OF_LAYER if not hasattr(layer, part)]
-        if missing or getattr(inner, "has_sliding_layers", False):
+        if missing or (odd := _not_reproduced(model.config)):
             kind = type(model).__name__
             raise ModelError(
                 f"base: {kind} is not a plain Llama-shaped decoder "
-                f"(missing {', '.join(missing) or 'full attention'}); use Llama, Mistral or SmolLM"
+                f"({'missing ' + ', '.join(missing) if missing else 'no full attention: ' + odd}); "
+                "use Llama, Mistral or SmolLM"
             )
         self.model = model
         self._own = Parts(
@@ -364,6 +365,16 @@ class Decoder:
             tokens = rough.topk(count, dim=-1).indices.sort(dim=-1).values
             rows = weight[tokens].float()
         return tokens, (normed[:, None, :] * rows).sum(-1)
+
+
+def _not_reproduced(config: Any) -> str:
+    """Name what a config asks of attention or head that is not computed here."""
+    told = config.to_dict()
+    kinds = told.get("layer_types") or ["sliding_attention"]
+    odd = {key: told.get(key) for key in ("attn_logit_softcapping", "final_logit_softcapping")}
+    if told.get("use_sliding_window") is not False and "sliding_attention" in kinds:
+        odd["sliding_window"] = told.get("sliding_window")
+    return ", ".join(f"{key} {value}" for key, value in odd.items() if value)
 
 
 @lru_cache(maxsize=64)

@@ -19,7 +19,7 @@ from evobourse.merge.engine.int8 import QuantizedLinear
 from evobourse.merge.engine.placement import Storage, place
 from evobourse.merge.engine.quantizers import linear_maker
 from evobourse.merge.errors import ModelError
-from evobourse.merge.model_folder import EMBEDDING, HEAD, open_weights, read_tokenizer, reading
+from evobourse.merge.model_folder import EMBEDDING, HEAD, foreign_code, open_weights, read_tokenizer
 from evobourse.merge.sources import cache_folder, resolve_model
 
 if TYPE_CHECKING:
@@ -79,6 +79,24 @@ def load_quantized(
         keep.update({key: kept[key] for key in order})
     spread.finish(tied)
     return model, tokenizer, digest.hexdigest()
+
+
+def untie_head(model: PreTrainedModel) -> None:
+    """Give the head a matrix of its own, equal to the embedding that it was.
+
+    Raises
+    ------
+    ModelError
+        It lies on disk.
+    """
+    head = model.get_output_embeddings()
+    if head.weight.is_meta:
+        raise ModelError(
+            "base: its head is its embedding, on disk, and a source has a head of its own; give "
+            "more memory"
+        )
+    head.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=False)
+    model.config.tie_word_embeddings = False
 
 
 def _narrow(tensor: torch.Tensor) -> torch.Tensor:
@@ -188,5 +206,5 @@ def local_folder(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "model*.safetensors", "*.model", "*.txt"]
-    with reading(f"base {name!r}: cannot be loaded from the hub"):
+    with foreign_code(f"base {name!r}: cannot be loaded from the hub"):
         return Path(snapshot_download(path, allow_patterns=patterns))

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from evobourse.merge.errors import RecipeError
+from evobourse.merge.model_folder import check_source, check_weights, read_config, settle_head
 from evobourse.merge.recipes.export import export_model, new_folder, write_card
 from evobourse.merge.recipes.mergekit_yaml import write_recipe
 from evobourse.merge.recipes.recipe import Recipe, load_source
@@ -49,6 +50,7 @@ def merge_on_disk(recipe: Recipe, folder: Path) -> None:
             for at, name in enumerate(names)
         }
         run_mergekit(write_recipe(recipe, depth, places), fresh, recipe.seed)
+        settle_head(fresh)
         write_card(fresh, folder.name, write_recipe(recipe, depth), names, recipe.seed)
 
 
@@ -76,7 +78,11 @@ def _full_model(name: str, base: str, scratch: Path) -> str:
         state = load_source(name, Path(name).expanduser(), load_model(base)[0].state_dict())
         export_model(scratch, state, base, "", [base])
         return str(scratch)
+    place = resolve_model(name)
+    config = read_config(name, place)
     if name != base:
         check_vocabulary(name, load_tokenizer(name), load_tokenizer(base))
-    place = resolve_model(name)
+        check_source(name, config, read_config(base, resolve_model(base)))
+    if Path(place).is_dir():  # what mergekit would read half, or with values that are no numbers
+        check_weights(name, Path(place))
     return str(Path(place).resolve()) if Path(place).is_dir() else place  # else a hub id

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from evobourse.merge.errors import AdapterError, RecipeError
+from evobourse.merge.model_folder import check_source
 from evobourse.merge.peft.folder import read_adapter
 from evobourse.merge.recipes.methods import (
     Method,
@@ -26,7 +27,7 @@ from evobourse.merge.sources import check_vocabulary, load_model
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 State: TypeAlias = "Mapping[str, torch.Tensor]"
 Rows = tuple[tuple[float, ...], ...]
@@ -247,7 +248,11 @@ def merge_recipe(
 
 
 def load_source(
-    name: str, folder: Path, base: State, tokenizer: PreTrainedTokenizerBase | None = None
+    name: str,
+    folder: Path,
+    base: State,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    config: PretrainedConfig | None = None,
 ) -> State:
     """Load a source model as a state dict over a base.
 
@@ -260,13 +265,15 @@ def load_source(
         weights; the tensors that it leaves alone are the base's own objects.
     base
         The base's float32 state dict.
-    tokenizer
-        The base's; a full model with another vocabulary is refused.
+    tokenizer, config
+        The base's; a full model with another vocabulary, or that computes otherwise, is refused.
     """
     if not (folder / "adapter_config.json").is_file():
         model, own = load_model(str(folder))
         if tokenizer is not None:
             check_vocabulary(name, own, tokenizer)
+        if config is not None:
+            check_source(name, model.config, config)
         whole: State = model.state_dict()
         return whole
     matrices = {key.removesuffix(".weight"): t for key, t in base.items() if t.dim() == 2}

@@ -72,7 +72,7 @@ def question_respondents(
     def prompt(respondent: Respondent, question: str, options: Sequence[str]) -> Prompt:
         told = f"{respondent.profile} {frame}".strip()
         offered = "".join(f"{o}: {text}." for o, text in zip(OPTIONS, options, strict=False))
-        return engine.prompt(engine.tokenize(told), engine.tokenize(f" {question}{offered}{CUE}"))
+        return engine.text_prompt(told, f" {question}{offered}{CUE}")
 
     for who in respondents:
         shown = [order for item in items() for order in (item.options, item.options[::-1])]

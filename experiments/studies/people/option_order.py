@@ -57,9 +57,9 @@ def ask_in_orders(
     engine: MindEngine, mind: NDArray[np.float32], views: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Put views to a mind under every order: logits by tendency, float64[10, n, 5]."""
-    words = [engine.tokenize(render_view(v).removeprefix(INVOCATION)) for v in views.tolist()]
-    rules = [engine.tokenize(render_rules([TENDENCIES[t] for t in order])) for order in ORDERS]
-    prompts = [[engine.prompt(shared, step) for step in words] for shared in rules]
+    words = [render_view(v).removeprefix(INVOCATION) for v in views.tolist()]
+    rules = [render_rules([TENDENCIES[t] for t in order]) for order in ORDERS]
+    prompts = [[engine.text_prompt(shared, step) for step in words] for shared in rules]
     for some in prompts:
         engine.ask_prompts(mind, some)
     return to_tendencies(np.array([engine.answer_prompts(mind, some) for some in prompts]))

@@ -45,11 +45,8 @@ class Told:
     def __init__(self, answer):
         self.answer = answer
 
-    def tokenize(self, text):
-        return [text]
-
-    def prompt(self, shared, *steps):
-        return "".join([*shared, *(s for step in steps for s in step)])
+    def text_prompt(self, shared, *steps):
+        return "".join([shared, *steps])
 
     def ask_prompts(self, mind, prompts):
         pass
