@@ -250,7 +250,7 @@ def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
     from evobourse.experiments.sweep.cost import estimate
 
     console = make_console(quiet=as_json)
-    cost = estimate(settings, news_console(as_json).print)
+    cost = estimate(settings, say=news_console(as_json).print)
     if as_json:
         typer.echo(json.dumps(cost))
         return
