@@ -173,10 +173,10 @@ class MarketEvaluator:
             for who, population in people
         }
         counters = getattr(minds, "counters", None)  # stand-ins count nothing
-        before = counters.computed if counters else 0
-        self.begin(
-            "ask", sum(asked.values()), lambda: counters.computed - before if counters else 0
-        )
+        # an engine counts within its batches too
+        count = "states" if hasattr(counters, "states") else "computed"
+        before = getattr(counters, count, 0)
+        self.begin("ask", sum(asked.values()), lambda: getattr(counters, count, 0) - before)
         return tabulate_choices(cast.populations, minds)
 
     def _play(

@@ -8,11 +8,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from evobourse.experiments.cli.progress import short_time
+
 
 def print_estimate(cost: dict[str, Any], console: Console) -> None:
     """Print what `experiments.sweep.cost.estimate` found, in 80 columns."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1))
-    headings = ("", "candidates", "markets", "decisions", "forward passes", "time")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    headings = ("", "candidates", "markets", "decisions", "answers", "time")
     for heading in headings:
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for name, part in {**cost["parts"], "total": cost["total"]}.items():
@@ -22,14 +24,14 @@ def print_estimate(cost: dict[str, Any], console: Console) -> None:
             f"{part['markets']:,}",
             f"{part['decisions']:,}",
             f"{part['forward_passes']:,}",
-            _duration(part["seconds"]),
+            short_time(part["seconds"]),
             style="bold" if name == "total" else "",
         )
     console.print(table)
     rates = cost["rates"]
     lines = [
         f"generations: {cost['generations']}; the search ends: {cost['ends']}",
-        "forward passes are at most so many: answers are remembered, one a mind and view",
+        "answers are at most so many new ones: they are remembered, one a mind and view",
         f"rates {rates['source']}: {1 / rates['answer_s']:,.0f} new answers/s, "
         f"{1 / rates['decision_s']:,.0f} decisions/s traded by {cost['workers']} workers, "
         f"{rates['merge_s']:.1f} s a merge, {rates['load_s']:.0f} s of loading (in the total)",
@@ -46,9 +48,3 @@ def print_estimate(cost: dict[str, Any], console: Console) -> None:
         )
     for line in lines:
         console.print(line, highlight=False)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"

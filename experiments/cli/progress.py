@@ -115,7 +115,7 @@ class ProgressScreen:
         self._paid = dict.fromkeys(PRICED, 0.0)  # seconds that the plan gave what is done
         self._counted = {"merge": 0, "ask": 0}  # merges, new answers
         self._in_generation = dict.fromkeys(SEARCHING, 0)
-        self._generation = 0
+        self._generation = self._first = 0
         self._best: float | None = None
         self._phase: Phase = "open"
         self._total = 1
@@ -153,6 +153,8 @@ class ProgressScreen:
     def on_progress(self, generation: int, done: int, total: int, best: float | None) -> None:
         """Hear which generation is under way."""
         if generation != self._generation:
+            if not any(self._paid.values()):
+                self._first = generation  # of a sweep that is resumed
             self._generation = generation
             self._in_generation = dict.fromkeys(SEARCHING, 0)
         if best is not None:
@@ -194,8 +196,8 @@ class ProgressScreen:
         found: dict[Phase, float] = {}
         for phase in PRICED:
             spent, paid = self._spent[phase], self._paid[phase] + self._paid_now(phase)
-            if phase == self._phase:
-                spent += running
+            if phase == self._phase:  # before its first step is done, it is taken to be on time
+                spent += running if self._done() else min(running, self._paid_now(phase))
             # what was measured corrects the plan, the more of it the better
             factor = (spent + _TRUSTED_S) / (paid + _TRUSTED_S) if paid else 1.0
             found[phase] = factor * max(self._whole(phase) - paid, 0.0)
@@ -243,7 +245,8 @@ class ProgressScreen:
         if self.plan is None:
             return 0.0
         if phase in SEARCHING:
-            return sum(self._planned(g, phase) for g in range(len(self.plan.searching)))
+            ahead = range(self._first, len(self.plan.searching))
+            return sum(self._planned(g, phase) for g in ahead)
         work = self.plan.choosing if phase == "choose" else self.plan.judging
         return self.plan.pace.seconds(work)
 
@@ -261,7 +264,7 @@ class ProgressScreen:
     def _paid_now(self, phase: Phase) -> float:
         """Return the planned seconds of what is done of the phase or generation that is on."""
         on = phase == self._phase
-        part = min(self._done() / self._total, 1.0) if on and self._total else 0.0
+        part = self._part() if on else 0.0
         if phase not in SEARCHING:
             return part * self._whole(phase) if self._paid[phase] == 0 else 0.0
         if self.plan is None or self._generation >= len(self.plan.searching):
@@ -269,9 +272,27 @@ class ProgressScreen:
         work = _work(self.plan, self._generation)
         planned = self._planned(self._generation, phase)
         if phase == "trade":
-            done = self._done() if on else self._in_generation["trade"]
+            done = part * self._total if on else self._in_generation["trade"]
             return planned * min(done / max(work.markets, 1), 1.0)
         return planned * min((self._in_generation[phase] + part) / max(work.casts, 1), 1.0)
+
+    def _part(self) -> float:
+        """Return how much of the phase is done; before its first step, as much as was planned."""
+        if done := self._done():
+            return min(done / max(self._total, 1), 1.0)
+        planned = self._step_s()
+        return min((self._clock() - self._phase_began_s) / planned, 0.9) if planned else 0.0
+
+    def _step_s(self) -> float:
+        """Return the seconds that the plan gives the phase that is on: of a search, this once."""
+        if self.plan is None or self._phase not in PRICED:
+            return 0.0
+        if self._phase not in SEARCHING:
+            return self._whole(self._phase)
+        pace = self.plan.pace
+        if self._phase == "trade":
+            return self._total * pace.market_s
+        return pace.merge_s if self._phase == "merge" else pace.ask_s
 
     def _load_left(self) -> float:
         if self.plan is None or self._phase != "open" or self._spent["open"]:
@@ -295,30 +316,32 @@ class ProgressScreen:
             what = f"{phase} {done:,} / {self._total:,}" if counted else phase
             if phase in SEARCHING:
                 what = f"{self._name(self._generation)}  {what}"
-            when = f"{short_time(self._phase_left(done, running, left[phase]))} left"
+            when = f"{short_time(self._phase_left(running))} left"
         best = "" if self._best is None else f"  best {self._best:.2f}"
         width = self._console.width
         room = max(min(width - len(what) - len(when) - len(best) - 6, 30), 0)
+        room = room if self._total > 1 else 0
         full = round(room * done / self._total) if self._total else 0
         bar = (("━" * full, "cyan"), ("━" * (room - full), "dim"))
         first = Text.assemble((f"{spin} ", "cyan"), what, "  ", *bar, "  ", when, (best, "bold"))
         if self.plan is None:
             return Group(first)
-        parts = "  ".join(f"{name} {short_time(left[name])}" for name in PRICED if left[name] > 0)
-        every = short_time(self.seconds_left())
-        second = Text.assemble("  left: ", (f"{parts}  " if parts else ""), ("all ", "bold"), every)
-        second.stylize("dim")
-        for line in (first, second):
-            line.no_wrap = True
+        parts = [f"{name} {short_time(left[name])}" for name in PRICED if left[name] > 0]
+        parts.append(f"all {short_time(self.seconds_left())}")
+        while len(line := f"  left: {'  '.join(parts)}") > width and len(parts) > 1:
+            parts.pop(0)  # whole or not at all
+        second = Text(line, "dim")
+        first.no_wrap = second.no_wrap = True
         return Group(first, second)
 
-    def _phase_left(self, done: int, running: float, whole: float) -> float:
-        """Predict the seconds until the phase that is on ends: of a search, in this generation."""
-        if done > 0:
-            return running / done * (self._total - done)
-        if self._phase not in SEARCHING:
-            return whole
-        return max(self._planned(self._generation, self._phase) - running, 0.0)
+    def _phase_left(self, running: float) -> float:
+        """Predict the seconds until the phase that is on ends: of a search, this once.
+
+        The plan's, and the more is done, the more what that has taken.
+        """
+        part = self._part() if self._done() else 0.0
+        planned = max(self._step_s() - running, 0.0)
+        return part * (running / part - running) + (1 - part) * planned if part else planned
 
 
 def _nothing() -> int:

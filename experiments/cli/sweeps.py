@@ -295,8 +295,7 @@ def _print_results(
         if name not in ("unevolved", "random_tendencies"):
             continue
         console.print(
-            f"log score minus that of {name}: {mean:+.2f} [{low:+.2f}, {high:+.2f}] on the same "
-            "seeds;\n  below 0 the champion is better",
+            f"log score against {name}: {mean:+.2f} [{low:+.2f}, {high:+.2f}]; below 0 is better",
             highlight=False,
         )
     champion, stopped = folder.read_champion(), folder.read_stop()

@@ -83,7 +83,7 @@ def test_a_shape_can_be_typed_and_must_be_whole():
         "num_hidden_layers": 32, "hidden_size": 4096, "intermediate_size": 14336,
         "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 32768,
     }  # fmt: skip
-    shape, *_ = plan_for("mine", figures, None, Typed(7, 8), "h100")
+    shape = plan_for("mine", figures, None, Typed(7, 8), "h100").shape
     assert shape.parameters == MISTRAL.parameters
     with pytest.raises(ConfigError, match=r"hidden_size is not given; give all of --layers"):
         plan_for("mine", {**figures, "hidden_size": None}, None, Typed(7, 8), "h100")
