@@ -14,6 +14,7 @@ import numpy as np
 
 from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.choices import tabulate_choices
+from evobourse.agents.observation import possible_views
 from evobourse.agents.personas.persona import Population
 from evobourse.evolve.executors.executor import Calls, Executor, InProcess
 from evobourse.evolve.genomes.genome import Values
@@ -22,6 +23,7 @@ from evobourse.evolve.loop import Evaluation
 from evobourse.evolve.markets import MarketWindows, play_market
 from evobourse.evolve.measures import Played, measure
 from evobourse.evolve.searches.racing import race
+from evobourse.evolve.watching import Begin, unwatched
 from evobourse.fitness.distance import Score, Target, score_paths
 from evobourse.fitness.moments import MOMENT_NAMES, FloatArray
 from evobourse.market.series.splits import Split
@@ -56,6 +58,8 @@ class MarketEvaluator:
         Agent decisions taken so far, for the progress display.
     saved
         Markets that racing has saved so far.
+    begin
+        Hears what is being done.
     """
 
     windows: MarketWindows
@@ -68,6 +72,7 @@ class MarketEvaluator:
     rungs: tuple[int, ...] = ()
     decisions: int = 0
     saved: int = 0
+    begin: Begin = unwatched
 
     def evaluate(
         self,
@@ -79,26 +84,35 @@ class MarketEvaluator:
         """Score candidates [S][F]; all share the generation's path seeds."""
         seeds, total = path_seeds(seed, self.target.paths), sum(map(len, genomes))
         how = self._evaluate_by_racing if self.rungs else self._evaluate_all
-        found = iter(how(self._players(genomes), seeds, lambda done: on_progress(done, total)))
+        players = self._players(genomes)
+        found = iter(how(players, total, seeds, lambda done: on_progress(done, total)))
         return [[next(found) for _ in row] for row in genomes]
 
     def _evaluate_all(
-        self, players: Iterable[_Player], seeds: tuple[int, ...], on_done: Callable[[int], None]
+        self,
+        players: Iterable[_Player],
+        total: int,
+        seeds: tuple[int, ...],
+        on_done: Callable[[int], None],
     ) -> list[Evaluation]:
         """Score candidates on all seeds."""
-        played = self._play(players, seeds, on_done)
+        played = self._play(players, total, seeds, on_done)
         on_done(len(played))
         return [self._evaluation(player, paths, seeds) for player, paths in played]
 
     def _evaluate_by_racing(
-        self, players: Iterable[_Player], seeds: tuple[int, ...], on_done: Callable[[int], None]
+        self,
+        players: Iterable[_Player],
+        total: int,
+        seeds: tuple[int, ...],
+        on_done: Callable[[int], None],
     ) -> list[Evaluation]:
         """Score candidates, whose worse half stops at every rung."""
         racers = list(players)
 
         def evaluate(alive: list[int], fresh: Sequence[int]) -> list[list[FloatArray]]:
             going = [racers[i] for i in alive]
-            return [list(paths) for _, paths in self._play(going, fresh, on_done)]
+            return [list(paths) for _, paths in self._play(going, len(going), fresh, on_done)]
 
         run = race(evaluate, self._ratio, len(racers), seeds, self.rungs)
         self.saved += run.saved
@@ -138,7 +152,7 @@ class MarketEvaluator:
         written, failure = cast.recipe.to_dict() if cast.recipe else None, cast.failure
         if failure is None:
             try:
-                choices = tabulate_choices(cast.populations, self.bases.serve(cast.recipe))
+                choices = self._tabulate(cast)
             except MergeError as error:
                 failure = str(error)
             else:
@@ -146,8 +160,31 @@ class MarketEvaluator:
                 return [_Player(written, who, chosen) for who, chosen in players]
         return [_Player(written, failure=failure)] * count
 
+    def _tabulate(self, cast: _Cast) -> list[FloatArray]:
+        """Carry out a cast's recipe, and ask its minds."""
+        if cast.recipe is not None:
+            self.begin("merge", 1, lambda: 0)
+        minds = self.bases.serve(cast.recipe)
+        people = [
+            (who, population) for population in cast.populations for who in population.personas
+        ]
+        asked = {
+            (who.base, who.mind.tobytes()): len(possible_views(population.society.attention))
+            for who, population in people
+        }
+        counters = getattr(minds, "counters", None)  # stand-ins count nothing
+        # an engine counts within its batches too
+        count = "states" if hasattr(counters, "states") else "computed"
+        before = getattr(counters, count, 0)
+        self.begin("ask", sum(asked.values()), lambda: getattr(counters, count, 0) - before)
+        return tabulate_choices(cast.populations, minds)
+
     def _play(
-        self, players: Iterable[_Player], seeds: Sequence[int], on_done: Callable[[int], None]
+        self,
+        players: Iterable[_Player],
+        total: int,
+        seeds: Sequence[int],
+        on_done: Callable[[int], None],
     ) -> list[tuple[_Player, FloatArray]]:
         """Play each on all seeds; return it with its log returns float64[seeds, days]."""
         world = self.windows.world
@@ -164,6 +201,7 @@ class MarketEvaluator:
         calls = Calls(count)
         handed_out: list[tuple[_Player, list[Future[Tape]]]] = []
         for player in players:  # the next ones' minds are asked while these markets run
+            self.begin("trade", total * len(seeds), lambda: markets)
             tapes = []
             if player.population is not None:
                 for s in seeds:

@@ -64,6 +64,11 @@ class EngineCounters:
         """Private tokens that the adapted layers computed."""
         return self._trie.counters.tokens
 
+    @property
+    def states(self) -> int:
+        """Questions computed, those of a batch that is under way included."""
+        return self._trie.counters.states
+
 
 class MindEngine:
     """Answers forced choices for any number of minds on one INT8 base.

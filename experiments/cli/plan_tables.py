@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich import box
@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from evobourse.experiments.planner.chips import Chip
+from evobourse.experiments.planner.rates import find_rates
+from evobourse.experiments.planner.request import Request
 from evobourse.experiments.planner.roofline import (
     EFFICIENCY,
-    MARKET_DECISIONS_PER_SECOND,
     Load,
-    Sweep,
     fitting_minds,
     fitting_rows,
     memo_bytes,
@@ -23,28 +23,25 @@ from evobourse.experiments.planner.roofline import (
     questions_seconds,
 )
 from evobourse.experiments.planner.shapes import ModelShape
+from evobourse.experiments.sweep.cost import plan_config
 
 
-def make_plan(
-    shape: ModelShape, load: Load, chip: Chip, sweep: Sweep, agents: int, days: int
-) -> dict[str, Any]:
+def make_plan(request: Request) -> dict[str, Any]:
     """Put a plan together.
-
-    Parameters
-    ----------
-    shape, load, chip, sweep
-        The base, what is asked of it, where, and how often.
-    agents, days
-        Of one market.
 
     Returns
     -------
     dict
         JSON-ready; bytes, seconds and rates in SI units without prefix.
     """
+    shape, load, chip, config = request.shape, request.load, request.chip, request.config
+    rates = find_rates(config, None if request.here else chip, shape, load)
     places = [_place(shape, load, part) for part in (chip, *chip.cut())]
     rows = places[0]["batch_rows"]
+    if rows:
+        places[0]["questions_per_second"] = 1 / rates.answer_s
     whole_prompt = load.shared_tokens + load.private_tokens
+    agents, days = config.market.agents, config.market.days
     plan: dict[str, Any] = {
         "base": {**asdict(shape), "parameters": shape.parameters},
         "load": asdict(load),
@@ -57,18 +54,30 @@ def make_plan(
             "whole_prompts": paper_rate(chip, shape.parameters, whole_prompt),
         },
         "efficiency": EFFICIENCY,
+        "rates": asdict(rates),
         "market": {"agents": agents, "days": days, "decisions": agents * days},
-        "sweep": asdict(sweep),
     }
-    if rate := places[0]["questions_per_second"]:
-        answering = load.minds * load.views / rate
-        trading = agents * days / MARKET_DECISIONS_PER_SECOND
-        plan["market"]["decisions_per_second"] = agents * days / (answering + trading)
+    if rows:
+        ask_s = load.minds * load.views * rates.answer_s
+        plan["market"]["decisions_per_second"] = (
+            agents * days / (ask_s + agents * days * rates.decision_s)
+        )
+        sweep = plan_config(config, rates)
+        # typed minds and views, which need not be the config's
+        sweep = replace(sweep, pace=replace(sweep.pace, ask_s=ask_s))
+        work, pace = sweep.total, sweep.pace
         hours = {
-            "answering": sweep.mind_sets * answering / 3600,
-            "trading": sweep.decisions / MARKET_DECISIONS_PER_SECOND / 3600,
+            "merging": work.casts * pace.merge_s / 3600,
+            "answering": (work.casts + work.probes) * ask_s / 3600,
+            "trading": pace.trade_s(work) / 3600,
+            "judging without agents": pace.baselines_s * work.baselines / 3600,
+            "loading": pace.load_s / 3600,
         }
-        plan["sweep"]["hours"] = {**hours, "total": sum(hours.values())}
+        plan["sweep"] = {
+            "mind_sets": work.casts + work.probes,
+            "decisions": work.markets * agents * days,
+            "hours": {**hours, "total": sweep.seconds / 3600},
+        }
     return plan
 
 
@@ -89,10 +98,9 @@ def print_plan(plan: dict[str, Any], console: Console) -> None:
     console.print()
     console.print(_speed_table(plan))
     console.print(
-        f"[dim]expected = roofline of this engine (INT8 weights, bf16 products) x "
-        f"{plan['efficiency']:g}, which was measured with SmolLM2-135M on a processor, not on "
-        "this chip; merges are not counted; minds: how many have their keys and values on the "
-        "chip at once, more are computed again when their turn comes[/]",
+        f"[dim]expected: {plan['rates']['source']}; a roofline counts x {plan['efficiency']:g}, "
+        "which was measured with SmolLM2-135M on a processor; minds: how many have their keys and "
+        "values on the chip at once, more are computed again when their turn comes[/]",
         highlight=False,
     )
 
@@ -144,27 +152,30 @@ def _places_table(plan: dict[str, Any]) -> Table:
 
 def _speed_table(plan: dict[str, Any]) -> Table:
     table = _table("speed", "", "")
-    paper, market, sweep = plan["paper"], plan["market"], plan["sweep"]
+    paper, market = plan["paper"], plan["market"]
     rate = plan["places"][0]["questions_per_second"]
     table.add_row("on paper, INT8, whole prompts", _rate(paper["whole_prompts"]), "")
     table.add_row("on paper, INT8, prefix shared", _rate(paper["shared_prefix"]), "")
     if rate is None:
         table.add_row("[red]the base does not fit on this chip[/]", "", "")
         return table
-    shared = "layers below the adapters run once a view, for all minds"
-    table.add_row("roofline of this engine", _rate(rate / plan["efficiency"]), shared)
-    table.add_row("[bold]expected of this engine[/]", f"[bold]{_rate(rate)}[/]", "new answers")
+    table.add_row(
+        "[bold]expected of this engine[/]",
+        f"[bold]{_rate(rate)}[/]",
+        "new answers",
+    )
     table.add_row(
         f"a market, {market['agents']:,} agents, {market['days']} days",
         _rate(market["decisions_per_second"]),
         "decisions; each answer is computed once",
     )
-    hours = sweep["hours"]
+    sweep, hours = plan["sweep"], plan["sweep"]["hours"]
     table.add_section()
     asked = f"{sweep['mind_sets']} sets of minds, {sweep['decisions']:,} decisions"
     table.add_row("[bold]a sweep[/]", f"[bold]{_hours(hours['total'])}[/]", asked)
-    table.add_row("  answering", _hours(hours["answering"]), "on the chip")
-    table.add_row("  trading", _hours(hours["trading"]), "on one core")
+    for name in hours:
+        if name != "total" and hours[name]:
+            table.add_row(f"  {name}", _hours(hours[name]), "")
     return table
 
 

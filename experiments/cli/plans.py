@@ -57,7 +57,7 @@ def plan(
         "vocab_size": vocabulary,
     }
     typed = Typed(adapters, rank, minds, agents, shared_tokens, private_tokens)
-    made = make_plan(*plan_for(base, given, config, typed, gpu))
+    made = make_plan(plan_for(base, given, config, typed, gpu))
     if as_json:
         typer.echo(json.dumps(made))
         return

@@ -254,7 +254,7 @@ def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
     from evobourse.experiments.sweep.cost import estimate
 
     console = make_console(quiet=as_json)
-    cost = estimate(settings, news_console(as_json).print)
+    cost = estimate(settings, say=news_console(as_json).print)
     if as_json:
         typer.echo(json.dumps(cost))
         return
@@ -299,8 +299,7 @@ def _print_results(
         if name not in ("unevolved", "random_tendencies"):
             continue
         console.print(
-            f"log score minus that of {name}: {mean:+.2f} [{low:+.2f}, {high:+.2f}] on the same "
-            "seeds;\n  below 0 the champion is better",
+            f"log score against {name}: {mean:+.2f} [{low:+.2f}, {high:+.2f}]; below 0 is better",
             highlight=False,
         )
     champion, stopped = folder.read_champion(), folder.read_stop()

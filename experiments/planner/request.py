@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evobourse.experiments.config.experiment import ExperimentConfig, PersonaConfig, load_config
@@ -12,8 +12,6 @@ from evobourse.experiments.planner.chips import Chip, find_chip
 from evobourse.experiments.planner.roofline import (
     SHARED_TOKENS,
     Load,
-    Sweep,
-    count_sweep,
     count_views,
     private_tokens,
 )
@@ -45,9 +43,30 @@ class Typed:
     private: int | None = None
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a plan is made of.
+
+    Attributes
+    ----------
+    config
+        The sweep's, with the base and the agents that were typed.
+    shape, load, chip
+        The base, what its minds are asked, and where.
+    here
+        Whether the chip is this machine's processor.
+    """
+
+    config: ExperimentConfig
+    shape: ModelShape
+    load: Load
+    chip: Chip
+    here: bool
+
+
 def plan_for(
     base: str, given: Mapping[str, int | None], config: Path | None, typed: Typed, gpu: str
-) -> tuple[ModelShape, Load, Chip, Sweep, int, int]:
+) -> Request:
     """Gather what `experiments.cli.plan_tables.make_plan` takes.
 
     Parameters
@@ -80,19 +99,14 @@ def plan_for(
         typed.rank,
         blocks=settings.minds.blocks,
     )
-    market = settings.market
-    population = typed.agents or (market.agents if config else 1000)
-    scaled = type(market)(population, market.days, market.paths)
     shape = _shape(base or settings.minds.base, given)
-    chip = find_chip(gpu)
-    return (
-        shape,
-        load,
-        chip,
-        count_sweep(settings.search, settings.selection, scaled),
-        population,
-        market.days,
+    agents = typed.agents or (settings.market.agents if config else 1000)
+    settings = replace(
+        settings,
+        minds=replace(settings.minds, base=base or settings.minds.base),
+        market=replace(settings.market, agents=agents),
     )
+    return Request(settings, shape, load, find_chip(gpu), gpu == "cpu")
 
 
 _USUAL = ExperimentConfig(personas=(PersonaConfig("investor"),))

@@ -10,8 +10,6 @@ import math
 from dataclasses import dataclass
 
 from evobourse.agents.observation import LEVELS, VIEWS
-from evobourse.experiments.config.experiment import MarketConfig
-from evobourse.experiments.config.search import SearchConfig, SelectionConfig
 from evobourse.experiments.planner.chips import Chip
 from evobourse.experiments.planner.shapes import ModelShape
 
@@ -170,28 +168,6 @@ def _batched_seconds(shape: ModelShape, load: Load, chip: Chip, rows: int) -> fl
     full, rest = divmod(load.views, rows)
     seconds = full * layer_seconds(shape, load, chip, rows)
     return seconds + (layer_seconds(shape, load, chip, rest) if rest else 0.0)
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """How much a sweep asks: sets of minds that are asked afresh, and agent decisions."""
-
-    mind_sets: int
-    decisions: int
-
-
-def count_sweep(search: SearchConfig, selection: SelectionConfig, market: MarketConfig) -> Sweep:
-    """Count what a search asks for; re-played champions are taken to be out of the memo."""
-    cross = search.cross
-    slow_turns = search.generations // cross.slow_every
-    others = search.generations - slow_turns
-    candidates = (slow_turns * cross.slow_count + others) * cross.fast_count
-    # The mean's minds stay in the memo until the next slow turn moves it.
-    sets = slow_turns * (cross.slow_count + 1) + 1 + selection.champions
-    paths = candidates * market.paths
-    paths += 2 * selection.champions * selection.validation_groups * market.paths
-    paths += 3 * selection.heldout_groups * market.paths
-    return Sweep(sets, paths * market.agents * market.days)
 
 
 def _adapter_bytes(shape: ModelShape, load: Load) -> float:

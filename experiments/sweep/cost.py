@@ -1,6 +1,6 @@
-"""What a sweep will cost, before it starts: counted from its config, timed by a small probe.
+"""What a sweep will cost, before it starts: counted from its config, priced at measured rates.
 
-What costs neither models nor markets is left out.
+What costs neither models nor markets nor fits is left out.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from evobourse.agents.styles import STYLES
 from evobourse.agents.training.rewards import RewardRules
 from evobourse.evolve.evaluation import path_seeds
 from evobourse.evolve.executors.executor import collect
+from evobourse.evolve.genomes.market import MarketGenome
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.loop import generation_seed
 from evobourse.evolve.markets import play
@@ -26,6 +27,8 @@ from evobourse.evolve.memetic.settings import LESSON_CANDIDATES, MemeticConfig
 from evobourse.evolve.memetic.teacher import gather
 from evobourse.evolve.searches.search import Optimizer
 from evobourse.experiments.config.experiment import ExperimentConfig
+from evobourse.experiments.planner.rates import Rates, find_rates, recall_rates, remember_rates
+from evobourse.experiments.sweep.judging import Judge
 from evobourse.experiments.sweep.searches import make_search
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
 
@@ -54,6 +57,8 @@ class Work:
         Populations asked as well, on the base that is there.
     lesson_markets : int
         Of the markets, those whose decisions are recorded and rewarded.
+    baselines : int
+        Times that the laws without agents are fitted and played.
     """
 
     candidates: int = 0
@@ -61,6 +66,7 @@ class Work:
     casts: int = 0
     probes: int = 0
     lesson_markets: int = 0
+    baselines: int = 0
 
     def __add__(self, other: Work) -> Work:
         """Add up."""
@@ -70,28 +76,73 @@ class Work:
             self.casts + other.casts,
             self.probes + other.probes,
             self.lesson_markets + other.lesson_markets,
+            self.baselines + other.baselines,
         )
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What the probe measured, in seconds: of one cast's questions with its merge, one market.
+    """What a config's work takes in seconds.
 
-    The last two are of lessons: a cast's questions without a merge, one market with its rewards.
+    Attributes
+    ----------
+    merge_s, ask_s
+        Of a recipe carried out, and of all questions of a population.
+    market_s, lesson_market_s
+        Of a market, and of one whose decisions are rewarded.
+    baselines_s
+        Of fitting and playing the laws without agents.
+    load_s
+        Of opening the models.
     """
 
-    cast_s: float
+    merge_s: float
+    ask_s: float
     market_s: float
-    load_s: float
-    line_bytes: int
-    probe_s: float = 0.0
+    load_s: float = 0.0
     lesson_market_s: float = 0.0
+    baselines_s: float = 0.0
+
+    @classmethod
+    def of(cls, rates: Rates, config: ExperimentConfig) -> Pace:
+        """Price a config's units of work at a machine's rates."""
+        market, merged = config.market, config.minds.recipe_blocks > 0
+        return cls(
+            rates.merge_s if merged else 0.0,
+            rates.answer_s * count_answers(config),
+            rates.decision_s * market.agents * market.days,
+            rates.load_s,
+            rates.lesson_decision_s * market.agents * market.days,
+            rates.baseline_day_s * market.paths * market.days,
+        )
+
+    def rates(self, config: ExperimentConfig) -> Rates:
+        """Undo `of`."""
+        decisions = config.market.agents * config.market.days
+        return Rates(
+            self.ask_s / count_answers(config),
+            self.merge_s,
+            self.market_s / decisions,
+            self.lesson_market_s / decisions,
+            self.baselines_s / (config.market.paths * config.market.days),
+            self.load_s,
+            "",
+        )
 
     def seconds(self, work: Work) -> float:
         """Price a part of a sweep."""
-        asked = work.casts * self.cast_s + work.probes * self.probe_s
+        merged, asked = work.casts * self.merge_s, (work.casts + work.probes) * self.ask_s
+        return merged + asked + self.trade_s(work) + work.baselines * self.baselines_s
+
+    def trade_s(self, work: Work) -> float:
+        """Price its markets alone."""
         usual = (work.markets - work.lesson_markets) * self.market_s
-        return asked + usual + work.lesson_markets * self.lesson_market_s
+        return usual + work.lesson_markets * self.lesson_market_s
+
+
+def count_answers(config: ExperimentConfig) -> int:
+    """Count the questions of one population's minds."""
+    return len(possible_views(config.minds.attention)) * len(config.personas)
 
 
 def plan_search(config: ExperimentConfig, search: Optimizer) -> list[Work]:
@@ -142,15 +193,19 @@ def plan_judging(config: ExperimentConfig) -> tuple[Work, Work]:
     finalists = selection.champions
     choosing = Work(0, finalists * 2 * selection.validation_groups * paths, finalists)
     rows = 3 + _BASELINE_CASTS  # the champion on three splits
-    return choosing, Work(0, rows * selection.heldout_groups * paths + 1, 2)
+    return choosing, Work(0, rows * selection.heldout_groups * paths + 1, 2, baselines=1)
 
 
-def measure_pace(
+def measure_rates(
     experiment: Experiment,
     say: Callable[[str], None],
     clock: Callable[[], float] = time.perf_counter,
-) -> Pace:
-    """Load the models, merge once, ask two minds everything, and play a few candidates' markets."""
+) -> None:
+    """Measure what this machine does, and remember it for all who predict.
+
+    Loads the models, merges once, asks two minds everything, plays a few candidates' markets, and
+    fits the laws without agents.
+    """
     config, genome = experiment.config, experiment.market_genome
     began = clock()
     say(f"loading {config.minds.base} to time it")
@@ -170,12 +225,11 @@ def measure_pace(
         minds_of(minds, persona).answer(persona.mind, views)
         asked_s.append(clock() - began)
     # The layers below the adapters run once for all minds of a base, within the first one's time.
-    cast_s = merged_s + asked_s[0] + (len(population.personas) - 1) * asked_s[-1]
+    ask_s = asked_s[0] + (len(population.personas) - 1) * asked_s[-1]
+    if experiment.asks_workers:
+        merged_s, ask_s = (s / experiment.executor.workers for s in (merged_s, ask_s))
 
     seeds = path_seeds(generation_seed(config.seed, 0), config.market.paths)
-    probe_s = len(population.personas) * asked_s[-1]
-    if experiment.asks_workers:
-        cast_s, probe_s = (s / experiment.executor.workers for s in (cast_s, probe_s))
     histories = {seed: experiment.windows.history(experiment.splits.train, seed) for seed in seeds}
 
     def play_some(populations: list[Population]) -> float:
@@ -186,10 +240,15 @@ def measure_pace(
 
     play_some([population])  # compiles, starts the workers, and asks the other minds
     market_s = play_some([genome.population(values) for _ in range(PROBE_CANDIDATES)])
-    lesson_market_s = _time_lesson(experiment, population, minds) if config.search.memetic else 0.0
-    written = recipe.to_dict() if recipe else None
-    line = Candidate("g000-s00-f00", 0, (), values, written, seeds, 1.0, {}, None).to_json()
-    return Pace(cast_s, market_s, load_s, len(line), probe_s, lesson_market_s)
+    lesson_market_s = _time_lesson(experiment, population, minds)
+    began = clock()
+    say("timing the laws without agents")
+    judge = Judge(experiment, experiment.splits.train, config.selection.heldout_groups)
+    for name, sample in judge.baselines():
+        judge.score(sample(judge.stream(name)))
+    baselines_s = clock() - began
+    measured = Pace(merged_s, ask_s, market_s, load_s, lesson_market_s, baselines_s)
+    remember_rates(config, measured.rates(config))
 
 
 def _time_lesson(experiment: Experiment, population: Population, minds: Minds) -> float:
@@ -208,35 +267,99 @@ def _time_lesson(experiment: Experiment, population: Population, minds: Minds) -
     return (time.perf_counter() - began) / len(parts)
 
 
-def estimate(config: ExperimentConfig, say: Callable[[str], None]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class SweepPlan:
+    """What a sweep will do, and how long each unit of it takes.
+
+    Attributes
+    ----------
+    searching, teaching
+        Work of each generation that will run, without and with its lesson's; of the first, what
+        the search ends at comes last.
+    choosing, judging
+        Of choosing the champion, and of the scoreboard with its bundle.
+    pace
+        Seconds of each unit.
+    ends
+        Why the search will end, in words.
+    """
+
+    searching: tuple[Work, ...]
+    teaching: tuple[Work, ...]
+    choosing: Work
+    judging: Work
+    pace: Pace
+    ends: str
+
+    @property
+    def parts(self) -> dict[str, Work]:
+        """Name the parts of the sweep."""
+        search, lessons = (sum(some, Work()) for some in (self.searching, self.teaching))
+        taught = {"lessons": lessons} if lessons.markets else {}
+        return {"search": search, **taught, "choosing": self.choosing, "judging": self.judging}
+
+    @property
+    def total(self) -> Work:
+        """All of the work."""
+        return sum(self.parts.values(), Work())
+
+    @property
+    def seconds(self) -> float:
+        """Price all of it, loading included."""
+        return self.pace.seconds(self.total) + self.pace.load_s
+
+
+def plan_sweep(experiment: Experiment, search: Optimizer, rates: Rates) -> SweepPlan:
+    """Count what a sweep will do, within its budget at a machine's rates."""
+    config, genome = experiment.config, experiment.market_genome
+    searching = plan_search(config, search)
+    teaching = plan_lessons(config, genome.blocks * len(genome.styles))
+    pace = Pace.of(rates, config)
+    kept, ends = _within_budget(config, searching, teaching, pace)
+    choosing, judging = plan_judging(config)
+    if set(genome.styles) - set(STYLES):  # no rule-based row, see the scoreboard
+        judging += Work(0, -config.selection.heldout_groups * config.market.paths, 0)
+    searched = (*searching[:kept], searching[-1])
+    return SweepPlan(searched, tuple(teaching[:kept]), choosing, judging, pace, ends)
+
+
+def plan_config(config: ExperimentConfig, rates: Rates) -> SweepPlan:
+    """Count what a config's sweep will do, see `plan_sweep`."""
+    return _plan(build_experiment(config), rates)
+
+
+def _plan(experiment: Experiment, rates: Rates) -> SweepPlan:
+    genome, seed = experiment.market_genome, experiment.search_seed()
+    how, slow = experiment.config.search, genome.slow_segments()
+    return plan_sweep(experiment, make_search(how, genome.genome(), slow, seed), rates)
+
+
+def estimate(config: ExperimentConfig, say: Callable[[str], None] | None = None) -> dict[str, Any]:
     """Count and time a sweep.
+
+    Parameters
+    ----------
+    config
+        Of the sweep.
+    say
+        Prints a line; where given, what nobody has measured on this machine is measured first.
 
     Returns
     -------
     dict
         Plain JSON: ``parts`` by name and ``total``, each with candidates, markets,
         simulated_days, decisions, forward_passes (at most) and seconds; ``disk_bytes``;
-        ``generations`` that will run and ``ends``, the reason in words; ``probe``; with memetic
-        steps ``lessons``: how many (``count``), ``steps`` and ``markets`` in all of them.
+        ``generations`` that will run and ``ends``, the reason in words; ``rates`` of the machine
+        and their source; with memetic steps ``lessons``: how many (``count``), ``steps`` and
+        ``markets`` in all of them.
     """
     experiment = build_experiment(config)
-    market_genome = experiment.market_genome
-    slow, seed = market_genome.slow_segments(), experiment.search_seed()
-    search = make_search(config.search, market_genome.genome(), slow, seed)
-    pace = measure_pace(experiment, say)
-    coefficients = market_genome.blocks * len(market_genome.styles)
-    searching, teaching = plan_search(config, search), plan_lessons(config, coefficients)
-    kept, ends = _within_budget(config, searching, teaching, pace)
-    plan, taught = [*searching[:kept], searching[-1]], teaching[:kept]
-    choosing, judging = plan_judging(config)
-    if set(experiment.market_genome.styles) - set(STYLES):  # no rule-based row, see the scoreboard
-        fewer = config.selection.heldout_groups * config.market.paths
-        judging += Work(0, -fewer, 0)
-    lessons, memetic = sum(taught, Work()), config.search.memetic
-    parts = {"search": sum(plan, Work()), "choosing": choosing, "judging": judging}
-    if memetic is not None:
-        parts = {"search": parts.pop("search"), "lessons": lessons, **parts}
-    views = len(possible_views(config.minds.attention)) * len(config.personas)
+    if say is not None and recall_rates(config) is None:
+        measure_rates(experiment, say)
+    rates = find_rates(config)
+    plan = _plan(experiment, rates)
+    pace, parts, memetic = plan.pace, plan.parts, config.search.memetic
+    views = count_answers(config)
     market = config.market
 
     def tell(work: Work) -> dict[str, float]:
@@ -250,25 +373,33 @@ def estimate(config: ExperimentConfig, say: Callable[[str], None]) -> dict[str, 
             "seconds": round(pace.seconds(work), 1),
         }
 
-    total = sum(parts.values(), Work())
+    total = plan.total
     told = {name: tell(work) for name, work in parts.items()}
     copied = sum(_bytes(folder) for folder in (*experiment.adapters, *experiment.sources))
-    disk = total.candidates * pace.line_bytes * (1 + MLFLOW_FACTOR) + copied + _SHIPPED_BYTES
-    whole = tell(total) | {"seconds": round(pace.seconds(total) + pace.load_s, 1)}
+    disk = total.candidates * _line_bytes(experiment.market_genome) * (1 + MLFLOW_FACTOR)
+    whole = tell(total) | {"seconds": round(plan.seconds, 1)}
     cost = {
         "parts": told,
         "total": whole,
-        "disk_bytes": round(disk),
-        "generations": kept,
-        "ends": ends,
+        "disk_bytes": round(disk + copied + _SHIPPED_BYTES),
+        "generations": len(plan.searching) - 1,
+        "ends": plan.ends,
         "workers": experiment.executor.workers,
-        "probe": asdict(pace),
+        "rates": asdict(rates),
     }
-    if memetic is not None:
-        count = sum(work.lesson_markets > 0 for work in taught)
-        steps, markets = count * memetic.steps, lessons.lesson_markets
+    if memetic is not None and "lessons" in parts:
+        count = sum(work.lesson_markets > 0 for work in plan.teaching)
+        steps, markets = count * memetic.steps, parts["lessons"].lesson_markets
         cost["lessons"] = {"count": count, "steps": steps, "markets": markets}
     return cost
+
+
+def _line_bytes(genome: MarketGenome) -> int:
+    """Count the bytes of a candidate's line in the lineage."""
+    values = genome.genome().to_values(genome.genome().start_vector())
+    recipe = genome.recipe(values)
+    written = recipe.to_dict() if recipe else None
+    return len(Candidate("g000-s00-f00", 0, (), values, written, (0,), 1.0, {}, None).to_json())
 
 
 def _within_budget(

@@ -23,6 +23,7 @@ from evobourse.evolve.evaluation import path_seeds
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.markets import play
 from evobourse.evolve.run_folder import RunFolder
+from evobourse.evolve.watching import Begin, unwatched
 from evobourse.experiments.sweep.setup import Experiment
 from evobourse.fitness.baselines.calibration import (
     GENERATIONS,
@@ -162,6 +163,7 @@ def rank_finalists(
     bases: Bases,
     candidates: Sequence[Candidate],
     on_done: Callable[[Finalist], None],
+    begin: Begin = unwatched,
 ) -> list[Finalist]:
     """Play candidates on validation and training windows with fresh seeds, and rank them.
 
@@ -176,7 +178,8 @@ def rank_finalists(
     """
     splits, groups = experiment.splits, experiment.config.selection.validation_groups
     judges = [Judge(experiment, s, groups, "choose") for s in (splits.validation, splits.train)]
-    finalists = []
+    finalists: list[Finalist] = []
+    begin("choose", len(candidates), lambda: len(finalists))
     genome = experiment.market_genome
     in_turn = sorted(candidates, key=lambda c: json.dumps(c.recipe))
     casts = [(genome.recipe(c.genome), [genome.population(c.genome)]) for c in in_turn]
@@ -216,7 +219,12 @@ class Verdict:
 
 
 def judge_champion(
-    experiment: Experiment, bases: Bases, champion: Candidate, run_folder: RunFolder, tried: int
+    experiment: Experiment,
+    bases: Bases,
+    champion: Candidate,
+    run_folder: RunFolder,
+    tried: int,
+    begin: Begin = unwatched,
 ) -> Verdict:
     """Read the held-out split, once, for the champion and everything it is compared with.
 
@@ -236,12 +244,6 @@ def judge_champion(
     judged = json.dumps([champion.genome, start], sort_keys=True)  # a resumed lineage is sorted
     digest = hashlib.sha256(judged.encode()).hexdigest()
     HeldOutDoor(run_folder.path).read("heldout", f"scoreboard of {champion.id}", digest)
-    rows: list[Row] = []
-    for split in (experiment.splits.train, experiment.splits.validation):
-        judge = Judge(experiment, split, groups)
-        minds = bases.serve(recipe)
-        rows.append(play_row(judge, "evolved", population, minds, tried)[0])
-    judge = Judge(experiment, experiment.splits.heldout, groups)
     simulated: dict[str, Returns] = {}
     casts: list[tuple[str, Population, Callable[[], Minds]]] = [
         ("evolved", population, lambda: bases.serve(recipe)),
@@ -250,11 +252,18 @@ def judge_champion(
     ]
     if genome.styles and set(genome.styles) <= set(_teachable()):
         casts.append(("rule_based", population, lambda: TeacherMinds(genome.styles)))
+    rows: list[Row] = []
+    judge = Judge(experiment, experiment.splits.heldout, groups)
+    laws = list(judge.baselines())
+    begin("judge", 2 + len(casts) + len(laws), lambda: len(rows))
+    for split in (experiment.splits.train, experiment.splits.validation):
+        other = Judge(experiment, split, groups)
+        rows.append(play_row(other, "evolved", population, bases.serve(recipe), tried)[0])
     for name, who, serve in casts:
         among = tried if name == "evolved" else 1
         row, simulated[name] = play_row(judge, name, who, serve(), among)
         rows.append(row)
-    for name, sample in judge.baselines():
+    for name, sample in laws:
         began = time.perf_counter()
         simulated[name] = sample(judge.stream(name))
         among = GENERATIONS * POPULATION if name in ("fw", "fw_t") else 1

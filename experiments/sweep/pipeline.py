@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -25,6 +25,7 @@ from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.searches.search import Optimizer, candidate_id
 from evobourse.evolve.timings import Timings
 from evobourse.evolve.tracking.follower import MlflowTracker, View
+from evobourse.evolve.watching import Begin, unwatched
 from evobourse.experiments.config.experiment import ExperimentConfig
 from evobourse.experiments.reports.lineage_picture import draw_candidate
 from evobourse.experiments.reports.paths import paths_to_bytes
@@ -53,6 +54,7 @@ def run_sweep(
     run_folder: RunFolder,
     screen: Callable[[Optimizer, MarketEvaluator], Observer],
     say: Callable[[str], None],
+    begin: Begin = unwatched,
 ) -> Outcome:
     """Run or resume a sweep to its end.
 
@@ -66,10 +68,12 @@ def run_sweep(
         Makes the observer that shows progress.
     say
         Prints a line of news.
+    begin
+        Hears what is being done.
     """
     experiment = build_experiment(config)
     with closing(experiment.executor):
-        return _run(experiment, run_folder, screen, say)
+        return _run(experiment, run_folder, screen, say, begin)
 
 
 def _run(
@@ -77,6 +81,7 @@ def _run(
     run_folder: RunFolder,
     screen: Callable[[Optimizer, MarketEvaluator], Observer],
     say: Callable[[str], None],
+    begin: Begin,
 ) -> Outcome:
     config, market_genome = experiment.config, experiment.market_genome
     search = make_search(
@@ -92,8 +97,9 @@ def _run(
         f"opening {' and '.join((config.minds.base, *config.other_bases))} "
         f"with {len(experiment.adapters)} styles"
     )
+    begin("open", 1, lambda: 0)
     bases = experiment.open_bases()
-    evaluator = make_evaluator(experiment, bases)
+    evaluator = replace(make_evaluator(experiment, bases), begin=begin)
     tracker = MlflowTracker(
         tracking_view(config, run_folder), partial(draw_candidate, target=evaluator.target)
     )
@@ -114,9 +120,11 @@ def _run(
         last, found = score_last_mean(experiment, evaluator, run_folder)
         _record_search(found, run_folder, say)
         candidates.append(last)
-        champion = _champion(experiment, bases, candidates, run_folder, say)
+        champion = _champion(experiment, bases, candidates, run_folder, say, begin)
         say(f"champion {champion.id}; reading the held-out windows, once")
-        verdict = judge_champion(experiment, bases, champion, run_folder, len(candidates))
+        tried = len(candidates)
+        verdict = judge_champion(experiment, bases, champion, run_folder, tried, begin)
+        begin("write", 1, lambda: 0)
         rows = json.dumps([finite_row(row) for row in verdict.rows], indent=2) + "\n"
         replace_bytes(run_folder.scoreboard, rows.encode())
         replace_bytes(run_folder.paths, paths_to_bytes(verdict.real, verdict.simulated))
@@ -247,6 +255,7 @@ def _champion(
     candidates: Sequence[Candidate],
     run_folder: RunFolder,
     say: Callable[[str], None],
+    begin: Begin,
 ) -> Candidate:
     chosen = run_folder.read_champion()
     if chosen is not None:
@@ -258,6 +267,7 @@ def _champion(
         bases,
         finalists,
         lambda f: say(f"  {f.candidate.id}  {f.validation:8.2f} {f.train:8.2f}"),
+        begin,
     )
     record = {
         "champion": ranking[0].candidate.id,

@@ -84,10 +84,11 @@ class _Chunk:
 
 @dataclass
 class TrieCounters:
-    """Private pieces that the trunk computed, and tokens that the adapted layers computed."""
+    """What was computed: the trunk's private pieces, the adapted layers' tokens, last states."""
 
     trunk_rows: int = 0
     tokens: int = 0
+    states: int = 0
 
 
 class PromptTrie:
@@ -271,6 +272,7 @@ class PromptTrie:
             if len(key[1]) > 2:
                 self.counters.trunk_rows += trunk
                 self.counters.tokens += 0 if trunk else tokens
+            self.counters.states += not trunk and key in chunk.asked
         return nodes
 
     def _known(self, chunk: _Chunk, keys: Sequence[_Key]) -> list[_Key]:

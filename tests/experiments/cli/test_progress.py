@@ -3,14 +3,19 @@ import math
 import re
 import shutil
 import sys
+from dataclasses import asdict, fields, replace
 
 import pytest
 from rich.console import Console
 
 from evobourse.evolve.lineage import Candidate
+from evobourse.experiments.cli.cost_table import print_estimate
 from evobourse.experiments.cli.options import print_next_steps
-from evobourse.experiments.cli.progress import ProgressScreen
+from evobourse.experiments.cli.progress import ProgressScreen, short_time
+from evobourse.experiments.config.experiment import load_config
+from evobourse.experiments.planner.rates import Rates
 from evobourse.experiments.reports.scores import as_score, describe, format_score, print_scoreboard
+from evobourse.experiments.sweep.cost import Pace, SweepPlan, Work
 
 WIDTH = 80
 
@@ -45,9 +50,20 @@ def row(name, score, split="heldout", asset="sp500", **changes):
     return {"name": name, "asset": asset, "split": split, "mcr": 0.5, "seeds": 32} | known | changes
 
 
+PLAN = SweepPlan(
+    searching=(Work(2, 4, 2), Work(2, 4), Work(1, 2, 1)),
+    teaching=(),
+    choosing=Work(0, 8, 2),
+    judging=Work(0, 10, 1, baselines=1),
+    pace=Pace(merge_s=3.0, ask_s=10.0, market_s=1.0, load_s=20.0, baselines_s=5.0),
+    ends="after all 2",
+)
+
+
 def test_a_line_a_generation_without_a_terminal():
     clock, console, count = Clock(), Console80(), [0]
-    with ProgressScreen(3, lambda: count[0], [2, 2, 2], console, clock) as screen:
+    with ProgressScreen(console, generations=3, clock=clock) as screen:
+        screen.count_decisions = lambda: count[0]
         clock.now, count[0] = 10.0, 12_400
         screen.on_progress(0, 1, 2, None)
         screen.on_generation(0, candidates(0, 2.5, None), None)
@@ -55,46 +71,140 @@ def test_a_line_a_generation_without_a_terminal():
         screen.on_generation(1, candidates(1, None, None), None)
         clock.now = 30.0
         screen.on_generation(2, candidates(2, 1.0, 3.0), None)
-        screen.close()
     assert console.file.getvalue().splitlines() == [
-        "generation 1/3 | best 2.50 | median 2.50 | 1 failed | 1,240 decisions/s | 00:20 left",
-        "generation 2/3 | best 2.50 | all failed | 620 decisions/s | 00:10 left",
-        "generation 3/3 | best 1.00 | median 2.00 | 413 decisions/s | done in 00:30",
+        "g000 (1 of 3) | best 2.50 | median 2.50 | 1 failed | 1,240 decisions/s | no end in sight",
+        "g001 (2 of 3) | best 2.50 | all failed | 620 decisions/s | no end in sight",
+        "g002 (3 of 3) | best 1.00 | median 2.00 | 413 decisions/s | no end in sight",
     ]
 
 
-def test_time_left_prices_each_size_of_generation_at_its_own_pace():
+def test_before_anything_is_measured_the_time_left_is_the_plans():
     clock = Clock()
-    screen = ProgressScreen(4, lambda: 0, [30, 10, 30, 10], Console80(), clock)
-    assert "--:-- left" in screen.status()
-    clock.now = 300.0  # 10 s a candidate with new forward passes ...
+    screen = ProgressScreen(Console80(), PLAN, clock=clock)
+    assert screen.left() == {
+        "merge": 9.0,
+        "ask": 30.0,
+        "trade": 10.0,
+        "choose": 34.0,
+        "judge": 28.0,
+    }
+    assert screen.seconds_left() == pytest.approx(PLAN.seconds)
+    clock.now = 15.0
+    assert screen.seconds_left() == pytest.approx(PLAN.seconds - 15)
+    clock.now = 30.0  # loading takes longer than planned
+    assert screen.seconds_left() == pytest.approx(PLAN.seconds - 20)
+
+
+def test_a_resumed_sweep_has_what_is_behind_it_no_longer_ahead():
+    screen = ProgressScreen(Console80(), PLAN, clock=Clock())
+    screen.on_progress(1, 0, 2, 1.5)
+    assert screen.left() | {"choose": 0, "judge": 0} == {
+        "merge": 3.0, "ask": 10.0, "trade": 6.0, "choose": 0, "judge": 0,
+    }  # fmt: skip
+
+
+def test_each_phase_is_corrected_by_what_it_has_taken():
+    clock = Clock()
+    screen = ProgressScreen(Console80(), PLAN, clock=clock)
+    for _ in range(2):  # two merges and sets of questions, at twice the plan's time
+        screen.begin("merge", 1, lambda: 0)
+        clock.now += 6.0
+        screen.begin("ask", 100, lambda: 100)
+        clock.now += 20.0
+    screen.begin("trade", 4, lambda: 4)
+    clock.now += 4.0  # and markets as planned
     screen.on_generation(0, candidates(0, 1.0), None)
-    screen.on_progress(1, 0, 10, 1.0)
-    clock.now = 305.0  # ... and 1 s with remembered ones
-    screen.on_progress(1, 5, 10, 1.0)
-    assert screen.status().endswith("05:15 left")
-    clock.now = 308.0  # counts down between two reports
-    assert screen.status().endswith("05:12 left")
+    left = screen.left()
+    assert left["merge"] == pytest.approx(3.0 * (12 + 2) / (6 + 2))
+    assert left["ask"] == pytest.approx(10.0 * (40 + 2) / (20 + 2))
+    assert left["trade"] == pytest.approx(6.0)
+    assert (left["choose"], left["judge"]) == (34.0, 28.0)
+    measured = screen.measured(load_config("quickstart"))
+    assert measured["merge_s"] == 6.0
+    assert "answer_s" not in measured  # 200 answers are too few to go by
 
 
-def test_a_resumed_sweep_counts_from_where_it_goes_on():
+def test_time_left_runs_down_within_a_phase():
     clock = Clock()
-    with ProgressScreen(4, lambda: 500, None, Console80(), clock) as screen:
-        screen.on_progress(2, 0, 8, 1.5)
-        clock.now = 60.0
-        screen.on_progress(2, 4, 8, 1.5)
-        assert screen.status() == "generation 3/4 | best 1.50 | 0 decisions/s | 03:00 left"
+    screen = ProgressScreen(Console80(), PLAN, clock=clock)
+    screen.begin("ask", 100, lambda: 0)
+    before = screen.left()["ask"]
+    done = [50]
+    screen.begin("ask", 100, lambda: done[0])
+    clock.now = 5.0  # half of one of two populations' questions, as fast as planned
+    assert screen.left()["ask"] < before
+    screen.begin("choose", 2, lambda: 1)
+    clock.now = 22.0
+    assert screen.left()["choose"] == pytest.approx(17.0)
+    screen.begin("judge", 16, lambda: 0)
+    assert screen.left()["choose"] == 0.0
 
 
-def test_the_bar_fits_80_columns_on_a_terminal():
+def test_measured_rates_are_those_of_the_sweep():
+    clock = Clock()
+    config = load_config("quickstart", ("market.agents=10", "market.days=100", "market.paths=2"))
+    screen = ProgressScreen(Console80(), PLAN, clock=clock)
+    clock.now = 7.0
+    screen.begin("ask", 1776, lambda: 1776)
+    clock.now += 20.0
+    screen.count_decisions = lambda: 8_000
+    screen.begin("trade", 8, lambda: 8)
+    clock.now += 4.0
+    screen.begin("judge", 16, lambda: 16)
+    clock.now += 25.0
+    screen.begin("write", 1, lambda: 0)
+    measured = screen.measured(config)
+    assert measured["load_s"] == 7.0
+    assert measured["answer_s"] == pytest.approx(20 / 1776)
+    assert measured["decision_s"] == pytest.approx(4 / 8_000)
+    fits = 25 - 10 * 10 * 100 * 4 / 8_000  # less the ten markets
+    assert measured["baseline_day_s"] == pytest.approx(fits / 200)
+    assert set(measured) <= {field.name for field in fields(Rates)}
+
+
+@pytest.mark.parametrize(
+    ("phase", "total", "done"),
+    [("merge", 1, 0), ("ask", 177_600, 81_200), ("trade", 64_000, 12_345), ("judge", 16, 4)],
+)
+def test_both_lines_fit_80_columns_and_cut_no_number(phase, total, done):
     clock, console = Clock(), Console80(terminal=True)
-    with ProgressScreen(24, lambda: 1_240_000, [42] * 24, console, clock) as screen:
-        clock.now = 1000.0
-        screen.on_generation(0, candidates(0, 12.31), None)
-    last = console.text.strip().splitlines()[-1]
-    assert "generation 2/24 | best 12.31" in last
-    assert "6:23:20 left" in last
-    assert len(last) <= WIDTH
+    long = replace(PLAN, pace=Pace(900.0, 90_000.0, 5_000.0, 20.0, 0.0, 90_000.0))
+    long = replace(long, searching=(PLAN.searching[0],) * 1000)
+    screen = ProgressScreen(console, long, clock=clock)
+    screen.on_generation(97, candidates(97, 1234.56), None)
+    screen.begin(phase, total, lambda: done)
+    clock.now = 4000.0
+    console.print(screen._render())
+    lines = [line.rstrip() for line in console.text.splitlines()]
+    assert len(lines) == 2
+    assert all(len(line) <= WIDTH for line in lines)
+    assert lines[0].endswith("best 1234.56")
+    if total > 1:
+        assert f"{phase} {done:,} / {total:,}" in lines[0]
+    assert re.fullmatch(r"  left: (\w+ [\d:dh]+  )*all [\d:dh]+", lines[1])
+    assert "…" not in console.text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0:00"), (42, "0:42"), (725, "12:05"), (4680, "1h18"), (183_600, "2d03h"), (-3, "0:00")],
+)
+def test_durations_are_short(seconds, said):
+    assert short_time(seconds) == said
+
+
+def test_a_dry_run_of_much_work_cuts_no_number_at_80_columns():
+    part = dict.fromkeys(("candidates", "markets", "simulated_days"), 1_234_567)
+    part |= {"decisions": 614_800_000_000, "forward_passes": 44_400_000, "seconds": 360_000.0}
+    rates = asdict(Rates(0.01, 2.0, 1e-6, 2e-6, 0.05, 3.0, "measured on this machine (a chip)"))
+    names = ("search", "choosing", "judging")
+    cost = {"parts": dict.fromkeys(names, part), "total": part, "rates": rates, "workers": 2}
+    cost |= {"generations": 80, "ends": "after all 80", "disk_bytes": 57e6}
+    console = Console80()
+    print_estimate(cost, console)
+    assert "…" not in console.text
+    assert console.text.count("614,800,000,000") == 4
+    assert all(len(line) <= WIDTH for line in console.text.splitlines())
 
 
 def test_scoreboard_sorts_within_splits_and_survives_infinity():

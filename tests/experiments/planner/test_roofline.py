@@ -20,15 +20,12 @@ from evobourse.agents.observation import (
     render_rules,
     render_view,
 )
-from evobourse.experiments.config.experiment import MarketConfig
-from evobourse.experiments.config.search import CrossConfig, SearchConfig, SelectionConfig
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.planner.chips import CHIPS, find_chip
 from evobourse.experiments.planner.request import Typed, plan_for
 from evobourse.experiments.planner.roofline import (
     SHARED_TOKENS,
     Load,
-    count_sweep,
     count_views,
     fitting_minds,
     fitting_rows,
@@ -86,7 +83,7 @@ def test_a_shape_can_be_typed_and_must_be_whole():
         "num_hidden_layers": 32, "hidden_size": 4096, "intermediate_size": 14336,
         "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 32768,
     }  # fmt: skip
-    shape, *_ = plan_for("mine", figures, None, Typed(7, 8), "h100")
+    shape = plan_for("mine", figures, None, Typed(7, 8), "h100").shape
     assert shape.parameters == MISTRAL.parameters
     with pytest.raises(ConfigError, match=r"hidden_size is not given; give all of --layers"):
         plan_for("mine", {**figures, "hidden_size": None}, None, Typed(7, 8), "h100")
@@ -174,16 +171,6 @@ def test_the_planned_bytes_are_the_engines(fresh_engine):
     assert parts["trunk, one row a view"] == trunk
 
 
-def test_a_sweep_is_counted_as_the_search_proposes():
-    cross = CrossConfig(slow_count=2, fast_count=5, slow_every=3)
-    search = SearchConfig(generations=7, cross=cross)
-    market = MarketConfig(agents=10, days=60, paths=2)
-    selection = SelectionConfig(champions=3, validation_groups=2, heldout_groups=4)
-    candidates = (5 + 5 + 10) * 2 + 5
-    paths = candidates * 2 + 2 * 3 * 2 * 2 + 3 * 4 * 2
-    assert count_sweep(search, selection, market).decisions == paths * 10 * 60
-
-
 # The command
 
 
@@ -207,7 +194,8 @@ def test_the_plan_is_made_without_torch_and_says_everything():
     assert plan["places"][0]["used"] == pytest.approx(sum(plan["memory"].values()))
     assert plan["paper"]["shared_prefix"] / plan["paper"]["whole_prompts"] == pytest.approx(6)
     hours = plan["sweep"]["hours"]
-    assert hours["total"] == pytest.approx(hours["answering"] + hours["trading"])
+    assert hours["total"] == pytest.approx(sum(hours.values()) - hours["total"])
+    assert hours["answering"] > 0
 
 
 def test_the_screen_shows_every_number_whole_in_80_columns():

@@ -1,11 +1,13 @@
 """What a dry run counts is what a sweep of the same config does."""
 
+import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.agents.observation import possible_views
@@ -17,7 +19,10 @@ from evobourse.evolve.loop import evolve
 from evobourse.evolve.memetic.teacher import gather
 from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.cli.cost_table import print_estimate
+from evobourse.experiments.cli.main import app
+from evobourse.experiments.cli.progress import ProgressScreen
 from evobourse.experiments.config.experiment import load_config
+from evobourse.experiments.planner.rates import Rates, find_rates, recall_rates, remember_rates
 from evobourse.experiments.sweep import cost
 from evobourse.experiments.sweep.cost import Pace, Work, plan_judging, plan_lessons, plan_search
 from evobourse.experiments.sweep.pipeline import make_evaluator, make_teacher
@@ -98,7 +103,7 @@ def test_judging_is_counted_as_the_scoreboard_plays_it():
 
 def test_a_budget_cuts_the_plan_where_it_cuts_the_sweep():
     config = load_config(QUICKSTART, ("budget.max_decisions=20000000",))
-    pace = Pace(0.0, 1.0, 0.0, 1)
+    pace = Pace(0.0, 0.0, 1.0)
     experiment = build_experiment(config)
     plan, teaching = plan_search(config, search_of(experiment)), plan_lessons(config, 7)
     kept, ends = cost._within_budget(config, plan, teaching, pace)
@@ -154,7 +159,7 @@ def test_lessons_are_what_the_sweep_takes(tmp_path, generations):
 
 
 def test_lessons_are_counted_in_both_budgets_of_a_plan():
-    pace = Pace(0.0, 1.0, 0.0, 1, 0.0, 2.0)
+    pace = Pace(0.0, 0.0, 1.0, lesson_market_s=2.0)
     a_market = 250 * 400
 
     def kept(*overrides):
@@ -174,12 +179,12 @@ def test_lessons_are_counted_in_both_budgets_of_a_plan():
 
 
 def test_lessons_are_printed_where_there_are_any(monkeypatch):
-    pace = Pace(1.0, 0.1, 0.0, 1000, 0.5, 0.2)
-    monkeypatch.setattr(cost, "measure_pace", lambda *_: pace)
+    pace = Pace(0.5, 0.5, 0.1, lesson_market_s=0.2)
+    monkeypatch.setattr(cost, "find_rates", pace.rates)
 
     def printed(*overrides):
         config = load_config(QUICKSTART, (*SMALL, "search.generations=5", *overrides))
-        found, console = cost.estimate(config, print), Console(record=True, width=200)
+        found, console = cost.estimate(config), Console(record=True, width=200)
         print_estimate(found, console)
         return found, console.export_text()
 
@@ -194,6 +199,49 @@ def test_lessons_are_printed_where_there_are_any(monkeypatch):
     assert lessons["decisions"] == lessons["markets"] * 60 * 20
     assert lessons["seconds"] == pytest.approx(4 * 1.0 + 2 * 14 * 0.5 + 8 * 0.1 + 12 * 0.2)
     assert lessons["forward_passes"] == 2 * 2 * 8 * 8 * len(possible_views(1))
-    assert "2 of 4 training steps in all, on 12 recorded markets at 200 ms" in words
+    assert "2 of 4 training steps in all, on 12 recorded markets at 6,000 decisions/s" in words
     for key in ("candidates", "markets", "decisions", "forward_passes"):
         assert taught["total"][key] == plain["total"][key] + lessons[key]
+
+
+def test_plan_dry_run_and_progress_predict_the_same_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("EVOBOURSE_CACHE", str(tmp_path))
+    file = tmp_path / "small.yaml"
+    config = load_config(QUICKSTART, (*SMALL, "search.generations=5"))
+    file.write_text(config.to_yaml())
+    assert recall_rates(config) is None
+    remember_rates(config, Rates(0.01, 2.0, 1e-5, 2e-5, 0.05, 3.0, "a test's"))
+    known = recall_rates(config)
+    assert known.source.startswith("measured on this machine (")
+    assert recall_rates(load_config(QUICKSTART, (*SMALL, "workers=7"))) is None
+
+    def told(*command):
+        done = CliRunner().invoke(app, [*command, "--json"])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    seconds = told("evolve", str(file), "--dry-run")["total"]["seconds"]
+    planned = told("plan", "--config", str(file), "--gpu", "cpu")
+    assert planned["places"][0]["questions_per_second"] == pytest.approx(100)
+    assert 3600 * planned["sweep"]["hours"]["total"] == pytest.approx(seconds, abs=0.06)
+    experiment = build_experiment(config)
+    plan = cost.plan_sweep(experiment, search_of(experiment), find_rates(config))
+    screen = ProgressScreen(Console(quiet=True), plan)
+    assert screen.seconds_left() == pytest.approx(seconds, abs=0.06)
+    elsewhere = told("plan", "--config", str(file), "--gpu", "h100")["rates"]
+    assert elsewhere["decision_s"] == known.decision_s  # markets run here
+    assert elsewhere["answer_s"] != known.answer_s
+
+
+def test_what_is_measured_is_remembered_and_spoilt_memory_is_no_trouble(tmp_path, monkeypatch):
+    monkeypatch.setenv("EVOBOURSE_CACHE", str(tmp_path))
+    config = load_config(QUICKSTART, SMALL)
+    pace = Pace(2.0, 3.0, 0.5, 4.0, 0.75, 5.0)
+    remember_rates(config, pace.rates(config))
+    again = Pace.of(recall_rates(config), config)
+    assert asdict(again) == pytest.approx(asdict(pace))
+    (tmp_path / "rates.json").write_text("{")
+    assert recall_rates(config) is None
+    assert "roofline" in find_rates(config).source
+    remember_rates(config, pace.rates(config))
+    assert recall_rates(config) is not None
