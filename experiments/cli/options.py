@@ -166,7 +166,7 @@ def typed(*words: object) -> str:
 def print_next_steps(console: Console, lines: Sequence[tuple[str, str]]) -> None:
     """Print what was made and the commands worth typing next, each whole on its line.
 
-    A program that is not on the PATH is named with its folder.
+    A program that is not on the PATH is named with its folder, or run as a module of Python's.
 
     Parameters
     ----------
@@ -179,15 +179,23 @@ def print_next_steps(console: Console, lines: Sequence[tuple[str, str]]) -> None
         return
     width = max((len(word) for word, _ in lines), default=0)
     for word, line in lines:
-        typed = line.startswith(PROGRAMS)
-        shown = (_where(line.split()[0]) + line, "bold cyan") if typed else (line, "")
+        runs = line.startswith(PROGRAMS)
+        shown = (_callable(line), "bold cyan") if runs else (line, "")
         console.print(Text.assemble((f"{word:<{width}}  ", "dim"), shown), soft_wrap=True)
 
 
-def _where(program: str) -> str:
-    """Return what to write before a program's name for the shell to find it."""
+def _callable(line: str) -> str:
+    """Write a command so that the shell finds its program: on the PATH, beside Python, or by it."""
+    program, rest = line.split(" ", 1)
     if shutil.which(program):
-        return ""
-    folder = Path(sys.executable).parent
+        return line
+    beside = Path(sys.executable).parent / program
+    if beside.is_file():
+        return f"{typed(_short(beside))} {rest}"
+    module = {"evobourse": "evobourse.experiments.cli.main"}.get(program, program)
+    return f"{typed(_short(Path(sys.executable)), '-m', module)} {rest}"
+
+
+def _short(file: Path) -> Path:
     here = Path.cwd()
-    return f"{folder.relative_to(here) if folder.is_relative_to(here) else folder}/"
+    return file.relative_to(here) if file.is_relative_to(here) else file
