@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -132,27 +133,69 @@ def news_console(quiet: bool = False) -> Console:
     return make_console(quiet or _hushed)
 
 
+def working(console: Console, what: str) -> AbstractContextManager[Any]:
+    """Say what is being done, with a spinner beside it for as long as it takes on a terminal."""
+    if console.is_terminal:
+        return console.status(what)
+    console.print(what, highlight=False, soft_wrap=True)
+    return nullcontext()
+
+
 class DayBar:
-    """A bar of simulated days; called with each day."""
+    """A bar of simulated days, called with each; a context manager.
 
-    def __init__(self, console: Console, days: int):
-        from rich.progress import Progress
+    Parameters
+    ----------
+    console : Console
+        Where to draw it, if that is a terminal.
+    days : int
+        In all.
+    opening : str
+        What is being done before the first day.
+    """
 
-        self._bar = Progress(console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._bar.add_task("simulating", total=days)
-        self._day, self._days = 0, days
+    def __init__(self, console: Console, days: int, opening: str) -> None:
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self._console, self._opening, self._days, self._day = console, opening, days, 0
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(opening, total=None)
+
+    def __enter__(self) -> DayBar:
+        """Begin to draw."""
+        if not self._console.is_terminal:
+            self._console.print(self._opening, highlight=False, soft_wrap=True)
         self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the bar away."""
+        self._bar.stop()
 
     def __call__(self, day: int) -> None:
         """Count a day that is over."""
         self._day = day + 1
-        self._bar.update(self._task, completed=self._day)
-        if self._day >= self._days:
-            self._bar.stop()
+        told = f"day {self._day:,} / {self._days:,}"
+        self._bar.update(self._task, description=told, total=self._days, completed=self._day)
 
     def say(self, stage: str) -> None:
         """Show what is being done within a day."""
-        self._bar.update(self._task, description=f"day {self._day}: {stage}")
+        told = f"day {self._day + 1:,} / {self._days:,}: {stage}"
+        self._bar.update(self._task, description=told, total=self._days, completed=self._day)
 
 
 PROGRAMS = ("evobourse ", "mlflow ")
