@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from evobourse.experiments.cli.options import Json, existing_file, make_console, print_next_steps
+from evobourse.experiments.cli.options import (
+    Json,
+    existing_file,
+    news_console,
+    print_next_steps,
+    typed,
+    working,
+)
 
 
 def merge(
@@ -34,10 +41,11 @@ def merge(
     from evobourse.merge.recipes.mergekit_yaml import read_recipe
     from evobourse.merge.recipes.on_disk import merge_on_disk
 
-    console, read = make_console(quiet=as_json), read_recipe(recipe.read_bytes(), seed)
-    console.print(f"merging {', '.join(read.sources)} by {read.method}, base {read.base}")
-    merge_on_disk(read, out)
+    news, read = news_console(as_json), read_recipe(recipe.read_bytes(), seed)
+    with working(news, f"merging {', '.join(read.sources)} by {read.method}, base {read.base}"):
+        merge_on_disk(read, out)
     if as_json:
         typer.echo(json.dumps({"model": str(out), "recipe": read.to_dict()}))
         return
-    print_next_steps(console, [("model", str(out)), ("as a base", f"evobourse plan --base {out}")])
+    plan = typed("evobourse", "plan", "--base", out)
+    print_next_steps(news, [("model", str(out)), ("as a base", plan)])

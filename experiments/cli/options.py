@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -133,27 +134,69 @@ def news_console(quiet: bool = False) -> Console:
     return make_console(quiet or _hushed)
 
 
+def working(console: Console, what: str) -> AbstractContextManager[Any]:
+    """Say what is being done, with a spinner beside it for as long as it takes on a terminal."""
+    if console.is_terminal:
+        return console.status(what)
+    console.print(what, highlight=False, soft_wrap=True)
+    return nullcontext()
+
+
 class DayBar:
-    """A bar of simulated days; called with each day."""
+    """A bar of simulated days, called with each; a context manager.
 
-    def __init__(self, console: Console, days: int):
-        from rich.progress import Progress
+    Parameters
+    ----------
+    console : Console
+        Where to draw it, if that is a terminal.
+    days : int
+        In all.
+    opening : str
+        What is being done before the first day.
+    """
 
-        self._bar = Progress(console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._bar.add_task("simulating", total=days)
-        self._day, self._days = 0, days
+    def __init__(self, console: Console, days: int, opening: str) -> None:
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self._console, self._opening, self._days, self._day = console, opening, days, 0
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(opening, total=None)
+
+    def __enter__(self) -> DayBar:
+        """Begin to draw."""
+        if not self._console.is_terminal:
+            self._console.print(self._opening, highlight=False, soft_wrap=True)
         self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the bar away."""
+        self._bar.stop()
 
     def __call__(self, day: int) -> None:
         """Count a day that is over."""
         self._day = day + 1
-        self._bar.update(self._task, completed=self._day)
-        if self._day >= self._days:
-            self._bar.stop()
+        told = f"day {self._day:,} / {self._days:,}"
+        self._bar.update(self._task, description=told, total=self._days, completed=self._day)
 
     def say(self, stage: str) -> None:
         """Show what is being done within a day."""
-        self._bar.update(self._task, description=f"day {self._day}: {stage}")
+        told = f"day {self._day + 1:,} / {self._days:,}: {stage}"
+        self._bar.update(self._task, description=told, total=self._days, completed=self._day)
 
 
 PROGRAMS = ("evobourse ", "mlflow ")
@@ -167,7 +210,7 @@ def typed(*words: object) -> str:
 def print_next_steps(console: Console, lines: Sequence[tuple[str, str]]) -> None:
     """Print what was made and the commands worth typing next, each whole on its line.
 
-    A program that is not on the PATH is named with its folder.
+    A program that is not on the PATH is named with its folder, or run as a module of Python's.
 
     Parameters
     ----------
@@ -180,15 +223,23 @@ def print_next_steps(console: Console, lines: Sequence[tuple[str, str]]) -> None
         return
     width = max((len(word) for word, _ in lines), default=0)
     for word, line in lines:
-        typed = line.startswith(PROGRAMS)
-        shown = (_where(line.split()[0]) + line, "bold cyan") if typed else (line, "")
+        runs = line.startswith(PROGRAMS)
+        shown = (_callable(line), "bold cyan") if runs else (line, "")
         console.print(Text.assemble((f"{word:<{width}}  ", "dim"), shown), soft_wrap=True)
 
 
-def _where(program: str) -> str:
-    """Return what to write before a program's name for the shell to find it."""
+def _callable(line: str) -> str:
+    """Write a command so that the shell finds its program: on the PATH, beside Python, or by it."""
+    program, rest = line.split(" ", 1)
     if shutil.which(program):
-        return ""
-    folder = Path(sys.executable).parent
+        return line
+    beside = Path(sys.executable).parent / program
+    if beside.is_file():
+        return f"{typed(_short(beside))} {rest}"
+    module = {"evobourse": "evobourse.experiments.cli.main"}.get(program, program)
+    return f"{typed(_short(Path(sys.executable)), '-m', module)} {rest}"
+
+
+def _short(file: Path) -> Path:
     here = Path.cwd()
-    return f"{folder.relative_to(here) if folder.is_relative_to(here) else folder}/"
+    return file.relative_to(here) if file.is_relative_to(here) else file

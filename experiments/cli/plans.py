@@ -12,7 +12,10 @@ from evobourse.experiments.cli.options import (
     Json,
     existing_config,
     make_console,
+    news_console,
     print_next_steps,
+    typed,
+    working,
 )
 
 
@@ -56,16 +59,17 @@ def plan(
         "num_key_value_heads": kv_heads,
         "vocab_size": vocabulary,
     }
-    typed = Typed(adapters, rank, minds, agents, shared_tokens, private_tokens)
-    made = make_plan(plan_for(base, given, config, typed, gpu))
+    load = Typed(adapters, rank, minds, agents, shared_tokens, private_tokens)
+    with working(news_console(as_json), "counting"):
+        made = make_plan(plan_for(base, given, config, load, gpu))
     if as_json:
         typer.echo(json.dumps(made))
         return
     console = make_console()
     print_plan(made, console)
-    what = f"--config {config}" if config else f"--base {made['base']['name']}"
-    again = f"evobourse plan {what} --minds {made['load']['minds']} --agents"
-    again = f"{again} {made['market']['agents']} --gpu"
+    what = ("--config", config) if config else ("--base", made["base"]["name"])
+    size = ("--minds", made["load"]["minds"], "--agents", made["market"]["agents"])
+    again = typed("evobourse", "plan", *what, *size, "--gpu")
     other = "cpu" if gpu != "cpu" else "h100"
     print_next_steps(
         console, [("elsewhere", f"{again} {other}"), ("as data", f"{again} {gpu} --json")]

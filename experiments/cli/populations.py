@@ -21,6 +21,7 @@ from evobourse.experiments.cli.options import (
     make_console,
     news_console,
     print_next_steps,
+    working,
 )
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def simulate(
 
     console, news = make_console(quiet=as_json), news_console(as_json)
     agreement = _agree(bundle, news) if again else None
-    size, bar = Size(agents, days, seed), DayBar(news, days)
+    size = Size(agents, days, seed)
     place = load_scenario(scenario) if scenario is not None else Scenario()
     if cast is None and place.cast is not None:
         cast = Path(place.cast)
@@ -99,16 +100,16 @@ def simulate(
         who = load_cast(cast)
         agents = sum(member.count for member in who.members)
         folder = out or Path("runs") / f"{cast.stem}-{agents}-{days}-{seed}"
-        news.print(f"opening {bundle}", highlight=False)
-        result = simulate_cast(bundle, place, who, days, seed, folder, bar, bar.say)
+        with DayBar(news, days, f"opening {bundle}") as bar:
+            result = simulate_cast(bundle, place, who, days, seed, folder, bar, bar.say)
     elif scenario is not None:
         folder = out or Path("runs") / f"{scenario.stem}-{agents}-{days}-{seed}"
-        news.print(f"opening {bundle}", highlight=False)
-        result = simulate_scenario(bundle, place, size, folder, bar, bar.say, overrides)
+        with DayBar(news, days, f"opening {bundle}") as bar:
+            result = simulate_scenario(bundle, place, size, folder, bar, bar.say, overrides)
     else:
-        news.print(f"opening {bundle}", highlight=False)
         folder = out or Path("runs") / f"simulate-{agents}-{days}-{seed}"
-        result = simulate_bundle(bundle, size, folder, bar, overrides)
+        with DayBar(news, days, f"opening {bundle}") as bar:
+            result = simulate_bundle(bundle, size, folder, bar, overrides)
     if as_json:
         if agreement is not None:
             result["ask_again"] = agreement.as_json()
@@ -139,8 +140,8 @@ def _agree(bundle: Path, console: Any) -> Agreement:
     """Ask a bundle's models again; leave with exit code 1 where their answers are others."""
     from evobourse.experiments.simulate.agreement import ask_again
 
-    console.print(f"opening the models of {bundle}, to ask them again")
-    agreement = ask_again(bundle)
+    with working(console, f"opening the models of {bundle}, to ask them again"):
+        agreement = ask_again(bundle)
     console.print(agreement.tell(), highlight=False)
     if not agreement.explained:
         told = f"evobourse: bundle {bundle}: {agreement.tell()}; no arithmetic explains so much"
@@ -165,8 +166,8 @@ def export(
     news, loaded = news_console(as_json), load_bundle(bundle)
     made = []
     if loaded.recipe is not None:
-        news.print(f"making the base of {len(loaded.recipe.sources)} sources")
-        export_base(loaded, out / "model")
+        with working(news, f"making the base of {len(loaded.recipe.sources)} sources"):
+            export_base(loaded, out / "model")
         made.append(("model", str(out / "model")))
     for persona in loaded.population.personas if loaded.adapters else ():
         folder = out / "minds" / file_name(persona.name)
@@ -195,8 +196,8 @@ def behaviour(
     from evobourse.experiments.studies.behaviour import measure_bundle, print_behaviour
 
     console, news = make_console(quiet=as_json), news_console(as_json)
-    news.print(f"opening {bundle}", highlight=False)
-    report = measure_bundle(bundle, agents, days, seeds, seed)
+    with working(news, f"playing {seeds} markets of {bundle}"):
+        report = measure_bundle(bundle, agents, days, seeds, seed)
     if as_json:
         typer.echo(json.dumps(report.as_json()))
         return
@@ -304,15 +305,14 @@ def response(
 
     console, news = make_console(quiet=as_json), news_console(as_json)
     place = load_scenario(scenario) if scenario else Scenario()
-    news.print(f"opening {bundle}", highlight=False)
-    size = Size(agents, days, seed)
-    report = measure_bundle(bundle, place, rates, pairs, size, lambda: news.print(".", end=""))
+    size, told = Size(agents, days, seed), f"playing {pairs} pairs of markets of {bundle}"
+    with working(news, told):
+        report = measure_bundle(bundle, place, rates, pairs, size)
     file = out or RunFolder(bundle.resolve().parent).response
     replace_bytes(file, figure_bytes(draw_response(report)))
     if as_json:
         typer.echo(json.dumps({**report.as_json(), "out": str(file)}))
         return
-    news.print()
     console.print(f"{pairs} pairs of markets of {agents} agents over {days} days")
     print_response(report, console)
     print_next_steps(console, [("picture", str(file))])

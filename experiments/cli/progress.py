@@ -201,6 +201,8 @@ class ProgressScreen:
             # what was measured corrects the plan, the more of it the better
             factor = (spent + _TRUSTED_S) / (paid + _TRUSTED_S) if paid else 1.0
             found[phase] = factor * max(self._whole(phase) - paid, 0.0)
+        if self._phase in ("choose", "judge"):
+            found[self._phase] = self._phase_left(running)
         return found
 
     def measured(self, config: ExperimentConfig) -> dict[str, float]:

@@ -9,7 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from evobourse.experiments.cli.options import Json, make_console, print_next_steps
+from evobourse.experiments.cli.options import (
+    Json,
+    make_console,
+    news_console,
+    print_next_steps,
+    working,
+)
 
 Change = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable.")
@@ -43,7 +49,11 @@ def study(
     elif listed:
         _print_settings(load_study(name).Settings, as_json)
     else:
-        page, *pictures = map(str, run_study(name, changes, out))
+        with working(news_console(as_json), f"studying {name}"):
+            page, *pictures = map(str, run_study(name, changes, out))
+        if as_json:
+            typer.echo(json.dumps({"page": page, "pictures": pictures}))
+            return
         steps = [("page", page), *(("picture", picture) for picture in pictures)]
         print_next_steps(make_console(), steps)
 

@@ -5,13 +5,24 @@ Other modules are imported only when it runs.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
 
-from evobourse.experiments.cli.options import Config, Set, make_console, print_next_steps
+from evobourse.experiments.cli.options import (
+    Config,
+    Json,
+    Set,
+    make_console,
+    news_console,
+    print_next_steps,
+    typed,
+)
 
 PAIRS = 192
 """Fewer decide too little: with 96 one style more rises in risk-adjusted profit alone."""
@@ -44,6 +55,7 @@ def train_styles(
         typer.Option(help="What past prices become; default minds.encoding."),
     ] = None,
     overrides: Set = [],  # noqa: B006
+    as_json: Json = False,
 ) -> None:
     """Train the style adapters and print their agreement with their teachers on held-out windows.
 
@@ -69,7 +81,7 @@ def train_styles(
     chosen = [f"minds.encoding={encoding}"] if encoding else []
     settings = load_config(config, [*overrides, *chosen])
     main, numeric = PartialState().is_main_process, settings.minds.encoding != "words"
-    console = make_console(quiet=not main)
+    console, news = make_console(quiet=not main or as_json), news_console(not main or as_json)
     if reinforce and (sources or top_layers is not None):
         raise ConfigError("--reinforce: goes with neither --sources nor --top-layers; leave it out")
     if reinforce and numeric:
@@ -83,7 +95,7 @@ def train_styles(
     kind: Literal["styles", "sources"] = "sources" if sources else "styles"
     plan = StylePlan(kind, tuple(only), steps, top_layers, int8, gradient_checkpointing)
     try:
-        with Progress(console=console, disable=not main) as bar:
+        with Progress(console=news, disable=not main) as bar:
             tasks: dict[str, Any] = {}
 
             def on_step(name: str, step: int, total: int, loss: float) -> None:
@@ -101,12 +113,13 @@ def train_styles(
     if not main:
         return
     if reinforce:
-        with console.status(f"{PAIRS} pairs of markets in validation windows"):
+        with news.status(f"{PAIRS} pairs of markets in validation windows"):
             earnings = _earnings(settings, out)
         console.print(earnings)
     if numeric or reinforce:  # refined styles have cards of their own
         table = Table("style", "with adapter", "bare base", "on unseen views")
-        for row in measure_agreement(settings, out):
+        measures: Sequence[Any] = measure_agreement(settings, out)
+        for row in measures:
             shown = (row.trained, row.bare, row.unseen)
             table.add_row(row.style, *("-" if np.isnan(x) else f"{x:.1%}" for x in shown))
     elif not sources:
@@ -116,15 +129,26 @@ def train_styles(
             shares = (measure.trained, measure.bare, measure.prompted, measure.unseen)
             table.add_row(measure.style, *map(percent, shares))
         write_cards(out, measures)
+    if as_json:
+        rows = [] if sources else [asdict(measure) for measure in measures]
+        told = [
+            {key: None if value != value else value for key, value in row.items() if _plain(value)}
+            for row in rows  # NaN is no JSON
+        ]
+        typer.echo(json.dumps({"out": str(out), "styles": told}))
+        return
     if not sources:
         console.print("exact five-way agreement with the teacher, held-out windows, INT8 base")
         console.print(table)
     key = "minds.sources" if sources else "minds.adapters"
-    use = f"evobourse evolve {config} --set {key}={out}"
+    use = ["evolve", config, "--set", f"{key}={out}"]
     if numeric:
-        use = f"evobourse simulate {config} --set {key}={out}"
-        use += f" --set minds.encoding={settings.minds.encoding}"
-    print_next_steps(console, [("trained", str(out)), ("use", use)])
+        use = ["simulate", *use[1:], "--set", f"minds.encoding={settings.minds.encoding}"]
+    print_next_steps(console, [("trained", str(out)), ("use", typed("evobourse", *use))])
+
+
+def _plain(value: object) -> bool:
+    return isinstance(value, str | int | float)
 
 
 def _reinforce(settings: Any, out: Path, only: list[str], steps: int | None, bar: Any) -> None:

@@ -25,6 +25,7 @@ from evobourse.experiments.cli.options import (
     news_console,
     print_next_steps,
     typed,
+    working,
 )
 
 if TYPE_CHECKING:
@@ -182,7 +183,8 @@ def tune(
     tuning = Tuning(tuple(vary), trials, population, tuple(objective), sampler, storage)
     console = make_console(quiet=as_json)
     news = TrialScreen(news_console(as_json), tuning.objectives)
-    found, trouble = run_tuning(tuning, config, overrides, folder, (news,))
+    with working(news_console(as_json), f"searching the settings, {trials} trials"):
+        found, trouble = run_tuning(tuning, config, overrides, folder, (news,))
     if as_json:
         best = front(found, tuning.objectives)
         typer.echo(json.dumps([json.loads(c.to_json()) for c in best]))
@@ -208,7 +210,8 @@ def track(run: Run, as_json: Json = False) -> None:
 
     folder = RunFolder(run)
     view = tracking_view(open_run(folder), folder)
-    new = log_run(view)
+    with working(news_console(as_json), "bringing MLflow up to date"):
+        new = log_run(view)
     if as_json:
         typer.echo(json.dumps({"new": new, "tracking_uri": view.tracking_uri}))
         return
@@ -254,7 +257,8 @@ def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
     from evobourse.experiments.sweep.cost import estimate
 
     console = make_console(quiet=as_json)
-    cost = estimate(settings, say=news_console(as_json).print)
+    with working(news := news_console(as_json), "counting what the sweep will do"):
+        cost = estimate(settings, say=news.print)
     if as_json:
         typer.echo(json.dumps(cost))
         return

@@ -129,6 +129,12 @@ def test_a_bundle_reproduces_its_tape_in_a_fresh_process(finished: tuple[Path, s
     done = evobourse("simulate", "run/bundle", *sizes, "--out", "tape", "--json", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["reference"] is True
+    assert json.loads(done.stdout)["forward_passes"] == 0  # the bundle has the answers
+    again = (*sizes, "--out", "again", "--ask-again", "--json")
+    asked = json.loads(evobourse("simulate", "run/bundle", *again, cwd=folder).stdout)
+    assert asked["reference"] is True
+    assert asked["ask_again"]["explained"] is True
+    assert {one["logits"] for one in asked["ask_again"]["personas"]} == {0.0}
     for name in ("prices", "orders", "decisions", "accounts"):
         assert (folder / "tape" / f"{name}.parquet").stat().st_size > 0
     shown = evobourse("lineage", "run", cwd=folder)

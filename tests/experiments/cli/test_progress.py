@@ -277,4 +277,12 @@ def test_a_program_off_the_path_is_named_with_its_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     console = Console80()
     print_next_steps(console, [("simulate", "evobourse simulate x")])
+    assert console.text == (
+        "simulate  .venv/bin/python -m evobourse.experiments.cli.main simulate x\n"
+    )
+    beside = tmp_path / ".venv" / "bin" / "evobourse"
+    beside.parent.mkdir(parents=True)
+    beside.touch()
+    console = Console80()
+    print_next_steps(console, [("simulate", "evobourse simulate x")])
     assert console.text == "simulate  .venv/bin/evobourse simulate x\n"
