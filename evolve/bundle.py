@@ -204,7 +204,7 @@ def load_bundle(folder: Path) -> Bundle:
             f"bundle {folder}: {error.filename} cannot be read ({error.strerror}); "
             "name a folder that evobourse exported"
         ) from error
-    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (ValueError, TypeError, AttributeError, yaml.YAMLError, RecursionError) as error:
         raise RunError(f"bundle {folder}: malformed ({' '.join(str(error).split())})") from error
     schema = config.get("schema") if isinstance(config, dict) else None
     if schema != SCHEMA:

@@ -84,8 +84,8 @@ class Candidate:
         ValueError
             When the line is not such a candidate.
         """
-        fields = json.loads(line)
         try:
+            fields = json.loads(line)
             fields["parents"] = tuple((str(id_), float(w)) for id_, w in fields["parents"])
             fields["seeds"] = tuple(fields["seeds"])
             fields["genome"] = {  # names once in memory, not once a candidate
@@ -96,7 +96,7 @@ class Candidate:
                 name: math.nan if part is None else part for name, part in fields["parts"].items()
             }
             return cls(**fields)
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"not a candidate: {error}") from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evobourse.evolve.errors import RunError
 
@@ -160,6 +161,17 @@ class RunFolder:
         """Say in words why the search has ended; None while it has not."""
         return _read(self.stopped, "reason")
 
+    def read_scoreboard(self) -> list[dict[str, Any]]:
+        """Return the rows of the scoreboard; none before there is one."""
+        rows = read_json(self.scoreboard)
+        rows = [] if rows is None else rows
+        if not isinstance(rows, list) or not all(
+            isinstance(row, dict) and row.keys() >= {"name", "asset", "split", "score"}
+            for row in rows
+        ):
+            raise RunError(f"{self.scoreboard}: damaged (no rows of scores); restore it")
+        return rows
+
     def read_champion(self) -> str | None:
         """Return the id of the chosen candidate; None before there is one."""
         return _read(self.champion, "champion")
@@ -179,8 +191,27 @@ def require_bundle(folder: Path) -> None:
         raise RunError(f"{folder}: no bundle there (no hashes.json); name {name}")
 
 
-def _read(file: Path, key: str) -> str | None:
+def read_json(file: Path) -> Any:
+    """Return what one of a run's JSON files holds; None where there is none yet.
+
+    Raises
+    ------
+    RunError
+        It is damaged, or cannot be read.
+    """
     try:
-        return str(json.loads(file.read_text())[key])
+        return json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(f"{file}: damaged ({reason}); restore it, or remove it") from error
+
+
+def _read(file: Path, key: str) -> str | None:
+    said = read_json(file)
+    if said is None:
+        return None
+    if not isinstance(said, dict) or not isinstance(said.get(key), str):
+        raise RunError(f"{file}: damaged (it has no {key}); restore it, or remove it")
+    return str(said[key])

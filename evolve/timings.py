@@ -88,5 +88,5 @@ def _parse(lines: list[bytes]) -> Iterator[Timing]:
     for line in lines:
         try:
             yield Timing(**json.loads(line))
-        except (ValueError, TypeError):  # torn by a kill or a full disk
+        except (ValueError, TypeError, RecursionError):  # torn by a kill or a full disk
             continue

@@ -51,7 +51,7 @@ class Run:
     @property
     def scoreboard(self) -> pd.DataFrame:
         """The champion beside every baseline, a row each; null stands for what failed."""
-        return pd.DataFrame(json.loads(self.folder.scoreboard.read_text()))
+        return pd.DataFrame(self.folder.read_scoreboard())
 
     @cached_property
     def champion(self) -> OpenPopulation:

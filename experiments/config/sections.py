@@ -65,10 +65,11 @@ def read_yaml(path: Path, what: str) -> Any:
         The file cannot be read (name ``what`` it should be) or is no YAML.
     """
     try:
-        return yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name {what}") from error
-    except yaml.YAMLError as error:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # of another encoding, or a name with a null in it
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: cannot be read ({reason}); name {what}") from error
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path}: no valid YAML ({' '.join(str(error).split())})") from error
 
 
@@ -107,7 +108,7 @@ def override(raw: dict[str, Any], change: str) -> None:
             raise ConfigError(f"--set {change!r}: {parent!r} is a value, not a section")
     try:
         place[leaf] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"--set {change!r}: {text!r} is no valid YAML value") from error
 
 

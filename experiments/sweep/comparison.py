@@ -5,7 +5,6 @@ No difference is called significant.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -89,8 +88,7 @@ def read_sweep(folder: RunFolder) -> FinishedSweep:
     if not candidates:
         raise RunError(f"{folder} holds no candidates yet; wait for its first generation")
     champion = best_candidate(candidates, folder.read_champion())
-    file = folder.scoreboard
-    rows = json.loads(file.read_text()) if file.exists() else []
+    rows = folder.read_scoreboard()
     return FinishedSweep(folder, config, candidates, champion, rows, folder.read_stop())
 
 

@@ -24,12 +24,13 @@ from evobourse.evolve.genomes.gene import AnyGene, ChoiceGene, Gene, IntegerGene
 from evobourse.evolve.genomes.genome import Genome, Segment, Values
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.loop import Evaluation, Observer, evolve
-from evobourse.evolve.run_folder import RunFolder
+from evobourse.evolve.run_folder import RunFolder, read_json
 from evobourse.evolve.searches.optuna import SCORE, OptunaSearch, Sampler
 from evobourse.evolve.searches.search import candidate_id
 from evobourse.evolve.tracking.follower import MlflowTracker
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
 from evobourse.experiments.config.search import unchosen
+from evobourse.experiments.config.sections import read_yaml
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.sweep.judging import rank_finalists
 from evobourse.experiments.sweep.pipeline import (
@@ -152,7 +153,10 @@ def read_objectives(run_folder: RunFolder, config: ExperimentConfig) -> tuple[st
     """Name what a run's candidates were ranked by: a sweep's, or a sweep's over settings."""
     file = run_folder.tuning
     if file.exists():
-        return tuple(yaml.safe_load(file.read_text())["objectives"])
+        said = read_yaml(file, "the tuning.yaml of a run")
+        if not isinstance(said, dict) or not isinstance(said.get("objectives"), list):
+            raise ConfigError(f"{file}: damaged (it has no objectives); restore it")
+        return tuple(map(str, said["objectives"]))
     return config.search.optuna.objectives if config.search.optimizer == "optuna" else (SCORE,)
 
 
@@ -233,7 +237,7 @@ class TrialEvaluator:
         folder = RunFolder(self.run_folder.trials / name)
         done = folder.trial
         if done.exists():
-            return _read(json.loads(done.read_text()))
+            return _read(read_json(done))
         try:
             config = load_config(self.config_file, [*self.overrides, *as_overrides(values)])
             start_run(config, folder)

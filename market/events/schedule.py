@@ -191,10 +191,11 @@ def load_schedule(path: Path, rng: np.random.Generator | None = None) -> EventSc
         one is named), a key is missing, or a value is refused.
     """
     try:
-        raw = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise MarketError(f"{path}: cannot be read ({error.strerror}); name a schedule") from error
-    except yaml.YAMLError as error:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # of another encoding, or a name with a null in it
+        reason = getattr(error, "strerror", None) or error
+        raise MarketError(f"{path}: cannot be read ({reason}); name a schedule") from error
+    except (yaml.YAMLError, RecursionError) as error:
         raise MarketError(f"{path}: no valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(raw, dict) or list(raw) != ["events"] or not isinstance(raw["events"], list):
         raise MarketError(f"{path}: expected the key events alone, a list of what happens")

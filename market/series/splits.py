@@ -113,7 +113,7 @@ def read_split_dates(path: Path) -> SplitDates:
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise SeriesError(f"{path}: no readable YAML ({' '.join(str(error).split())})") from error
     keys = [field.name for field in fields(SplitDates)]
     if not isinstance(raw, dict) or set(raw) != set(keys):
