@@ -23,11 +23,10 @@ from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.batch_size import MEMORY_SHARE, free_bytes
 from evobourse.merge.engine.byte_budget import ByteBudget
 from evobourse.merge.engine.decoder import Decoder, Parts
-from evobourse.merge.engine.int8 import GROUP, load_weights
+from evobourse.merge.engine.int8 import load_weights
 from evobourse.merge.engine.loading import hash_tensor
 from evobourse.merge.engine.prompt import Prompt, SoftToken, Token
-from evobourse.merge.engine.prompt_trie import STEPS_MEET, PromptTrie
-from evobourse.merge.engine.shared_prefix_attention import FILLED
+from evobourse.merge.engine.prompt_trie import PromptTrie
 from evobourse.merge.errors import AdapterError, ModelError
 
 _KIND = "answers"
@@ -260,15 +259,10 @@ class MindEngine:
         """Name answers on disk by all that their bits depend on."""
         scope = {
             "engine": self.decoder.engine,
-            "group": GROUP,
-            "filled": FILLED,
-            "steps meet": STEPS_MEET,
             "base": self.base_hash,
             "adapters": [adapter.content_hash for adapter in self.bank.adapters],
             "mind": [list(mind.shape), mind.tobytes().hex()],
             "options": list(self.options),
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
             "machine": self.decoder.machine,
         }
         return [

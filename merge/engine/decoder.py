@@ -1,15 +1,15 @@
 """A decoder-only transformer run in pieces: some layers, over a prefix computed once.
 
-It is one of transformers' Llama-shaped models (Llama, Mistral, SmolLM, Qwen2 without sliding
-windows), whose layers may stand in another order, more than once and with scaled inputs.
+Its layers may stand in another order, more than once and with scaled inputs. INT8 layers on a
+processor run by exact arithmetic (`merge.engine.exact`), all others as transformers runs them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache, reduce
+from functools import cached_property, partial, reduce
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +20,13 @@ from torch.nn import functional
 
 from evobourse.merge.engine import shared_prefix_attention as prefix_attention
 from evobourse.merge.engine.devices import execution_device
+from evobourse.merge.engine.exact.architecture import Architecture
+from evobourse.merge.engine.exact.arithmetic import multiply_rows, normalize, soften
+from evobourse.merge.engine.exact.attention import Array, ExactLayout, Heads, attend, turn
+from evobourse.merge.engine.exact.layers import Attention, run_layer
+from evobourse.merge.engine.exact.products import Matrix, multiply, quantize
+from evobourse.merge.engine.exact.weights import to_matrix
+from evobourse.merge.engine.int8 import Int8Linear, QuantizedLinear
 from evobourse.merge.engine.layer_rows import adapter_sites, read_from, rows_of
 from evobourse.merge.engine.prompt import Token
 from evobourse.merge.engine.quantizers import precision_of
@@ -30,11 +37,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+EXACT = "INT8 by INT16 in groups of 64, exact, 1"
+"""Names the exact arithmetic in the memo's key; another number where a bit of it changes."""
+
 LEAST_TOKENS = 16
 """On a processor a bf16 product of a single row is summed in another order than that of two."""
 
 TILE_TOKENS = 2048
-_OF_LAYER = ("input_layernorm", "self_attn", "post_attention_layernorm", "mlp")
 Item = TypeVar("Item")
 
 
@@ -108,8 +117,7 @@ class Decoder:
     Parameters
     ----------
     model
-        A transformers model with ``model.embed_tokens``, ``model.layers``, ``model.norm``,
-        ``model.rotary_emb`` and ``lm_head``.
+        A transformers model of an architecture in `merge.engine.exact.architecture`.
     tile_tokens
         Tokens that every batch is cut and filled to, see `run`; None: `TILE_TOKENS` on a GPU, none
         on a processor.
@@ -117,29 +125,26 @@ class Decoder:
     Raises
     ------
     ModelError
-        The model is of another shape.
+        The model is of another architecture, or one that only exact arithmetic knows.
     """
 
     def __init__(self, model: PreTrainedModel, tile_tokens: int | None = None):
-        inner: Any = getattr(model, "model", None)
-        needed = ("embed_tokens", "layers", "norm", "rotary_emb")
-        missing = [part for part in needed if not hasattr(inner, part)]
-        for layer in getattr(inner, "layers", ())[:1]:
-            missing += [part for part in _OF_LAYER if not hasattr(layer, part)]
-        if missing or getattr(inner, "has_sliding_layers", False):
-            kind = type(model).__name__
-            raise ModelError(
-                f"base: {kind} is not a plain Llama-shaped decoder "
-                f"(missing {', '.join(missing) or 'full attention'}); use Llama, Mistral or SmolLM"
-            )
+        self.architecture = Architecture(model.config)
         self.model = model
+        inner: Any = model.model
         self._own = Parts(
             inner.embed_tokens, tuple(map(Slot, inner.layers)), inner.norm, model.lm_head
         )
         self.run_on(None)
+        self.exact = tile_tokens is None and _runs_exactly(model)
         self.tile_tokens = tile_tokens
         if tile_tokens is None and self.device.type != "cpu":
             self.tile_tokens = TILE_TOKENS
+        if not self.exact and not self.architecture.plain:
+            raise ModelError(
+                f"base: {model.config.model_type} runs in INT8 on a processor alone; set "
+                "minds.device: cpu and minds.quantizer: groups, or use Llama, Mistral or Qwen"
+            )
 
     @property
     def device(self) -> torch.device:
@@ -149,14 +154,20 @@ class Decoder:
     @cached_property
     def engine(self) -> str:
         """Name how the layers' products are computed and tiled, for the memo's key."""
+        if self.exact:
+            return EXACT
         tiles = f" in tiles of {self.tile_tokens}" if self.tile_tokens else ""
         return precision_of(self.model) + tiles
 
     @cached_property
     def machine(self) -> str:
-        """Name the chips whose kernels the answers come from, for the memo's key."""
+        """Name what else the bits depend on, for the memo's key: chips, torch and its threads."""
+        if self.exact:
+            return "any"
         devices = {execution_device(layer) for layer in self.model.model.layers}
-        return " + ".join(sorted(_name_chip(device) for device in devices))
+        chips = " + ".join(sorted(_name_chip(device) for device in devices))
+        filled = prefix_attention.FILLED
+        return f"{chips}, torch {torch.__version__}, {torch.get_num_threads()} threads, {filled}"
 
     def run_on(self, parts: Parts | None) -> None:
         """Run on parts of the model's widths, which still lends config and device; None: its own.
@@ -165,6 +176,7 @@ class Decoder:
         """
         self.parts = parts or self._own
         self.depth = len(self.parts.slots)
+        self._vocabulary: Matrix | None = None
 
     @property
     def first_adapted(self) -> int:
@@ -178,7 +190,13 @@ class Decoder:
     def embed(self, tokens: Sequence[Sequence[Token]]) -> torch.Tensor:
         """Embed token ids and soft tokens, rows of equal length: float32[rows, tokens, width]."""
         ids = [[t if isinstance(t, int) else 0 for t in row] for row in tokens]
-        hidden: torch.Tensor = self.parts.embedding(torch.tensor(ids, device=self.device)).float()
+        at = torch.tensor(ids, device=self.device)
+        if self.exact:
+            with _weights_at_hand(self.parts.embedding):
+                hidden = self.parts.embedding.get_parameter("weight")[at].float()
+            hidden = hidden * float(self.architecture.embedding_scale)
+        else:
+            hidden = self.parts.embedding(at).float()
         for row, of_row in enumerate(tokens):
             for place, token in enumerate(of_row):
                 if not isinstance(token, int):
@@ -211,7 +229,10 @@ class Decoder:
         before = prefix.tokens if prefix else 0
         outs, owns = [], []
         for chosen in self.tiles(range(rows), tokens):
-            layout = _plain_layout(tuple(chosen), tokens, before, self._queries, self.device)
+            near = Rows(tokens, np.empty((len(chosen), 0), np.int64), np.zeros(len(chosen), np.int64))
+            layout = self.lay_out(before, [np.arange(before)], [near])
+            row_of = np.asarray(chosen)[np.asarray(layout.row_of.cpu())]
+            layout = replace(layout, row_of=torch.from_numpy(row_of).to(self.device))
             part = hidden if len(chosen) == rows else hidden[chosen]
             known = prefix.layers if prefix else None
             out, own = self.run_pass(part.flatten(0, 1), first, last, layout, known)
@@ -234,8 +255,13 @@ class Decoder:
         for at in range(0, len(rows), size):
             yield list(islice(cycle(rows[at : at + size]), size))
 
-    def lay_out(self, known: int, prefixes: Sequence[Places], rows: Sequence[Rows]) -> Layout:
+    def lay_out(
+        self, known: int, prefixes: Sequence[Places], rows: Sequence[Rows]
+    ) -> Layout | ExactLayout:
         """Say what the tokens of a pass see, see `Layout.of`; on a GPU of one shape of rows."""
+        if self.exact:
+            return ExactLayout.of(prefixes, rows)
+        self._refuse_windowed(max(map(len, prefixes), default=0), rows)
         alone = self.tile_tokens is not None
         return Layout.of(known, prefixes, rows, self._queries, alone).to(self.device)
 
@@ -245,7 +271,7 @@ class Decoder:
         hidden: torch.Tensor,
         first: int,
         last: int,
-        layout: Layout,
+        layout: Layout | ExactLayout,
         known: Mapping[int, torch.Tensor] | None = None,
         read: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, Prefix]:
@@ -276,8 +302,10 @@ class Decoder:
 
         Notes
         -----
-        On a processor, a pass of fewer than `LEAST_TOKENS` tokens is filled up with copies.
+        On a processor, a pass of fewer than `LEAST_TOKENS` tokens in bf16 is filled up with copies.
         """
+        if isinstance(layout, ExactLayout):
+            return self._run_exactly(hidden, first, last, layout, known, read)
         tokens = len(hidden)
         wanted = tokens if read is None else len(read)
         fill = max(0, LEAST_TOKENS - tokens)
@@ -314,6 +342,62 @@ class Decoder:
             hidden = hidden[read]
         return hidden[:wanted, 0], Prefix(tokens, own)
 
+    def _run_exactly(
+        self,
+        hidden: torch.Tensor,
+        first: int,
+        last: int,
+        layout: ExactLayout,
+        known: Mapping[int, torch.Tensor] | None,
+        read: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, Prefix]:
+        own: dict[int, torch.Tensor] = {}
+        shape = (2, self.architecture.keys, 0, self.architecture.head_width)
+        none = np.empty(shape, np.float32)
+
+        def attend_all(place: int, projected: Array, heads: Heads, table: Array) -> Array:
+            pair = turn(projected, heads, table)
+            own[place] = torch.from_numpy(pair)
+            before = none if known is None else known[place].contiguous().numpy()
+            return attend(projected, before, pair, layout, heads)
+
+        wanted = None if read is None else read.numpy()
+        out = self.run_layers(
+            hidden, first, last, layout.positions.numpy(), layout.row_of.numpy(), attend_all, wanted
+        )
+        return torch.from_numpy(out), Prefix(len(hidden), own)
+
+    def run_layers(
+        self,
+        hidden: torch.Tensor,
+        first: int,
+        last: int,
+        positions: Places,
+        row_of: Places,
+        attention: Attention,
+        read: Places | None = None,
+    ) -> Array:
+        """Run tokens float32[n, width] through layers exactly, see `exact.layers.run_layer`."""
+        tables = self.architecture.turn_tables(positions)
+        rows = np.ascontiguousarray(hidden.numpy())
+        for place in range(first, last):
+            slot = self.parts.slots[place]
+            with _weights_at_hand(slot.layer):
+                rows = run_layer(
+                    self.architecture, slot.layer, rows * np.float32(slot.scale), tables, row_of,
+                    partial(attention, place), read if place == last - 1 else None,
+                )  # fmt: skip
+        return rows if read is None or first < last else rows[read]
+
+    def _refuse_windowed(self, before: int, rows: Sequence[Rows]) -> None:
+        window = self.architecture.least_window
+        longest = max((before + part.near.shape[1] + part.tokens for part in rows), default=0)
+        if window is not None and longest > window:
+            raise ModelError(
+                f"base: {longest} tokens, and its layers see {window}, which only exact arithmetic "
+                "knows; set minds.device: cpu and minds.quantizer: groups"
+            )
+
     @property
     def _queries(self) -> int:
         """Queries that a token brings each head of keys."""
@@ -341,6 +425,9 @@ class Decoder:
             float32[rows, options]. Product and sum are taken per element, not as a matrix
             product, so that a row's logits are the same bits in every batch.
         """
+        if self.exact:
+            normed, weight = self._normed(hidden), self._head_rows(options)
+            return torch.from_numpy(self._scaled(multiply_rows(normed, weight[None])))
         normed: torch.Tensor = self.parts.norm(hidden)
         with _weights_at_hand(self.parts.head):
             head = self.parts.head.get_parameter("weight")[list(options)].to(normed.device).float()
@@ -353,10 +440,16 @@ class Decoder:
         Returns
         -------
         tuple
-            int64[rows, count] token ids, ascending, and their logits float32[rows, count]. The
-            bf16 product over the vocabulary, the same bits in every batch, says which; their
-            logits are then taken as `option_logits` takes them.
+            int64[rows, count] token ids, ascending, and their logits float32[rows, count]. A
+            product over the vocabulary in INT8 (or bf16), the same bits in every batch, says which;
+            their logits are then taken as `option_logits` takes them.
         """
+        if self.exact:
+            states = self._normed(hidden)
+            found = highest(self._rough_logits(states), count)
+            weights = self._head_rows(found.ravel()).reshape(*found.shape, -1)
+            logits = self._scaled(multiply_rows(states, weights))
+            return torch.from_numpy(found), torch.from_numpy(logits)
         normed: torch.Tensor = self.parts.norm(hidden)
         with _weights_at_hand(self.parts.head):
             weight = self.parts.head.get_parameter("weight")
@@ -365,17 +458,53 @@ class Decoder:
             rows = weight[tokens].float()
         return tokens, (normed[:, None, :] * rows).sum(-1)
 
+    def _normed(self, hidden: torch.Tensor) -> Array:
+        with _weights_at_hand(self.parts.norm):
+            norm = self.architecture.norm_of(self.parts.norm)
+            return normalize(np.ascontiguousarray(hidden.numpy()), norm)
 
-@lru_cache(maxsize=64)
-def _plain_layout(
-    chosen: tuple[int, ...], tokens: int, before: int, queries: int, device: torch.device
-) -> Layout:
-    """Lay out rows of one length, each with the mixture of its number, behind one prefix."""
-    rows = len(chosen)
-    near = Rows(tokens, np.empty((rows, 0), np.int64), np.zeros(rows, np.int64))
-    layout = Layout.of(before, [np.arange(before)], [near], queries)
-    row_of = torch.tensor(chosen)[layout.row_of]
-    return replace(layout, row_of=row_of).to(device)
+    def _head_rows(self, tokens: Sequence[int] | Places) -> Array:
+        """Return rows of the output head, float32[n, width]."""
+        with _weights_at_hand(self.parts.head):
+            weight = self.parts.head.get_parameter("weight")
+            rows: Array = weight[torch.as_tensor(tokens)].float().numpy()
+        return rows
+
+    def _rough_logits(self, states: Array) -> Array:
+        if self._vocabulary is None:
+            with _weights_at_hand(self.parts.head):
+                self._vocabulary = to_matrix(self.parts.head.get_parameter("weight"))
+        out = np.empty((len(states), self._vocabulary.outputs), np.float32)
+        multiply(quantize(states), self._vocabulary, out)
+        return out
+
+    def _scaled(self, logits: Array) -> Array:
+        """Scale and cap logits as the architecture does."""
+        logits = logits / np.float32(self.architecture.logit_scale)
+        cap = self.architecture.logit_cap
+        return logits if cap is None else soften(logits, cap)
+
+
+def highest(rows: Array, count: int) -> Places:
+    """Return the places of each row's highest values, int64[rows, count], ascending.
+
+    Of equal ones the first are taken.
+    """
+    found = np.empty((len(rows), count), np.int64)
+    for row, own in zip(rows, found, strict=True):
+        least = np.partition(row, -count)[-count]
+        above = np.flatnonzero(row > least)
+        equal = np.flatnonzero(row == least)[: count - len(above)]
+        own[:] = np.sort(np.concatenate([above, equal]))
+    return found
+
+
+def _runs_exactly(model: PreTrainedModel) -> bool:
+    """Say whether all layers are packed INT8, with memory or files of the processor's."""
+    linears = [m for m in model.model.layers.modules() if isinstance(m, nn.Linear | QuantizedLinear)]
+    devices = {execution_device(layer).type for layer in model.model.layers}
+    packed = all(isinstance(linear, Int8Linear) and linear.packed for linear in linears)
+    return packed and devices == {"cpu"} and execution_device(model.lm_head).type == "cpu"
 
 
 def _name_chip(device: torch.device) -> str:
@@ -386,9 +515,17 @@ def _name_chip(device: torch.device) -> str:
 
 def _weights_at_hand(module: nn.Module) -> AbstractContextManager[None]:
     """Bring weights that accelerate keeps elsewhere, for use without the module's forward."""
-    if not hasattr(module, "_hf_hook"):
+    hooked = [part for part in module.modules() if hasattr(part, "_hf_hook")]
+    if not hooked:
         return nullcontext()
+    return _aligned(hooked)
+
+
+@contextmanager
+def _aligned(modules: Sequence[nn.Module]) -> Iterator[None]:
     from accelerate.utils import align_module_device
 
-    at_hand: AbstractContextManager[None] = align_module_device(module)
-    return at_hand
+    with ExitStack() as until:
+        for module in modules:
+            until.enter_context(align_module_device(module))
+        yield

@@ -15,8 +15,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from evobourse.merge.engine.decoder import Decoder
 from evobourse.merge.engine.devices import DISK, DeviceMap, device_of
+from evobourse.merge.engine.exact.architecture import Architecture
 from evobourse.merge.engine.int8 import QuantizedLinear
 from evobourse.merge.engine.placement import Storage, place
 from evobourse.merge.engine.quantizers import linear_maker
@@ -192,9 +192,10 @@ def _empty_model(folder: Path) -> PreTrainedModel:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.from_pretrained(folder)
+    Architecture(config)  # refuses others
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    inner = Decoder(model).model.model  # refuses other shapes
+    inner: Any = model.model
     inner.rotary_emb = type(inner.rotary_emb)(config=config)  # what is in no file
     return model.eval()
 
