@@ -22,9 +22,10 @@ from evobourse.agents.observation import INVOCATION, OPTIONS, render_rules, rend
 from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.batch_size import MEMORY_SHARE, free_bytes
 from evobourse.merge.engine.byte_budget import ByteBudget
-from evobourse.merge.engine.decoder import Decoder, Parts
+from evobourse.merge.engine.decoder import Decoder
 from evobourse.merge.engine.int8 import load_weights
 from evobourse.merge.engine.loading import hash_tensor
+from evobourse.merge.engine.parts import Parts
 from evobourse.merge.engine.prompt import Prompt, SoftToken, Token
 from evobourse.merge.engine.prompt_trie import PromptTrie
 from evobourse.merge.errors import AdapterError, ModelError

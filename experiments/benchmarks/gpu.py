@@ -30,8 +30,9 @@ from evobourse.experiments.planner.shapes import ModelShape, find_shape
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.batch_invariance import varying_length
-from evobourse.merge.engine.decoder import Decoder, Prefix
+from evobourse.merge.engine.decoder import Decoder
 from evobourse.merge.engine.int8 import Int8Linear, multiply_groups
+from evobourse.merge.engine.parts import Prefix
 
 BENCHMARK = Benchmark(
     measures="a 7B in INT8 with a thousand minds against this GPU; a tiny one where there is none",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial, reduce
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,13 +21,13 @@ from torch.nn import functional
 from evobourse.merge.engine import shared_prefix_attention as prefix_attention
 from evobourse.merge.engine.devices import execution_device
 from evobourse.merge.engine.exact.architecture import Architecture
-from evobourse.merge.engine.exact.arithmetic import multiply_rows, normalize, soften
 from evobourse.merge.engine.exact.attention import Array, ExactLayout, Heads, attend, turn
+from evobourse.merge.engine.exact.head import Head
+from evobourse.merge.engine.exact.kernels import ARITHMETIC
 from evobourse.merge.engine.exact.layers import Attention, run_layer
-from evobourse.merge.engine.exact.products import Matrix, multiply, quantize
-from evobourse.merge.engine.exact.weights import to_matrix
 from evobourse.merge.engine.int8 import Int8Linear, QuantizedLinear
-from evobourse.merge.engine.layer_rows import adapter_sites, read_from, rows_of
+from evobourse.merge.engine.layer_rows import adapter_sites, run_in_transformers
+from evobourse.merge.engine.parts import Parts, Prefix, Slot
 from evobourse.merge.engine.prompt import Token
 from evobourse.merge.engine.quantizers import precision_of
 from evobourse.merge.engine.shared_prefix_attention import Layout, Places, Rows
@@ -37,78 +37,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-EXACT = "INT8 by INT16 in groups of 64, exact, 1"
-"""Names the exact arithmetic in the memo's key; another number where a bit of it changes."""
-
-LEAST_TOKENS = 16
-"""On a processor a bf16 product of a single row is summed in another order than that of two."""
-
 TILE_TOKENS = 2048
+AnyLayout = Layout | ExactLayout
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True)
-class Prefix:
-    """Keys and values of tokens: those of one text, or of several rows one after another.
-
-    Attributes
-    ----------
-    tokens
-        Their number P.
-    layers
-        Place of a layer in the decoder's order to keys and values, float32[2, kv heads, P, head
-        width].
-    """
-
-    tokens: int
-    layers: Mapping[int, torch.Tensor]
-
-    def first(self, tokens: int) -> Prefix:
-        """Return those of the first tokens."""
-        return Prefix(tokens, {at: pair[:, :, :tokens] for at, pair in self.layers.items()})
-
-    def followed_by(self, other: Prefix) -> Prefix:
-        """Append another prefix's tokens, layer by layer."""
-        pairs = {at: torch.cat([own, other.layers[at]], dim=2) for at, own in self.layers.items()}
-        return Prefix(self.tokens + other.tokens, pairs)
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A place in a decoder's order of layers.
-
-    Attributes
-    ----------
-    layer
-        A transformers decoder layer; it may stand in several slots.
-    scale
-        Factor on its input.
-    """
-
-    layer: nn.Module
-    scale: float = 1.0
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a token passes: embedding, slots from the bottom up, final norm, output head."""
-
-    embedding: nn.Module
-    slots: tuple[Slot, ...]
-    norm: nn.Module
-    head: nn.Module
-
-
-class _OwnKeys:
-    """What a decoder layer asks of a transformers cache: here it only keeps the new part."""
-
-    pair: tuple[torch.Tensor, torch.Tensor]
-
-    def update(
-        self, keys: torch.Tensor, values: torch.Tensor, *_: Any, **__: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        self.pair = (keys, values)
-        return keys, values
 
 
 class Decoder:
@@ -155,7 +86,7 @@ class Decoder:
     def engine(self) -> str:
         """Name how the layers' products are computed and tiled, for the memo's key."""
         if self.exact:
-            return EXACT
+            return ARITHMETIC
         tiles = f" in tiles of {self.tile_tokens}" if self.tile_tokens else ""
         return precision_of(self.model) + tiles
 
@@ -176,7 +107,7 @@ class Decoder:
         """
         self.parts = parts or self._own
         self.depth = len(self.parts.slots)
-        self._vocabulary: Matrix | None = None
+        self._head = Head(self.architecture, self.parts.norm, self.parts.head)
 
     @property
     def first_adapted(self) -> int:
@@ -229,7 +160,9 @@ class Decoder:
         before = prefix.tokens if prefix else 0
         outs, owns = [], []
         for chosen in self.tiles(range(rows), tokens):
-            near = Rows(tokens, np.empty((len(chosen), 0), np.int64), np.zeros(len(chosen), np.int64))
+            near = Rows(
+                tokens, np.empty((len(chosen), 0), np.int64), np.zeros(len(chosen), np.int64)
+            )
             layout = self.lay_out(before, [np.arange(before)], [near])
             row_of = np.asarray(chosen)[np.asarray(layout.row_of.cpu())]
             layout = replace(layout, row_of=torch.from_numpy(row_of).to(self.device))
@@ -255,15 +188,15 @@ class Decoder:
         for at in range(0, len(rows), size):
             yield list(islice(cycle(rows[at : at + size]), size))
 
-    def lay_out(
-        self, known: int, prefixes: Sequence[Places], rows: Sequence[Rows]
-    ) -> Layout | ExactLayout:
+    def lay_out(self, known: int, prefixes: Sequence[Places], rows: Sequence[Rows]) -> AnyLayout:
         """Say what the tokens of a pass see, see `Layout.of`; on a GPU of one shape of rows."""
         if self.exact:
             return ExactLayout.of(prefixes, rows)
         self._refuse_windowed(max(map(len, prefixes), default=0), rows)
         alone = self.tile_tokens is not None
-        return Layout.of(known, prefixes, rows, self._queries, alone).to(self.device)
+        return Layout.of(
+            known, prefixes, rows, self.architecture.queries // self.architecture.keys, alone
+        ).to(self.device)
 
     @torch.inference_mode()
     def run_pass(
@@ -271,7 +204,7 @@ class Decoder:
         hidden: torch.Tensor,
         first: int,
         last: int,
-        layout: Layout | ExactLayout,
+        layout: AnyLayout,
         known: Mapping[int, torch.Tensor] | None = None,
         read: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, Prefix]:
@@ -306,41 +239,9 @@ class Decoder:
         """
         if isinstance(layout, ExactLayout):
             return self._run_exactly(hidden, first, last, layout, known, read)
-        tokens = len(hidden)
-        wanted = tokens if read is None else len(read)
-        fill = max(0, LEAST_TOKENS - tokens)
-        hidden = torch.cat([hidden, hidden[:1].expand(fill, -1)])[:, None]
-        if read is not None:
-            read = functional.pad(read, (0, max(0, LEAST_TOKENS - wanted)))
-        positions = functional.pad(layout.positions, (0, fill))[:, None]
-        angles = self.model.model.rotary_emb(hidden, position_ids=positions)
-        own = {}
-        places = range(first, last)
-        layers = [self.parts.slots[place].layer for place in places]
-        with (
-            self.attending(prefix_attention.NAME),
-            rows_of(functional.pad(layout.row_of, (0, fill)), layers),
-        ):
-            for place in places:
-                slot, cache = self.parts.slots[place], _OwnKeys()
-                here = execution_device(slot.layer)
-                hidden = hidden if slot.scale == 1 else hidden * slot.scale
-                some = None if read is None or place < last - 1 else read.to(here)
-                with read_from(slot.layer, hidden, some) as entering:
-                    hidden = slot.layer(
-                        entering,
-                        position_ids=positions,
-                        past_key_values=cache,
-                        use_cache=True,
-                        position_embeddings=angles,
-                        layout=layout.to(here),
-                        known=None if known is None else known[place].to(here),
-                    )
-                pair = torch.stack([new[:tokens, :, 0] for new in cache.pair])
-                own[place] = pair.transpose(1, 2)
-        if read is not None and not own:
-            hidden = hidden[read]
-        return hidden[:wanted, 0], Prefix(tokens, own)
+        slots = self.parts.slots[first:last]
+        with self.attending(prefix_attention.NAME):
+            return run_in_transformers(self.model, slots, first, hidden, layout, known, read)
 
     def _run_exactly(
         self,
@@ -398,12 +299,6 @@ class Decoder:
                 "knows; set minds.device: cpu and minds.quantizer: groups"
             )
 
-    @property
-    def _queries(self) -> int:
-        """Queries that a token brings each head of keys."""
-        config = self.model.config
-        return int(config.num_attention_heads // config.num_key_value_heads)
-
     @contextmanager
     def attending(self, name: str) -> Iterator[None]:
         """Let the layers attend by a function registered under a name, until the end."""
@@ -425,13 +320,12 @@ class Decoder:
             float32[rows, options]. Product and sum are taken per element, not as a matrix
             product, so that a row's logits are the same bits in every batch.
         """
-        if self.exact:
-            normed, weight = self._normed(hidden), self._head_rows(options)
-            return torch.from_numpy(self._scaled(multiply_rows(normed, weight[None])))
-        normed: torch.Tensor = self.parts.norm(hidden)
-        with _weights_at_hand(self.parts.head):
-            head = self.parts.head.get_parameter("weight")[list(options)].to(normed.device).float()
-        return (normed[:, None, :] * head[None]).sum(-1)
+        with _weights_at_hand(self.parts.norm), _weights_at_hand(self.parts.head):
+            if self.exact:
+                return torch.from_numpy(self._head.option_logits(hidden.numpy(), options))
+            state: torch.Tensor = self.parts.norm(hidden)
+            head = self.parts.head.get_parameter("weight")[list(options)].to(state.device).float()
+        return (state[:, None, :] * head[None]).sum(-1)
 
     @torch.inference_mode()
     def likeliest(self, hidden: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -444,64 +338,23 @@ class Decoder:
             product over the vocabulary in INT8 (or bf16), the same bits in every batch, says which;
             their logits are then taken as `option_logits` takes them.
         """
-        if self.exact:
-            states = self._normed(hidden)
-            found = highest(self._rough_logits(states), count)
-            weights = self._head_rows(found.ravel()).reshape(*found.shape, -1)
-            logits = self._scaled(multiply_rows(states, weights))
-            return torch.from_numpy(found), torch.from_numpy(logits)
-        normed: torch.Tensor = self.parts.norm(hidden)
-        with _weights_at_hand(self.parts.head):
+        with _weights_at_hand(self.parts.norm), _weights_at_hand(self.parts.head):
+            if self.exact:
+                tokens, logits = map(torch.from_numpy, self._head.likeliest(hidden.numpy(), count))
+                return tokens, logits
+            normed: torch.Tensor = self.parts.norm(hidden)
             weight = self.parts.head.get_parameter("weight")
             rough = functional.linear(normed.to(torch.bfloat16), weight.to(torch.bfloat16))
             tokens = rough.topk(count, dim=-1).indices.sort(dim=-1).values
             rows = weight[tokens].float()
         return tokens, (normed[:, None, :] * rows).sum(-1)
 
-    def _normed(self, hidden: torch.Tensor) -> Array:
-        with _weights_at_hand(self.parts.norm):
-            norm = self.architecture.norm_of(self.parts.norm)
-            return normalize(np.ascontiguousarray(hidden.numpy()), norm)
-
-    def _head_rows(self, tokens: Sequence[int] | Places) -> Array:
-        """Return rows of the output head, float32[n, width]."""
-        with _weights_at_hand(self.parts.head):
-            weight = self.parts.head.get_parameter("weight")
-            rows: Array = weight[torch.as_tensor(tokens)].float().numpy()
-        return rows
-
-    def _rough_logits(self, states: Array) -> Array:
-        if self._vocabulary is None:
-            with _weights_at_hand(self.parts.head):
-                self._vocabulary = to_matrix(self.parts.head.get_parameter("weight"))
-        out = np.empty((len(states), self._vocabulary.outputs), np.float32)
-        multiply(quantize(states), self._vocabulary, out)
-        return out
-
-    def _scaled(self, logits: Array) -> Array:
-        """Scale and cap logits as the architecture does."""
-        logits = logits / np.float32(self.architecture.logit_scale)
-        cap = self.architecture.logit_cap
-        return logits if cap is None else soften(logits, cap)
-
-
-def highest(rows: Array, count: int) -> Places:
-    """Return the places of each row's highest values, int64[rows, count], ascending.
-
-    Of equal ones the first are taken.
-    """
-    found = np.empty((len(rows), count), np.int64)
-    for row, own in zip(rows, found, strict=True):
-        least = np.partition(row, -count)[-count]
-        above = np.flatnonzero(row > least)
-        equal = np.flatnonzero(row == least)[: count - len(above)]
-        own[:] = np.sort(np.concatenate([above, equal]))
-    return found
-
 
 def _runs_exactly(model: PreTrainedModel) -> bool:
     """Say whether all layers are packed INT8, with memory or files of the processor's."""
-    linears = [m for m in model.model.layers.modules() if isinstance(m, nn.Linear | QuantizedLinear)]
+    linears = [
+        m for m in model.model.layers.modules() if isinstance(m, nn.Linear | QuantizedLinear)
+    ]
     devices = {execution_device(layer).type for layer in model.model.layers}
     packed = all(isinstance(linear, Int8Linear) and linear.packed for linear in linears)
     return packed and devices == {"cpu"} and execution_device(model.lm_head).type == "cpu"

@@ -113,9 +113,7 @@ class Int8Linear(QuantizedLinear):
         multiply = _compiled_multiply() if self.compiled else multiply_groups
         return multiply(narrow, *self.plain(self.weight, self.scale))
 
-    def plain(
-        self, weight: torch.Tensor, scale: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def plain(self, weight: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return a weight and its scales of this layer's shape as int8[out, in], bf16[out, n]."""
         if not self.packed:
             return weight, scale

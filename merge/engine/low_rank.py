@@ -100,9 +100,9 @@ class LowRankSite:
         inner = np.empty((len(x.values), down.outputs), np.float32)
         multiply(x, down, inner)
         if self.row_core is not None:
-            core = self.row_core[:, 0]
-            inner = self._cored(torch.from_numpy(inner), core if len(core) == 1 else core[row_of])
-            inner = inner.numpy()
+            cores = self.row_core[:, 0]
+            own = cores if len(cores) == 1 else cores[row_of]
+            inner = self._cored(torch.from_numpy(inner), own).numpy()
         factors = self.row_scale[:, 0].numpy() * self.loudness
         inner *= factors if len(factors) == 1 else factors[row_of]
         multiply(quantize(inner), up, out, column, add=True)

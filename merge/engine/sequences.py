@@ -17,8 +17,9 @@ from transformers import AttentionInterface
 
 from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.batch_size import MOST_TOKENS
-from evobourse.merge.engine.decoder import LEAST_TOKENS, Decoder
+from evobourse.merge.engine.decoder import Decoder
 from evobourse.merge.engine.exact.attention import Array, ExactLayout, Heads, attend, turn
+from evobourse.merge.engine.layer_rows import LEAST_TOKENS
 from evobourse.merge.engine.prompt import Token
 from evobourse.merge.engine.shared_prefix_attention import Places, Rows
 from evobourse.merge.errors import ModelError

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from evobourse.merge.engine.decoder import Parts, Slot
 from evobourse.merge.engine.int8 import Int8Linear
+from evobourse.merge.engine.parts import Parts, Slot
 from evobourse.merge.errors import RecipeError
 from evobourse.merge.recipes.layer_stack import LayerStack
 from evobourse.merge.recipes.recipe import HEAD, State, depth_of, is_tied

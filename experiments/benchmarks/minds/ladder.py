@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from evobourse.agents.minds.engine import MindEngine
 from evobourse.agents.personas.persona import Population
 from evobourse.experiments.benchmarks.minds.subject import Question, Subject
-from evobourse.merge.engine.decoder import Prefix
+from evobourse.merge.engine.parts import Prefix
 from evobourse.merge.engine.prompt import Token
 
 ROWS = 128

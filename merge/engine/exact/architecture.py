@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evobourse.merge.engine.exact.arithmetic import GELU_TANH, SILU, Norm
+from evobourse.merge.engine.exact.arithmetic import Norm
 from evobourse.merge.engine.exact.attention import Heads
+from evobourse.merge.engine.exact.kernels import GELU_TANH, SILU
 from evobourse.merge.engine.exact.rotary import KINDS, frequencies, turn_table
 from evobourse.merge.errors import ModelError
 
@@ -145,7 +146,7 @@ class Architecture:
 
     def heads_of(self, attention: nn.Module) -> Heads:
         """Describe how a transformers attention layer attends."""
-        norms = [None, None]
+        norms: list[Norm | None] = [None, None]
         if self.traits.head_norms:
             norms = [self.norm_of(attention.get_submodule(name)) for name in ("q_norm", "k_norm")]
         sliding = self.kind_of(int(attention.layer_idx)) == _SLIDING  # type: ignore[arg-type]

@@ -83,7 +83,13 @@ def run_layer(
     entering = _enter(architecture, layer, before_network, hidden)
     gated = _project(network, _GATED[fused], entering, row_of)
     acted = gate_quantize(gated, architecture.activation)
-    _leave(architecture, layer, behind_network, _project(network, ("down_proj",), acted, row_of), hidden)
+    _leave(
+        architecture,
+        layer,
+        behind_network,
+        _project(network, ("down_proj",), acted, row_of),
+        hidden,
+    )
     return hidden
 
 

@@ -129,9 +129,7 @@ def turn_table(
     return table * np.float32(scale)
 
 
-def _polynomial(
-    coefficients: list[float], square: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _polynomial(coefficients: list[float], square: NDArray[np.float64]) -> NDArray[np.float64]:
     value = np.full_like(square, coefficients[-1])
     for coefficient in coefficients[-2::-1]:
         value = value * square + coefficient

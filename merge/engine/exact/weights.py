@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from evobourse.merge.engine.exact.products import COLUMNS, GROUP, Matrix
+from evobourse.merge.engine.exact.products import Matrix
+from evobourse.merge.engine.exact.tiles import COLUMNS, GROUP
 
 
 def quantize_groups(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from evobourse.agents.observation import OPTIONS, render_rules, render_view
-from evobourse.merge.engine.decoder import Decoder, Prefix
+from evobourse.merge.engine.decoder import Decoder
+from evobourse.merge.engine.parts import Prefix
 
 SPLIT = 24
 

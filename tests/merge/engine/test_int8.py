@@ -2,14 +2,14 @@ import copy
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from evobourse.merge.engine.adapter_bank import AdapterBank
-from evobourse.merge.engine.exact.products import GROUP, quantize
+from evobourse.merge.engine.exact.products import quantize
+from evobourse.merge.engine.exact.tiles import GROUP
 from evobourse.merge.engine.exact.weights import quantize_groups
 from evobourse.merge.engine.int8 import Int8Linear, load_weights, quantize_int8
 from evobourse.merge.peft.folder import read_adapter
@@ -77,7 +77,9 @@ def test_a_row_with_its_own_mixture_is_the_same_bits_in_any_batch(int8_model, st
         down, up = adapter.factors[29, "mlp.down_proj"]
         products = torch.from_numpy(hidden).view(257, 9, -1) @ down.T @ up.T
         exact += mixtures[:, 0, k, None, None] * products
-    ours, theirs = (float((x - exact).norm() / exact.norm()) for x in (torch.from_numpy(whole), rough))
+    ours, theirs = (
+        float((x - exact).norm() / exact.norm()) for x in (torch.from_numpy(whole), rough)
+    )
     assert ours < 0.01
     assert theirs < 0.01
 

@@ -4,10 +4,11 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from evobourse.merge.engine.decoder import Decoder, Prefix
+from evobourse.merge.engine.decoder import Decoder
 from evobourse.merge.engine.exact.architecture import ARCHITECTURES, Architecture
 from evobourse.merge.engine.exact.weights import unpack_groups
 from evobourse.merge.engine.int8 import Int8Linear, quantize_int8
+from evobourse.merge.engine.parts import Prefix
 from evobourse.merge.errors import ModelError
 
 SMALL = {
@@ -102,8 +103,12 @@ def test_a_small_random_model_is_transformers_own_in_fp32(name):
     # In two pieces, the same bits.
     first, keys = decoder.run(decoder.embed(ids[:, :25].tolist()), 0, decoder.depth)
     for row in range(3):
-        own = Prefix(25, {at: pair[:, :, 25 * row : 25 * row + 25] for at, pair in keys.layers.items()})
-        rest, _ = decoder.run(decoder.embed(ids[row : row + 1, 25:].tolist()), 0, decoder.depth, own)
+        own = Prefix(
+            25, {at: pair[:, :, 25 * row : 25 * row + 25] for at, pair in keys.layers.items()}
+        )
+        rest, _ = decoder.run(
+            decoder.embed(ids[row : row + 1, 25:].tolist()), 0, decoder.depth, own
+        )
         assert torch.equal(first[row], hidden[row, :25])
         assert torch.equal(rest[0], hidden[row, 25:])
 

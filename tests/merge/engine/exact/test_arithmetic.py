@@ -6,10 +6,8 @@ import torch
 from numba import njit
 from torch.nn import functional
 
-from evobourse.merge.engine.exact import arithmetic
+from evobourse.merge.engine.exact import kernels
 from evobourse.merge.engine.exact.arithmetic import (
-    GELU_TANH,
-    SILU,
     Norm,
     add_scaled,
     gate_quantize,
@@ -18,13 +16,15 @@ from evobourse.merge.engine.exact.arithmetic import (
     normalize_quantize,
     soften,
 )
-from evobourse.merge.engine.exact.products import GROUP, LANES, quantize
+from evobourse.merge.engine.exact.kernels import GELU_TANH, SILU
+from evobourse.merge.engine.exact.products import quantize
+from evobourse.merge.engine.exact.tiles import GROUP, LANES
 
 
 @njit
 def exponentials(x, out):
     for k in range(len(x)):
-        out[k] = arithmetic.exponential(x[k])
+        out[k] = kernels.exponential(x[k])
 
 
 def normal(seed, *shape):
@@ -81,7 +81,9 @@ def test_inner_products_are_summed_in_sixteen_lanes(width):
     expected = [[by_lanes(row, other) for other in others] for row in rows]
     assert np.array_equal(multiply_rows(rows, others[None]), np.array(expected, np.float32))
     own = normal(2, 5, 2, width)
-    expected = [[by_lanes(row, other) for other in those] for row, those in zip(rows, own)]
+    expected = [
+        [by_lanes(row, other) for other in those] for row, those in zip(rows, own, strict=True)
+    ]
     assert np.array_equal(multiply_rows(rows, own), np.array(expected, np.float32))
 
 

@@ -55,7 +55,11 @@ class Pass:
             for place in own:
                 seen = [*before, *range(own[0], place + 1)]
                 seen = seen[-heads.window :] if heads.window else seen
-                query = self.query[place - self.known].astype(float).reshape(heads.keys, -1, heads.width)
+                query = (
+                    self.query[place - self.known]
+                    .astype(float)
+                    .reshape(heads.keys, -1, heads.width)
+                )
                 scores = heads.scaling * np.einsum("kgw,knw->kgn", query, keys[:, seen])
                 if heads.soft_cap:
                     scores = heads.soft_cap * np.tanh(scores / heads.soft_cap)

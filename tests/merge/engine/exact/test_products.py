@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evobourse.merge.engine.exact import products
-from evobourse.merge.engine.exact.products import GROUP, Activations, multiply, quantize
+from evobourse.merge.engine.exact.products import Activations, multiply, quantize
+from evobourse.merge.engine.exact.tiles import GROUP
 from evobourse.merge.engine.exact.weights import (
     dequantize_groups,
     matrix_of,
