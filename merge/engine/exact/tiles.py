@@ -269,8 +269,7 @@ def _write_float_tile(
             build.store(grown[row][v], place).align = 4
 
 
-@intrinsic
-def float_of(context: Any, bits: Any) -> Any:
+def _float_of(context: Any, bits: Any) -> Any:
     """Read an int32's bits as a float32."""
 
     def generate(context: Any, build: Any, signature: Any, arguments: Any) -> Any:
@@ -279,8 +278,10 @@ def float_of(context: Any, bits: Any) -> Any:
     return types.float32(types.int32), generate
 
 
-@intrinsic
-def power_of_two(context: Any, shifted: Any) -> Any:
+float_of: Any = intrinsic(_float_of)
+
+
+def _power_of_two(context: Any, shifted: Any) -> Any:
     """Return 2**n of n + 1.5 * 2**23, whose lowest bits hold n, -126 to 127."""
     whole = ir.IntType(32)
 
@@ -289,3 +290,6 @@ def power_of_two(context: Any, shifted: Any) -> Any:
         return build.bitcast(build.add(bits, ir.Constant(whole, 127 << 23)), ir.FloatType())
 
     return types.float32(types.float32), generate
+
+
+power_of_two: Any = intrinsic(_power_of_two)
