@@ -259,12 +259,11 @@ class MindEngine:
     def _keys(self, mind: NDArray[np.float32], prompts: Sequence[Prompt]) -> list[bytes]:
         """Name answers on disk by all that their bits depend on."""
         scope = {
-            "engine": self.decoder.engine,
+            "arithmetic": self.decoder.arithmetic,
             "base": self.base_hash,
             "adapters": [adapter.content_hash for adapter in self.bank.adapters],
             "mind": [list(mind.shape), mind.tobytes().hex()],
             "options": list(self.options),
-            "machine": self.decoder.machine,
         }
         return [
             answer_key(

@@ -64,10 +64,10 @@ SMALL = (
     "search.cross.fast_count=4",
     "market.agents=60",
     "market.days=60",
-    "market.paths=1",
+    "market.paths=2",
     "selection.champions=2",
-    "selection.validation_groups=1",
-    "selection.heldout_groups=1",
+    "selection.validation_groups=2",
+    "selection.heldout_groups=2",
 )
 
 

@@ -84,7 +84,7 @@ class Decoder:
 
     @cached_property
     def engine(self) -> str:
-        """Name how the layers' products are computed and tiled, for the memo's key."""
+        """Name how the layers' products are computed and tiled."""
         if self.exact:
             return ARITHMETIC
         tiles = f" in tiles of {self.tile_tokens}" if self.tile_tokens else ""
@@ -92,13 +92,18 @@ class Decoder:
 
     @cached_property
     def machine(self) -> str:
-        """Name what else the bits depend on, for the memo's key: chips, torch and its threads."""
-        if self.exact:
-            return "any"
+        """Name the chips whose kernels the answers come from."""
         devices = {execution_device(layer) for layer in self.model.model.layers}
-        chips = " + ".join(sorted(_name_chip(device) for device in devices))
-        filled = prefix_attention.FILLED
-        return f"{chips}, torch {torch.__version__}, {torch.get_num_threads()} threads, {filled}"
+        return " + ".join(sorted(_name_chip(device) for device in devices))
+
+    @property
+    def arithmetic(self) -> str:
+        """Name all that the bits of an answer depend on beside weights and prompt, for memos."""
+        if self.exact:
+            return ARITHMETIC
+        threads, filled = torch.get_num_threads(), prefix_attention.FILLED
+        library = f"torch {torch.__version__}, {threads} threads, filled to {filled}"
+        return f"{self.engine} on {self.machine}, {library}"
 
     def run_on(self, parts: Parts | None) -> None:
         """Run on parts of the model's widths, which still lends config and device; None: its own.
@@ -356,7 +361,10 @@ def _runs_exactly(model: PreTrainedModel) -> bool:
         m for m in model.model.layers.modules() if isinstance(m, nn.Linear | QuantizedLinear)
     ]
     devices = {execution_device(layer).type for layer in model.model.layers}
-    packed = all(isinstance(linear, Int8Linear) and linear.packed for linear in linears)
+    packed = all(
+        isinstance(linear, Int8Linear) and linear.packed and not linear.compiled
+        for linear in linears
+    )
     return packed and devices == {"cpu"} and execution_device(model.lm_head).type == "cpu"
 
 

@@ -77,7 +77,8 @@ decoder = Decoder(quantize_int8(model))
 tokens = draw.integers(0, 500, (70, 21)).tolist()
 _, prefix = decoder.run(decoder.embed(tokens[:1]), 0, 3)
 states, _ = decoder.run(decoder.embed(tokens), 0, 3, prefix)
-found = [states, decoder.option_logits(states[:, -1], range(9)), *decoder.likeliest(states[:, 0], 9)]
+logits = decoder.option_logits(states[:, -1], range(9))
+found = [states, logits, *decoder.likeliest(states[:, 0], 9)]
 print(hashlib.sha256(b"".join(part.numpy().tobytes() for part in found)).hexdigest())
 """
 
