@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from evobourse.agents.observation import render_rules
 from evobourse.experiments.benchmarks.minds.mixed_batch import alternate
 from evobourse.experiments.benchmarks.minds.subject import Subject, real_prompts
+from evobourse.merge.engine.exact import kernels
 from evobourse.merge.engine.exact.products import Matrix, multiply, quantize
 from evobourse.merge.engine.exact.weights import to_matrix
 from evobourse.merge.engine.int8 import Int8Linear
@@ -120,7 +121,9 @@ def profile_shares(subject: Subject) -> dict[str, float]:
     profile.runcall(run)
     stats: Any = pstats.Stats(profile)
     spent: defaultdict[str, float] = defaultdict(float)
-    for (_, _, name), (_, _, _, cumulated, callers) in stats.stats.items():
+    for (file, _, name), (_, _, _, cumulated, callers) in stats.stats.items():
+        if file == kernels.__file__:  # inside a function of the same name
+            continue
         if name in _PURPOSES:
             spent[_PURPOSES[name]] += cumulated
         for (_, _, caller), (_, _, _, own) in callers.items():
