@@ -15,11 +15,13 @@ from evobourse.merge.engine.exact.tiles import (
     FEW,
     GROUP,
     LANES,
+    LOWEST,
     MANY,
     QUERIES,
     STEP,
     float_of,
     float_tile,
+    lane_fold,
     power_of_two,
     product_tile,
 )
@@ -34,6 +36,9 @@ another does, whose functions are compiled into these.
 SILU, GELU_TANH = 0, 1
 CHUNK_BYTES = 1 << 19  # of activations that meet all weights before the next: they stay in L2
 BLOCK = 24  # queries whose scores are held at once
+
+
+_sum, _maximum = lane_fold("sum"), lane_fold("maximum")
 
 
 # Numbers
@@ -92,11 +97,8 @@ def total(lanes: Any) -> Any:
 @njit(inline="always")
 def inner_product(left: Any, right: Any, lanes: Any) -> Any:
     """Return the sum of products of two rows float32[n]; lane k has places k, k + 16, ..."""
-    lanes[:] = 0
     whole = len(left) // LANES * LANES
-    for start in range(0, whole, LANES):
-        for lane in range(LANES):
-            lanes[lane] += left[start + lane] * right[start + lane]
+    _sum(left.ctypes.data, right.ctypes.data, whole // LANES, lanes.ctypes.data)
     for lane in range(len(left) - whole):
         lanes[lane] += left[whole + lane] * right[whole + lane]
     return total(lanes)
@@ -306,34 +308,27 @@ def _multiply_floats(left: Any, rows: Any, right: Any, depth: Any, columns: Any,
 
 
 @njit(inline="always")
-def _weigh(scores: Any, first: Any, stop: Any, cap: Any, lanes: Any) -> Any:
+def _weigh(scores: Any, first: Any, stop: Any, cap: Any, ones: Any, lanes: Any) -> Any:
     """Turn a row of scores into weights of places ``first`` to ``stop - 1``; return their sum.
 
     Weights of other places, up to whole lanes, become 0.
     """
-    lowest = np.float32(-3.4e38)
-    end = (stop + LANES - 1) // LANES * LANES
+    begin, end = first // LANES * LANES, (stop + LANES - 1) // LANES * LANES
     if cap > 0:
         for k in range(first, stop):
             scores[k] = cap * hyperbolic_tangent(scores[k] / cap)
-    lanes[:] = lowest
-    for start in range(first // LANES * LANES, end, LANES):
-        for lane in range(LANES):
-            k = start + lane
-            score = scores[k] if first <= k < stop else lowest
-            lanes[lane] = score if score > lanes[lane] else lanes[lane]
+    scores[begin:first] = np.float32(LOWEST)
+    scores[stop:end] = np.float32(LOWEST)
+    at, count = scores.ctypes.data + 4 * begin, (end - begin) // LANES
+    _maximum(at, at, count, lanes.ctypes.data)
     peak = lanes[0]
     for lane in range(1, LANES):
-        peak = lanes[lane] if lanes[lane] > peak else peak
-    lanes[:] = 0
-    scores[: first // LANES * LANES] = 0
-    for start in range(first // LANES * LANES, end, LANES):
-        for lane in range(LANES):
-            k = start + lane
-            weight = exponential(scores[k] - peak)
-            weight = weight if first <= k < stop else np.float32(0)
-            scores[k] = weight
-            lanes[lane] += weight
+        peak = max(peak, lanes[lane])
+    for k in range(begin, end):
+        scores[k] = exponential(scores[k] - peak)
+    scores[:first] = 0
+    scores[stop:end] = 0
+    _sum(at, ones.ctypes.data, count, lanes.ctypes.data)
     return total(lanes)
 
 
@@ -363,7 +358,7 @@ def attend(
     keys, values = np.zeros((width, room), np.float32), np.zeros((room, filled), np.float32)
     queries, scores = np.zeros((BLOCK, width), np.float32), np.zeros((BLOCK, room), np.float32)
     mixed, lanes = np.zeros((BLOCK, filled), np.float32), np.zeros(LANES, np.float32)
-    sums = np.zeros(BLOCK, np.float32)
+    sums, ones = np.zeros(BLOCK, np.float32), np.ones(room, np.float32)
     for item in range(start, stop):
         block, head = item // heads, item % heads
         first_row = blocks[block, 0]
@@ -396,7 +391,7 @@ def attend(
                 _multiply_floats(queries, count, keys, width, limit, scores)
                 for n in range(count):
                     seen = before + (begin + n) // group + 1
-                    sums[n] = _weigh(scores[n], max(0, seen - window), seen, cap, lanes)
+                    sums[n] = _weigh(scores[n], max(0, seen - window), seen, cap, ones, lanes)
                     scores[n, (seen + LANES - 1) // LANES * LANES : limit] = 0
                 _multiply_floats(scores, count, values, limit, width, mixed)
                 for n in range(count):

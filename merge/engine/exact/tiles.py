@@ -18,6 +18,7 @@ GROUP = 64
 """Inputs that share a scale. 64 * 127 * 32767 is below 2**31: no sum of a group overflows."""
 
 LANES, COLUMNS = 16, 32
+LOWEST = -(2.0**127)  # a float32, below every score
 
 # Wide registers hold 12 rows of two vectors, the 16 narrow ones of others 4 rows of one. Tiles
 # decide about speed alone.
@@ -267,6 +268,58 @@ def _write_float_tile(
             offset = build.add(build.mul(out_step, number(row)), number(4 * LANES * v))
             place = build.inttoptr(build.add(out, offset), _VF.as_pointer())
             build.store(grown[row][v], place).align = 4
+
+
+def lane_fold(kind: str) -> Any:
+    """Return what folds rows into 16 lanes, lane k from places k, k + 16, ..., in their order.
+
+    Of two addresses of float32, a number of times 16 places, and the address of the lanes: their
+    products' ``sum``, or the first row's ``maximum`` (the second is not read).
+    """
+
+    @intrinsic
+    def fold(context: Any, left: Any, right: Any, count: Any, out: Any) -> Any:
+        signature = types.void(*[types.int64] * 4)
+
+        def generate(context: Any, build: Any, signature: Any, arguments: Any) -> Any:
+            _write_fold(build, kind, *arguments)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return fold
+
+
+def _write_fold(build: Any, kind: str, left: Any, right: Any, count: Any, out: Any) -> None:
+    def load(address: Any) -> Any:
+        loaded = build.load(build.inttoptr(address, _VF.as_pointer()))
+        loaded.align = 4
+        return loaded
+
+    entry = build.block
+    check, each, done = (
+        build.function.append_basic_block(name) for name in ("check", "each", "done")
+    )
+    start = ir.Constant(_VF, [0.0 if kind == "sum" else LOWEST] * LANES)
+    build.branch(check)
+    build.position_at_end(check)
+    step, lanes = build.phi(_I64), build.phi(_VF)
+    step.add_incoming(ir.Constant(_I64, 0), entry)
+    lanes.add_incoming(start, entry)
+    build.cbranch(build.icmp_signed("<", step, count), each, done)
+    build.position_at_end(each)
+    offset = build.mul(step, ir.Constant(_I64, 4 * LANES))
+    value = load(build.add(left, offset))
+    if kind == "sum":
+        value = build.fmul(value, load(build.add(right, offset)))
+        grown = build.fadd(lanes, value)
+    else:
+        grown = build.select(build.fcmp_ordered(">", value, lanes), value, lanes)
+    step.add_incoming(build.add(step, ir.Constant(_I64, 1)), each)
+    lanes.add_incoming(grown, each)
+    build.branch(check)
+    build.position_at_end(done)
+    build.store(lanes, build.inttoptr(out, _VF.as_pointer())).align = 4
 
 
 def _float_of(context: Any, bits: Any) -> Any:
