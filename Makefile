@@ -34,12 +34,15 @@ check: docs ## style, types and the site
 docs: $(READY) ## the site from docs/, into build/site; a dead link fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -d build/site
 
-bench: $(READY) ## the benchmark of what takes nearly all the time: minds
+bench bench-minds: $(READY) ## the benchmark of what takes nearly all the time: minds
 	$(BIN)/evobourse bench minds
 	@echo "all other benchmarks: $(BIN)/evobourse bench --list"
 
 drill: $(READY) ## kill, fill and stop all that a sweep stands on, and compare its lineage
 	$(BIN)/evobourse bench kill_drill
+
+drill-machines: $(READY) ## a small sweep as other processors would run it; all bytes must agree
+	$(BIN)/evobourse bench machine_drill
 
 styles: $(READY) ## train the shipped adapters that are missing (three minutes each)
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters \

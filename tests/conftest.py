@@ -118,16 +118,12 @@ def int8_model(smol):
 @pytest.fixture(scope="session")
 def rounded_model(smol, int8_model):
     """A plain fp32 model with the INT8 weights' values: what the engine's oracles run on."""
-    import torch
-
     from evobourse.merge.engine.int8 import Int8Linear
 
     model = share_weights(smol[0])
     for name, module in int8_model.named_modules():
         if isinstance(module, Int8Linear):
-            scale = module.scale.repeat_interleave(module.in_features // module.scale.shape[1], 1)
-            weight = module.weight.to(torch.bfloat16) * scale
-            model.get_submodule(name).weight.data = weight.float()
+            model.get_submodule(name).weight.data = module.dequantized().float()
     return model
 
 

@@ -6,7 +6,6 @@ Many (mind, view) and (mind, prompt) questions are answered in few batches, once
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby, islice
@@ -32,13 +31,13 @@ from evobourse.agents.observation import (
 from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.batch_size import MEMORY_SHARE, free_bytes
 from evobourse.merge.engine.byte_budget import ByteBudget
-from evobourse.merge.engine.decoder import Decoder, Parts
-from evobourse.merge.engine.int8 import GROUP, load_weights
+from evobourse.merge.engine.decoder import Decoder
+from evobourse.merge.engine.int8 import load_weights
 from evobourse.merge.engine.loading import hash_tensor
+from evobourse.merge.engine.parts import Parts
 from evobourse.merge.engine.prompt import Prompt, SoftToken, Token
 from evobourse.merge.engine.prompt_tokens import PromptTokens
-from evobourse.merge.engine.prompt_trie import STEPS_MEET, PromptTrie
-from evobourse.merge.engine.shared_prefix_attention import FILLED
+from evobourse.merge.engine.prompt_trie import PromptTrie
 from evobourse.merge.errors import AdapterError, ModelError
 from evobourse.merge.peft.mind_vector import split_cores
 
@@ -327,26 +326,16 @@ class MindEngine:
         As plain JSON values; of no mind in particular, what all minds here have in common.
         """
         return {
-            "engine": self.decoder.engine,
-            "group": GROUP,
-            "filled": FILLED,
-            "steps meet": STEPS_MEET,
+            "arithmetic": self.decoder.arithmetic,
             "base": self.base_hash,
             "adapters": [adapter.content_hash for adapter in self.bank.adapters],
             "mind": name_mind(mind),
             "options": list(self.options),
-            "torch": torch.__version__,
-            "machine": self.decoder.machine,
-            # oneDNN's products round otherwise where bf16 is emulated, whatever PyTorch runs on
-            "onednn": [
-                os.environ.get("ONEDNN_MAX_CPU_ISA"),
-                bool(torch.cpu.get_capabilities().get("avx512_bf16")),
-            ],
         }
 
     def _keys(self, mind: NDArray[np.float32], prompts: Sequence[Prompt]) -> list[bytes]:
         """Name answers on disk by all that their bits depend on."""
-        scope = self.scope(mind) | {"threads": torch.get_num_threads()}
+        scope = self.scope(mind)
         return [
             answer_key(
                 scope | {"split": [*map(len, prompt.path[:-1]), self.decoder.first_adapted]},

@@ -30,8 +30,9 @@ from evobourse.experiments.planner.shapes import ModelShape, find_shape
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.batch_invariance import varying_length
-from evobourse.merge.engine.decoder import Decoder, Prefix
+from evobourse.merge.engine.decoder import Decoder
 from evobourse.merge.engine.int8 import Int8Linear, multiply_groups
+from evobourse.merge.engine.parts import Prefix
 
 BENCHMARK = Benchmark(
     measures="a 7B in INT8 with a thousand minds against this GPU; a tiny one where there is none",
@@ -160,8 +161,8 @@ class Bench:
         assert isinstance(layer, Int8Linear)
         tokens = self.decoder.tile_tokens or 512
         hidden = torch.randn(tokens, layer.in_features, device=self.device).bfloat16()
-        weight, scale = layer.weight, layer.scale
-        plain = torch.randn(layer.weight.shape, device=self.device).bfloat16()
+        weight, scale = layer.plain(layer.weight, layer.scale)
+        plain = torch.randn(weight.shape, device=self.device).bfloat16()
         whole = scale[:, 0].contiguous()
         turned = weight.t()
         narrow = hidden.to(torch.int8)
@@ -177,7 +178,7 @@ class Bench:
         if compiled:
             fused = torch.compile(multiply_groups, dynamic=True)
             ways["INT8, compiled"] = lambda x: fused(x, weight, scale)
-        operations = 2 * tokens * layer.weight.numel()
+        operations = 2 * tokens * layer.in_features * layer.out_features
         for name, way in ways.items():
             try:
                 seconds = self._seconds(partial(way, hidden))

@@ -102,11 +102,11 @@ def _random_linear(
     linear: nn.Linear, device: torch.device, generator: torch.Generator, compiled: bool
 ) -> Int8Linear:
     """Draw INT8 weights evenly, scaled so that the output is as wide as the input."""
-    made = Int8Linear(linear, compiled)  # on meta, as the layer is
+    made = Int8Linear(linear, compiled, packed=device.type == "cpu")  # on meta, as the layer is
     size = made.weight.shape
     made.weight = torch.randint(
         -127, 128, size, dtype=torch.int8, device=device, generator=generator
     )
-    step = math.sqrt(3 / size[1]) / 127
+    step = math.sqrt(3 / linear.in_features) / 127
     made.scale = torch.full(made.scale.shape, step, dtype=torch.bfloat16, device=device)
     return made

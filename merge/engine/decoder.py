@@ -1,15 +1,15 @@
 """A decoder-only transformer run in pieces: some layers, over a prefix computed once.
 
-It is one of transformers' Llama-shaped models (Llama, Mistral, SmolLM, Qwen2 without sliding
-windows), whose layers may stand in another order, more than once and with scaled inputs.
+Its layers may stand in another order, more than once and with scaled inputs. INT8 layers on a
+processor run by exact arithmetic (`merge.engine.exact`), all others as transformers runs them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache, reduce
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from functools import cached_property, partial, reduce
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +20,14 @@ from torch.nn import functional
 
 from evobourse.merge.engine import shared_prefix_attention as prefix_attention
 from evobourse.merge.engine.devices import execution_device
-from evobourse.merge.engine.layer_rows import adapter_sites, read_from, rows_of
+from evobourse.merge.engine.exact.architecture import Architecture
+from evobourse.merge.engine.exact.attention import Array, ExactLayout, Heads, attend, turn
+from evobourse.merge.engine.exact.head import Head
+from evobourse.merge.engine.exact.kernels import ARITHMETIC
+from evobourse.merge.engine.exact.layers import Attention, run_layer
+from evobourse.merge.engine.int8 import Int8Linear, QuantizedLinear
+from evobourse.merge.engine.layer_rows import adapter_sites, run_in_transformers
+from evobourse.merge.engine.parts import Parts, Prefix, Slot
 from evobourse.merge.engine.prompt import Token
 from evobourse.merge.engine.quantizers import precision_of
 from evobourse.merge.engine.shared_prefix_attention import Layout, Places, Rows
@@ -30,76 +37,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-LEAST_TOKENS = 16
-"""On a processor a bf16 product of a single row is summed in another order than that of two."""
-
 TILE_TOKENS = 2048
-_OF_LAYER = ("input_layernorm", "self_attn", "post_attention_layernorm", "mlp")
+AnyLayout = Layout | ExactLayout
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True)
-class Prefix:
-    """Keys and values of tokens: those of one text, or of several rows one after another.
-
-    Attributes
-    ----------
-    tokens
-        Their number P.
-    layers
-        Place of a layer in the decoder's order to keys and values, float32[2, kv heads, P, head
-        width].
-    """
-
-    tokens: int
-    layers: Mapping[int, torch.Tensor]
-
-    def first(self, tokens: int) -> Prefix:
-        """Return those of the first tokens."""
-        return Prefix(tokens, {at: pair[:, :, :tokens] for at, pair in self.layers.items()})
-
-    def followed_by(self, other: Prefix) -> Prefix:
-        """Append another prefix's tokens, layer by layer."""
-        pairs = {at: torch.cat([own, other.layers[at]], dim=2) for at, own in self.layers.items()}
-        return Prefix(self.tokens + other.tokens, pairs)
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A place in a decoder's order of layers.
-
-    Attributes
-    ----------
-    layer
-        A transformers decoder layer; it may stand in several slots.
-    scale
-        Factor on its input.
-    """
-
-    layer: nn.Module
-    scale: float = 1.0
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a token passes: embedding, slots from the bottom up, final norm, output head."""
-
-    embedding: nn.Module
-    slots: tuple[Slot, ...]
-    norm: nn.Module
-    head: nn.Module
-
-
-class _OwnKeys:
-    """What a decoder layer asks of a transformers cache: here it only keeps the new part."""
-
-    pair: tuple[torch.Tensor, torch.Tensor]
-
-    def update(
-        self, keys: torch.Tensor, values: torch.Tensor, *_: Any, **__: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        self.pair = (keys, values)
-        return keys, values
 
 
 class Decoder:
@@ -108,8 +48,7 @@ class Decoder:
     Parameters
     ----------
     model
-        A transformers model with ``model.embed_tokens``, ``model.layers``, ``model.norm``,
-        ``model.rotary_emb`` and ``lm_head``.
+        A transformers model of an architecture in `merge.engine.exact.architecture`.
     tile_tokens
         Tokens that every batch is cut and filled to, see `run`; None: `TILE_TOKENS` on a GPU, none
         on a processor.
@@ -117,30 +56,26 @@ class Decoder:
     Raises
     ------
     ModelError
-        The model is of another shape.
+        The model is of another architecture, or one that only exact arithmetic knows.
     """
 
     def __init__(self, model: PreTrainedModel, tile_tokens: int | None = None):
-        inner: Any = getattr(model, "model", None)
-        needed = ("embed_tokens", "layers", "norm", "rotary_emb")
-        missing = [part for part in needed if not hasattr(inner, part)]
-        for layer in getattr(inner, "layers", ())[:1]:
-            missing += [part for part in _OF_LAYER if not hasattr(layer, part)]
-        if missing or (odd := _not_reproduced(model.config)):
-            kind = type(model).__name__
-            raise ModelError(
-                f"base: {kind} is not a plain Llama-shaped decoder "
-                f"({'missing ' + ', '.join(missing) if missing else 'no full attention: ' + odd}); "
-                "use Llama, Mistral or SmolLM"
-            )
+        self.architecture = Architecture(model.config)
         self.model = model
+        inner: Any = model.model
         self._own = Parts(
             inner.embed_tokens, tuple(map(Slot, inner.layers)), inner.norm, model.lm_head
         )
         self.run_on(None)
+        self.exact = tile_tokens is None and _runs_exactly(model)
         self.tile_tokens = tile_tokens
         if tile_tokens is None and self.device.type != "cpu":
             self.tile_tokens = TILE_TOKENS
+        if not self.exact and not self.architecture.plain:
+            raise ModelError(
+                f"base: {model.config.model_type} runs in INT8 on a processor alone; set "
+                "minds.device: cpu and minds.quantizer: groups, or use Llama, Mistral or Qwen"
+            )
 
     @property
     def device(self) -> torch.device:
@@ -149,15 +84,26 @@ class Decoder:
 
     @cached_property
     def engine(self) -> str:
-        """Name how the layers' products are computed and tiled, for the memo's key."""
+        """Name how the layers' products are computed and tiled."""
+        if self.exact:
+            return ARITHMETIC
         tiles = f" in tiles of {self.tile_tokens}" if self.tile_tokens else ""
         return precision_of(self.model) + tiles
 
     @cached_property
     def machine(self) -> str:
-        """Name the chips whose kernels the answers come from, for the memo's key."""
+        """Name the chips whose kernels the answers come from."""
         devices = {execution_device(layer) for layer in self.model.model.layers}
         return " + ".join(sorted(_name_chip(device) for device in devices))
+
+    @property
+    def arithmetic(self) -> str:
+        """Name all that the bits of an answer depend on beside weights and prompt, for memos."""
+        if self.exact:
+            return ARITHMETIC
+        threads, filled = torch.get_num_threads(), prefix_attention.FILLED
+        library = f"torch {torch.__version__}, {threads} threads, filled to {filled}"
+        return f"{self.engine} on {self.machine}, {library}"
 
     def run_on(self, parts: Parts | None) -> None:
         """Run on parts of the model's widths, which still lends config and device; None: its own.
@@ -166,6 +112,7 @@ class Decoder:
         """
         self.parts = parts or self._own
         self.depth = len(self.parts.slots)
+        self._head = Head(self.architecture, self.parts.norm, self.parts.head)
 
     @property
     def first_adapted(self) -> int:
@@ -179,7 +126,13 @@ class Decoder:
     def embed(self, tokens: Sequence[Sequence[Token]]) -> torch.Tensor:
         """Embed token ids and soft tokens, rows of equal length: float32[rows, tokens, width]."""
         ids = [[t if isinstance(t, int) else 0 for t in row] for row in tokens]
-        hidden: torch.Tensor = self.parts.embedding(torch.tensor(ids, device=self.device)).float()
+        at = torch.tensor(ids, device=self.device)
+        if self.exact:
+            with _weights_at_hand(self.parts.embedding):
+                hidden = self.parts.embedding.get_parameter("weight")[at].float()
+            hidden = hidden * float(self.architecture.embedding_scale)
+        else:
+            hidden = self.parts.embedding(at).float()
         for row, of_row in enumerate(tokens):
             for place, token in enumerate(of_row):
                 if not isinstance(token, int):
@@ -212,7 +165,12 @@ class Decoder:
         before = prefix.tokens if prefix else 0
         outs, owns = [], []
         for chosen in self.tiles(range(rows), tokens):
-            layout = _plain_layout(tuple(chosen), tokens, before, self._queries, self.device)
+            near = Rows(
+                tokens, np.empty((len(chosen), 0), np.int64), np.zeros(len(chosen), np.int64)
+            )
+            layout = self.lay_out(before, [np.arange(before)], [near])
+            row_of = np.asarray(chosen)[np.asarray(layout.row_of.cpu())]
+            layout = replace(layout, row_of=torch.from_numpy(row_of).to(self.device))
             part = hidden if len(chosen) == rows else hidden[chosen]
             known = prefix.layers if prefix else None
             out, own = self.run_pass(part.flatten(0, 1), first, last, layout, known)
@@ -235,10 +193,15 @@ class Decoder:
         for at in range(0, len(rows), size):
             yield list(islice(cycle(rows[at : at + size]), size))
 
-    def lay_out(self, known: int, prefixes: Sequence[Places], rows: Sequence[Rows]) -> Layout:
+    def lay_out(self, known: int, prefixes: Sequence[Places], rows: Sequence[Rows]) -> AnyLayout:
         """Say what the tokens of a pass see, see `Layout.of`; on a GPU of one shape of rows."""
+        if self.exact:
+            return ExactLayout.of(prefixes, rows)
+        self._refuse_windowed(max(map(len, prefixes), default=0), rows)
         alone = self.tile_tokens is not None
-        return Layout.of(known, prefixes, rows, self._queries, alone).to(self.device)
+        return Layout.of(
+            known, prefixes, rows, self.architecture.queries // self.architecture.keys, alone
+        ).to(self.device)
 
     @torch.inference_mode()
     def run_pass(
@@ -246,7 +209,7 @@ class Decoder:
         hidden: torch.Tensor,
         first: int,
         last: int,
-        layout: Layout,
+        layout: AnyLayout,
         known: Mapping[int, torch.Tensor] | None = None,
         read: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, Prefix]:
@@ -277,49 +240,69 @@ class Decoder:
 
         Notes
         -----
-        On a processor, a pass of fewer than `LEAST_TOKENS` tokens is filled up with copies.
+        On a processor, a pass of fewer than `LEAST_TOKENS` tokens in bf16 is filled up with copies.
         """
-        tokens = len(hidden)
-        wanted = tokens if read is None else len(read)
-        fill = max(0, LEAST_TOKENS - tokens)
-        hidden = torch.cat([hidden, hidden[:1].expand(fill, -1)])[:, None]
-        if read is not None:
-            read = functional.pad(read, (0, max(0, LEAST_TOKENS - wanted)))
-        positions = functional.pad(layout.positions, (0, fill))[:, None]
-        angles = self.model.model.rotary_emb(hidden, position_ids=positions)
-        own = {}
-        places = range(first, last)
-        layers = [self.parts.slots[place].layer for place in places]
-        with (
-            self.attending(prefix_attention.NAME),
-            rows_of(functional.pad(layout.row_of, (0, fill)), layers),
-        ):
-            for place in places:
-                slot, cache = self.parts.slots[place], _OwnKeys()
-                here = execution_device(slot.layer)
-                hidden = hidden if slot.scale == 1 else hidden * slot.scale
-                some = None if read is None or place < last - 1 else read.to(here)
-                with read_from(slot.layer, hidden, some) as entering:
-                    hidden = slot.layer(
-                        entering,
-                        position_ids=positions,
-                        past_key_values=cache,
-                        use_cache=True,
-                        position_embeddings=angles,
-                        layout=layout.to(here),
-                        known=None if known is None else known[place].to(here),
-                    )
-                pair = torch.stack([new[:tokens, :, 0] for new in cache.pair])
-                own[place] = pair.transpose(1, 2)
-        if read is not None and not own:
-            hidden = hidden[read]
-        return hidden[:wanted, 0], Prefix(tokens, own)
+        if isinstance(layout, ExactLayout):
+            return self._run_exactly(hidden, first, last, layout, known, read)
+        slots = self.parts.slots[first:last]
+        with self.attending(prefix_attention.NAME):
+            return run_in_transformers(self.model, slots, first, hidden, layout, known, read)
 
-    @property
-    def _queries(self) -> int:
-        """Queries that a token brings each head of keys."""
-        config = self.model.config
-        return int(config.num_attention_heads // config.num_key_value_heads)
+    def _run_exactly(
+        self,
+        hidden: torch.Tensor,
+        first: int,
+        last: int,
+        layout: ExactLayout,
+        known: Mapping[int, torch.Tensor] | None,
+        read: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, Prefix]:
+        own: dict[int, torch.Tensor] = {}
+        shape = (2, self.architecture.keys, 0, self.architecture.head_width)
+        none = np.empty(shape, np.float32)
+
+        def attend_all(place: int, projected: Array, heads: Heads, table: Array) -> Array:
+            pair = turn(projected, heads, table)
+            own[place] = torch.from_numpy(pair)
+            before = none if known is None else known[place].contiguous().numpy()
+            return attend(projected, before, pair, layout, heads)
+
+        wanted = None if read is None else read.numpy()
+        out = self.run_layers(
+            hidden, first, last, layout.positions.numpy(), layout.row_of.numpy(), attend_all, wanted
+        )
+        return torch.from_numpy(out), Prefix(len(hidden), own)
+
+    def run_layers(
+        self,
+        hidden: torch.Tensor,
+        first: int,
+        last: int,
+        positions: Places,
+        row_of: Places,
+        attention: Attention,
+        read: Places | None = None,
+    ) -> Array:
+        """Run tokens float32[n, width] through layers exactly, see `exact.layers.run_layer`."""
+        tables = self.architecture.turn_tables(positions)
+        rows = np.ascontiguousarray(hidden.numpy())
+        for place in range(first, last):
+            slot = self.parts.slots[place]
+            with _weights_at_hand(slot.layer):
+                rows = run_layer(
+                    self.architecture, slot.layer, rows * np.float32(slot.scale), tables, row_of,
+                    partial(attention, place), read if place == last - 1 else None,
+                )  # fmt: skip
+        return rows if read is None or first < last else rows[read]
+
+    def _refuse_windowed(self, before: int, rows: Sequence[Rows]) -> None:
+        window = self.architecture.least_window
+        longest = max((before + part.near.shape[1] + part.tokens for part in rows), default=0)
+        if window is not None and longest > window:
+            raise ModelError(
+                f"base: {longest} tokens, and its layers see {window}, which only exact arithmetic "
+                "knows; set minds.device: cpu and minds.quantizer: groups"
+            )
 
     @contextmanager
     def attending(self, name: str) -> Iterator[None]:
@@ -342,10 +325,12 @@ class Decoder:
             float32[rows, options]. Product and sum are taken per element, not as a matrix
             product, so that a row's logits are the same bits in every batch.
         """
-        normed: torch.Tensor = self.parts.norm(hidden)
-        with _weights_at_hand(self.parts.head):
-            head = self.parts.head.get_parameter("weight")[list(options)].to(normed.device).float()
-        return (normed[:, None, :] * head[None]).sum(-1)
+        with _weights_at_hand(self.parts.norm), _weights_at_hand(self.parts.head):
+            if self.exact:
+                return torch.from_numpy(self._head.option_logits(hidden.numpy(), options))
+            state: torch.Tensor = self.parts.norm(hidden)
+            head = self.parts.head.get_parameter("weight")[list(options)].to(state.device).float()
+        return (state[:, None, :] * head[None]).sum(-1)
 
     @torch.inference_mode()
     def likeliest(self, hidden: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -354,12 +339,15 @@ class Decoder:
         Returns
         -------
         tuple
-            int64[rows, count] token ids, ascending, and their logits float32[rows, count]. The
-            bf16 product over the vocabulary, the same bits in every batch, says which; their
-            logits are then taken as `option_logits` takes them.
+            int64[rows, count] token ids, ascending, and their logits float32[rows, count]. A
+            product over the vocabulary in INT8 (or bf16), the same bits in every batch, says which;
+            their logits are then taken as `option_logits` takes them.
         """
-        normed: torch.Tensor = self.parts.norm(hidden)
-        with _weights_at_hand(self.parts.head):
+        with _weights_at_hand(self.parts.norm), _weights_at_hand(self.parts.head):
+            if self.exact:
+                tokens, logits = map(torch.from_numpy, self._head.likeliest(hidden.numpy(), count))
+                return tokens, logits
+            normed: torch.Tensor = self.parts.norm(hidden)
             weight = self.parts.head.get_parameter("weight")
             rough = functional.linear(normed.to(torch.bfloat16), weight.to(torch.bfloat16))
             tokens = rough.topk(count, dim=-1).indices.sort(dim=-1).values
@@ -367,26 +355,17 @@ class Decoder:
         return tokens, (normed[:, None, :] * rows).sum(-1)
 
 
-def _not_reproduced(config: Any) -> str:
-    """Name what a config asks of attention or head that is not computed here."""
-    told = config.to_dict()
-    kinds = told.get("layer_types") or ["sliding_attention"]
-    odd = {key: told.get(key) for key in ("attn_logit_softcapping", "final_logit_softcapping")}
-    if told.get("use_sliding_window") is not False and "sliding_attention" in kinds:
-        odd["sliding_window"] = told.get("sliding_window")
-    return ", ".join(f"{key} {value}" for key, value in odd.items() if value)
-
-
-@lru_cache(maxsize=64)
-def _plain_layout(
-    chosen: tuple[int, ...], tokens: int, before: int, queries: int, device: torch.device
-) -> Layout:
-    """Lay out rows of one length, each with the mixture of its number, behind one prefix."""
-    rows = len(chosen)
-    near = Rows(tokens, np.empty((rows, 0), np.int64), np.zeros(rows, np.int64))
-    layout = Layout.of(before, [np.arange(before)], [near], queries)
-    row_of = torch.tensor(chosen)[layout.row_of]
-    return replace(layout, row_of=row_of).to(device)
+def _runs_exactly(model: PreTrainedModel) -> bool:
+    """Say whether all layers are packed INT8, with memory or files of the processor's."""
+    linears = [
+        m for m in model.model.layers.modules() if isinstance(m, nn.Linear | QuantizedLinear)
+    ]
+    devices = {execution_device(layer).type for layer in model.model.layers}
+    packed = all(
+        isinstance(linear, Int8Linear) and linear.packed and not linear.compiled
+        for linear in linears
+    )
+    return packed and devices == {"cpu"} and execution_device(model.lm_head).type == "cpu"
 
 
 def _name_chip(device: torch.device) -> str:
@@ -397,9 +376,17 @@ def _name_chip(device: torch.device) -> str:
 
 def _weights_at_hand(module: nn.Module) -> AbstractContextManager[None]:
     """Bring weights that accelerate keeps elsewhere, for use without the module's forward."""
-    if not hasattr(module, "_hf_hook"):
+    hooked = [part for part in module.modules() if hasattr(part, "_hf_hook")]
+    if not hooked:
         return nullcontext()
+    return _aligned(hooked)
+
+
+@contextmanager
+def _aligned(modules: Sequence[nn.Module]) -> Iterator[None]:
     from accelerate.utils import align_module_device
 
-    at_hand: AbstractContextManager[None] = align_module_device(module)
-    return at_hand
+    with ExitStack() as until:
+        for module in modules:
+            until.enter_context(align_module_device(module))
+        yield

@@ -1,4 +1,4 @@
-"""INT8 weights with bf16 activations (W8A16), exact in every batch."""
+"""Linear layers with INT8 weights, for exact products on a processor and bf16 ones elsewhere."""
 
 from __future__ import annotations
 
@@ -11,13 +11,19 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from evobourse.merge.engine.exact.products import Matrix
+from evobourse.merge.engine.exact.weights import (
+    dequantize_groups,
+    matrix_of,
+    pack_groups,
+    quantize_groups,
+    unpack_groups,
+)
 from evobourse.merge.engine.low_rank import LowRankSite
 from evobourse.merge.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-GROUP = 64
 
 
 class QuantizedLinear(nn.Module, ABC):
@@ -63,11 +69,10 @@ class QuantizedLinear(nn.Module, ABC):
 class Int8Linear(QuantizedLinear):
     """A linear layer stored as INT8 with one bf16 scale per output channel and input group.
 
-    The weight is de-quantised to bf16 at each use and multiplied with bf16 activations; the
-    result joins the fp32 residual stream. On a processor the bf16 matrix product gives a row the
-    same bits in any batch of two rows or more (``tests/merge/engine/test_int8.py``); a single row
-    mostly, but 9 of 43,200 elements differed at 1536 x 576, so that decoders fill small batches up.
-    torch's dynamic quantisation and fp32 products give other bits in other batches.
+    On a processor the weight is kept in the order in which exact products read it
+    (`merge.engine.exact.products`): decoders multiply `matrix` with INT16 activations, and get the
+    same bits on every machine and in every batch. Called as a module (by a GPU, and by training)
+    the layer de-quantises to bf16 at each use and multiplies with bf16 activations.
 
     Parameters
     ----------
@@ -75,36 +80,59 @@ class Int8Linear(QuantizedLinear):
         The layer to quantise, weight [out, in].
     compiled
         Whether ``torch.compile`` fuses the de-quantisation into one kernel. The bits are its own.
+    packed
+        Whether the weight is kept for exact products, int8[blocks, in, 32], and its scales
+        bf16[blocks, groups, 32]; else int8[out, in] and bf16[out, groups].
     """
 
     weight: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, linear: nn.Linear, compiled: bool = False):
+    def __init__(self, linear: nn.Linear, compiled: bool = False, packed: bool = True):
         super().__init__(linear)
-        quantised, scale = quantize_groups(linear.weight.detach())
-        self.register_buffer("weight", quantised)
-        self.register_buffer("scale", scale)
-        self.compiled = compiled
+        self.compiled, self.packed = compiled, packed and not compiled
+        for name, tensor in zip(
+            ("weight", "scale"), self._quantized(linear.weight.detach()), strict=True
+        ):
+            self.register_buffer(name, tensor)
 
     @property
     def precision(self) -> str:  # type: ignore[override]
         """Name how products are computed."""
         return "w8a16 compiled" if self.compiled else "w8a16"
 
+    @property
+    def matrix(self) -> Matrix:
+        """The packed weight, for exact products; it shares the layer's memory."""
+        return matrix_of(self.weight, self.scale, self.in_features, self.out_features)
+
     def product(self, narrow: torch.Tensor) -> torch.Tensor:
         """Multiply bf16 [rows, tokens, in] with the de-quantised weight."""
         if narrow.requires_grad and torch.is_grad_enabled():
-            return _train_through(narrow, self.weight, self.scale)
+            return _train_through(narrow, self.weight, self.scale, self)
         multiply = _compiled_multiply() if self.compiled else multiply_groups
-        return multiply(narrow, self.weight, self.scale)
+        return multiply(narrow, *self.plain(self.weight, self.scale))
+
+    def plain(self, weight: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a weight and its scales of this layer's shape as int8[out, in], bf16[out, n]."""
+        if not self.packed:
+            return weight, scale
+        return unpack_groups(weight, scale, self.in_features, self.out_features)
+
+    def dequantized(self) -> torch.Tensor:
+        """Return the weight that is multiplied with, bf16[out, in]."""
+        return dequantize_groups(*self.plain(self.weight, self.scale))
 
     def set_weight(self, weight: torch.Tensor) -> None:
         """Quantise another weight into the same place."""
         refuse_meta(self.weight)
-        quantised, scale = quantize_groups(weight)
+        quantised, scale = self._quantized(weight)
         self.weight.copy_(quantised)
         self.scale.copy_(scale)
+
+    def _quantized(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        quantised, scale = quantize_groups(weight)
+        return pack_groups(quantised, scale) if self.packed else (quantised, scale)
 
 
 def multiply_groups(
@@ -114,25 +142,21 @@ def multiply_groups(
     return functional.linear(narrow, dequantize_groups(weight, scale))
 
 
-def dequantize_groups(weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Undo `quantize_groups` up to its rounding: bf16 [out, in]."""
-    groups: torch.Tensor = weight.to(torch.bfloat16).unflatten(1, (scale.shape[1], -1))
-    return groups.mul_(scale[:, :, None]).flatten(1)
-
-
 class _TrainedThrough(torch.autograd.Function):
     """The same product, for adapters below: INT8 is kept for the backward pass, not its bf16."""
 
     @staticmethod
     def forward(
-        ctx: Any, narrow: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor
+        ctx: Any, narrow: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor, layer: Int8Linear
     ) -> torch.Tensor:
         ctx.save_for_backward(weight, scale)
-        return multiply_groups(narrow, weight, scale)
+        ctx.layer = layer
+        return multiply_groups(narrow, *layer.plain(weight, scale))
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        return gradient @ dequantize_groups(*ctx.saved_tensors), None, None
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+        weight = dequantize_groups(*ctx.layer.plain(*ctx.saved_tensors))
+        return gradient @ weight, None, None, None
 
 
 _train_through: Callable[..., torch.Tensor] = _TrainedThrough.apply
@@ -156,27 +180,6 @@ def refuse_meta(weight: torch.Tensor) -> None:
             "base: some layers lie outside the device's memory and their weights cannot be "
             "exchanged; give it memory for the whole base, or set minds.recipe_blocks: 0"
         )
-
-
-def quantize_groups(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Round a matrix to INT8, symmetrically, by the absolute maximum of each group.
-
-    Parameters
-    ----------
-    weight
-        [out, in]; groups are runs of `GROUP` inputs, or whole rows where `GROUP` does not
-        divide ``in``.
-
-    Returns
-    -------
-    tuple
-        int8 [out, in] in -127..127 and bf16 [out, groups].
-    """
-    size = GROUP if weight.shape[1] % GROUP == 0 else weight.shape[1]
-    groups = weight.float().unflatten(1, (-1, size))
-    scale = (groups.abs().amax(dim=2).clamp_min(1e-12) / 127.0).to(torch.bfloat16)
-    quantised = torch.round(groups / scale.float()[:, :, None]).clamp_(-127, 127)
-    return quantised.to(torch.int8).flatten(1), scale
 
 
 def quantize_int8(model: PreTrainedModel, compiled: bool = False) -> PreTrainedModel:

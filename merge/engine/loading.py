@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from evobourse.merge.engine.decoder import Decoder
 from evobourse.merge.engine.devices import DISK, DeviceMap, device_of
+from evobourse.merge.engine.exact.architecture import Architecture
 from evobourse.merge.engine.int8 import QuantizedLinear
 from evobourse.merge.engine.placement import Storage, place
 from evobourse.merge.engine.quantizers import linear_maker
@@ -61,7 +61,7 @@ def load_quantized(
     folder = local_folder(name)
     tokenizer = read_tokenizer(name, folder)
     model, read = open_weights(name, folder)
-    Decoder(model)  # refuses other shapes
+    Architecture(model.config)  # refuses what is not computed here
     order = list(model.state_dict())
     tied = bool(model.config.tie_word_embeddings)
     device_map = place(model, storage)

@@ -4,18 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
+
+from evobourse.merge.engine.exact.products import Activations, Matrix, multiply, quantize
+from evobourse.merge.engine.exact.weights import to_matrix
 
 
 class LowRankSite:
-    """All adapters' factors at one linear layer, concatenated along the rank."""
+    """All adapters' factors at one linear layer, concatenated along the rank.
+
+    Parameters
+    ----------
+    down, up
+        float [ranks, in] and [out, ranks].
+    owner
+        Which adapter each rank belongs to.
+    block
+        Of the layer, whose coefficients count here.
+    """
 
     def __init__(self, down: torch.Tensor, up: torch.Tensor, owner: Iterable[int], block: int):
         owners = [int(k) for k in owner]
         device = down.device
-        self.down = down.to(torch.bfloat16)  # [ranks, in]
-        self.up = up.to(torch.bfloat16)  # [out, ranks]
+        self.down = down.to(torch.bfloat16)
+        self.up = up.to(torch.bfloat16)
+        self.exact: tuple[Matrix, Matrix] | None = None
+        if device.type == "cpu":
+            # Adapters of loud and quiet factors stand in one group of INT8: each rank's column is
+            # brought to 1, and what it had is a factor of its row of the inner values.
+            loudness = up.float().abs().amax(dim=0).clamp_min(1e-30)
+            self.loudness = loudness.numpy()
+            self.exact = to_matrix(down.float()), to_matrix(up.float() / loudness)
         self.owner = torch.tensor(
             owners, device=device
         )  # [ranks], which adapter each rank belongs to
@@ -53,6 +75,37 @@ class LowRankSite:
             inner = self._cored(inner.float(), self._of_part(self.row_core))
         scaled = inner * self._of_part(self.row_scale)  # the product is taken in fp32
         return out.add_(functional.linear(scaled.to(torch.bfloat16), self.up))
+
+    def add_exactly(
+        self,
+        x: Activations,
+        out: NDArray[np.float32],
+        column: int,
+        row_of: NDArray[np.int64],
+    ) -> None:
+        """Add the same to columns of ``out`` float32[rows, ...] by exact products.
+
+        Parameters
+        ----------
+        x
+            The layer's input.
+        out, column
+            Where the layer's output stands.
+        row_of
+            int64[rows], which of the active mixtures is each row's.
+        """
+        if self.row_scale is None or self.exact is None:
+            return
+        down, up = self.exact
+        inner = np.empty((len(x.values), down.outputs), np.float32)
+        multiply(x, down, inner)
+        if self.row_core is not None:
+            cores = self.row_core[:, 0]
+            own = cores if len(cores) == 1 else cores[row_of]
+            inner = self._cored(torch.from_numpy(inner), own).numpy()
+        factors = self.row_scale[:, 0].numpy() * self.loudness
+        inner *= factors if len(factors) == 1 else factors[row_of]
+        multiply(quantize(inner), up, out, column, add=True)
 
     def _of_part(self, values: torch.Tensor) -> torch.Tensor:
         """Take the rows that are in the batch, where they differ."""

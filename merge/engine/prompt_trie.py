@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.batch_size import BatchSize
 from evobourse.merge.engine.byte_budget import ByteBudget
-from evobourse.merge.engine.decoder import Decoder, Prefix
+from evobourse.merge.engine.decoder import AnyLayout, Decoder
+from evobourse.merge.engine.parts import Prefix
 from evobourse.merge.engine.prompt import Prompt, Token
-from evobourse.merge.engine.shared_prefix_attention import Layout, Rows
+from evobourse.merge.engine.shared_prefix_attention import Rows
 from evobourse.merge.peft.mind_vector import Mixture, split_cores
 
 CHUNK_QUESTIONS = 4096
@@ -286,7 +287,7 @@ class PromptTrie:
                 found[ancestor] = None
         return list(found)[len(set(keys)) :]
 
-    def _lay_out(self, chunk: _Chunk, known: Sequence[_Key], keys: Sequence[_Key]) -> Layout:
+    def _lay_out(self, chunk: _Chunk, known: Sequence[_Key], keys: Sequence[_Key]) -> AnyLayout:
         """Say where keys and values of every piece stand, and what each row sees of them.
 
         What stands between its prefix and a row is the row's own.

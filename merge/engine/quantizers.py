@@ -83,7 +83,9 @@ def linear_maker(storage: Storage) -> Callable[[nn.Linear, str], QuantizedLinear
         The library is not installed.
     """
     if storage.quantizer == "groups":
-        return lambda linear, device: Int8Linear(linear, storage.compiled).to(device)
+        return lambda linear, device: Int8Linear(
+            linear, storage.compiled, packed=device == "cpu"
+        ).to(device)
     try:
         import_module(storage.quantizer)
     except ImportError as error:

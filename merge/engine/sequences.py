@@ -17,8 +17,11 @@ from transformers import AttentionInterface
 
 from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.batch_size import MOST_TOKENS
-from evobourse.merge.engine.decoder import LEAST_TOKENS, Decoder
+from evobourse.merge.engine.decoder import Decoder
+from evobourse.merge.engine.exact.attention import Array, ExactLayout, Heads, attend, turn
+from evobourse.merge.engine.layer_rows import LEAST_TOKENS
 from evobourse.merge.engine.prompt import Token
+from evobourse.merge.engine.shared_prefix_attention import Places, Rows
 from evobourse.merge.errors import ModelError
 from evobourse.merge.peft.mind_vector import Mixture, join_cores, split_cores
 
@@ -63,6 +66,12 @@ class TokenSequence:
         other.tokens, other.state = list(self.tokens), self.state
         other._pasts = [past[:, :, : len(self)].clone() for past in self._pasts]
         return other
+
+    def held(self, place: int, like: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a layer's keys and values, float32[2, kv heads, at least len(self), width]."""
+        if place == len(self._pasts):
+            return np.empty((*like.shape[:2], 0, like.shape[3]), np.float32)
+        return self._pasts[place].numpy()
 
     def extend(self, place: int, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """Put a layer's new keys and values, [kv heads, n, width], behind those of `tokens`.
@@ -170,7 +179,7 @@ class SequenceReader:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return each sequence's likeliest next tokens, int64[n, count], and their logits."""
         states = [_state(sequence) for sequence in sequences]
-        fill = _filling(len(states), self.decoder.tile_tokens and STEP_TILE)
+        fill = self._filling(len(states), self.decoder.tile_tokens and STEP_TILE)
         found = self.decoder.likeliest(torch.stack(states + states[:1] * fill), count)
         tokens, logits = (part[: len(states)].cpu().numpy() for part in found)
         return tokens, logits
@@ -188,11 +197,23 @@ class SequenceReader:
         spans = [(s, end - len(p), end) for s, p, end in zip(sequences, pieces, ends, strict=True)]
         ids = [token for piece in pieces for token in piece]
         places = [at for s, p in zip(sequences, pieces, strict=True) for at in _places(s, p)]
-        fill = _filling(len(ids), tile)
+        fill = self._filling(len(ids), tile)
         hidden = decoder.embed([[token] for token in ids + ids[:1] * fill])
-        positions = torch.tensor(places + [0] * fill, device=hidden.device)[:, None]
+        with self._mixed(mixtures, pieces, fill):
+            if decoder.exact:
+                counts = [len(piece) for piece in pieces]
+                hidden = self._run_exactly(hidden[:, 0], np.array(places), counts, spans)[:, None]
+            else:
+                hidden = self._run(hidden, places + [0] * fill, spans)
+        for sequence, piece, end in zip(sequences, pieces, ends, strict=True):
+            sequence.tokens += piece
+            sequence.state = hidden[end - 1, 0].clone()
+
+    def _run(self, hidden: torch.Tensor, places: list[int], spans: list[Span]) -> torch.Tensor:
+        decoder = self.decoder
+        positions = torch.tensor(places, device=hidden.device)[:, None]
         angles = decoder.model.model.rotary_emb(hidden, position_ids=positions)
-        with self._mixed(mixtures, pieces, fill), decoder.attending(NAME):
+        with decoder.attending(NAME):
             for place, slot in enumerate(decoder.parts.slots):
                 hidden = slot.layer(
                     hidden if slot.scale == 1 else hidden * slot.scale,
@@ -201,9 +222,43 @@ class SequenceReader:
                     place=place,
                     spans=spans,
                 )
-        for sequence, piece, end in zip(sequences, pieces, ends, strict=True):
-            sequence.tokens += piece
-            sequence.state = hidden[end - 1, 0].clone()
+        return hidden
+
+    def _run_exactly(
+        self, hidden: torch.Tensor, places: Places, counts: list[int], spans: list[Span]
+    ) -> torch.Tensor:
+        nothing = np.empty((1, 0), np.int64)
+        layouts = [
+            ExactLayout.of(
+                [np.arange(len(sequence))],
+                [Rows(stop - start, nothing, np.zeros(1, np.int64))],
+            )
+            for sequence, start, stop in spans
+        ]
+
+        def attention(place: int, projected: Array, heads: Heads, table: Array) -> Array:
+            own = turn(projected, heads, table)
+            met = np.empty((len(projected), heads.queries * heads.width), np.float32)
+            for (sequence, start, stop), layout in zip(spans, layouts, strict=True):
+                pair = np.ascontiguousarray(own[:, :, start:stop])
+                known = sequence.held(place, pair)
+                met[start:stop] = attend(projected[start:stop], known, pair, layout, heads)
+                keys, values = torch.from_numpy(pair)
+                sequence.extend(place, keys, values)
+            return met
+
+        row_of = np.repeat(np.arange(len(counts)), counts)
+        rows = self.decoder.run_layers(hidden, 0, self.decoder.depth, places, row_of, attention)
+        return torch.from_numpy(rows)
+
+    def _filling(self, count: int, tile: int | None) -> int:
+        """Return how many copies make a batch one of the shapes in which rows have the same bits.
+
+        Exact arithmetic has no such shapes.
+        """
+        if self.decoder.exact:
+            return 0
+        return max(0, LEAST_TOKENS - count) if tile is None else -count % tile
 
     def _mixed(
         self, mixtures: Sequence[Mixture], pieces: Sequence[Sequence[Token]], fill: int
@@ -220,12 +275,14 @@ class SequenceReader:
         counts = [len(piece) for piece in pieces]
         rows = np.repeat(np.arange(len(parts)), counts)
         rows = np.append(rows, np.zeros(fill, np.int64))
+        if self.decoder.exact:  # each token is told its row
+            rows = np.arange(len(parts))
         columns = ([own for own, _ in parts], [core for _, core in parts if core is not None])
         stacked = (torch.from_numpy(np.stack(column)[rows]) for column in columns if column)
         return self.bank.mixed(*(part.to(self.decoder.device) for part in stacked))
 
 
-def attend(
+def attend_each(
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -279,11 +336,6 @@ def attend(
     return out, None
 
 
-def _filling(count: int, tile: int | None) -> int:
-    """Return how many copies make a batch one of the shapes in which rows have the same bits."""
-    return max(0, LEAST_TOKENS - count) if tile is None else -count % tile
-
-
 def _state(sequence: TokenSequence) -> torch.Tensor:
     if sequence.state is None:
         raise ModelError("sequence: rewound, and nothing read since; read a piece into it first")
@@ -308,4 +360,4 @@ def _batches(sizes: Sequence[int], most: int) -> Iterator[list[int]]:
         yield batch
 
 
-AttentionInterface.register(NAME, attend)
+AttentionInterface.register(NAME, attend_each)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from evobourse.merge.engine.decoder import Parts, Slot
 from evobourse.merge.engine.int8 import Int8Linear
+from evobourse.merge.engine.parts import Parts, Slot
 from evobourse.merge.errors import RecipeError
 from evobourse.merge.recipes.layer_stack import LayerStack
 from evobourse.merge.recipes.recipe import HEAD, State, depth_of, is_tied
@@ -103,7 +103,9 @@ class SourceParts:
             for name, child in module.named_children()
         }
         fresh._parameters = module._parameters | {
-            name: nn.Parameter(self._fitting(start + name, tensor), requires_grad=False)
+            name: nn.Parameter(
+                self._fitting(start + name, tuple(tensor.shape), tensor.device), requires_grad=False
+            )
             for name, tensor in module.named_parameters(recurse=False)
         }
         return fresh
@@ -112,21 +114,22 @@ class SourceParts:
         linear = nn.Linear(
             like.in_features, like.out_features, like.bias is not None, device="meta"
         )
-        linear.weight = nn.Parameter(self._fitting(f"{start}weight", like.weight), False)
+        device, shape = like.weight.device, (like.out_features, like.in_features)
+        linear.weight = nn.Parameter(self._fitting(f"{start}weight", shape, device), False)
         if like.bias is not None:
-            linear.bias = nn.Parameter(self._fitting(f"{start}bias", like.bias), False)
-        made = Int8Linear(linear, like.compiled)
+            linear.bias = nn.Parameter(self._fitting(f"{start}bias", shape[:1], device), False)
+        made = Int8Linear(linear, like.compiled, like.packed)
         made.site = like.site if adapted else None
         return made
 
-    def _fitting(self, key: str, like: torch.Tensor) -> torch.Tensor:
+    def _fitting(self, key: str, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
         tensor = self.state[key]
-        if tensor.shape != like.shape:
+        if tensor.shape != shape:
             raise RecipeError(
                 f"stack: {key} of {self.name!r} is {tuple(tensor.shape)}, the base's "
-                f"{tuple(like.shape)}; stack models of one width and vocabulary"
+                f"{shape}; stack models of one width and vocabulary"
             )
-        return tensor.to(like.device)
+        return tensor.to(device)
 
 
 def stack_parts(stack: LayerStack, sources: Mapping[str, SourceParts]) -> Parts:

@@ -36,6 +36,8 @@ class Fidelity:
         The mind.
     mean, worst
         Total variation of the five options' probabilities.
+    mean_bf16
+        With the same weights and bf16 activations, as a GPU has them.
     correlation
         Of p(buy) - p(sell), strong ones included.
     """
@@ -43,6 +45,7 @@ class Fidelity:
     name: str
     mean: float
     worst: float
+    mean_bf16: float
     correlation: float
 
 
@@ -50,22 +53,31 @@ def measure_fidelity(
     subject: Subject, minds: dict[str, NDArray[np.float32]], prompts: Sequence[Prompt]
 ) -> list[Fidelity]:
     """Compare every mind, coefficients float32[K], with PEFT's answers on the fp32 model."""
-    engine, rows = subject.fresh_engine(), []
+    engine, rough, rows = subject.fresh_engine(), subject.fresh_engine(), []
+    rough.decoder.exact = False
     with tempfile.TemporaryDirectory(prefix="bench-minds-") as scratch:
         exact = ExactMinds(subject, Path(scratch), prompts[0].shared)
         for mind in minds.values():
             engine.ask_prompts(mind[None], prompts)
+            rough.ask_prompts(mind[None], prompts)
         for name, mind in minds.items():
             ours = softmax(engine.answer_prompts(mind[None], prompts))
-            rows.append(compare(name, ours, softmax(exact.answer(name, mind, prompts))))
+            in_bf16 = softmax(rough.answer_prompts(mind[None], prompts))
+            rows.append(compare(name, ours, in_bf16, softmax(exact.answer(name, mind, prompts))))
     return rows
 
 
-def compare(name: str, ours: NDArray[np.float64], exact: NDArray[np.float64]) -> Fidelity:
-    """Compare probabilities float64[n, 5] of both."""
-    gap = 0.5 * np.abs(ours - exact).sum(axis=1)
+def compare(
+    name: str,
+    ours: NDArray[np.float64],
+    in_bf16: NDArray[np.float64],
+    exact: NDArray[np.float64],
+) -> Fidelity:
+    """Compare probabilities float64[n, 5] with those of fp32."""
+    gap, rough = (0.5 * np.abs(x - exact).sum(axis=1) for x in (ours, in_bf16))
     lean = [chances @ np.array([-1.0, -1.0, 0.0, 1.0, 1.0]) for chances in (ours, exact)]
-    return Fidelity(name, float(gap.mean()), float(gap.max()), float(np.corrcoef(*lean)[0, 1]))
+    correlation = float(np.corrcoef(*lean)[0, 1])
+    return Fidelity(name, float(gap.mean()), float(gap.max()), float(rough.mean()), correlation)
 
 
 class ExactMinds:
@@ -138,7 +150,7 @@ def bytes_per_weight(engine: MindEngine) -> tuple[float, float]:
     model = engine.decoder.model
     linears = [module for module in model.modules() if isinstance(module, Int8Linear)]
     held = sum(linear.weight.nbytes + linear.scale.nbytes for linear in linears)
-    weights = sum(linear.weight.numel() for linear in linears)
+    weights = sum(linear.in_features * linear.out_features for linear in linears)
     others = list(model.parameters())  # a tied head is listed once
     whole = held + sum(parameter.nbytes for parameter in others)
     return held / weights, whole / (weights + sum(parameter.numel() for parameter in others))

@@ -2,35 +2,65 @@
 
 from __future__ import annotations
 
+import cProfile
+import pstats
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-from unittest import mock
 
+import numpy as np
 import torch
-from torch import nn
-from torch.profiler import ProfilerActivity, profile, record_function
+from numpy.typing import NDArray
 
-from evobourse.agents.minds.engine import MindEngine
 from evobourse.agents.observation import render_rules
+from evobourse.experiments.benchmarks.minds.mixed_batch import alternate
 from evobourse.experiments.benchmarks.minds.subject import Subject, real_prompts
+from evobourse.merge.engine.exact import kernels
+from evobourse.merge.engine.exact.products import Matrix, multiply, quantize
+from evobourse.merge.engine.exact.weights import to_matrix
 from evobourse.merge.engine.int8 import Int8Linear
-from evobourse.merge.engine.low_rank import LowRankSite
 
 ROWS, TOKENS = 64, 24
-SIZE = 2048
-_LABEL = "evobourse:"
+_PURPOSES = {
+    "add_exactly": "adapters",
+    "attend": "attention",
+    "turn": "rotary positions",
+    "normalize_quantize": "norms, rounded to INT16",
+    "gate_quantize": "activation function, rounded to INT16",
+    "add_scaled": "adding to the residual stream",
+}
+_PURPOSES_BY_CALLER = {
+    ("_project", "multiply"): "matrix products with weights",
+    ("run_layer", "quantize"): "rounding to INT16",
+}
 
 
 @dataclass(frozen=True)
-class Ceilings:
-    """Operations per second of square products of `SIZE`, the best of several."""
+class Products:
+    """Seconds of one product in each precision, the fastest of several that took turns.
 
-    int8: float
+    Attributes
+    ----------
+    rows, inputs, outputs
+        Its shape.
+    exact, fp32, bf16
+        Exact integers, rounding of activations included; torch's own.
+    """
+
+    rows: int
+    inputs: int
+    outputs: int
+    exact: float
+    fp32: float
     bf16: float
+
+    @property
+    def operations(self) -> float:
+        """Count multiplications and additions."""
+        return 2.0 * self.rows * self.inputs * self.outputs
 
 
 @dataclass(frozen=True)
@@ -49,19 +79,29 @@ class Throughput:
     operations_per_second: float
 
 
-def measure_ceilings(repeats: int) -> Ceilings:
-    """Time `torch._int_mm` and the bf16 product."""
-    rng = torch.Generator().manual_seed(0)
-    left, right = (
-        torch.randint(-127, 128, (SIZE, SIZE), generator=rng, dtype=torch.int8) for _ in "lr"
-    )
-    wide = left.to(torch.bfloat16), right.to(torch.bfloat16)
-    ways: list[Callable[[], object]] = [
-        lambda: torch._int_mm(left, right),
-        lambda: torch.mm(*wide),
-    ]
-    int8, bf16 = (2 * SIZE**3 / _fastest(way, repeats) for way in ways)
-    return Ceilings(int8, bf16)
+def measure_products(shapes: Sequence[tuple[int, int, int]], repeats: int) -> list[Products]:
+    """Time products of rows, inputs and outputs in three precisions, in turns."""
+    rng, found = torch.Generator().manual_seed(0), []
+    for rows, inputs, outputs in shapes:
+        x = torch.randn(rows, inputs, generator=rng)
+        weight = torch.randn(outputs, inputs, generator=rng)
+        matrix, plain, out = to_matrix(weight), x.numpy(), np.empty((rows, outputs), np.float32)
+        ways: list[Callable[[], None]] = [
+            partial(_multiply_exactly, plain, matrix, out),
+            partial(_multiply_in_torch, x, weight),
+            partial(_multiply_in_torch, x.bfloat16(), weight.bfloat16()),
+        ]
+        best = [min(own) for own in alternate(ways, repeats)]
+        found.append(Products(rows, inputs, outputs, *best))
+    return found
+
+
+def _multiply_exactly(x: NDArray[np.float32], matrix: Matrix, out: NDArray[np.float32]) -> None:
+    multiply(quantize(x), matrix, out)
+
+
+def _multiply_in_torch(x: torch.Tensor, weight: torch.Tensor) -> None:
+    torch.nn.functional.linear(x, weight)
 
 
 def measure_throughput(subject: Subject, repeats: int) -> Throughput:
@@ -69,7 +109,7 @@ def measure_throughput(subject: Subject, repeats: int) -> Throughput:
     run, tokens = _batch(subject)
     seconds = _fastest(run, repeats)
     linears = [m for m in subject.engine.decoder.model.modules() if isinstance(m, Int8Linear)]
-    operations = 2 * tokens * sum(linear.weight.numel() for linear in linears)
+    operations = 2 * tokens * sum(x.in_features * x.out_features for x in linears)
     return Throughput(tokens / seconds, operations / seconds)
 
 
@@ -77,21 +117,21 @@ def profile_shares(subject: Subject) -> dict[str, float]:
     """Profile one pass with a mixture in every row: shares of the time, largest first."""
     run, _ = _batch(subject, mixed=True)
     run()
-    with (
-        _labelled(subject.engine),
-        profile(activities=[ProfilerActivity.CPU], record_shapes=True) as recorded,
-    ):
-        began = time.perf_counter()
-        run()
-        seconds = time.perf_counter() - began
+    profile = cProfile.Profile()
+    profile.runcall(run)
+    stats: Any = pstats.Stats(profile)
     spent: defaultdict[str, float] = defaultdict(float)
-    for event in recorded.events():
-        if not event.name.startswith(_LABEL) and event.self_cpu_time_total > 0:
-            spent[_purpose(event)] += event.self_cpu_time_total / 1e6
-    spent["Python and dispatch"] = max(seconds - sum(spent.values()), 0.0)
-    total = sum(spent.values())
+    for (file, _, name), (_, _, _, cumulated, callers) in stats.stats.items():
+        if file == kernels.__file__:  # inside a function of the same name
+            continue
+        if name in _PURPOSES:
+            spent[_PURPOSES[name]] += cumulated
+        for (_, _, caller), (_, _, _, own) in callers.items():
+            if (caller, name) in _PURPOSES_BY_CALLER:
+                spent[_PURPOSES_BY_CALLER[caller, name]] += own
+    spent["the rest: Python, copies, embedding"] = max(stats.total_tt - sum(spent.values()), 0.0)
     largest = sorted(spent.items(), key=lambda item: item[1], reverse=True)
-    return {purpose: share / total for purpose, share in largest}
+    return {purpose: seconds / stats.total_tt for purpose, seconds in largest}
 
 
 def _batch(subject: Subject, mixed: bool = False) -> tuple[Callable[[], None], int]:
@@ -119,58 +159,3 @@ def _fastest(way: Callable[[], object], repeats: int) -> float:
         way()
         seconds.append(time.perf_counter() - began)
     return min(seconds)
-
-
-def _purpose(event: torch.autograd.profiler_util.FunctionEvent) -> str:
-    """Say what an operator's own time was for, from the modules around it."""
-    around, parent = [], event.cpu_parent
-    while parent is not None:
-        if parent.name.startswith(_LABEL):
-            around.append(parent.name.removeprefix(_LABEL))
-        parent = parent.cpu_parent
-    if "adapters" in around:
-        return "adapters"
-    if around[:1] != ["linear"]:
-        return around[0] if around else "embedding, copies between layers"
-    if event.name in ("aten::mm", "aten::addmm"):
-        return "matrix products with weights (bf16)"
-    # a shape an input; torch's own annotation says a number an input
-    shapes: Sequence[Any] = event.input_shapes or ()
-    on_weight = len(shapes) > 0 and len(shapes[0]) == 2
-    if event.name == "aten::mul_" or (event.name == "aten::copy_" and on_weight):
-        return "de-quantising weights"
-    return "casting activations"
-
-
-@contextmanager
-def _labelled(engine: MindEngine) -> Iterator[None]:
-    """Name what happens inside the engine's modules, in a profile, until the end."""
-    kinds: dict[type[nn.Module], str] = {Int8Linear: "linear"}
-    for layer in engine.decoder.model.model.layers:
-        kinds |= {
-            type(layer): "adding to the residual stream",
-            type(layer.self_attn): "attention with its rotations",
-            type(layer.mlp): "activation function",
-            type(layer.input_layernorm): "norms",
-        }
-    opened: list[record_function] = []
-
-    def enter(module: nn.Module, *_: object) -> None:
-        opened.append(record_function(_LABEL + kinds[type(module)]))
-        opened[-1].__enter__()
-
-    def leave(*_: object) -> None:
-        opened.pop().__exit__(None, None, None)
-
-    add = LowRankSite.add
-
-    def labelled_add(site: LowRankSite, out: torch.Tensor, narrow: torch.Tensor) -> torch.Tensor:
-        with record_function(_LABEL + "adapters"):
-            return add(site, out, narrow)
-
-    with ExitStack() as until, mock.patch.object(LowRankSite, "add", labelled_add):
-        for module in engine.decoder.model.modules():
-            if type(module) in kinds:
-                until.callback(module.register_forward_pre_hook(enter).remove)
-                until.callback(module.register_forward_hook(leave).remove)
-        yield

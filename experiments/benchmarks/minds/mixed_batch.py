@@ -20,8 +20,9 @@ from evobourse.agents.observation import render_rules
 from evobourse.experiments.benchmarks.minds.subject import Subject, expand_prefix, real_prompts
 from evobourse.experiments.planner.shapes import KNOWN
 from evobourse.merge.engine.adapter_bank import AdapterBank
-from evobourse.merge.engine.decoder import Decoder, Prefix
+from evobourse.merge.engine.decoder import Decoder
 from evobourse.merge.engine.int8 import quantize_int8
+from evobourse.merge.engine.parts import Prefix
 from evobourse.merge.peft.folder import Adapter
 from evobourse.merge.peft.write import write_adapter
 from evobourse.merge.sources import DEFAULT_BASE

@@ -11,7 +11,7 @@ def shallow_engine(fresh_engine):
     """Make engines that think fast: the real embedding, layers 27 to 29, norm and head."""
 
     def make():
-        from evobourse.merge.engine.decoder import Parts
+        from evobourse.merge.engine.parts import Parts
 
         engine = fresh_engine()
         own = engine.decoder.parts

@@ -47,7 +47,7 @@ def bundle(population, offsets, sp500):
 @pytest.fixture(scope="module")
 def engine(fresh_engine):
     """The real model's top three layers, which have adapters."""
-    from evobourse.merge.engine.decoder import Parts
+    from evobourse.merge.engine.parts import Parts
 
     made = fresh_engine()
     own = made.decoder.parts

@@ -13,6 +13,7 @@ from evobourse.merge.engine import quantizers
 from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.batch_invariance import check_batches, varying_length
 from evobourse.merge.engine.decoder import Decoder
+from evobourse.merge.engine.exact.kernels import ARITHMETIC
 from evobourse.merge.engine.int8 import Int8Linear, QuantizedLinear, load_weights
 from evobourse.merge.engine.loading import load_quantized
 from evobourse.merge.engine.placement import Storage
@@ -105,7 +106,7 @@ def test_compiled_layers_have_a_key_of_their_own(models):
         if isinstance(module, Int8Linear):
             module.compiled = True
     assert Decoder(compiled).engine == "w8a16 compiled"
-    assert Decoder(models["groups"]).engine == "w8a16"
+    assert Decoder(models["groups"]).engine == ARITHMETIC
 
 
 def test_answers_that_depend_on_the_batch_are_refused(smol):
