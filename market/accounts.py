@@ -115,7 +115,7 @@ class Accounts:
                 f"orders.agent[{wrong}] is {orders.agent[wrong]}, expected 0 to {len(self) - 1}"
             )
         lowest_ticks, highest_ticks = rules.price_band(reference_ticks)
-        return _screen(
+        return screen_orders(
             orders.agent,
             orders.side,
             orders.price_ticks,
@@ -147,7 +147,7 @@ class Accounts:
         rules : MarketRules
             Tick value and fee.
         """
-        self.fees_cents += _settle(
+        self.fees_cents += settle_fills(
             orders.agent,
             orders.side,
             filled,
@@ -159,7 +159,7 @@ class Accounts:
 
 
 @njit(cache=True)
-def _screen(
+def screen_orders(
     agent: NDArray[np.int64],
     side: NDArray[np.int8],
     price_ticks: NDArray[np.int64],
@@ -199,7 +199,7 @@ def _screen(
 
 
 @njit(cache=True)
-def _settle(
+def settle_fills(
     agent: NDArray[np.int64],
     side: NDArray[np.int8],
     filled: NDArray[np.int64],

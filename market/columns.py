@@ -25,6 +25,11 @@ class GrowingColumn:
         self._buffer[self._length] = value
         self._length += 1
 
+    def extend(self, values: NDArray[np.int64]) -> None:
+        """Add values at the end."""
+        for value in values.tolist():
+            self.append(value)
+
     def view(self) -> NDArray[np.int64]:
         """Return the column so far as a read-only view; later appends do not change it."""
         return self._shown[: self._length]

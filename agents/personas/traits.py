@@ -101,17 +101,11 @@ class TraitTable:
         given = [one or Traits() for one in traits]
         return cls(
             np.array([[name in one.never_sees for name in FIELD_NAMES] for one in given]),
-            np.array([max(one.activity, 1e-12) for one in given]),
+            np.array([one.activity for one in given]),
             np.array([one.wealth for one in given]),
             np.array([one.receptivity for one in given]),
             np.array([list(asdict(one.orders).values()) for one in given]).T,
         )
-
-    def hide(self, sees: NDArray[np.int64], persona: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Take from the fields that agents see, int64[n, A], what their personas never see."""
-        if not self.never.any():
-            return sees
-        return np.where(self.never[persona[:, None], sees], -1, sees)
 
 
 ORDER_STYLES: dict[str, OrderStyle] = {

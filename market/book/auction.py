@@ -4,6 +4,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+# Numba's cache watches this file alone: after a change to it, delete __pycache__.
+from evobourse.market.philox import arrival_time, arrival_times
+
+_TICKS_AN_ORDER = 16
+"""Where limits are further apart than this for each order, sorting beats counting."""
+
 
 @njit(cache=True)
 def clear_call_auction(
@@ -63,6 +69,118 @@ def clear_call_auction(
     _fill_by_priority(buys, price_ticks, quantity, arrival, volume, filled)
     _fill_by_priority(sells, price_ticks, quantity, arrival, volume, filled)
     return price, filled
+
+
+@njit(cache=True)
+def clear_by_counting(
+    agent: NDArray[np.int64],
+    side: NDArray[np.int8],
+    price_ticks: NDArray[np.int64],
+    quantity: NDArray[np.int64],
+    day: int,
+    key: np.uint64,
+    reference_ticks: int,
+) -> tuple[int, NDArray[np.int64]]:
+    """Clear as `clear_call_auction` does, by counting lots at every tick instead of sorting.
+
+    Parameters
+    ----------
+    agent : NDArray[np.int64]
+        Whose an order is, at most one an agent; a quantity of 0 counts as no order.
+    day, key : int, np.uint64
+        Of the market: by them arrival is drawn (`market.philox.arrival_time`), and only where it
+        decides, among the orders at the limit at which a side is used up.
+    side, price_ticks, quantity, reference_ticks
+        See `clear_call_auction`.
+
+    Returns
+    -------
+    price_ticks, filled
+        See `clear_call_auction`.
+    """
+    filled = np.zeros(side.size, np.int64)
+    lowest, highest, demand = 0, -1, 0
+    for order in range(side.size):
+        if quantity[order] > 0:
+            if highest < 0:
+                lowest = highest = price_ticks[order]
+            lowest, highest = min(lowest, price_ticks[order]), max(highest, price_ticks[order])
+            if side[order] > 0:
+                demand += quantity[order]
+    ticks = highest - lowest + 1
+    if highest < 0:
+        return 0, filled
+    if ticks > _TICKS_AN_ORDER * (side.size + 64):
+        times = arrival_times(agent, day, 0, key)
+        rank = np.empty(side.size, np.int64)
+        rank[np.argsort(times, kind="mergesort")] = np.arange(side.size)
+        return clear_call_auction(side, price_ticks, quantity, rank, reference_ticks)
+    bought, sold = np.zeros(ticks, np.int64), np.zeros(ticks, np.int64)
+    for order in range(side.size):
+        if quantity[order] > 0:
+            tick = price_ticks[order] - lowest
+            if side[order] > 0:
+                bought[tick] += quantity[order]
+            else:
+                sold[tick] += quantity[order]
+    best, best_volume, best_imbalance, best_distance = 0, 0, 0, 0
+    supply = 0
+    for tick in range(ticks):
+        supply += sold[tick]
+        volume, imbalance = min(demand, supply), abs(demand - supply)
+        if volume >= best_volume and volume > 0:
+            distance = abs(tick + lowest - reference_ticks)
+            if volume > best_volume or (imbalance, distance) < (best_imbalance, best_distance):
+                best, best_volume = tick + lowest, volume
+                best_imbalance, best_distance = imbalance, distance
+        demand -= bought[tick]
+    if best_volume == 0:
+        return 0, filled
+    buys, sells = best_volume, best_volume  # what is left for the limit at which a side is used up
+    last_buy, last_sell = ticks - 1, 0
+    while bought[last_buy] < buys:
+        buys -= bought[last_buy]
+        last_buy -= 1
+    while sold[last_sell] < sells:
+        sells -= sold[last_sell]
+        last_sell += 1
+    shared_buy, shared_sell = bought[last_buy] > buys, sold[last_sell] > sells
+    for order in range(side.size):
+        tick = price_ticks[order] - lowest
+        if side[order] > 0:
+            if tick > last_buy or (tick == last_buy and not shared_buy):
+                filled[order] = quantity[order]
+        elif tick < last_sell or (tick == last_sell and not shared_sell):
+            filled[order] = quantity[order]
+    if shared_buy:
+        _share_out(agent, side, price_ticks, quantity, day, key, (1, last_buy + lowest, buys), filled)
+    if shared_sell:
+        _share_out(
+            agent, side, price_ticks, quantity, day, key, (-1, last_sell + lowest, sells), filled
+        )
+    return best, filled
+
+
+@njit(cache=True)
+def _share_out(
+    agent: NDArray[np.int64],
+    side: NDArray[np.int8],
+    price_ticks: NDArray[np.int64],
+    quantity: NDArray[np.int64],
+    day: int,
+    key: np.uint64,
+    level: tuple[int, int, int],
+    filled: NDArray[np.int64],
+) -> None:
+    """Hand what is left to the orders of one side at one limit, by arrival."""
+    at_side, at_ticks, remaining = level
+    at = np.flatnonzero((side == at_side) & (price_ticks == at_ticks) & (quantity > 0))
+    times = np.empty(at.size, np.uint64)
+    for k in range(at.size):
+        times[k] = arrival_time(agent[at[k]], 0, day, 0, key)
+    for k in np.argsort(times, kind="mergesort"):
+        filled[at[k]] = min(quantity[at[k]], remaining)
+        remaining -= filled[at[k]]
 
 
 @njit(cache=True)
