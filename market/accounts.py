@@ -28,6 +28,7 @@ _NO_CASH = int(RejectReason.NO_CASH)
 _NO_SHARES = int(RejectReason.NO_SHARES)
 _BAD_PRICE = int(RejectReason.BAD_PRICE)
 _BAD_QUANTITY = int(RejectReason.BAD_QUANTITY)
+_MOST_CENTS, _ABSURD_CENTS = 2**63 - 1, 2.0**61
 
 
 @dataclass(eq=False)
@@ -174,28 +175,27 @@ def screen_orders(
 ) -> NDArray[np.int8]:
     reason = np.zeros(agent.size, np.int8)
     for order in sequence:
-        owner = agent[order]
-        if quantity[order] < 1:
-            reason[order] = _BAD_QUANTITY
-        elif not lowest_ticks <= price_ticks[order] <= highest_ticks:
-            reason[order] = _BAD_PRICE
-        elif side[order] > 0:
-            price_cents = price_ticks[order] * tick_cents
-            # Divided first: the value of an absurd quantity would overflow and look cheap.
-            if quantity[order] > free_cash[owner] // price_cents:
-                reason[order] = _NO_CASH
-                continue
-            value_cents = quantity[order] * price_cents
-            cost_cents = value_cents + part_up(value_cents, fee_bps)
-            if cost_cents > free_cash[owner]:
-                reason[order] = _NO_CASH
-            else:
-                free_cash[owner] -= cost_cents
-        elif quantity[order] > free_shares[owner]:
-            reason[order] = _NO_SHARES
-        else:
-            free_shares[owner] -= quantity[order]
+        # No branch depends on a side, which nobody can foresee: both are counted.
+        owner, lots, price = agent[order], quantity[order], price_ticks[order]
+        buys, sells = int(side[order] > 0), int(side[order] < 0)
+        cost_cents = buys * _cost(lots, price * tick_cents, fee_bps)
+        found = _NO_SHARES if sells * lots > free_shares[owner] else 0
+        found = _NO_CASH if cost_cents > free_cash[owner] else found
+        found = found if lowest_ticks <= price <= highest_ticks else _BAD_PRICE
+        found = found if lots >= 1 else _BAD_QUANTITY
+        reason[order] = found
+        free_cash[owner] -= cost_cents if found == 0 else 0
+        free_shares[owner] -= sells * lots if found == 0 else 0
     return reason
+
+
+@njit(cache=True)
+def _cost(quantity: int, price_cents: int, fee_bps: int) -> int:
+    """Return what a buy may cost; of an absurd quantity, whose value overflows, more than any."""
+    if float(quantity) * float(price_cents) > _ABSURD_CENTS:
+        return _MOST_CENTS
+    value_cents = quantity * price_cents
+    return value_cents + (part_up(value_cents, fee_bps) if fee_bps else 0)
 
 
 @njit(cache=True)
@@ -209,11 +209,10 @@ def settle_fills(
     shares: NDArray[np.int64],
 ) -> int:
     pool_cents = 0
-    for order in range(agent.size):
-        if filled[order] > 0:
-            value_cents = filled[order] * price_cents
-            fee = part_up(value_cents, fee_bps)
-            cash_cents[agent[order]] -= side[order] * value_cents + fee
-            shares[agent[order]] += side[order] * filled[order]
-            pool_cents += fee
+    for order in range(agent.size):  # of nothing filled, nothing is paid
+        value_cents = filled[order] * price_cents
+        fee = part_up(value_cents, fee_bps) if fee_bps else 0
+        cash_cents[agent[order]] -= side[order] * value_cents + fee
+        shares[agent[order]] += side[order] * filled[order]
+        pool_cents += fee
     return pool_cents

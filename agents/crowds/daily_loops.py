@@ -142,7 +142,7 @@ def see(
     Parameters
     ----------
     sees
-        int64[n, A], the fields that an agent sees where nothing hides them, -1 for none.
+        int64[n, A], the fields that an agent sees where nothing hides them, F for none.
     persona, never
         int64[n] and bool[P, F]: who an agent is, and what such agents are never shown.
     hidden
@@ -166,29 +166,31 @@ def see(
         int64[n].
     """
     n, attention = sees.shape
-    masked = np.empty(hidden.size, np.int64)
-    for field in range(hidden.size):
-        masked[field] = in_parts(hidden[field])
+    personas, fields = never.shape
+    # Loops without branches: what chance decides, a processor cannot foresee. A field more stands
+    # for none.
+    masked = np.zeros((personas, fields + 1), np.int64)
+    for who in range(personas):
+        for field in range(fields):
+            masked[who, field] = PARTS if never[who, field] else in_parts(hidden[field])
+    shown = np.zeros(fields + 1, np.int64)
+    shown[:fields] = codes
     own_moods = moods.size > 0
-    views = np.zeros(n, np.int64)
+    views = np.empty(n, np.int64)
     for i in range(n):
         who, view = persona[i], 0
+        own = news.noise * float(normals[high(words[0, i])])
+        heard = news.tone + (own + news.told[i] * news.receptivity[who])
+        level = 1 + (heard >= news.threshold) - (heard <= -news.threshold)
+        own_news = (level + 1) * news_stride
         for a in range(attention):
             field = sees[i, a]
-            if field < 0 or never[who, field]:
-                continue
             word = words[3, i] if a < 2 else more[(a - 2) // 2, i]
-            if (high(word) if a % 2 else low(word)) < masked[field]:
-                continue
-            if field == _NEWS:
-                own = news.noise * float(normals[high(words[0, i])])
-                heard = news.tone + (own + news.told[i] * news.receptivity[who])
-                level = 1 + (heard >= news.threshold) - (heard <= -news.threshold)
-                view += (level + 1) * news_stride
-            elif own_moods and field == _CROWD:
-                view += moods[i]
-            else:
-                view += codes[field]
+            part = high(word) if a % 2 else low(word)
+            code = own_news if field == _NEWS else shown[field]
+            if own_moods and field == _CROWD:
+                code = moods[i]
+            view += code if part >= masked[who, field] else 0
         views[i] = view
     return views
 
@@ -322,34 +324,36 @@ def price_orders(
         reservation price is from the reference.
     """
     unit, scale = units
-    agent = np.empty(tendency.size, np.int64)
-    side, urgency = np.empty(tendency.size, np.int8), np.empty(tendency.size)
-    price, quantity = agent.copy(), agent.copy()
-    components = spread.steps.size
-    count = 0
+    components, count = spread.steps.size, 0
+    agent, leans = np.empty(tendency.size, np.int64), np.empty(tendency.size)
+    lots = np.empty(tendency.size)
+    # First who orders, then at what price, so that the second loop runs on several at a time. What
+    # is written of an agent without an order is written over.
     for i in range(tendency.size):
         who = persona[i]
-        if high(words[1, i]) >= habits.active[who]:
-            continue
         part, at = low(words[2, i]), 0
         for k in range(components):  # steps ascend
             at += part >= spread.steps[k]
         first = float(normals[high(words[2, i])])
         offset = spread.means[at, 0] + spread.factors[at, 0] * first
         lean = habits.pull[who] * tendency[i] + habits.spread[who] * (offset * scale)
-        if lean == 0.0:
-            continue
-        lots = habits.size[who] * usual_lots[i]
+        size = habits.size[who] * usual_lots[i]
         if spread.sized:
             second = float(normals[low(more[2, i])])
-            lots *= exponential(
+            size *= exponential(
                 spread.means[at, 1] + spread.factors[at, 1] * first + spread.factors[at, 2] * second
             )
-        agent[count], side[count], urgency[count] = i, 1 if lean > 0 else -1, abs(lean)
-        price[count] = max(1, int(np.rint(reference_ticks * exponential(unit * lean))))
-        quantity[count] = max(1, int(np.rint(lots * (1 + abs(tendency[i])))))
-        count += 1
-    return agent[:count], side[:count], price[:count], quantity[:count], urgency[:count]
+        agent[count], leans[count] = i, lean
+        lots[count] = size * (1 + abs(tendency[i]))
+        count += (high(words[1, i]) < habits.active[who]) & (lean != 0.0)
+    side, urgency = np.empty(count, np.int8), np.empty(count)
+    price, quantity = np.empty(count, np.int64), np.empty(count, np.int64)
+    for k in range(count):
+        lean = leans[k]
+        side[k], urgency[k] = 1 if lean > 0 else -1, abs(lean)
+        price[k] = max(1, int(np.rint(reference_ticks * exponential(unit * lean))))
+        quantity[k] = max(1, int(np.rint(lots[k])))
+    return agent[:count], side, price, quantity, urgency
 
 
 @njit(cache=True)

@@ -85,7 +85,7 @@ class Observer:
     Attributes
     ----------
     sees
-        int64[n, A], the fields that an agent sees where nothing hides them, -1 for none.
+        int64[n, A], the fields that an agent sees where nothing hides them, F for none.
     traits
         As given.
     volatility
@@ -101,7 +101,8 @@ class Observer:
     ):
         self._society, self.traits, self._key = society, traits, key
         uniform = _draw_field_numbers(len(persona), key)
-        self.sees = draw_fields(society, society.attention, traits.never[persona], uniform)
+        sees = draw_fields(society, society.attention, traits.never[persona], uniform)
+        self.sees = np.where(sees < 0, _FIELDS, sees)
         self._told = np.zeros(len(persona))
         self.volatility = UNMEASURED
 

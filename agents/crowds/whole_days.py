@@ -279,7 +279,7 @@ def _play(
         )
         asked[:] = 0
         for order in range(agent.size):
-            asked[0 if side[order] > 0 else 1] += let_in[order]
+            asked[int(side[order] < 0)] += let_in[order]
         close = price if price > 0 else reference
         path.close_ticks[today], path.log_path[today] = close, logarithm(float(close))
         path.volume[played] = filled.sum() // 2

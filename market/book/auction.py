@@ -115,49 +115,42 @@ def clear_by_counting(
         rank = np.empty(side.size, np.int64)
         rank[np.argsort(times, kind="mergesort")] = np.arange(side.size)
         return clear_call_auction(side, price_ticks, quantity, rank, reference_ticks)
-    bought, sold = np.zeros(ticks, np.int64), np.zeros(ticks, np.int64)
+    # Rows are buys and sells. No branch depends on an order's side, which nobody can foresee.
+    lots, last = np.zeros((2, ticks), np.int64), np.empty(2, np.int64)
     for order in range(side.size):
         if quantity[order] > 0:
-            tick = price_ticks[order] - lowest
-            if side[order] > 0:
-                bought[tick] += quantity[order]
-            else:
-                sold[tick] += quantity[order]
+            lots[int(side[order] < 0), price_ticks[order] - lowest] += quantity[order]
     best, best_volume, best_imbalance, best_distance = 0, 0, 0, 0
     supply = 0
     for tick in range(ticks):
-        supply += sold[tick]
+        supply += lots[1, tick]
         volume, imbalance = min(demand, supply), abs(demand - supply)
         if volume >= best_volume and volume > 0:
             distance = abs(tick + lowest - reference_ticks)
             if volume > best_volume or (imbalance, distance) < (best_imbalance, best_distance):
                 best, best_volume = tick + lowest, volume
                 best_imbalance, best_distance = imbalance, distance
-        demand -= bought[tick]
+        elif supply >= demand:  # from here on volume only falls
+            break
+        demand -= lots[0, tick]
     if best_volume == 0:
         return 0, filled
-    buys, sells = best_volume, best_volume  # what is left for the limit at which a side is used up
-    last_buy, last_sell = ticks - 1, 0
-    while bought[last_buy] < buys:
-        buys -= bought[last_buy]
-        last_buy -= 1
-    while sold[last_sell] < sells:
-        sells -= sold[last_sell]
-        last_sell += 1
-    shared_buy, shared_sell = bought[last_buy] > buys, sold[last_sell] > sells
+    # Where each side is used up, and what is left there to share out.
+    left = np.full(2, best_volume)
+    last[0], last[1] = ticks - 1, 0
+    for row in range(2):
+        while lots[row, last[row]] < left[row]:
+            left[row] -= lots[row, last[row]]
+            last[row] += 2 * row - 1
+    shared = lots[0, last[0]] > left[0], lots[1, last[1]] > left[1]
+    nearest = np.array([last[0] + shared[0], last[1] - shared[1]]) + lowest
     for order in range(side.size):
-        tick = price_ticks[order] - lowest
-        if side[order] > 0:
-            if tick > last_buy or (tick == last_buy and not shared_buy):
-                filled[order] = quantity[order]
-        elif tick < last_sell or (tick == last_sell and not shared_sell):
-            filled[order] = quantity[order]
-    if shared_buy:
-        _share_out(agent, side, price_ticks, quantity, day, key, (1, last_buy + lowest, buys), filled)
-    if shared_sell:
-        _share_out(
-            agent, side, price_ticks, quantity, day, key, (-1, last_sell + lowest, sells), filled
-        )
+        better = side[order] * (price_ticks[order] - nearest[int(side[order] < 0)])
+        filled[order] = quantity[order] if better >= 0 else 0
+    for row in range(2):
+        if shared[row]:
+            level = 1 - 2 * row, last[row] + lowest, left[row]
+            _share_out(agent, side, price_ticks, quantity, day, key, level, filled)
     return best, filled
 
 
