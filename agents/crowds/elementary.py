@@ -22,30 +22,29 @@ _BIAS, _MANTISSA_BITS = 1023, 52
 
 @njit(cache=True)
 def exponential(x: float) -> float:
-    """Return e to the power of x, to within an ulp; of an x beyond -708 or 709, of these.
+    """Return e to the power of x, to within two ulp; of an x beyond -708 or 709, of these.
 
     Notes
     -----
-    ``x = k ln 2 + r`` and a rational approximation of exp r, as in Sun's fdlibm (1993), e_exp.c.
+    ``x = k ln 2 + r``, in two parts so that r is exact, and the Taylor series of exp r to the
+    13th power, whose rest is under 5e-18 for ``|r| <= ln 2 / 2``.
     """
     x = min(max(x, _SMALLEST), _LARGEST)
     k = np.rint(x * _INVERSE_LN2)
-    high, low = x - k * _LN2_HIGH, k * _LN2_LOW
-    r = high - low
-    t = r * r
-    c = r - t * (
-        1.66666666666666019037e-01
-        + t
-        * (
-            -2.77777777770155933842e-03
-            + t
-            * (
-                6.61375632143793436117e-05
-                + t * (-1.65339022054652515390e-06 + t * 4.13813679705723846039e-08)
-            )
-        )
-    )
-    y = 1.0 - ((low - (r * c) / (2.0 - c)) - high)
+    r = (x - k * _LN2_HIGH) - k * _LN2_LOW
+    y = r * (1.0 / 6_227_020_800.0) + 1.0 / 479_001_600.0
+    y = y * r + 1.0 / 39_916_800.0
+    y = y * r + 1.0 / 3_628_800.0
+    y = y * r + 1.0 / 362_880.0
+    y = y * r + 1.0 / 40_320.0
+    y = y * r + 1.0 / 5_040.0
+    y = y * r + 1.0 / 720.0
+    y = y * r + 1.0 / 120.0
+    y = y * r + 1.0 / 24.0
+    y = y * r + 1.0 / 6.0
+    y = y * r + 0.5
+    y = y * r + 1.0
+    y = y * r + 1.0
     # Two to the power of k by its bits, so that loops over this have no call and no branch.
     power = np.int64((int(k) + _BIAS) << _MANTISSA_BITS).view(np.float64)
     return float(y * power)
@@ -89,7 +88,7 @@ def logarithms(values: NDArray[np.int64]) -> NDArray[np.float64]:
 
 @njit(cache=True)
 def normal_quantile(p: float) -> float:
-    """Return the standard normal's quantile at p in (0, 1), with a relative error under 1e-15.
+    """Return the standard normal's quantile at p in (0, 1), with a relative error under 2e-15.
 
     Notes
     -----
@@ -136,7 +135,7 @@ def normal_quantile(p: float) -> float:
 def normal_table() -> NDArray[np.float32]:
     """Return the standard normal's quantiles at the middles of 65,536 equal parts; read only.
 
-    float32[65536], from -4.32 to 4.32, mean 0, variance 0.99996.
+    float32[65536], from -4.32 to 4.32, mean 0, variance 0.99998.
     """
     table = _normal_table()
     table.setflags(write=False)

@@ -7,6 +7,7 @@ for numbers repeat themselves.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ class OffsetClusters:
     means: tuple[float, ...]
     deviations: tuple[float, ...]
 
-    @property
+    @cached_property
     def law(self) -> OrderLaw:
         """The same for compiled loops."""
         count, none = len(self.weights), np.zeros((1, 2))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -98,7 +99,7 @@ class OrderRegimes:
     lives: tuple[tuple[tuple[float, ...], ...], ...]
     longest_days: int = LONGEST_DAYS
 
-    @property
+    @cached_property
     def law(self) -> OrderLaw:
         """The same for compiled loops."""
         components = max(len(mixture.weights) for mixture in self.mixtures)

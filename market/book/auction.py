@@ -98,46 +98,29 @@ def clear_by_counting(
     price_ticks, filled
         See `clear_call_auction`.
     """
-    filled = np.zeros(side.size, np.int64)
-    lowest, highest, demand = 0, -1, 0
+    # No branch depends on an order's side or fate, which nobody can foresee.
+    lowest = highest = reference_ticks
+    demand = 0
     for order in range(side.size):
-        if quantity[order] > 0:
-            if highest < 0:
-                lowest = highest = price_ticks[order]
-            lowest, highest = min(lowest, price_ticks[order]), max(highest, price_ticks[order])
-            if side[order] > 0:
-                demand += quantity[order]
+        at_ticks = price_ticks[order] if quantity[order] > 0 else reference_ticks
+        lowest, highest = min(lowest, at_ticks), max(highest, at_ticks)
+        demand += quantity[order] if side[order] > 0 else 0
     ticks = highest - lowest + 1
-    if highest < 0:
-        return 0, filled
     if ticks > _TICKS_AN_ORDER * (side.size + 64):
         times = arrival_times(agent, day, 0, key)
         rank = np.empty(side.size, np.int64)
         rank[np.argsort(times, kind="mergesort")] = np.arange(side.size)
         return clear_call_auction(side, price_ticks, quantity, rank, reference_ticks)
-    # Rows are buys and sells. No branch depends on an order's side, which nobody can foresee.
-    lots, last = np.zeros((2, ticks), np.int64), np.empty(2, np.int64)
+    lots = np.zeros((2, ticks), np.int64)  # of buys, of sells
     for order in range(side.size):
-        if quantity[order] > 0:
-            lots[int(side[order] < 0), price_ticks[order] - lowest] += quantity[order]
-    best, best_volume, best_imbalance, best_distance = 0, 0, 0, 0
-    supply = 0
-    for tick in range(ticks):
-        supply += lots[1, tick]
-        volume, imbalance = min(demand, supply), abs(demand - supply)
-        if volume >= best_volume and volume > 0:
-            distance = abs(tick + lowest - reference_ticks)
-            if volume > best_volume or (imbalance, distance) < (best_imbalance, best_distance):
-                best, best_volume = tick + lowest, volume
-                best_imbalance, best_distance = imbalance, distance
-        elif supply >= demand:  # from here on volume only falls
-            break
-        demand -= lots[0, tick]
-    if best_volume == 0:
+        at_ticks = price_ticks[order] if quantity[order] > 0 else reference_ticks
+        lots[int(side[order] < 0), at_ticks - lowest] += quantity[order]
+    price, volume = _choose_tick(lots, demand, lowest, reference_ticks)
+    filled = np.zeros(side.size, np.int64)
+    if volume == 0:
         return 0, filled
-    # Where each side is used up, and what is left there to share out.
-    left = np.full(2, best_volume)
-    last[0], last[1] = ticks - 1, 0
+    # The limit at which each side is used up, and what is left there to share out.
+    last, left = np.array([ticks - 1, 0]), np.full(2, volume)
     for row in range(2):
         while lots[row, last[row]] < left[row]:
             left[row] -= lots[row, last[row]]
@@ -151,7 +134,47 @@ def clear_by_counting(
         if shared[row]:
             level = 1 - 2 * row, last[row] + lowest, left[row]
             _share_out(agent, side, price_ticks, quantity, day, key, level, filled)
-    return best, filled
+    return price, filled
+
+
+@njit(cache=True)
+def _choose_tick(
+    lots: NDArray[np.int64], demand: int, lowest: int, reference_ticks: int
+) -> tuple[int, int]:
+    """Return the clearing price and volume; ``lots`` are bought and sold at each tick, [2, ticks].
+
+    As the price rises demand falls and supply rises: volume is largest where they meet.
+    """
+    ticks, tick, supply = lots.shape[1], 0, lots[1, 0]
+    while supply < demand and tick < ticks - 1:
+        demand -= lots[0, tick]
+        tick += 1
+        supply += lots[1, tick]
+    if tick > 0:  # the tick before, or those below at which demand and supply are as there
+        supply -= lots[1, tick]
+        tick -= 1
+        demand += lots[0, tick]
+        while tick > 0 and lots[1, tick] == 0 and lots[0, tick - 1] == 0:
+            tick -= 1
+    best, best_volume, best_imbalance, best_distance = 0, 0, 0, 0
+    while True:
+        volume, imbalance = min(demand, supply), abs(demand - supply)
+        distance = abs(tick + lowest - reference_ticks)
+        if volume > best_volume or (
+            volume == best_volume
+            and volume > 0
+            and (imbalance, distance) < (best_imbalance, best_distance)
+        ):
+            best, best_volume = tick + lowest, volume
+            best_imbalance, best_distance = imbalance, distance
+        elif supply >= demand and volume < best_volume:
+            break
+        if tick == ticks - 1:
+            break
+        demand -= lots[0, tick]
+        tick += 1
+        supply += lots[1, tick]
+    return best, best_volume
 
 
 @njit(cache=True)
@@ -167,9 +190,12 @@ def _share_out(
 ) -> None:
     """Hand what is left to the orders of one side at one limit, by arrival."""
     at_side, at_ticks, remaining = level
-    at = np.flatnonzero((side == at_side) & (price_ticks == at_ticks) & (quantity > 0))
-    times = np.empty(at.size, np.uint64)
-    for k in range(at.size):
+    at, count = np.empty(side.size, np.int64), 0
+    for order in range(side.size):
+        at[count] = order
+        count += (price_ticks[order] == at_ticks) & (side[order] == at_side) & (quantity[order] > 0)
+    times = np.empty(count, np.uint64)
+    for k in range(count):
         times[k] = arrival_time(agent[at[k]], 0, day, 0, key)
     for k in np.argsort(times, kind="mergesort"):
         filled[at[k]] = min(quantity[at[k]], remaining)
