@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from evobourse.agents.errors import AgentError
 from evobourse.agents.observation import FIELD_NAMES
+from evobourse.market import philox
 
+MASK = int(philox.Purpose.MASK)
 _FIELDS = len(FIELD_NAMES)
 
 

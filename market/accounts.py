@@ -173,6 +173,7 @@ def screen_orders(
     tick_cents: int,
     fee_bps: int,
 ) -> NDArray[np.int8]:
+    """Decide which orders are let in, see `Accounts.screen`; what is free is used up in place."""
     reason = np.zeros(agent.size, np.int8)
     for order in sequence:
         # No branch depends on a side, which nobody can foresee: both are counted.
@@ -208,6 +209,7 @@ def settle_fills(
     cash_cents: NDArray[np.int64],
     shares: NDArray[np.int64],
 ) -> int:
+    """Exchange shares and cash, in place, and return the fees, see `Accounts.settle`."""
     pool_cents = 0
     for order in range(agent.size):  # of nothing filled, nothing is paid
         value_cents = filled[order] * price_cents

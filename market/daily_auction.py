@@ -20,7 +20,6 @@ from evobourse.market.philox import arrival_times, draw_key
 from evobourse.market.rules import MarketRules
 from evobourse.market.tape.daily_tape import Tape
 
-
 Rows = dict[str, NDArray[Any]]
 """Columns of equal length."""
 

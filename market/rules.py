@@ -67,5 +67,5 @@ def price_band(price_limit: float, reference_ticks: int) -> tuple[int, int]:
         so that a low price can still move, and never under 1.
     """
     # The small number undoes products such as 0.29 * 100 = 28.999999999999996.
-    reach = max(1, int(math.floor(price_limit * reference_ticks + 1e-9)))
+    reach = max(1, math.floor(price_limit * reference_ticks + 1e-9))
     return max(1, reference_ticks - reach), reference_ticks + reach

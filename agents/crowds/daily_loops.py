@@ -279,9 +279,7 @@ def decide(
     tendency = np.empty(persona.size, np.int64)
     for i in range(persona.size):
         own, part = steps[persona[i], row_of[views[i]]], low(words[1, i])
-        tendency[i] = (
-            (part >= own[0]) + (part >= own[1]) + (part >= own[2]) + (part >= own[3]) - 2
-        )
+        tendency[i] = (part >= own[0]) + (part >= own[1]) + (part >= own[2]) + (part >= own[3]) - 2
     return tendency
 
 

@@ -252,9 +252,7 @@ def see_morning(
     values[4], values[5] = (bought - sold) / max(bought + sold, 1), 0.0
     codes, hidden = public_codes(values), day_masks(rates, day, key)
     own = mood_codes(moods, _CROWD_STRIDE)
-    return see(
-        sees, persona, never, hidden, codes, own, news, _NEWS_STRIDE, normals, words, more
-    )
+    return see(sees, persona, never, hidden, codes, own, news, _NEWS_STRIDE, normals, words, more)
 
 
 def _draw_field_numbers(n: int, key: np.uint64) -> NDArray[np.float64]:

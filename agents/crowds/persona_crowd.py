@@ -86,9 +86,9 @@ class PersonaCrowd(Crowd):
     Notes
     -----
     A day is one decision: agents see and order in its first turn, and their orders hold for the
-    day. In the other turns they send nothing. Every draw depends on agent, day and purpose alone
-    (`market.philox`), so that one agent more, or another society, changes no other's. Of messages they hear the
-    tone, on top of the day's ordinary news, in the next first turn.
+    day. In the other turns they send nothing. Of messages they hear the tone, on top of the day's
+    ordinary news, in the next first turn. Every draw depends on agent, day and purpose alone
+    (`market.philox`), so that one agent more, or another society, changes no other's.
 
     With social settings (`agents.personas.persona.Society.social`) the crowd field shows an agent
     the mean mood in the posts that it read, nothing if it read none, instead of what all did; and

@@ -217,9 +217,7 @@ def _play(
         long_run, recent = deviations[0], np.sqrt(deviations[1])
         noise, _, _ = society.hearing
         threshold = news_threshold((long_run, recent), society.hearing)
-        news = Earshot(
-            draw_news(day, crowd_key), noise, threshold, told, personas.receptivity
-        )
+        news = Earshot(draw_news(day, crowd_key), noise, threshold, told, personas.receptivity)
         views = see_morning(
             agents.sees,
             persona,
@@ -235,9 +233,7 @@ def _play(
             day,
             crowd_key,
         )
-        reconsider(
-            persona, personas.share, personas.success, society.habits, words, day, crowd_key
-        )
+        reconsider(persona, personas.share, personas.success, society.habits, words, day, crowd_key)
 
         # They decide and order.
         tendency = decide(personas.steps, persona, personas.row_of, views, words)
