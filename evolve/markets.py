@@ -194,18 +194,17 @@ def play_market(
     crowd = seat_crowd(population, choices, world.offsets, world.n_agents, of_crowd)
     market = Market(world.rules, history, crowd.accounts(), of_market, record)
 
-    if type(crowd) is PersonaCrowd and crowd.life is None:
-        for _ in range(world.days if on_day else 1):
-            play_days(market, crowd, 1 if on_day else world.days)
-            if on_day is not None:
-                on_day(market.day - 1)
-        return market.tape()
-
-    def pay(day: int) -> None:
+    def close(day: int) -> None:
         market.accounts.cash_cents += crowd.take_transfers()
         if on_day is not None:
             on_day(day)
 
-    paid = pay if crowd.rivalry else on_day
-    [tape] = simulate([market], [crowd], world.days, paid)
-    return tape
+    if type(crowd) is not PersonaCrowd:  # it asks models day by day
+        simulate([market], [crowd], world.days, close)
+    elif on_day is None:
+        play_days(market, crowd, world.days)
+    else:
+        for day in range(world.days):
+            play_days(market, crowd, 1)
+            on_day(day)
+    return market.tape()

@@ -88,6 +88,11 @@ class Market:
         self._order_rows: list[Rows] = []
         self._decision_rows: list[Rows] = []
 
+    @property
+    def last_close_ticks(self) -> int:
+        """The last close, of the history before day 0."""
+        return int(self._closes.view()[-1])
+
     def open_day(self) -> MarketView:
         """Return what the crowd may see before it orders; changes nothing."""
         closes = self._closes.view()

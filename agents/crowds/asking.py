@@ -125,7 +125,7 @@ class AskingCrowd(PersonaCrowd):
             answers = self.minds.answer(one.mind, *questions.of(p))[None].astype(np.float64)
             rows = cumulate(answers, self._lean[own], self._temperatures[own])
             [cumulative[p, questions.asked[p]]] = rows
-        rows = np.arange(len(questions.views)).astype(np.int16)
+        rows = np.arange(len(questions.views), dtype=np.int16)
         steps = choice_steps(cumulative)
         return decide(steps, self.decider.persona, rows, questions.row, words)
 

@@ -242,13 +242,30 @@ class PersonaCrowd(Crowd):
         equity = cash + position * close
         decision, persona = self._decision, self.decider.persona
         rivalry.end_day(persona, decision.tendency, decision.view, equity, position, close)
-        if not rivalry.due(outcome.day):
+        if rivalry.due(outcome.day):
+            self.settle_contest(outcome.day, cash, equity)
+
+    def settle_contest(
+        self, day: int, cash_cents: NDArray[np.int64], equity_cents: NDArray[np.int64]
+    ) -> None:
+        """Rank the personas: let capital or voice flow and replace the worst.
+
+        Parameters
+        ----------
+        day
+            At whose close.
+        cash_cents, equity_cents
+            int64[n], of each agent.
+        """
+        life, rivalry = self.life, self.rivalry
+        if life is None or rivalry is None:
             return
-        personas = self.population.personas
-        prizes = rivalry.settle(outcome.day, persona, personas, cash, equity, life.voice)
+        personas, persona = self.population.personas, self.decider.persona
+        prizes = rivalry.settle(day, persona, personas, cash_cents, equity_cents, life.voice)
         self._due = prizes.cash_cents
         # who has more orders more
-        self.wealth = self.wealth * np.where(equity > 0, 1 + self._due / np.maximum(equity, 1), 1.0)
+        more = 1 + self._due / np.maximum(equity_cents, 1)
+        self.wealth = self.wealth * np.where(equity_cents > 0, more, 1.0)
         life.voice += prizes.voice
         if prizes.children and self._tabulate is not None:
             after = tuple(prizes.children.get(p, one) for p, one in enumerate(personas))

@@ -41,6 +41,10 @@ from evobourse.agents.crowds.volatility import (
     measure,
 )
 from evobourse.agents.observation import HISTORY_DAYS
+from evobourse.agents.society.contest import Rivalry, count_faith, count_profits
+from evobourse.agents.society.feeds import average_tones
+from evobourse.agents.society.life import SocialLife, follow_day, live_morning
+from evobourse.agents.society.links import fade_and_add, keys_of
 from evobourse.market.accounts import screen_orders, settle_fills
 from evobourse.market.book.auction import clear_by_counting
 from evobourse.market.daily_auction import Market, PlayedDays
@@ -82,6 +86,37 @@ class _Society(NamedTuple):
     volatility_weight: float
 
 
+class _Social(NamedTuple):
+    """A society's state, changed in place, and its settings; without agents for strangers.
+
+    See `agents.society.life` and `agents.society.links`.
+    """
+
+    spots: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]
+    pairs: tuple[NDArray[np.int64], NDArray[np.int64]]
+    numbers: tuple[float, float, float, int, float]
+    contagion: float
+    profiles: NDArray[np.float64]
+    mood: NDArray[np.float64]
+    voice: NDArray[np.float64]
+    likes: NDArray[np.float64]
+    peers: NDArray[np.float64]
+    key: np.uint64
+
+
+class _Contest(NamedTuple):
+    """What a contest counts, changed in place; see `agents.society.contest`.
+
+    Without agents in `held` profits are not counted, without views in `taught` faith is not.
+    """
+
+    held: NDArray[np.int64]
+    cost: NDArray[np.float64]
+    taught: NDArray[np.int8]
+    score: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+
 class _Path(NamedTuple):
     """Closes int64[H + T] and their logarithms, the history filled in; volumes int64[T]."""
 
@@ -99,6 +134,7 @@ class _Record(NamedTuple):
     persona: NDArray[np.int64]
     seen: NDArray[np.int64]
     tendency: NDArray[np.int64]
+    mood: NDArray[np.float64]
     side: NDArray[np.int8]
     price_ticks: NDArray[np.int64]
     quantity: NDArray[np.int64]
@@ -109,7 +145,8 @@ class _Record(NamedTuple):
 def play_days(market: Market, crowd: PersonaCrowd, days: int) -> None:
     """Play days of a market and its crowd, on top of those already played.
 
-    The same days, to the byte, as ``simulate([market], [crowd], days)``.
+    The same days, to the byte, as ``simulate([market], [crowd], days)`` with what a contest moves
+    paid at each close.
 
     Parameters
     ----------
@@ -119,21 +156,43 @@ def play_days(market: Market, crowd: PersonaCrowd, days: int) -> None:
     days
         How many, 1 or more.
     """
-    society = crowd.population.society
+    rivalry = crowd.rivalry
+    if rivalry is None:
+        _play_run(market, crowd, days)
+        return
+    last = market.day + days
+    while market.day < last:  # ranked in Python, every so many days
+        until = market.day
+        while until < last - 1 and not rivalry.due(until):
+            until += 1
+        if rivalry.taught is None and rivalry.held is None:
+            until = market.day  # what they begin with cost the first close
+        _play_run(market, crowd, until + 1 - market.day)
+        accounts, close = market.accounts, market.last_close_ticks
+        equity = accounts.cash_cents + accounts.shares * close
+        if rivalry.taught is None and rivalry.held is None:
+            rivalry.end_first_day(equity, accounts.shares, close)
+        if rivalry.due(until):
+            crowd.settle_contest(until, accounts.cash_cents, equity)
+            accounts.cash_cents += crowd.take_transfers()
+
+
+def _play_run(market: Market, crowd: PersonaCrowd, days: int) -> None:
+    """Play days without a ranking, except at the last close."""
+    society, life = crowd.population.society, crowd.life
     observer, decider, generator = crowd.observer, crowd.decider, crowd.generator
     accounts, rules, n = market.accounts, market.rules, crowd.n_agents
     asset = market.open_day().assets[0]
-    past = asset.close_ticks
+    past = asset.close_ticks[-LONG_RUN_DAYS - 1 :]
     path = _Path(
         np.concatenate([past, np.zeros(days, np.int64)]),
-        np.concatenate([logarithms(past[-LONG_RUN_DAYS - 1 :]), np.zeros(days)]),
+        np.concatenate([logarithms(past), np.zeros(days)]),
         np.zeros(days, np.int64),
     )
-    path = path._replace(close_ticks=path.close_ticks[-len(path.log_path) :])
     record = _record(days if market.record == "full" else 0, n)
     deviations = np.array([observer.volatility.long_run, observer.volatility.variance])
     asked = np.array([asset.buy_quantity, asset.sell_quantity])
-    persona = decider.persona.copy()
+    persona, social = decider.persona.copy(), _social(life)
     accounts.fees_cents += _play(
         market.day,
         (crowd.key, market.key),
@@ -156,6 +215,8 @@ def play_days(market: Market, crowd: PersonaCrowd, days: int) -> None:
             kept_a_day(society.volatility_memory_days),
             float(society.volatility_weight),
         ),
+        social,
+        _contest(crowd.rivalry),
         generator.law,
         path,
         deviations,
@@ -166,12 +227,50 @@ def play_days(market: Market, crowd: PersonaCrowd, days: int) -> None:
     )
     decider.persona = persona
     observer.volatility = Volatility(float(deviations[0]), float(deviations[1]))
-    full = market.record == "full"
-    orders, decisions = _rows(market, record, crowd.first_persona) if full else ([], [])
+    if life is not None:
+        life.mood, life.peers = social.mood, social.peers
+    orders, decisions = [], []
+    if market.record == "full":
+        orders, decisions = _rows(market, record, crowd.first_persona, life is not None)
     bought, sold = asked.tolist()
     market.take_over(
         PlayedDays(path.close_ticks[-days:], path.volume, (bought, sold), orders, decisions)
     )
+
+
+def _social(life: SocialLife | None) -> _Social:
+    """Return a society's state for compiled loops; moods are copies, the rest is its own."""
+    if life is None:
+        none, numbers, small = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int32)
+        nothing = np.zeros((0, 0)), numbers, numbers, numbers, numbers
+        settings = (0.0, 0.0, 0.0, 0, 0.0)
+        return _Social((none, small, small), (none, none), settings, 0.0, *nothing, np.uint64(0))
+    circles = life.circles
+    return _Social(
+        (circles.starts, circles.neighbour, circles.pair),
+        (circles.first, circles.second),
+        life.numbers,
+        float(life.social.contagion),
+        life.profiles.weights,
+        life.mood.copy(),
+        life.voice,
+        life.likes,
+        life.peers.copy(),
+        life.key,
+    )
+
+
+def _contest(rivalry: Rivalry | None) -> _Contest:
+    """Return what a contest counts; the arrays are its own."""
+    nothing = np.zeros(0, np.int64), np.zeros(0), np.zeros((0, 0), np.int8)
+    if rivalry is None:
+        return _Contest(*nothing, np.zeros(0), np.zeros(0))
+    held, cost, taught = nothing
+    if rivalry.taught is not None:
+        taught = rivalry.taught
+    elif rivalry.held is not None:
+        held, cost = rivalry.held, rivalry.cost
+    return _Contest(held, cost, taught, rivalry.score, rivalry.weight)
 
 
 @njit(cache=True, nogil=True)
@@ -181,6 +280,8 @@ def _play(
     agents: _Agents,
     personas: _Personas,
     society: _Society,
+    social: _Social,
+    contest: _Contest,
     law: OrderLaw,
     path: _Path,
     deviations: NDArray[np.float64],
@@ -198,8 +299,8 @@ def _play(
     needs_more = law.fitted or agents.sees.shape[1] > WORDS_SEE
     if needs_more:
         more = np.zeros((4, n), np.uint32)
-    told, strangers = np.zeros(n), np.zeros(0)
-    fees = 0
+    told, moods = np.zeros(n), np.zeros(0)
+    friends, fees = social.mood.size > 0, 0
     for played in range(days):
         day, today = first_day + played, history + played
         fill_words(words, day, 0, _DAY, crowd_key)
@@ -208,7 +309,18 @@ def _play(
         reference = path.close_ticks[today - 1]
         log_path = path.log_path[max(0, today - HISTORY_DAYS) : today]
 
-        # Morning: agents see, and some change sides.
+        # Morning: agents read each other, see the market, and some change sides.
+        if friends:
+            author, weight, _, _ = live_morning(
+                social.spots,
+                social.pairs,
+                social.numbers,
+                (social.profiles, social.mood, social.voice, social.likes),
+                day,
+                social.key,
+            )
+            moods = average_tones(author, weight, social.mood)
+            social.peers[:] = moods
         if deviations[1] > 0.0:
             move = log_path[-1] - log_path[-2]
             deviations[1] = follow_variance(deviations[1], move, society.keep)
@@ -225,7 +337,7 @@ def _play(
             society.rates,
             log_path,
             (asked[0], asked[1]),
-            strangers,
+            moods,
             news,
             normals,
             words,
@@ -238,7 +350,7 @@ def _play(
         # They decide and order.
         tendency = decide(personas.steps, persona, personas.row_of, views, words)
         unit = (1 - society.volatility_weight) * long_run + society.volatility_weight * recent
-        agent, side, price_ticks, quantity, _ = price_orders(
+        agent, side, price_ticks, quantity, urgency = price_orders(
             persona,
             tendency,
             agents.usual_lots,
@@ -283,6 +395,25 @@ def _play(
         scaled = standardise(move, recent)
         learn(personas.success, persona, tendency, scaled, PERFORMANCE_MEMORY)
 
+        # Evening: what was done makes links, moods and, in a contest, scores.
+        if record.side.shape[0] and friends:
+            record.mood[played] = social.mood
+        if friends:
+            follow_day(social.mood, social.peers, tendency, social.contagion, social.numbers[4])
+            lots = side * filled
+            intensity = np.empty(agent.size)
+            for order in range(agent.size):
+                usual = max(agents.usual_lots[agent[order]], 1.0)
+                intensity[order] = filled[order] / usual
+            fade_and_add(
+                social.profiles, social.numbers[4], agent, keys_of(lots, urgency), intensity
+            )
+        if contest.held.size:
+            count_profits(
+                contest.held, contest.cost, agents.shares, float(close), persona, contest.score
+            )
+        if contest.taught.size:
+            count_faith(contest.taught, persona, views, tendency, contest.score, contest.weight)
         if record.side.shape[0]:
             record.persona[played], record.seen[played] = persona, views
             record.tendency[played] = tendency
@@ -303,6 +434,7 @@ def _record(days: int, n: int) -> _Record:
         wide,
         wide.copy(),
         wide.copy(),
+        np.zeros((days, n)),
         narrow,
         wide.copy(),
         wide.copy(),
@@ -312,7 +444,7 @@ def _record(days: int, n: int) -> _Record:
 
 
 def _rows(
-    market: Market, record: _Record, first_persona: int
+    market: Market, record: _Record, first_persona: int, with_moods: bool
 ) -> tuple[list[dict[str, NDArray[Any]]], list[dict[str, NDArray[Any]]]]:
     """Return the record as a tape has it: orders by arrival, decisions by agent, day by day."""
     orders, decisions = [], []
@@ -336,6 +468,7 @@ def _rows(
                 "persona": first_persona + record.persona[played],
                 "view": record.seen[played],
                 "tendency": record.tendency[played],
+                **({"mood": record.mood[played]} if with_moods else {}),
             }
         )
     return orders, decisions
