@@ -81,11 +81,29 @@ def draw_fields(
     NDArray
         int64[n, attention], rows of `agents.observation.FIELDS`, -1 for none.
     """
-    hidden = never | (uniform[..., 0] < [masks.mask[name] for name in FIELD_NAMES])
-    priority = np.where(hidden, -1.0, uniform[..., 1])
-    attended = (-priority).argsort(axis=1, kind="stable")[:, :attention]
-    seen = np.take_along_axis(priority, attended, axis=1) >= 0
-    return np.where(seen, attended, -1)
+    chance = np.array([masks.mask[name] for name in FIELD_NAMES])
+    hidden = never | (uniform[..., 0] < chance)
+    return _attend(hidden, uniform[..., 1], attention)
+
+
+@njit(cache=True)
+def _attend(
+    hidden: NDArray[np.bool_], priority: NDArray[np.float64], attention: int
+) -> NDArray[np.int64]:
+    """Choose the fields of highest priority, float64[n, F], that are not hidden, bool[n, F]."""
+    n, fields = hidden.shape
+    seen = np.full((n, attention), -1)
+    for i in range(n):
+        left = hidden[i].copy()
+        for a in range(attention):
+            best = -1
+            for field in range(fields):
+                if not left[field] and (best < 0 or priority[i, field] > priority[i, best]):
+                    best = field
+            if best < 0:
+                break
+            seen[i, a], left[best] = best, True
+    return seen
 
 
 @njit(cache=True)

@@ -176,18 +176,43 @@ def screen_orders(
     """Decide which orders are let in, see `Accounts.screen`; what is free is used up in place."""
     reason = np.zeros(agent.size, np.int8)
     for order in sequence:
-        # No branch depends on a side, which nobody can foresee: both are counted.
-        owner, lots, price = agent[order], quantity[order], price_ticks[order]
-        buys, sells = int(side[order] > 0), int(side[order] < 0)
-        cost_cents = buys * _cost(lots, price * tick_cents, fee_bps)
-        found = _NO_SHARES if sells * lots > free_shares[owner] else 0
-        found = _NO_CASH if cost_cents > free_cash[owner] else found
-        found = found if lowest_ticks <= price <= highest_ticks else _BAD_PRICE
-        found = found if lots >= 1 else _BAD_QUANTITY
+        owner = agent[order]
+        found, cost_cents, sold = judge_order(
+            (side[order], price_ticks[order], quantity[order]),
+            (free_cash[owner], free_shares[owner]),
+            (lowest_ticks, highest_ticks, tick_cents, fee_bps),
+        )
         reason[order] = found
         free_cash[owner] -= cost_cents if found == 0 else 0
-        free_shares[owner] -= sells * lots if found == 0 else 0
+        free_shares[owner] -= sold if found == 0 else 0
     return reason
+
+
+@njit(cache=True)
+def judge_order(
+    order: tuple[int, int, int], free: tuple[int, int], rules: tuple[int, int, int, int]
+) -> tuple[int, int, int]:
+    """Return an order's :class:`RejectReason`, and the cash and shares that it reserves.
+
+    Parameters
+    ----------
+    order
+        Side, limit in ticks, quantity.
+    free
+        Cash and shares that its agent may use.
+    rules
+        Lowest and highest limit of the day, tick value and fee.
+    """
+    (side, price_ticks, lots), (cash_cents, shares) = order, free
+    lowest_ticks, highest_ticks, tick_cents, fee_bps = rules
+    # No branch depends on a side, which nobody can foresee: both are counted.
+    cost_cents = int(side > 0) * _cost(lots, price_ticks * tick_cents, fee_bps)
+    sold = int(side < 0) * lots
+    reason = _NO_SHARES if sold > shares else 0
+    reason = _NO_CASH if cost_cents > cash_cents else reason
+    reason = reason if lowest_ticks <= price_ticks <= highest_ticks else _BAD_PRICE
+    reason = reason if lots >= 1 else _BAD_QUANTITY
+    return reason, cost_cents, sold
 
 
 @njit(cache=True)

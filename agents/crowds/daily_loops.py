@@ -125,7 +125,7 @@ def mood_codes(moods: NDArray[np.float64], stride: int) -> NDArray[np.int64]:
 
 @njit(cache=True)
 def see(
-    sees: NDArray[np.int64],
+    sees: NDArray[np.int8],
     persona: NDArray[np.int64],
     never: NDArray[np.bool_],
     hidden: NDArray[np.float64],
@@ -142,7 +142,7 @@ def see(
     Parameters
     ----------
     sees
-        int64[n, A], the fields that an agent sees where nothing hides them, F for none.
+        int8[n, A], the fields that an agent sees where nothing hides them, F for none.
     persona, never
         int64[n] and bool[P, F]: who an agent is, and what such agents are never shown.
     hidden

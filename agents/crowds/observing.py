@@ -85,7 +85,7 @@ class Observer:
     Attributes
     ----------
     sees
-        int64[n, A], the fields that an agent sees where nothing hides them, F for none.
+        int8[n, A], the fields that an agent sees where nothing hides them, F for none.
     traits
         As given.
     volatility
@@ -102,7 +102,7 @@ class Observer:
         self._society, self.traits, self._key = society, traits, key
         uniform = _draw_field_numbers(len(persona), key)
         sees = draw_fields(society, society.attention, traits.never[persona], uniform)
-        self.sees = np.where(sees < 0, _FIELDS, sees)
+        self.sees = np.where(sees < 0, _FIELDS, sees).astype(np.int8)
         self._told = np.zeros(len(persona))
         self.volatility = UNMEASURED
 
@@ -210,7 +210,7 @@ def news_threshold(deviations: tuple[float, float], hearing: tuple[float, float,
 
 @njit(cache=True)
 def see_morning(
-    sees: NDArray[np.int64],
+    sees: NDArray[np.int8],
     persona: NDArray[np.int64],
     never: NDArray[np.bool_],
     rates: NDArray[np.float64],
@@ -258,4 +258,4 @@ def see_morning(
 def _draw_field_numbers(n: int, key: np.uint64) -> NDArray[np.float64]:
     """Draw two numbers an agent and field, float64[n, F, 2]."""
     blocks = [draw_words(n, row, 0, Purpose.FIELDS, key) for row in range(2 * _FIELDS // 4)]
-    return (np.concatenate(blocks).T.reshape(n, _FIELDS, 2) + 0.5) / 2**32
+    return (np.concatenate(blocks).T.reshape(n, _FIELDS, 2) + 0.5) * 2.0**-32

@@ -45,7 +45,7 @@ from evobourse.agents.society.contest import Rivalry, count_faith, count_profits
 from evobourse.agents.society.feeds import average_tones
 from evobourse.agents.society.life import SocialLife, follow_day, live_morning
 from evobourse.agents.society.links import fade_and_add, keys_of
-from evobourse.market.accounts import screen_orders, settle_fills
+from evobourse.market.accounts import judge_order, settle_fills
 from evobourse.market.book.auction import clear_by_counting
 from evobourse.market.daily_auction import Market, PlayedDays
 from evobourse.market.philox import Purpose, arrival_times, fill_words
@@ -55,10 +55,10 @@ _DAY, _DAY_MORE = int(Purpose.DAY), int(Purpose.DAY_MORE)
 
 
 class _Agents(NamedTuple):
-    """Agents, changed in place: int64[n], int64[n, A], float64[n]; their balances, int64[n]."""
+    """Agents, changed in place: int64[n], int8[n, A], float64[n]; their balances, int64[n]."""
 
     persona: NDArray[np.int64]
-    sees: NDArray[np.int64]
+    sees: NDArray[np.int8]
     usual_lots: NDArray[np.float64]
     cash_cents: NDArray[np.int64]
     shares: NDArray[np.int64]
@@ -365,29 +365,24 @@ def _play(
 
         # The market lets orders in, clears and settles. One order an agent: none waits for another.
         lowest, highest = price_band(price_limit, reference)
-        reason = screen_orders(
-            agent,
-            side,
-            price_ticks,
-            quantity,
-            np.arange(agent.size),
-            agents.cash_cents.copy(),
-            agents.shares.copy(),
-            lowest,
-            highest,
-            tick_cents,
-            fee_bps,
-        )
-        let_in = np.where(reason == 0, quantity, 0)
+        today_rules = lowest, highest, tick_cents, fee_bps
+        reason, let_in = np.empty(agent.size, np.int8), np.empty(agent.size, np.int64)
+        asked[:] = 0
+        for order in range(agent.size):
+            who = agent[order]
+            found, _, _ = judge_order(
+                (side[order], price_ticks[order], quantity[order]),
+                (agents.cash_cents[who], agents.shares[who]),
+                today_rules,
+            )
+            reason[order], let_in[order] = found, quantity[order] if found == 0 else 0
+            asked[int(side[order] < 0)] += let_in[order]
         price, filled = clear_by_counting(
             agent, side, price_ticks, let_in, day, market_key, reference
         )
         fees += settle_fills(
             agent, side, filled, price * tick_cents, fee_bps, agents.cash_cents, agents.shares
         )
-        asked[:] = 0
-        for order in range(agent.size):
-            asked[int(side[order] < 0)] += let_in[order]
         close = price if price > 0 else reference
         path.close_ticks[today], path.log_path[today] = close, logarithm(float(close))
         path.volume[played] = filled.sum() // 2

@@ -70,7 +70,7 @@ def test_what_is_seen_is_encoded_as_a_view(attention, own_moods, rng):
     moods = np.where(rng.random(N) < 0.3, np.nan, rng.normal(0, 0.1, N))
     day, more = words(), words(purpose=Purpose.DAY_MORE)
     views = see(
-        sees,
+        sees.astype(np.int8),
         persona,
         never,
         hidden,

@@ -1,4 +1,4 @@
-"""Days in one compiled call: the exchange's, the plain market's, and a reference in plain Python."""
+"""Days in one compiled call: the exchange's, the plain market's, and those of plain Python."""
 
 import math
 from dataclasses import replace
@@ -92,11 +92,12 @@ def at_exchange(market, crowd, days):
 @pytest.mark.parametrize("name", SOCIETIES)
 def test_the_exchange_plays_the_same_sixty_days(name, by_regime, population, build, regimes):
     people = with_traits(population(CAST, **SOCIETIES[name]))
-    law = regimes if by_regime else None
-    market, crowd = build(people, law=law)
+    free = MarketRules()  # the exchange takes its fee by the fill, the daily market by the order
+    law = {"law": regimes if by_regime else None, "rules": free}
+    market, crowd = build(people, **law)
     play_days(market, crowd, 60)
     tape = market.tape()
-    closes, volume, cash, shares = at_exchange(*build(people, law=law), 60)
+    closes, volume, cash, shares = at_exchange(*build(people, **law), 60)
     np.testing.assert_array_equal(tape.close_ticks, closes)
     np.testing.assert_array_equal(tape.volume, volume)
     np.testing.assert_array_equal(tape.accounts.cash_cents, cash)
