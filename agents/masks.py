@@ -16,7 +16,7 @@ from evobourse.agents.errors import AgentError
 from evobourse.agents.observation import FIELD_NAMES
 from evobourse.market import philox
 
-MASK = int(philox.Purpose.MASK)
+MASK = philox.Purpose.MASK
 _FIELDS = len(FIELD_NAMES)
 
 

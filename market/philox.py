@@ -4,8 +4,6 @@ A number is a function of a key (a market's or crowd's seed) and of who draws it
 Nobody's draws change when others draw more or fewer, and a day's can be made without those before.
 """
 
-from enum import IntEnum
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -21,7 +19,7 @@ _BYTE = np.uint64(8)
 _IN_1, _IN_2, _UP = np.uint64(5), np.uint64(6), np.uint64(26)
 
 
-class Purpose(IntEnum):
+class Purpose:
     """What a number is drawn for; a number is never drawn for two."""
 
     ARRIVAL = 0

@@ -36,7 +36,7 @@ from evobourse.market.philox import Purpose, draw_uniform, draw_words
 _CROWD, _FIELDS = FIELD_NAMES.index("crowd"), len(FIELD_NAMES)
 _NEWS_STRIDE = int(STRIDES[FIELD_NAMES.index("news")])
 _CROWD_STRIDE = int(STRIDES[_CROWD])
-_NEWS = int(Purpose.NEWS)
+_NEWS = Purpose.NEWS
 WORDS_SEE = 2
 """Fields whose masks the first words of a day decide; for more, agents draw a second time."""
 

@@ -51,7 +51,7 @@ from evobourse.market.daily_auction import Market, PlayedDays
 from evobourse.market.philox import Purpose, arrival_times, fill_words
 from evobourse.market.rules import price_band
 
-_DAY, _DAY_MORE = int(Purpose.DAY), int(Purpose.DAY_MORE)
+_DAY, _DAY_MORE = Purpose.DAY, Purpose.DAY_MORE
 
 
 class _Agents(NamedTuple):

@@ -23,7 +23,7 @@ from evobourse.agents.society.rumours import Rumours
 from evobourse.market.crowd import Message
 from evobourse.market.philox import Purpose, draw_key, draw_words
 
-_POSTS, _LIKES, _NEXT_ROW = int(Purpose.POSTS), int(Purpose.LIKES), 256
+_POSTS, _LIKES, _NEXT_ROW = Purpose.POSTS, Purpose.LIKES, 256
 _WORDS = 4
 
 
