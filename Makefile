@@ -38,6 +38,9 @@ bench bench-minds: $(READY) ## the benchmark of what takes nearly all the time: 
 	$(BIN)/evobourse bench minds
 	@echo "all other benchmarks: $(BIN)/evobourse bench --list"
 
+bench-market: $(READY) ## an agent's day in a sweep's market, against the bare loop
+	$(BIN)/evobourse bench market
+
 drill: $(READY) ## kill, fill and stop all that a sweep stands on, and compare its lineage
 	$(BIN)/evobourse bench kill_drill
 

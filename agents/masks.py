@@ -1,6 +1,6 @@
 """Input masks: each agent's blind spots, some drawn once and for good, some every day anew.
 
-A kind of mask is a probability in `Masks` and a line in `draw_fields` or `draw_day`.
+A kind of mask is a probability in `Masks` and a line in `draw_fields` or `day_masks`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,15 @@ from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from evobourse.agents.errors import AgentError
 from evobourse.agents.observation import FIELD_NAMES
+from evobourse.market import philox
+
+MASK = philox.Purpose.MASK
+_FIELDS = len(FIELD_NAMES)
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,11 @@ class Masks:
                 f"society.mask: has fields {sorted(self.mask)}, expected {sorted(FIELD_NAMES)}"
             )
 
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        """The probabilities of the momentary kinds, in the order of their attributes."""
+        return np.array([getattr(self, one.name) for one in fields(Masks) if one.name != "mask"])
+
     def unmasked(self) -> Self:
         """Return the same settings with every mask off."""
         off = {one.name: 0.0 for one in fields(Masks) if one.name != "mask"}
@@ -51,7 +61,7 @@ class Masks:
 
 
 def draw_fields(
-    masks: Masks, attention: int, never: NDArray[np.bool_], rng: np.random.Generator
+    masks: Masks, attention: int, never: NDArray[np.bool_], uniform: NDArray[np.float64]
 ) -> NDArray[np.int64]:
     """Draw the fields that each agent ever sees.
 
@@ -63,28 +73,50 @@ def draw_fields(
         Most fields that an agent sees; which of those that no mask hides, is drawn.
     never
         bool[n, F]: fields that an agent is not shown in any case.
-    rng
-        Gives two numbers an agent and field.
+    uniform
+        float64[n, F, 2]: whether a mask hides a field, and how soon it is attended to.
 
     Returns
     -------
     NDArray
         int64[n, attention], rows of `agents.observation.FIELDS`, -1 for none.
     """
-    uniform = rng.random((*never.shape, 2))
-    hidden = never | (uniform[..., 0] < [masks.mask[name] for name in FIELD_NAMES])
-    priority = np.where(hidden, -1.0, uniform[..., 1])
-    attended = (-priority).argsort(axis=1)[:, :attention]
-    seen = np.take_along_axis(priority, attended, axis=1) >= 0
-    return np.where(seen, attended, -1)
+    chance = np.array([masks.mask[name] for name in FIELD_NAMES])
+    hidden = never | (uniform[..., 0] < chance)
+    return _attend(hidden, uniform[..., 1], attention)
 
 
-def draw_day(masks: Masks, sees: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw what is left today of the fields that agents see, int64[n, A]: -1 for what is masked.
+@njit(cache=True)
+def _attend(
+    hidden: NDArray[np.bool_], priority: NDArray[np.float64], attention: int
+) -> NDArray[np.int64]:
+    """Choose the fields of highest priority, float64[n, F], that are not hidden, bool[n, F]."""
+    n, fields = hidden.shape
+    seen = np.full((n, attention), -1)
+    for i in range(n):
+        left = hidden[i].copy()
+        for a in range(attention):
+            best = -1
+            for field in range(fields):
+                if not left[field] and (best < 0 or priority[i, field] > priority[i, best]):
+                    best = field
+            if best < 0:
+                break
+            seen[i, a], left[best] = best, True
+    return seen
 
-    A kind whose probability is 0 may draw no number of its own, so that a population without it
-    plays as it did before there was such a kind.
+
+@njit(cache=True)
+def day_masks(rates: NDArray[np.float64], day: int, key: np.uint64) -> NDArray[np.float64]:
+    """Return the chance with which each field is hidden from an agent on a day: float64[F].
+
+    Parameters
+    ----------
+    rates
+        See `Masks.rates`.
+    day, key
+        Of the market; what a kind draws for all agents alike, it draws by them
+        (`market.philox.draw_uniform`).
     """
-    uniform = rng.random(sees.shape[::-1]).T
-    hidden = uniform < masks.momentary_mask
-    return np.where(hidden, -1, sees)
+    hidden = np.full(_FIELDS, rates[0])
+    return hidden

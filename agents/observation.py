@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numba import njit
@@ -63,7 +64,9 @@ FIELDS: tuple[Field, ...] = (
 FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in FIELDS)
 LEVELS: tuple[int, ...] = tuple(len(field.words) for field in FIELDS)
 _EDGES = np.array([[*f.edges, *[np.inf] * (max(LEVELS) - len(f.words))] for f in FIELDS])
-_STRIDES = np.cumprod([1, *(n + 1 for n in LEVELS[:-1])]).astype(np.int64)
+STRIDES = np.cumprod([1, *(n + 1 for n in LEVELS[:-1])]).astype(np.int64)
+"""What a level more of each field adds to a view, int64[F]."""
+
 VIEWS = int(np.prod([n + 1 for n in LEVELS]))
 
 INVOCATION = "\nToday:"
@@ -137,29 +140,36 @@ def encode_view(levels: NDArray[np.int64], visible: NDArray[np.bool_]) -> NDArra
     NDArray
         int64[...] in 0..`VIEWS` - 1; 0 is the view that shows nothing.
     """
-    views: NDArray[np.int64] = np.where(visible, levels + 1, 0) @ _STRIDES
+    views: NDArray[np.int64] = np.where(visible, levels + 1, 0) @ STRIDES
     return views
 
 
-def public_codes(levels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return what each field adds to a view that shows it: levels int64[F] to int64[F]."""
-    return np.asarray((levels + 1) * _STRIDES)
-
-
-def private_codes(field: int, levels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return what one field adds to the views that show it: levels int64[n] to int64[n]."""
-    return np.asarray((levels + 1) * _STRIDES[field])
+@njit(cache=True)
+def public_codes(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return what each field adds to a view that shows it: values float64[F] to int64[F]."""
+    codes = np.empty(values.size, np.int64)
+    for field in range(values.size):
+        level = 0
+        for edge in _EDGES[field]:
+            level += values[field] >= edge
+        codes[field] = (level + 1) * STRIDES[field]
+    return codes
 
 
 def decode_view(views: NDArray[np.int64] | int) -> NDArray[np.int64]:
     """Undo `encode_view`: int64[...] to levels int64[..., F], -1 where masked."""
     sizes = np.array(LEVELS) + 1
-    levels: NDArray[np.int64] = np.asarray(views)[..., None] // _STRIDES % sizes - 1
+    levels: NDArray[np.int64] = np.asarray(views)[..., None] // STRIDES % sizes - 1
     return levels
 
 
 def possible_views(attention: int) -> NDArray[np.int64]:
     """List every view that shows at most ``attention`` fields, ascending: int64[n]."""
+    return _possible_views(attention).copy()
+
+
+@cache
+def _possible_views(attention: int) -> NDArray[np.int64]:
     views = np.arange(VIEWS)
     possible: NDArray[np.int64] = views[(decode_view(views) >= 0).sum(axis=1) <= attention]
     return possible

@@ -6,11 +6,12 @@ A candidate that fails scores infinity and keeps its reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.choices import tabulate_choices
@@ -20,14 +21,13 @@ from evobourse.evolve.executors.executor import Calls, Executor, InProcess
 from evobourse.evolve.genomes.genome import Values
 from evobourse.evolve.genomes.market import MarketGenome
 from evobourse.evolve.loop import Evaluation
-from evobourse.evolve.markets import MarketWindows, play_market
+from evobourse.evolve.markets import MarketWindows, World, play_market
 from evobourse.evolve.measures import Played, measure
 from evobourse.evolve.searches.racing import race
 from evobourse.evolve.watching import Begin, unwatched
 from evobourse.fitness.distance import Score, Target, score_paths
 from evobourse.fitness.moments import MOMENT_NAMES, FloatArray
 from evobourse.market.series.splits import Split
-from evobourse.market.tape.daily_tape import Tape
 from evobourse.merge.errors import MergeError
 
 if TYPE_CHECKING:
@@ -107,14 +107,14 @@ class MarketEvaluator:
         seeds: tuple[int, ...],
         on_done: Callable[[int], None],
     ) -> list[Evaluation]:
-        """Score candidates, whose worse half stops at every rung."""
+        """Score so many candidates, whose worse half stops at every rung."""
         racers = list(players)
 
         def evaluate(alive: list[int], fresh: Sequence[int]) -> list[list[FloatArray]]:
             going = [racers[i] for i in alive]
             return [list(paths) for _, paths in self._play(going, len(going), fresh, on_done)]
 
-        run = race(evaluate, self._ratio, len(racers), seeds, self.rungs)
+        run = race(evaluate, self._ratio, total, seeds, self.rungs)
         self.saved += run.saved
         measured = []
         for i, player in enumerate(racers):
@@ -186,39 +186,43 @@ class MarketEvaluator:
         seeds: Sequence[int],
         on_done: Callable[[int], None],
     ) -> list[tuple[_Player, FloatArray]]:
-        """Play each on all seeds; return it with its log returns float64[seeds, days]."""
-        world = self.windows.world
-        histories = {s: self.windows.history(self.split, s) for s in seeds}
-        markets = 0
+        """Play each of so many on all seeds; return it with its log returns float64[seeds, days].
 
-        def count() -> None:
-            nonlocal markets
-            markets += 1
-            self.decisions += world.days * world.n_agents
-            if markets % len(seeds) == 0:
-                on_done(markets // len(seeds))
+        Workers are handed some candidates at a time, about four times each.
+        """
+        world, workers = self.windows.world, self.executor.workers
+        parts = [(self.windows.history(self.split, s), s) for s in seeds]
+        most, done = max(1, -(-total // (4 * workers))), 0
 
-        calls = Calls(count)
-        handed_out: list[tuple[_Player, list[Future[Tape]]]] = []
+        def tell(finished: int) -> None:
+            nonlocal done
+            done += finished
+            self.decisions += finished * len(seeds) * world.days * world.n_agents
+            on_done(done)
+
+        calls, handed_out, played = Calls(), [], []
+        together: list[_Player] = []
+
+        def hand_out() -> None:
+            """Let a worker play what has come together."""
+            asked = [(player.population, player.choices) for player in together]
+            future = self.executor.submit(play_candidates, world, asked, parts)
+            handed_out.append(calls.add(future, partial(tell, len(together))))
+            together.clear()
+
         for player in players:  # the next ones' minds are asked while these markets run
-            self.begin("trade", total * len(seeds), lambda: markets)
-            tapes = []
+            self.begin("trade", total * len(seeds), lambda: done * len(seeds))
+            played.append(player)
             if player.population is not None:
-                for s in seeds:
-                    part = (player.population, histories[s], s)
-                    call = self.executor.submit(play_market, world, part, player.choices)
-                    tapes.append(calls.add(call))
-            handed_out.append((player, tapes))
+                together.append(player)
+                if len(together) == most:
+                    hand_out()
+        if together:
+            hand_out()
         calls.wait()
-
+        paths = (path for future in handed_out for path in future.result())
         nothing = np.zeros((len(seeds), self.target.window_days))
-        return [
-            (
-                player,
-                np.stack([tape.result().log_returns() for tape in tapes]) if tapes else nothing,
-            )
-            for player, tapes in handed_out
-        ]
+        return [(p, nothing if p.population is None else next(paths)) for p in played]
 
     def _evaluation(self, player: _Player, paths: FloatArray, seeds: tuple[int, ...]) -> Evaluation:
         if player.population is None or player.choices is None:
@@ -267,6 +271,33 @@ class _Player:
     population: Population | None = None
     choices: FloatArray | None = None
     failure: str | None = None
+
+
+def play_candidates(
+    world: World,
+    candidates: Sequence[tuple[Population, FloatArray]],
+    parts: Sequence[tuple[NDArray[np.int64], int]],
+) -> list[FloatArray]:
+    """Play candidates, what a worker is handed at once.
+
+    Parameters
+    ----------
+    world
+        Rules, agents, days.
+    candidates
+        Populations and what their minds choose, see `agents.minds.choices.tabulate_choices`.
+    parts
+        A price history and a seed for each path.
+
+    Returns
+    -------
+    list of NDArray
+        Of each candidate its log returns, float64[paths, days].
+    """
+    return [
+        np.stack([play_market(world, (who, *part), choices).log_returns() for part in parts])
+        for who, choices in candidates
+    ]
 
 
 def path_seeds(seed: np.random.SeedSequence, count: int) -> tuple[int, ...]:

@@ -6,8 +6,11 @@ A path's seed fixes its window of real history and every random draw in it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from itertools import starmap
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +18,13 @@ from numpy.typing import NDArray
 from evobourse.agents.crowds.asking import seat_crowd
 from evobourse.agents.crowds.offsets import OffsetClusters
 from evobourse.agents.crowds.order_regimes import OrderRegimes
-from evobourse.agents.crowds.persona_crowd import history_ticks
+from evobourse.agents.crowds.persona_crowd import PersonaCrowd, history_ticks
+from evobourse.agents.crowds.whole_days import play_days
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import Minds
 from evobourse.agents.observation import HISTORY_DAYS
 from evobourse.agents.personas.persona import Population
-from evobourse.evolve.executors.executor import Executor, InProcess, collect
+from evobourse.evolve.executors.executor import Calls, Executor, InProcess
 from evobourse.market.daily_auction import Market, simulate
 from evobourse.market.rules import MarketRules
 from evobourse.market.series.named import PriceSeries
@@ -29,6 +33,8 @@ from evobourse.market.tape.daily_tape import Tape
 
 if TYPE_CHECKING:
     from evobourse.agents.encodings.encoded_minds import EncodedMinds
+
+T = TypeVar("T")
 
 MIN_HISTORY_DAYS = HISTORY_DAYS + 1
 
@@ -114,8 +120,50 @@ def play(
     tables = tabulate_choices(populations, minds)
     choices = {id(p): table for p, table in zip(populations, tables, strict=True)}
     run = executor or InProcess()
-    futures = (run.submit(play_market, world, part, choices[id(part[0])]) for part in parts)
-    return collect(futures, on_market)
+    calls = Calls()
+    futures = []
+    for chunk in in_chunks(parts, run.workers):
+        own = [choices[id(population)] for population, _, _ in chunk]
+        future = run.submit(play_markets, world, chunk, own)
+        futures.append(calls.add(future, partial(_tell, on_market, len(chunk))))
+    calls.wait()
+    return [tape for future in futures for tape in future.result()]
+
+
+def _tell(on_market: Callable[[], None], markets: int) -> None:
+    for _ in range(markets):
+        on_market()
+
+
+def in_chunks(items: Sequence[T], workers: int) -> list[Sequence[T]]:
+    """Cut work into runs for workers to take at once: about four for each, so that none idles."""
+    size = max(1, -(-len(items) // (4 * workers)))
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def play_markets(
+    world: World,
+    parts: Sequence[Part],
+    choices: Sequence[NDArray[np.float64]],
+    threads: int = 1,
+) -> list[Tape]:
+    """Run markets to their ends, and keep their prices: what a worker is handed at once.
+
+    Parameters
+    ----------
+    world, parts
+        See `play`.
+    choices
+        Of each part's population, see `agents.minds.choices.tabulate_choices`.
+    threads
+        Among which the markets are shared: compiled days hold no lock. The tapes do not depend on
+        it.
+    """
+    calls = [(world, part, table) for part, table in zip(parts, choices, strict=True)]
+    if threads == 1:
+        return list(starmap(play_market, calls))
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda call: play_market(*call), calls))
 
 
 def play_market(
@@ -146,11 +194,17 @@ def play_market(
     crowd = seat_crowd(population, choices, world.offsets, world.n_agents, of_crowd)
     market = Market(world.rules, history, crowd.accounts(), of_market, record)
 
-    def pay(day: int) -> None:
+    def close(day: int) -> None:
         market.accounts.cash_cents += crowd.take_transfers()
         if on_day is not None:
             on_day(day)
 
-    paid = pay if crowd.rivalry else on_day
-    [tape] = simulate([market], [crowd], world.days, paid)
-    return tape
+    if type(crowd) is not PersonaCrowd:  # it asks models day by day
+        simulate([market], [crowd], world.days, close)
+    elif on_day is None:
+        play_days(market, crowd, world.days)
+    else:
+        for day in range(world.days):
+            play_days(market, crowd, 1)
+            on_day(day)
+    return market.tape()

@@ -28,6 +28,7 @@ _NO_CASH = int(RejectReason.NO_CASH)
 _NO_SHARES = int(RejectReason.NO_SHARES)
 _BAD_PRICE = int(RejectReason.BAD_PRICE)
 _BAD_QUANTITY = int(RejectReason.BAD_QUANTITY)
+_MOST_CENTS, _ABSURD_CENTS = 2**63 - 1, 2.0**61
 
 
 @dataclass(eq=False)
@@ -115,7 +116,7 @@ class Accounts:
                 f"orders.agent[{wrong}] is {orders.agent[wrong]}, expected 0 to {len(self) - 1}"
             )
         lowest_ticks, highest_ticks = rules.price_band(reference_ticks)
-        return _screen(
+        return screen_orders(
             orders.agent,
             orders.side,
             orders.price_ticks,
@@ -147,7 +148,7 @@ class Accounts:
         rules : MarketRules
             Tick value and fee.
         """
-        self.fees_cents += _settle(
+        self.fees_cents += settle_fills(
             orders.agent,
             orders.side,
             filled,
@@ -159,7 +160,7 @@ class Accounts:
 
 
 @njit(cache=True)
-def _screen(
+def screen_orders(
     agent: NDArray[np.int64],
     side: NDArray[np.int8],
     price_ticks: NDArray[np.int64],
@@ -172,34 +173,59 @@ def _screen(
     tick_cents: int,
     fee_bps: int,
 ) -> NDArray[np.int8]:
+    """Decide which orders are let in, see `Accounts.screen`; what is free is used up in place."""
     reason = np.zeros(agent.size, np.int8)
     for order in sequence:
         owner = agent[order]
-        if quantity[order] < 1:
-            reason[order] = _BAD_QUANTITY
-        elif not lowest_ticks <= price_ticks[order] <= highest_ticks:
-            reason[order] = _BAD_PRICE
-        elif side[order] > 0:
-            price_cents = price_ticks[order] * tick_cents
-            # Divided first: the value of an absurd quantity would overflow and look cheap.
-            if quantity[order] > free_cash[owner] // price_cents:
-                reason[order] = _NO_CASH
-                continue
-            value_cents = quantity[order] * price_cents
-            cost_cents = value_cents + part_up(value_cents, fee_bps)
-            if cost_cents > free_cash[owner]:
-                reason[order] = _NO_CASH
-            else:
-                free_cash[owner] -= cost_cents
-        elif quantity[order] > free_shares[owner]:
-            reason[order] = _NO_SHARES
-        else:
-            free_shares[owner] -= quantity[order]
+        found, cost_cents, sold = judge_order(
+            (side[order], price_ticks[order], quantity[order]),
+            (free_cash[owner], free_shares[owner]),
+            (lowest_ticks, highest_ticks, tick_cents, fee_bps),
+        )
+        reason[order] = found
+        free_cash[owner] -= cost_cents if found == 0 else 0
+        free_shares[owner] -= sold if found == 0 else 0
     return reason
 
 
 @njit(cache=True)
-def _settle(
+def judge_order(
+    order: tuple[int, int, int], free: tuple[int, int], rules: tuple[int, int, int, int]
+) -> tuple[int, int, int]:
+    """Return an order's :class:`RejectReason`, and the cash and shares that it reserves.
+
+    Parameters
+    ----------
+    order
+        Side, limit in ticks, quantity.
+    free
+        Cash and shares that its agent may use.
+    rules
+        Lowest and highest limit of the day, tick value and fee.
+    """
+    (side, price_ticks, lots), (cash_cents, shares) = order, free
+    lowest_ticks, highest_ticks, tick_cents, fee_bps = rules
+    # No branch depends on a side, which nobody can foresee: both are counted.
+    cost_cents = int(side > 0) * _cost(lots, price_ticks * tick_cents, fee_bps)
+    sold = int(side < 0) * lots
+    reason = _NO_SHARES if sold > shares else 0
+    reason = _NO_CASH if cost_cents > cash_cents else reason
+    reason = reason if lowest_ticks <= price_ticks <= highest_ticks else _BAD_PRICE
+    reason = reason if lots >= 1 else _BAD_QUANTITY
+    return reason, cost_cents, sold
+
+
+@njit(cache=True)
+def _cost(quantity: int, price_cents: int, fee_bps: int) -> int:
+    """Return what a buy may cost; of an absurd quantity, whose value overflows, more than any."""
+    if float(quantity) * float(price_cents) > _ABSURD_CENTS:
+        return _MOST_CENTS
+    value_cents = quantity * price_cents
+    return value_cents + (part_up(value_cents, fee_bps) if fee_bps else 0)
+
+
+@njit(cache=True)
+def settle_fills(
     agent: NDArray[np.int64],
     side: NDArray[np.int8],
     filled: NDArray[np.int64],
@@ -208,12 +234,12 @@ def _settle(
     cash_cents: NDArray[np.int64],
     shares: NDArray[np.int64],
 ) -> int:
+    """Exchange shares and cash, in place, and return the fees, see `Accounts.settle`."""
     pool_cents = 0
-    for order in range(agent.size):
-        if filled[order] > 0:
-            value_cents = filled[order] * price_cents
-            fee = part_up(value_cents, fee_bps)
-            cash_cents[agent[order]] -= side[order] * value_cents + fee
-            shares[agent[order]] += side[order] * filled[order]
-            pool_cents += fee
+    for order in range(agent.size):  # of nothing filled, nothing is paid
+        value_cents = filled[order] * price_cents
+        fee = part_up(value_cents, fee_bps) if fee_bps else 0
+        cash_cents[agent[order]] -= side[order] * value_cents + fee
+        shares[agent[order]] += side[order] * filled[order]
+        pool_cents += fee
     return pool_cents

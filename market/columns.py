@@ -19,11 +19,16 @@ class GrowingColumn:
 
     def append(self, value: int) -> None:
         """Add a value at the end."""
-        if self._length == self._buffer.size:
+        self.extend(np.array([value]))
+
+    def extend(self, values: NDArray[np.int64]) -> None:
+        """Add values at the end."""
+        end = self._length + values.size
+        while end > self._buffer.size:
             self._buffer = np.concatenate((self._buffer, np.empty_like(self._buffer)))
             self._shown = read_only_view(self._buffer)
-        self._buffer[self._length] = value
-        self._length += 1
+        self._buffer[self._length : end] = values
+        self._length = end
 
     def view(self) -> NDArray[np.int64]:
         """Return the column so far as a read-only view; later appends do not change it."""

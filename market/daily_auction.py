@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,8 +16,33 @@ from evobourse.market.book.auction import clear_call_auction
 from evobourse.market.columns import GrowingColumn, price_history, read_only_view
 from evobourse.market.crowd import AssetView, Crowd, DayOutcome, MarketView, Orders, TurnOutcome
 from evobourse.market.errors import MarketError
+from evobourse.market.philox import arrival_times, draw_key
 from evobourse.market.rules import MarketRules
 from evobourse.market.tape.daily_tape import Tape
+
+Rows = dict[str, NDArray[Any]]
+"""Columns of equal length."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlayedDays:
+    """Days of a market that were played in one go, T of them.
+
+    Attributes
+    ----------
+    close_ticks, volume : NDArray[np.int64]
+        Shape [T].
+    asked : tuple of int
+        Lots bought and sold by the orders let in on the last day.
+    orders, decisions : list of Rows
+        The record, see `market.tape.daily_tape.Tape`; empty where prices alone are kept.
+    """
+
+    close_ticks: NDArray[np.int64]
+    volume: NDArray[np.int64]
+    asked: tuple[int, int]
+    orders: list[Rows]
+    decisions: list[Rows]
 
 
 class Market:
@@ -31,7 +57,7 @@ class Market:
     accounts : Accounts
         Balances before day 0. The market owns them from now on and changes them in place.
     rng : numpy.random.Generator
-        Draws the order of arrival of each day, and nothing else.
+        Gives the `key` by which the order of arrival of each day is drawn, and nothing else.
     record : {"prices", "full"}
         Whether the tape keeps orders and decisions too.
 
@@ -53,14 +79,19 @@ class Market:
         self.accounts = accounts
         self.record = record
         self.day = 0
-        self._rng = rng
+        self.key = draw_key(rng)
         self._closes = price_history(history_ticks)
         self._history_days = len(self._closes.view())
         self._volumes = GrowingColumn(np.zeros(self._history_days, np.int64))
         self._buy_quantity = 0
         self._sell_quantity = 0
-        self._order_rows: list[dict[str, NDArray[Any]]] = []
-        self._decision_rows: list[dict[str, NDArray[Any]]] = []
+        self._order_rows: list[Rows] = []
+        self._decision_rows: list[Rows] = []
+
+    @property
+    def last_close_ticks(self) -> int:
+        """The last close, of the history before day 0."""
+        return int(self._closes.view()[-1])
 
     def open_day(self) -> MarketView:
         """Return what the crowd may see before it orders; changes nothing."""
@@ -116,7 +147,8 @@ class Market:
                 "send limit orders for the day, or use market.exchange.Exchange"
             )
         reference_ticks = int(self._closes.view()[-1])
-        sequence = self._rng.permutation(len(orders))
+        times = arrival_times(orders.agent, self.day, 0, self.key)
+        sequence = np.argsort(times, kind="stable")
         arrival = np.empty_like(sequence)
         arrival[sequence] = np.arange(len(orders))
         reason = self.accounts.screen(orders, sequence, self.rules, reference_ticks)
@@ -144,6 +176,15 @@ class Market:
             self._keep_decisions(decisions or {})
         self.day += 1
         return turn, outcome
+
+    def take_over(self, days: PlayedDays) -> None:
+        """Take over days that were played elsewhere, on these accounts and by this key."""
+        self._closes.extend(days.close_ticks)
+        self._volumes.extend(days.volume)
+        self._buy_quantity, self._sell_quantity = days.asked
+        self._order_rows += days.orders
+        self._decision_rows += days.decisions
+        self.day += len(days.close_ticks)
 
     def tape(self) -> Tape:
         """Return the record of the days closed so far."""
@@ -250,7 +291,7 @@ def simulate(
     return [market.tape() for market in markets]
 
 
-def _stack(rows: list[dict[str, NDArray[Any]]]) -> pd.DataFrame | None:
+def _stack(rows: list[Rows]) -> pd.DataFrame | None:
     if not rows:
         return None
     return pd.DataFrame({name: np.concatenate([row[name] for row in rows]) for name in rows[0]})

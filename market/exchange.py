@@ -19,6 +19,7 @@ from evobourse.market.hooks import Applied, Journal, Schedule
 from evobourse.market.instruments import Instrument
 from evobourse.market.ledger import Ledger
 from evobourse.market.listing import Batch, Listing
+from evobourse.market.philox import arrival_times, draw_key
 from evobourse.market.seating import Floor
 from evobourse.market.session import SessionRules
 
@@ -37,9 +38,10 @@ class Exchange:
     cash_cents, position : NDArray[np.int64]
         Endowments of all agents, shapes [n] and [n, A], as in :class:`~market.ledger.Ledger`.
     rng : numpy.random.Generator
-        Draws the order of arrival in each turn, and nothing else. Of several crowds each has a
-        stream of its own: one that sends nothing leaves the others' arrival as it is, so that
-        runs with and without it can be paired.
+        Gives the key by which the order of arrival in each turn is drawn, and nothing else. Of
+        several crowds each has a key of its own, and an order's time depends on its agent and turn
+        alone: who sends nothing leaves the others' arrival as it is, so that runs with and without
+        can be paired.
     rules : SessionRules, optional
         The turns of a day; one call auction if left out.
     schedule : Schedule, optional
@@ -100,7 +102,8 @@ class Exchange:
             np.array([listing.reference_ticks for listing in self.listings]),
             dealer=bool(dealers),
         )
-        self._arrival = [rng] if len(crowds) == 1 else rng.spawn(len(crowds))
+        streams = [rng] if len(crowds) == 1 else rng.spawn(len(crowds))
+        self._arrival = [draw_key(stream) for stream in streams]
         self._schedule = schedule
         self._journal = journal
         self._messages: list[Message] = []
@@ -365,9 +368,10 @@ class Exchange:
 
     def _draw_arrival(self, submitted: Sequence[Orders]) -> NDArray[np.int64]:
         """Return the rows of all crowds' orders by arrival."""
-        if len(submitted) == 1:
-            return self._arrival[0].permutation(len(submitted[0]))
-        times = [rng.random(len(own)) for rng, own in zip(self._arrival, submitted, strict=True)]
+        times = [
+            arrival_times(own.agent, self.day, self.turn, key)
+            for key, own in zip(self._arrival, submitted, strict=True)
+        ]
         return np.argsort(np.concatenate(times), kind="stable")
 
     def _events(

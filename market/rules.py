@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from numba import njit
+
 from evobourse.market.errors import MarketError
 
 Clearing = Literal["call", "continuous", "impact"]
@@ -47,6 +49,7 @@ class MarketRules:
         return price_band(self.price_limit, reference_ticks)
 
 
+@njit(cache=True)
 def price_band(price_limit: float, reference_ticks: int) -> tuple[int, int]:
     """Return the lowest and highest limit price of a day, both allowed.
 

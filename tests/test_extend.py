@@ -131,7 +131,7 @@ def test_a_mask(copy):
     assert Path(place).resolve() == (copy.folder / "agents").resolve()
     probability, draw, gene = recipe("A mask")
     copy.insert("agents/masks.py", probability, after="momentary_mask: float")
-    copy.insert("agents/masks.py", draw, after="hidden = uniform < masks.momentary_mask")
+    copy.insert("agents/masks.py", draw, after="hidden = np.full(_FIELDS")
     gene = gene.rstrip() + ",\n"
     copy.insert("evolve/genomes/market.py", gene, after='Gene("momentary_mask"')
     code = """

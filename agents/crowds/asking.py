@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from evobourse.agents.crowds.daily_loops import decide
+from evobourse.agents.crowds.daily_loops import choice_steps, decide
 from evobourse.agents.crowds.offsets import OffsetClusters
 from evobourse.agents.crowds.order_regimes import OrderRegimes
 from evobourse.agents.crowds.persona_crowd import PersonaCrowd
@@ -111,13 +111,13 @@ class AskingCrowd(PersonaCrowd):
             seen = np.where(IS_PRICE, today, decode_view(self._morning.views))
             self._morning = replace(self._morning, views=widen(self._morning.views, seen))
         views, row = np.unique(self._morning.views, return_inverse=True)
-        persona, personas = self._decider.persona, self.population.personas
+        persona, personas = self.decider.persona, self.population.personas
         asked = tuple(np.unique(row[persona == p]) for p in range(len(personas)))
         self._questions = Questions(views, row, asked, window)
         for p, one in enumerate(personas):  # answered with those of all markets beside this one
             self.minds.ask(one.mind, *self._questions.of(p))
 
-    def _choose(self, uniform: NDArray[np.float64]) -> NDArray[np.int64]:
+    def _choose(self, words: NDArray[np.uint32]) -> NDArray[np.int64]:
         questions, personas = self._questions, self.population.personas
         cumulative = np.ones((len(personas), len(questions.views), 5))
         for p, one in enumerate(personas):
@@ -125,7 +125,9 @@ class AskingCrowd(PersonaCrowd):
             answers = self.minds.answer(one.mind, *questions.of(p))[None].astype(np.float64)
             rows = cumulate(answers, self._lean[own], self._temperatures[own])
             [cumulative[p, questions.asked[p]]] = rows
-        return decide(cumulative, self._decider.persona, questions.row, uniform)
+        rows = np.arange(len(questions.views), dtype=np.int16)
+        steps = choice_steps(cumulative)
+        return decide(steps, self.decider.persona, rows, questions.row, words)
 
     def _measure_lean(self, log_path: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what to subtract from each persona's answers, float64[P, 1, 5]."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evobourse.agents.crowds.daily_loops import decide, mean_by_persona, reconsider
+from evobourse.agents.crowds.daily_loops import choice_steps, decide, learn, reconsider
 from evobourse.agents.observation import VIEWS, possible_views
 from evobourse.agents.personas.persona import Population
+from evobourse.market.philox import Purpose, draw_words
 
 PERFORMANCE_MEMORY = 0.95
 
@@ -43,15 +45,18 @@ class Decider:
         Personas, and what their minds choose, see `agents.minds.choices.tabulate_choices`.
     n_agents
         How many follow them.
-    rng
-        Gives the order in which agents are dealt out to personas.
+    key
+        Of the crowd; the order in which agents are dealt out to personas is drawn by it, and who
+        reconsiders.
 
     Attributes
     ----------
     persona
         int64[n], the present persona of each agent.
-    choices
-        What the present personas choose.
+    share, success
+        float64[P], of the agents at the start, and what tendencies have lately earned.
+    steps, row_of
+        What the present personas choose, see `agents.crowds.daily_loops.decide`.
     """
 
     def __init__(
@@ -59,43 +64,52 @@ class Decider:
         population: Population,
         choices: NDArray[np.float64],
         n_agents: int,
-        rng: np.random.Generator,
+        key: np.uint64,
     ):
-        self._society, self.choices = population.society, choices
+        self._society, self._key = population.society, key
         share = np.array([persona.share for persona in population.personas])
-        self._share = share / share.sum()
-        self._success = np.zeros(len(share))
-        places = (rng.permutation(n_agents) + 0.5) / n_agents
-        self.persona = np.searchsorted(np.cumsum(self._share)[:-1], places, side="right")
-        possible = possible_views(self._society.attention)
-        self._row_of = np.full(VIEWS, -1)
-        self._row_of[possible] = np.arange(len(possible))
+        self.share = share / share.sum()
+        self.success = np.zeros(len(share))
+        self.steps = choice_steps(choices)
+        dealt = draw_words(n_agents, 0, 0, Purpose.DEAL, key)[:2].astype(np.uint64)
+        order = np.argsort((dealt[0] << np.uint64(32)) | dealt[1], kind="stable")
+        places = np.empty(n_agents)
+        places[order] = (np.arange(n_agents) + 0.5) / n_agents
+        self.persona = np.searchsorted(np.cumsum(self.share)[:-1], places, side="right")
+        self.row_of = view_rows(self._society.attention)
 
-    def reconsider(self, uniform: NDArray[np.float64]) -> None:
-        """Let some agents choose their persona anew, by uniform numbers float64[2, n]."""
-        society, persona = self._society, self.persona.copy()
-        reconsider(
-            persona,
-            self._share,
-            self._success,
-            uniform,
-            society.switching,
-            society.conformity,
-            society.performance,
-        )
+    @property
+    def habits(self) -> tuple[float, float, float]:
+        """Switching, conformity and performance of the society."""
+        society = self._society
+        return float(society.switching), float(society.conformity), float(society.performance)
+
+    def reconsider(self, day: int) -> None:
+        """Let some agents choose their persona anew."""
+        persona = self.persona.copy()
+        words = draw_words(len(persona), day, 0, Purpose.DAY, self._key)
+        reconsider(persona, self.share, self.success, self.habits, words, day, self._key)
         self.persona = persona
 
-    def choose(self, views: NDArray[np.int64], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Draw each agent's tendency, int64[n] in -2..2, by uniform numbers float64[n]."""
-        return decide(self.choices, self.persona, self._row_of[views], uniform)
+    def choose(self, views: NDArray[np.int64], words: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """Draw each agent's tendency, int64[n] in -2..2, by the words of the turn, uint32[4, n]."""
+        return decide(self.steps, self.persona, self.row_of, views, words)
 
     def learn(self, tendency: NDArray[np.int64], standardised_return: float) -> None:
         """Remember which personas' tendencies, int64[n] in -2..2, paid today."""
-        mean = mean_by_persona(self.persona, tendency, len(self._share))
-        self._success *= PERFORMANCE_MEMORY
-        self._success += (1.0 - PERFORMANCE_MEMORY) * standardised_return * mean
+        learn(self.success, self.persona, tendency, standardised_return, PERFORMANCE_MEMORY)
 
     def replace(self, personas: Sequence[int], choices: NDArray[np.float64]) -> None:
         """Take over what minds choose now that some personas are others, without a past."""
-        self.choices = choices
-        self._success[list(personas)] = 0.0
+        self.steps = choice_steps(choices)
+        self.success[list(personas)] = 0.0
+
+
+@cache
+def view_rows(attention: int) -> NDArray[np.int16]:
+    """Return the row of each view in a table of those possible, int16[V], read only; -1 for no."""
+    possible = possible_views(attention)
+    rows = np.full(VIEWS, -1, np.int16)
+    rows[possible] = np.arange(len(possible))
+    rows.setflags(write=False)
+    return rows

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from evobourse.agents.crowds.daily_loops import encode_seen, hear
+# Numba's cache watches this file alone: after a change to these, delete __pycache__.
+from evobourse.agents.crowds.daily_loops import Earshot, mood_codes, see
+from evobourse.agents.crowds.elementary import (
+    exponential,
+    logarithm,
+    logarithms,
+    normal_quantile,
+    normal_table,
+)
 from evobourse.agents.crowds.volatility import UNMEASURED, Volatility
-from evobourse.agents.masks import draw_day, draw_fields
+from evobourse.agents.masks import day_masks, draw_fields
 from evobourse.agents.observation import (
     FIELD_NAMES,
-    FIELDS,
     HISTORY_DAYS,
+    STRIDES,
     price_values,
-    private_codes,
     public_codes,
-    to_levels,
 )
 from evobourse.agents.personas.persona import Society
 from evobourse.agents.personas.traits import TraitTable
 from evobourse.market.book.book import RestingOrders
 from evobourse.market.crowd import AssetView, Message
+from evobourse.market.philox import Purpose, draw_uniform, draw_words
 
-_NEWS = FIELD_NAMES.index("news")
-_CROWD = FIELD_NAMES.index("crowd")
+_CROWD, _FIELDS = FIELD_NAMES.index("crowd"), len(FIELD_NAMES)
+_NEWS_STRIDE = int(STRIDES[FIELD_NAMES.index("news")])
+_CROWD_STRIDE = int(STRIDES[_CROWD])
+_NEWS = Purpose.NEWS
+WORDS_SEE = 2
+"""Fields whose masks the first words of a day decide; for more, agents draw a second time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +57,8 @@ class Morning:
         Of the closes so far.
     resting
         The crowd's own orders in the book; None where nothing can rest.
-    time
-        Turns since the first of day 0.
+    day, time
+        The day, and turns since the first of day 0.
     """
 
     views: NDArray[np.int64]
@@ -53,6 +66,7 @@ class Morning:
     reference_ticks: int = 0
     volatility: Volatility = UNMEASURED
     resting: RestingOrders | None = None
+    day: int = 0
     time: int = 0
 
 
@@ -65,8 +79,17 @@ class Observer:
         What agents have in common, and what sets their personas apart.
     persona
         int64[n], the persona that each agent starts with.
-    rng
-        The crowd's own stream; masks, news and what is misread come from it.
+    key
+        Of the crowd; masks, news and what is misread are drawn by it.
+
+    Attributes
+    ----------
+    sees
+        int8[n, A], the fields that an agent sees where nothing hides them, F for none.
+    traits
+        As given.
+    volatility
+        As of the last morning.
     """
 
     def __init__(
@@ -74,12 +97,24 @@ class Observer:
         society: Society,
         traits: TraitTable,
         persona: NDArray[np.int64],
-        rng: np.random.Generator,
+        key: np.uint64,
     ):
-        self._society, self._traits, self._rng = society, traits, rng
-        self._sees = draw_fields(society, society.attention, traits.never[persona], rng)
+        self._society, self.traits, self._key = society, traits, key
+        uniform = _draw_field_numbers(len(persona), key)
+        sees = draw_fields(society, society.attention, traits.never[persona], uniform)
+        self.sees = np.where(sees < 0, _FIELDS, sees).astype(np.int8)
         self._told = np.zeros(len(persona))
-        self._volatility = UNMEASURED
+        self.volatility = UNMEASURED
+
+    @property
+    def hearing(self) -> tuple[float, float, float]:
+        """Noise, threshold and vigilance of the society."""
+        society = self._society
+        return (
+            float(society.news_noise),
+            float(society.news_threshold),
+            float(society.vigilance),
+        )
 
     def tell(self, message: Message) -> None:
         """Let agents hear a message's tone with the next morning's news."""
@@ -95,6 +130,7 @@ class Observer:
     def observe(
         self,
         asset: AssetView,
+        day: int,
         time: int,
         persona: NDArray[np.int64],
         moods: NDArray[np.float64] | None,
@@ -103,7 +139,7 @@ class Observer:
 
         Parameters
         ----------
-        asset, time
+        asset, day, time
             What there is to see, and when.
         persona
             int64[n], the present persona of each agent.
@@ -113,32 +149,113 @@ class Observer:
         """
         society, n = self._society, len(persona)
         closes = asset.close_ticks
-        log_path = np.log(closes[-HISTORY_DAYS:])
-        self._volatility = volatility = self._volatility.follow(
+        log_path = logarithms(closes[-HISTORY_DAYS:])
+        self.volatility = volatility = self.volatility.follow(
             closes, log_path, society.volatility_memory_days
         )
-        sees = draw_day(society, self._traits.hide(self._sees, persona), self._rng)
-        normal = self._rng.standard_normal(1 + n)
-        told = self._told * self._traits.receptivity[persona]
-        self._told = np.zeros(n)
-        # News must be the more unusual to count, the calmer the market has been.
-        calm = volatility.long_run / volatility.recent
-        threshold = float(society.news_threshold * calm**society.vigilance)
-        noise = np.hypot(1.0, society.news_noise)
-        news = hear(normal[0], society.news_noise * normal[1:] + told, noise * threshold)
-        traded = asset.buy_quantity + asset.sell_quantity
-        crowd = (asset.buy_quantity - asset.sell_quantity) / max(traded, 1)
-        codes = public_codes(to_levels(np.array([*price_values(log_path), crowd, 0.0])))
-        if moods is not None:
-            codes[_CROWD] = 0
-        views = encode_seen(codes, _NEWS, private_codes(_NEWS, news), sees)
-        if moods is not None:
-            views += np.where((sees == _CROWD).any(axis=1), _mood_codes(moods), 0)
+        told, self._told = self._told, np.zeros(n)
+        none = np.zeros((4, 0), np.uint32)
+        views = see_morning(
+            self.sees,
+            persona,
+            self.traits.never,
+            society.rates,
+            log_path,
+            (asset.buy_quantity, asset.sell_quantity),
+            np.zeros(0) if moods is None else moods,
+            Earshot(
+                draw_news(day, self._key),
+                self.hearing[0],
+                news_threshold((volatility.long_run, volatility.recent), self.hearing),
+                told,
+                self.traits.receptivity,
+            ),
+            normal_table(),
+            draw_words(n, day, 0, Purpose.DAY, self._key),
+            draw_words(n, day, 0, Purpose.DAY_MORE, self._key)
+            if society.attention > WORDS_SEE
+            else none,
+            day,
+            self._key,
+        )
         reference = int(closes[-1])
-        return Morning(views, log_path, reference, volatility, asset.resting, time)
+        return Morning(views, log_path, reference, volatility, asset.resting, day, time)
 
 
-def _mood_codes(moods: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return what moods, float64[n], add to the views that show them; nothing for NaN."""
-    levels = np.searchsorted(FIELDS[_CROWD].edges, moods, side="right")
-    return private_codes(_CROWD, np.where(np.isnan(moods), -1, levels))
+@njit(cache=True)
+def draw_news(day: int, key: np.uint64) -> float:
+    """Draw a day's news, standard normal."""
+    return normal_quantile(draw_uniform(day, _NEWS, key))
+
+
+@njit(cache=True)
+def news_threshold(deviations: tuple[float, float], hearing: tuple[float, float, float]) -> float:
+    """Return from where on news counts as bad or good.
+
+    It must be the more unusual to count, the calmer the market has been.
+
+    Parameters
+    ----------
+    deviations
+        Of the long run, and lately.
+    hearing
+        Noise, threshold and vigilance of the society.
+    """
+    (long_run, recent), (noise, threshold, vigilance) = deviations, hearing
+    calm = 1.0 if vigilance == 0.0 else 0.0
+    if long_run > 0.0:
+        calm = exponential(vigilance * logarithm(long_run / recent))
+    return math.sqrt(1.0 + noise * noise) * (threshold * calm)
+
+
+@njit(cache=True)
+def see_morning(
+    sees: NDArray[np.int8],
+    persona: NDArray[np.int64],
+    never: NDArray[np.bool_],
+    rates: NDArray[np.float64],
+    log_path: NDArray[np.float64],
+    asked: tuple[int, int],
+    moods: NDArray[np.float64],
+    news: Earshot,
+    normals: NDArray[np.float32],
+    words: NDArray[np.uint32],
+    more: NDArray[np.uint32],
+    day: int,
+    key: np.uint64,
+) -> NDArray[np.int64]:
+    """Encode what each agent sees of one morning: prices, orders or moods, news, masks.
+
+    Parameters
+    ----------
+    rates
+        See `agents.masks.Masks.rates`.
+    log_path
+        float64[`HISTORY_DAYS`].
+    asked
+        Lots bought and sold by the orders of the day before.
+    moods
+        float64[n]; none where all see the same orders.
+    sees, persona, never, news, normals, words, more
+        See `agents.crowds.daily_loops.see`.
+    day, key
+        Of the crowd.
+
+    Returns
+    -------
+    NDArray
+        int64[n].
+    """
+    bought, sold = asked
+    values = np.empty(_FIELDS)
+    values[:4] = price_values(log_path)
+    values[4], values[5] = (bought - sold) / max(bought + sold, 1), 0.0
+    codes, hidden = public_codes(values), day_masks(rates, day, key)
+    own = mood_codes(moods, _CROWD_STRIDE)
+    return see(sees, persona, never, hidden, codes, own, news, _NEWS_STRIDE, normals, words, more)
+
+
+def _draw_field_numbers(n: int, key: np.uint64) -> NDArray[np.float64]:
+    """Draw two numbers an agent and field, float64[n, F, 2]."""
+    blocks = [draw_words(n, row, 0, Purpose.FIELDS, key) for row in range(2 * _FIELDS // 4)]
+    return (np.concatenate(blocks).T.reshape(n, _FIELDS, 2) + 0.5) * 2.0**-32

@@ -7,9 +7,12 @@ for numbers repeat themselves.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+from evobourse.agents.crowds.order_law import OrderLaw, mixture_steps
 
 ORDER_FRACTION = 0.02
 
@@ -27,6 +30,17 @@ class OffsetClusters:
     weights: tuple[float, ...]
     means: tuple[float, ...]
     deviations: tuple[float, ...]
+
+    @cached_property
+    def law(self) -> OrderLaw:
+        """The same for compiled loops."""
+        count, none = len(self.weights), np.zeros((1, 2))
+        means, factors = np.zeros((1, count, 2)), np.zeros((1, count, 3))
+        means[0, :, 0], factors[0, :, 0] = self.means, self.deviations
+        steps = mixture_steps(self.weights, count)[None]
+        precisions = np.zeros((1, 3))
+        unused = np.zeros(1), none[0], none[0] + 1.0, none, precisions
+        return OrderLaw(steps, means, factors, *unused, False)
 
     def draw(
         self, uniform: NDArray[np.float64], normal: NDArray[np.float64]

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evobourse.agents.crowds.elementary import logarithm
+from evobourse.agents.crowds.order_law import (
+    OrderLaw,
+    likeliest_regime,
+    mixture_steps,
+    regime_signs,
+)
 from evobourse.agents.errors import AgentError
 
 Fit = Literal["gaussian", "kmeans"]
-USUAL_DAYS, RECENT_DAYS, VOLUME_DAYS = 250, 20, 60
+USUAL_DAYS, VOLUME_DAYS = 250, 60
 LONGEST_DAYS = 10
 DISTANCES = (0.1, 0.3, 0.6, 1.0, 1.5, 2.0)
 """Where waiting was measured: how far beyond the reference a limit is, in units of volatility."""
@@ -63,7 +71,8 @@ class OrderRegimes:
     Attributes
     ----------
     centre, scale
-        Of the two signs by which regimes are told, see `regime_signs`.
+        Of the two signs by which regimes are told, see
+        `agents.crowds.order_law.regime_signs`.
     weights, means, precisions
         The Gaussian mixture over the standardised signs; of each regime's precision matrix the
         entries (0, 0), (0, 1), (1, 1). Calm regimes come first.
@@ -90,15 +99,36 @@ class OrderRegimes:
     lives: tuple[tuple[tuple[float, ...], ...], ...]
     longest_days: int = LONGEST_DAYS
 
+    @cached_property
+    def law(self) -> OrderLaw:
+        """The same for compiled loops."""
+        components = max(len(mixture.weights) for mixture in self.mixtures)
+        means = np.zeros((len(self.mixtures), components, 2))
+        factors = np.zeros((len(self.mixtures), components, 3))
+        for r, mixture in enumerate(self.mixtures):
+            means[r, : len(mixture.weights)] = mixture.means
+            factors[r, : len(mixture.weights)] = mixture.factors
+        determinants = [a * d - b * b for a, b, d in self.precisions]
+        odds = [
+            logarithm(weight) + 0.5 * logarithm(determinant)
+            for weight, determinant in zip(self.weights, determinants, strict=True)
+        ]
+        return OrderLaw(
+            np.stack([mixture_steps(mixture.weights, components) for mixture in self.mixtures]),
+            means,
+            factors,
+            np.array(odds),
+            np.array(self.centre),
+            np.array(self.scale),
+            np.array(self.means),
+            np.array(self.precisions),
+            True,
+        )
+
     def regime(self, signs: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the most likely regime of each row of signs float64[..., 2]."""
-        z = (signs - np.array(self.centre)) / np.array(self.scale)
-        a, b, d = np.array(self.precisions).T
-        away = z[..., None, :] - np.array(self.means)
-        x, y = away[..., 0], away[..., 1]
-        square = a * x * x + 2 * b * x * y + d * y * y
-        log_odds = np.log(self.weights) + 0.5 * np.log(a * d - b * b) - 0.5 * square
-        return np.asarray(log_odds.argmax(axis=-1))
+        """Return the most likely regime of each row of signs float64[n, 2]."""
+        law = self.law
+        return np.array([likeliest_regime(law, row) for row in signs])
 
     def life(
         self,
@@ -134,7 +164,8 @@ class RealOrders:
     Attributes
     ----------
     signs
-        float64[T, 2], see `regime_signs`.
+        float64[T, 2], see
+        `agents.crowds.order_law.regime_signs`.
     unit
         float64[T], usual volatility.
     high, low
@@ -153,27 +184,6 @@ class RealOrders:
     low: NDArray[np.float64]
     quantity: NDArray[np.float64]
     waits: NDArray[np.int64]
-
-
-def regime_signs(log_closes: NDArray[np.float64], usual: float) -> NDArray[np.float64]:
-    """Return what a morning's regime is told by.
-
-    Parameters
-    ----------
-    log_closes
-        float64[H], H over 20, up to yesterday's.
-    usual
-        Usual daily volatility.
-
-    Returns
-    -------
-    NDArray
-        float64[2]: log of the volatility of the last 20 days over the usual; the return over
-        them in its usual standard deviations.
-    """
-    returns = np.diff(log_closes[-RECENT_DAYS - 1 :])
-    recent = max(float(np.sqrt(np.mean(returns**2))), 1e-8)
-    return np.array([np.log(recent / usual), returns.sum() / (usual * RECENT_DAYS**0.5)])
 
 
 def measure_orders(

@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from evobourse.agents.crowds.daily_loops import price_orders
+from evobourse.agents.crowds.daily_loops import PARTS, OrderHabits, in_parts, price_orders
 from evobourse.agents.crowds.deciding import Decision
+from evobourse.agents.crowds.elementary import normal_table
 from evobourse.agents.crowds.observing import Morning
 from evobourse.agents.crowds.offsets import ORDER_FRACTION, OffsetClusters
-from evobourse.agents.crowds.order_regimes import OrderRegimes, regime_signs
+from evobourse.agents.crowds.order_law import spread_of, spread_units, tell_regime
+from evobourse.agents.crowds.order_regimes import OrderRegimes
 from evobourse.agents.crowds.standing_orders import let_live
 from evobourse.agents.personas.persona import Society
 from evobourse.agents.personas.traits import TraitTable
 from evobourse.market.crowd import Orders
+from evobourse.market.philox import Purpose, draw_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +48,17 @@ class OrderGenerator:
         What agents have in common, and what sets their personas apart.
     offsets
         Spread of limit prices; with regimes, quantities and times in force as well.
-    rng
-        The crowd's own stream.
+    key
+        Of the crowd.
     asset
         Row of the asset in the market.
     turns
         Of a day, for orders that live longer than one.
+
+    Attributes
+    ----------
+    habits, law
+        What compiled loops need of the first three.
     """
 
     def __init__(
@@ -58,47 +66,66 @@ class OrderGenerator:
         society: Society,
         traits: TraitTable,
         offsets: OffsetClusters | OrderRegimes,
-        rng: np.random.Generator,
+        key: np.uint64,
         asset: int,
         turns: int,
     ):
         self._society, self._traits, self._offsets = society, traits, offsets
-        self._rng, self._asset, self._turns = rng, asset, turns
+        self._key, self._asset, self._turns = key, asset, turns
+        pull, spread, size, _ = traits.orders
+        self.habits = OrderHabits(
+            np.array([in_parts(society.activity * each) for each in traits.activity]),
+            society.aggressiveness * pull,
+            society.dispersion * spread,
+            size.copy(),
+        )
+        self.law = offsets.law
 
     def generate(
-        self, morning: Morning, decision: Decision, usual_lots: NDArray[np.float64]
+        self,
+        morning: Morning,
+        decision: Decision,
+        usual_lots: NDArray[np.float64],
+        words: NDArray[np.uint32],
+        turn: int,
     ) -> Sent:
-        """Draw who sends which order, given what an order of each agent usually is, float64[n]."""
-        society, rng, n = self._society, self._rng, len(usual_lots)
-        offsets, volatility = self._offsets, morning.volatility
-        uniform = rng.random((2, n))
-        unit, size = volatility.mixed(society.volatility_weight), usual_lots
-        if isinstance(offsets, OffsetClusters):
-            spread = offsets.draw(uniform[0], rng.standard_normal(n))
-        else:
-            regime = int(offsets.regime(regime_signs(morning.log_path, volatility.long_run)))
-            drawn = offsets.mixtures[regime].draw(uniform[0], rng.standard_normal((2, n)))
-            spread, size = drawn[0] * volatility.long_run / unit, size * np.exp(drawn[1])
-        own = self._traits.orders[:, decision.persona]
-        pull = society.aggressiveness * own[0] * decision.tendency
-        lean = pull + society.dispersion * own[1] * spread
-        activity = uniform[1] / self._traits.activity[decision.persona]
-        agent, side, price_ticks, quantity = price_orders(
-            lean,
+        """Draw who sends which order.
+
+        Parameters
+        ----------
+        morning, decision
+            What agents know and want.
+        usual_lots
+            float64[n], what an order of each agent usually is.
+        words, turn
+            Of the turn, uint32[4, n].
+        """
+        volatility, n = morning.volatility, len(usual_lots)
+        unit = volatility.mixed(self._society.volatility_weight)
+        more = np.zeros((4, 0), np.uint32)
+        if isinstance(self._offsets, OrderRegimes):
+            more = draw_words(n, morning.day, turn, Purpose.DAY_MORE, self._key)
+        regime = tell_regime(self.law, morning.log_path, volatility.long_run)
+        agent, side, price_ticks, quantity, urgency = price_orders(
+            decision.persona,
             decision.tendency,
-            own[2] * size,
-            activity,
-            society.activity,
-            unit,
+            usual_lots,
+            self.habits,
+            spread_of(self.law, regime),
+            spread_units(self.law, unit, volatility.long_run),
             morning.reference_ticks,
+            normal_table(),
+            words,
+            more,
         )
-        urgency = np.abs(lean[agent])
         # The fast daily market knows no assets: for the first, the column is left out.
         asset = np.full(len(agent), self._asset) if self._asset else None
         orders = Orders(agent, side, price_ticks, quantity, asset=asset)
-        if isinstance(offsets, OrderRegimes) and offsets.longest_days > 1:
+        if isinstance(self._offsets, OrderRegimes) and self._offsets.longest_days > 1:
             distance = urgency * unit / volatility.long_run
-            life = offsets.life(regime, distance, rng.random(n)[agent], own[3, agent])
+            uniform = ((more[2] >> np.uint32(16)) + 0.5) / PARTS
+            patience = self._traits.orders[3, decision.persona]
+            life = self._offsets.life(regime, distance, uniform[agent], patience[agent])
             orders = let_live(orders, life, self._asset, morning.resting, morning.time, self._turns)
         return Sent(orders, agent, urgency)
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from evobourse.agents.crowds.daily_loops import draw_wealth, standardise
 from evobourse.agents.crowds.deciding import Decider, Decision
+from evobourse.agents.crowds.elementary import logarithm
 from evobourse.agents.crowds.observing import Morning, Observer
 from evobourse.agents.crowds.offsets import OffsetClusters
 from evobourse.agents.crowds.order_regimes import OrderRegimes
@@ -22,6 +24,7 @@ from evobourse.agents.society.life import SocialLife
 from evobourse.agents.society.links import trade_keys
 from evobourse.market.accounts import Accounts
 from evobourse.market.crowd import Crowd, DayOutcome, MarketView, Orders
+from evobourse.market.philox import Purpose, draw_key, draw_words
 
 START_PRICE_TICKS = 10_000
 
@@ -63,7 +66,7 @@ class PersonaCrowd(Crowd):
     n_agents
         How many.
     rng
-        The crowd's own stream; agents' fixed traits and all daily draws come from it.
+        The crowd's own stream, which gives the key of agents' fixed traits and of all daily draws.
     asset
         Row of the asset that they trade; the market's others they ignore.
     turns
@@ -83,8 +86,9 @@ class PersonaCrowd(Crowd):
     Notes
     -----
     A day is one decision: agents see and order in its first turn, and their orders hold for the
-    day. In the other turns they send nothing, so that nothing is drawn. Of messages they hear the
-    tone, on top of the day's ordinary news, in the next first turn.
+    day. In the other turns they send nothing. Of messages they hear the tone, on top of the day's
+    ordinary news, in the next first turn. Every draw depends on agent, day and purpose alone
+    (`market.philox`), so that one agent more, or another society, changes no other's.
 
     With social settings (`agents.personas.persona.Society.social`) the crowd field shows an agent
     the mean mood in the posts that it read, nothing if it read none, instead of what all did; and
@@ -114,21 +118,21 @@ class PersonaCrowd(Crowd):
     ):
         self.n_agents = n_agents
         self.population = population
-        self._rng, self._asset, self._first_persona = rng, asset, first_persona
+        self._rng, self._asset, self.first_persona = rng, asset, first_persona
+        self.key = draw_key(rng)
         society, personas = population.society, population.personas
         traits = TraitTable.of([persona.traits for persona in personas])
-        # One stream: personas are dealt out, then masks are drawn, then wealth.
-        self._decider = Decider(population, choices, n_agents, rng)
-        self._observer = Observer(society, traits, self._decider.persona, rng)
-        self.wealth = (1.0 - rng.random(n_agents)) ** (-1.0 / society.wealth_tail)
-        self.wealth *= traits.wealth[self._decider.persona]
-        self.wealth = np.minimum(self.wealth / self.wealth.mean(), n_agents / 10)
-        self._generator = OrderGenerator(society, traits, offsets, rng, asset, turns)
+        self.decider = Decider(population, choices, n_agents, self.key)
+        self.observer = Observer(society, traits, self.decider.persona, self.key)
+        words = draw_words(n_agents, 0, 0, Purpose.WEALTH, self.key)
+        factor = traits.wealth[self.decider.persona]
+        self.wealth = draw_wealth(words, society.wealth_tail, factor)
+        self.generator = OrderGenerator(society, traits, offsets, self.key, asset, turns)
         # The day so far.
         nothing = np.zeros(n_agents, np.int64)
-        self._acts = False  # whether agents decide in this turn
+        self._acts, self._turn = False, 0  # whether agents decide in this turn
         self._morning = Morning(nothing)
-        self._decision = Decision(self._decider.persona, nothing, nothing)
+        self._decision = Decision(self.decider.persona, nothing, nothing)
         self._sent = Sent(Orders.empty())
         self._holdings = Holdings(nothing, nothing, nothing)
         self._due = nothing
@@ -143,7 +147,7 @@ class PersonaCrowd(Crowd):
     @property
     def persona(self) -> NDArray[np.int64]:
         """The present persona of each agent, int64[n], a row of the population's."""
-        return self._decider.persona.copy()
+        return self.decider.persona.copy()
 
     def accounts(self) -> Accounts:
         """Endow the agents: wealth times 100 shares, and as much in cash at the start price."""
@@ -152,40 +156,41 @@ class PersonaCrowd(Crowd):
 
     def observe(self, view: MarketView) -> None:
         """See the market, each agent through its masks, and reconsider one's persona."""
-        self._acts = view.turn == 0
+        self._acts, self._turn = view.turn == 0, view.turn
         for message in view.messages:
             if self.life is not None and message.kind == "rumour":
                 self.life.hear(message, view.day)
             else:
-                self._observer.tell(message)
+                self.observer.tell(message)
         if not self._acts:
             return
-        moves = self._rng.random((2, self.n_agents))
         moods = None if self.life is None else self._meet(self.life, view)
-        asset = view.assets[self._asset]
-        self._morning = self._observer.observe(asset, view.time, self._decider.persona, moods)
-        self._decider.reconsider(moves)
+        asset, persona = view.assets[self._asset], self.decider.persona
+        self._morning = self.observer.observe(asset, view.day, view.time, persona, moods)
+        self.decider.reconsider(view.day)
 
     def orders(self) -> Orders:
         """Draw tendencies from the minds' choices and turn them into limit orders."""
         if not self._acts:
             return Orders.empty()
-        tendency = self._choose(self._rng.random(self.n_agents))
-        self._decision = Decision(self._decider.persona, self._morning.views, tendency)
+        morning, turn = self._morning, self._turn
+        words = draw_words(self.n_agents, morning.day, turn, Purpose.DAY, self.key)
+        tendency = self._choose(words)
+        self._decision = Decision(self.decider.persona, morning.views, tendency)
         usual = usual_lots(self.wealth)
-        self._sent = self._generator.generate(self._morning, self._decision, usual)
+        self._sent = self.generator.generate(morning, self._decision, usual, words, turn)
         return self._sent.orders
 
-    def _choose(self, uniform: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Draw each agent's tendency, int64[n] in -2..2, by uniform numbers float64[n]."""
-        return self._decider.choose(self._morning.views, uniform)
+    def _choose(self, words: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """Draw each agent's tendency, int64[n] in -2..2, by the words of the turn, uint32[4, n]."""
+        return self.decider.choose(self._morning.views, words)
 
     def settled(self, outcome: DayOutcome) -> None:
         """Learn from the day: which personas' tendencies paid."""
         tendency = self._decision.tendency
-        move = np.log(outcome.close_ticks[self._asset] / outcome.reference_ticks[self._asset])
-        scaled = np.clip(move / self._morning.volatility.recent, -5.0, 5.0)
-        self._decider.learn(tendency, scaled)
+        close, reference = outcome.close_ticks[self._asset], outcome.reference_ticks[self._asset]
+        move = logarithm(float(close)) - logarithm(float(reference))
+        self.decider.learn(tendency, standardise(move, self._morning.volatility.recent))
         if self.life is not None:
             sender = self._sent.agent
             lots = (self._holdings.position - self._holdings.held)[sender]
@@ -205,7 +210,7 @@ class PersonaCrowd(Crowd):
         mood = {} if self.life is None else {"mood": self.life.mood[deciding]}
         return {
             "agent": np.arange(self.n_agents)[deciding],
-            "persona": self._first_persona + self._decision.persona[deciding],
+            "persona": self.first_persona + self._decision.persona[deciding],
             "view": self._decision.view[deciding],
             "tendency": self._decision.tendency[deciding],
             **mood,
@@ -235,25 +240,42 @@ class PersonaCrowd(Crowd):
         close = int(outcome.close_ticks[self._asset])
         cash, position = self._holdings.cash_cents, self._holdings.position
         equity = cash + position * close
-        decision, persona = self._decision, self._decider.persona
+        decision, persona = self._decision, self.decider.persona
         rivalry.end_day(persona, decision.tendency, decision.view, equity, position, close)
-        if not rivalry.due(outcome.day):
+        if rivalry.due(outcome.day):
+            self.settle_contest(outcome.day, cash, equity)
+
+    def settle_contest(
+        self, day: int, cash_cents: NDArray[np.int64], equity_cents: NDArray[np.int64]
+    ) -> None:
+        """Rank the personas: let capital or voice flow and replace the worst.
+
+        Parameters
+        ----------
+        day
+            At whose close.
+        cash_cents, equity_cents
+            int64[n], of each agent.
+        """
+        life, rivalry = self.life, self.rivalry
+        if life is None or rivalry is None:
             return
-        personas = self.population.personas
-        prizes = rivalry.settle(outcome.day, persona, personas, cash, equity, life.voice)
+        personas, persona = self.population.personas, self.decider.persona
+        prizes = rivalry.settle(day, persona, personas, cash_cents, equity_cents, life.voice)
         self._due = prizes.cash_cents
         # who has more orders more
-        self.wealth = self.wealth * np.where(equity > 0, 1 + self._due / np.maximum(equity, 1), 1.0)
+        more = 1 + self._due / np.maximum(equity_cents, 1)
+        self.wealth = self.wealth * np.where(equity_cents > 0, more, 1.0)
         life.voice += prizes.voice
         if prizes.children and self._tabulate is not None:
             after = tuple(prizes.children.get(p, one) for p, one in enumerate(personas))
             self.population = replace(self.population, personas=after)
-            self._decider.replace(list(prizes.children), self._tabulate(self.population))
+            self.decider.replace(list(prizes.children), self._tabulate(self.population))
 
     def _meet(self, life: SocialLife, view: MarketView) -> NDArray[np.float64]:
         """Read the others' posts and rumours; return peers' moods, NaN for who read nothing."""
         position = view.position[:, self._asset]
         self._holdings = Holdings(view.cash_cents, position, position.copy())
         moods = life.morning(view.day)
-        self._observer.tell_tones(life.hearsay(view.day))
+        self.observer.tell_tones(life.hearsay(view.day))
         return moods

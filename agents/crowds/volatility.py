@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
+
+# Numba's cache watches this file alone: after a change to these, delete __pycache__.
+from evobourse.agents.crowds.elementary import exponential, logarithms
 
 LONG_RUN_DAYS = 750
 _LEAST_VARIANCE = 1e-10
+_LN2 = math.log(2.0)
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Volatility:
     @property
     def recent(self) -> float:
         """The recent standard deviation."""
-        return float(np.sqrt(self.variance))
+        return math.sqrt(self.variance)
 
     def follow(
         self, closes: NDArray[np.int64], log_path: NDArray[np.float64], half_life_days: float
@@ -45,14 +51,11 @@ class Volatility:
         half_life_days
             Of the weights of recent days.
         """
-        keep = 0.5 ** (1.0 / half_life_days)
+        keep = kept_a_day(half_life_days)
         if self.variance:
-            variance = keep * self.variance + (1 - keep) * (log_path[-1] - log_path[-2]) ** 2
-            return Volatility(self.long_run, max(variance, _LEAST_VARIANCE))
-        squares = np.diff(np.log(closes[-LONG_RUN_DAYS - 1 :])) ** 2
-        weights = keep ** np.arange(len(squares))[::-1]
-        variance = float(squares @ weights / weights.sum())
-        return Volatility(float(np.sqrt(squares.mean())), max(variance, _LEAST_VARIANCE))
+            move = log_path[-1] - log_path[-2]
+            return Volatility(self.long_run, follow_variance(self.variance, move, keep))
+        return Volatility(*measure(logarithms(closes[-LONG_RUN_DAYS - 1 :]), keep))
 
     def mixed(self, weight: float) -> float:
         """Return the long-run deviation, a part of it replaced by the recent one."""
@@ -61,3 +64,29 @@ class Volatility:
 
 UNMEASURED = Volatility(0.0, 0.0)
 """Before any close was seen."""
+
+
+@njit(cache=True)
+def kept_a_day(half_life_days: float) -> float:
+    """Return what is left of a weight after a day."""
+    return exponential(-_LN2 / half_life_days)
+
+
+@njit(cache=True)
+def follow_variance(variance: float, move: float, keep: float) -> float:
+    """Return the recent variance after another day's log return."""
+    return float(max(keep * variance + (1.0 - keep) * move**2, _LEAST_VARIANCE))
+
+
+@njit(cache=True)
+def measure(log_path: NDArray[np.float64], keep: float) -> tuple[float, float]:
+    """Return the long-run deviation and the recent variance of a history's end, float64[h]."""
+    plain, weighted, weights, weight = 0.0, 0.0, 0.0, 1.0
+    for day in range(log_path.size - 1, 0, -1):
+        square = (log_path[day] - log_path[day - 1]) ** 2
+        plain += square
+        weighted += weight * square
+        weights += weight
+        weight *= keep
+    long_run = math.sqrt(plain / (log_path.size - 1))
+    return long_run, max(weighted / weights, _LEAST_VARIANCE)

@@ -248,7 +248,7 @@ class DeliberateCrowd(PersonaCrowd):
             for field in fields(Text)
         }
 
-    def _choose(self, uniform: NDArray[np.float64]) -> NDArray[np.int64]:
+    def _choose(self, words: NDArray[np.uint32]) -> NDArray[np.int64]:
         """Think, and draw tendencies from what it came to."""
         self._keep_pages(self._situations, with_mornings=self._turn == 0)
         asks = [self._ask(agent, page) for agent, page in enumerate(self._situations)]
@@ -259,14 +259,15 @@ class DeliberateCrowd(PersonaCrowd):
         self._collect()
         self._thought = thought
         steps = np.cumsum(thought.choice, axis=1)[:, :-1]
-        tendency: NDArray[np.int64] = (uniform[:, None] >= steps).sum(axis=1) - 2
+        uniform = (words[1, :, None] + 0.5) / 2**32
+        tendency: NDArray[np.int64] = (uniform >= steps).sum(axis=1) - 2
         for agent, chosen in enumerate(tendency):
             self._note(agent, render_decision(self._turn, int(chosen)))
         return tendency
 
     def _ask(self, agent: int, *pieces: str) -> Ask:
         page = tuple(piece for piece in (self._mornings[agent], *pieces) if piece)
-        view, mind = self._morning.views[agent], self._minds[self._decider.persona[agent]]
+        view, mind = self._morning.views[agent], self._minds[self.decider.persona[agent]]
         return Ask(agent, page, int(view), mind)
 
     def _hear(self, view: MarketView) -> None:
@@ -298,7 +299,7 @@ class DeliberateCrowd(PersonaCrowd):
     def _wake(self, agent: int) -> str:
         """Return what an agent has in mind all day: what it remembers and what friends wrote."""
         memory = self.memories[agent]
-        memory.memory_days = float(self._memory_days[self._decider.persona[agent]])
+        memory.memory_days = float(self._memory_days[self.decider.persona[agent]])
         query = " ".join([*view_words(self._morning.views[agent]), *self._heard_by(agent)])
         episodes = memory.recall(self._day, query)
         remembered = [(self._day - episode.day, episode.text) for episode in episodes]

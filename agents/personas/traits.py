@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,21 +98,19 @@ class TraitTable:
 
     @classmethod
     def of(cls, traits: Sequence[Traits | None]) -> TraitTable:
-        """Put personas' traits side by side."""
-        given = [one or Traits() for one in traits]
-        return cls(
-            np.array([[name in one.never_sees for name in FIELD_NAMES] for one in given]),
-            np.array([max(one.activity, 1e-12) for one in given]),
-            np.array([one.wealth for one in given]),
-            np.array([one.receptivity for one in given]),
-            np.array([list(asdict(one.orders).values()) for one in given]).T,
-        )
+        """Put personas' traits side by side, in arrays that nobody changes."""
+        return _table(tuple(one or Traits() for one in traits))
 
-    def hide(self, sees: NDArray[np.int64], persona: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Take from the fields that agents see, int64[n, A], what their personas never see."""
-        if not self.never.any():
-            return sees
-        return np.where(self.never[persona[:, None], sees], -1, sees)
+
+@cache  # markets by the thousand are of few casts
+def _table(given: tuple[Traits, ...]) -> TraitTable:
+    return TraitTable(
+        np.array([[name in one.never_sees for name in FIELD_NAMES] for one in given]),
+        np.array([one.activity for one in given]),
+        np.array([one.wealth for one in given]),
+        np.array([one.receptivity for one in given]),
+        np.array([list(asdict(one.orders).values()) for one in given]).T,
+    )
 
 
 ORDER_STYLES: dict[str, OrderStyle] = {

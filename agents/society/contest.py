@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from evobourse.agents.observation import VIEWS
@@ -86,6 +87,12 @@ class Rivalry:
     ----------
     rounds
         Rankings so far.
+    taught
+        int8[P, V], what teachers would choose; None for a contest of profits.
+    held, cost
+        int64[n] and float64[n], lots of the evening before, None before the first, and their cost.
+    score, weight
+        float64[P], since the last ranking.
     """
 
     def __init__(
@@ -98,10 +105,11 @@ class Rivalry:
         self.contest = contest
         self.rounds: list[Round] = []
         self._styles, self._rng = tuple(styles), rng
-        self._held: NDArray[np.int64] | None = None
-        self._taught = _taught(personas, self._styles) if contest.by == "fidelity" else None
-        self._score = np.zeros(len(personas))
-        self._weight = np.zeros(len(personas))
+        self.held: NDArray[np.int64] | None = None
+        self.cost = np.zeros(0)
+        self.taught = _taught(personas, self._styles) if contest.by == "fidelity" else None
+        self.score = np.zeros(len(personas))
+        self.weight = np.zeros(len(personas))
 
     def end_day(
         self,
@@ -113,22 +121,21 @@ class Rivalry:
         close_cents: int,
     ) -> None:
         """Count the day: profits realised at its close, or decisions as the teacher's."""
-        if self._taught is not None:
-            taught = self._taught[persona, views]
-            known = taught > -3
-            agrees = np.where(known, 1.0 - np.abs(tendency - taught) / 4.0, 0.0)
-            self._add(persona, agrees, known.astype(float))
+        if self.taught is not None:
+            count_faith(self.taught, persona, views, tendency, self.score, self.weight)
             return
         position = np.maximum(position, 0)  # of what is owned: who is short realises nothing here
-        if self._held is None:  # what they began with cost the first close
-            self._held, self._cost = position.copy(), position * float(close_cents)
-            self.begin(equity_cents)
-        sold = np.maximum(self._held - position, 0)
-        average = self._cost / np.maximum(self._held, 1)
-        realised = sold * (close_cents - average)
-        self._cost += np.maximum(position - self._held, 0) * float(close_cents) - sold * average
-        self._held = position.copy()
-        self._add(persona, realised, np.zeros(len(persona)))
+        if self.held is None:
+            self.end_first_day(equity_cents, position, close_cents)
+            return
+        count_profits(self.held, self.cost, position, float(close_cents), persona, self.score)
+
+    def end_first_day(
+        self, equity_cents: NDArray[np.int64], position: NDArray[np.int64], close_cents: int
+    ) -> None:
+        """Take what agents begin with, int64[n] each, to have cost the first close."""
+        self.held, self.cost = position.copy(), position * float(close_cents)
+        self.begin(equity_cents)
 
     def due(self, day: int) -> bool:
         """Whether the personas are ranked at this day's close."""
@@ -148,16 +155,16 @@ class Rivalry:
         scores, winners, losers
             float64[P], NaN for those that are not ranked; rows of the best and of the worst.
         """
-        count = np.bincount(persona, minlength=len(self._score)).astype(float)
-        weight = self._weight
-        if self._taught is None:
+        count = np.bincount(persona, minlength=len(self.score)).astype(float)
+        weight = self.weight
+        if self.taught is None:
             weight = np.bincount(persona, self._capital, len(count)).astype(float)
         ranked = (count > 0) & (weight > 0)
-        scores = np.where(ranked, self._score / np.maximum(weight, 1e-12), np.nan)
+        scores = np.where(ranked, self.score / np.maximum(weight, 1e-12), np.nan)
         order = np.flatnonzero(ranked)
         order = order[np.argsort(-scores[order], kind="stable")]
         most = min(self.contest.winners, len(order) // 2)
-        self._score, self._weight = np.zeros_like(scores), np.zeros_like(scores)
+        self.score, self.weight = np.zeros_like(scores), np.zeros_like(scores)
         return scores, order[:most], order[len(order) - most :][::-1]
 
     def settle(
@@ -186,9 +193,9 @@ class Rivalry:
             first, second = (personas[parent] for parent in pair)
             children[row] = recombine(personas[row], first, second, self._rng)
             parents[names[row]] = first.name, second.name
-        if children and self._taught is not None:
+        if children and self.taught is not None:
             after = [children.get(p, one) for p, one in enumerate(personas)]
-            self._taught = _taught(after, self._styles)
+            self.taught = _taught(after, self._styles)
         values = (float(score) if np.isfinite(score) else None for score in scores)
         known = dict(zip(names, values, strict=True))
         best, worst = (tuple(names[row] for row in rows) for rows in (winners, losers))
@@ -196,11 +203,58 @@ class Rivalry:
         self.rounds.append(Round(day, known, best, worst, cents, voices, parents))
         return Prizes(due, louder, children)
 
-    def _add(
-        self, persona: NDArray[np.int64], score: NDArray[np.float64], weight: NDArray[np.float64]
-    ) -> None:
-        self._score += np.bincount(persona, weights=score, minlength=len(self._score))
-        self._weight += np.bincount(persona, weights=weight, minlength=len(self._score))
+
+@njit(cache=True)
+def count_profits(
+    held: NDArray[np.int64],
+    cost: NDArray[np.float64],
+    position: NDArray[np.int64],
+    close_cents: float,
+    persona: NDArray[np.int64],
+    score: NDArray[np.float64],
+) -> None:
+    """Add what agents realised at the close to their personas' scores, float64[P], in place.
+
+    Parameters
+    ----------
+    held, cost
+        int64[n] and float64[n], changed: lots of the evening before, and what they have cost.
+    position
+        int64[n], lots after today's trades, 0 or more.
+    close_cents, persona
+        Today's close, and who an agent is, int64[n].
+    """
+    for i in range(held.size):
+        sold = max(held[i] - position[i], 0)
+        average = cost[i] / max(held[i], 1)
+        cost[i] += max(position[i] - held[i], 0) * close_cents - sold * average
+        held[i] = position[i]
+        score[persona[i]] += sold * (close_cents - average)
+
+
+@njit(cache=True)
+def count_faith(
+    taught: NDArray[np.int8],
+    persona: NDArray[np.int64],
+    views: NDArray[np.int64],
+    tendency: NDArray[np.int64],
+    score: NDArray[np.float64],
+    weight: NDArray[np.float64],
+) -> None:
+    """Add how near decisions are to the teachers' to scores and weights, float64[P], in place.
+
+    Parameters
+    ----------
+    taught
+        int8[P, V], what each persona's teacher would choose, -3 for no teacher.
+    persona, views, tendency
+        int64[n] each.
+    """
+    for i in range(persona.size):
+        lesson = taught[persona[i], views[i]]
+        if lesson > -3:
+            score[persona[i]] += 1.0 - abs(tendency[i] - lesson) / 4.0
+            weight[persona[i]] += 1.0
 
 
 def recombine(worst: Persona, first: Persona, second: Persona, rng: np.random.Generator) -> Persona:

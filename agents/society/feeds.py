@@ -35,9 +35,7 @@ class Feed:
     @property
     def peers_mood(self) -> NDArray[np.float64]:
         """Mean tone of the posts that each agent read, by similarity; NaN for none: float64[n]."""
-        total = self.weight.sum(axis=1)
-        said = (self.weight * self.tone[self.author]).sum(axis=1)
-        return np.asarray(np.divide(said, total, out=np.full(len(total), np.nan), where=total > 0))
+        return average_tones(self.author, self.weight, self.tone)
 
     def heard_by(self, voice: NDArray[np.float64]) -> Feed:
         """Return the same with each author's posts weighed by its voice, float64[n]."""
@@ -73,13 +71,12 @@ def read_feeds(
         the reader's own tone have the same sign.
     """
     spots = (circles.starts, circles.neighbour, circles.pair)
-    author, weight = _choose(*spots, similarity, threshold, posted, likes, likes_it.shape[1])
-    agrees = tone[:, None] * tone[author] > 0
-    return Feed(author, weight, tone, likes_it & agrees & (author >= 0))
+    author, weight = choose_posts(*spots, similarity, threshold, posted, likes, likes_it.shape[1])
+    return Feed(author, weight, tone, find_liked(author, tone, likes_it))
 
 
 @njit(cache=True)
-def _choose(
+def choose_posts(
     starts: NDArray[np.int64],
     neighbour: NDArray[np.int32],
     pair: NDArray[np.int32],
@@ -89,6 +86,7 @@ def _choose(
     likes: NDArray[np.float64],
     reads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return whose posts each agent reads, and how similar they are, see `Feed`."""
     n = starts.size - 1
     author, weight = np.full((n, reads), -1), np.zeros((n, reads))
     for reader in range(n):
@@ -115,3 +113,34 @@ def _choose(
                 author[reader, k], weight[reader, k] = author[reader, k - 1], weight[reader, k - 1]
             author[reader, place], weight[reader, place] = other, close
     return author, weight
+
+
+@njit(cache=True)
+def find_liked(
+    author: NDArray[np.int64], tone: NDArray[np.float64], likes_it: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return which posts that are read are liked, see `read_feeds`: bool[n, R]."""
+    liked = np.zeros(author.shape, np.bool_)
+    for reader in range(author.shape[0]):
+        for place in range(author.shape[1]):
+            other = author[reader, place]
+            if other >= 0 and likes_it[reader, place]:
+                liked[reader, place] = tone[reader] * tone[other] > 0
+    return liked
+
+
+@njit(cache=True)
+def average_tones(
+    author: NDArray[np.int64], weight: NDArray[np.float64], tone: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the mean tone of the posts that each agent read, see `Feed`: float64[n]."""
+    mean = np.full(author.shape[0], np.nan)
+    for reader in range(author.shape[0]):
+        said, total = 0.0, 0.0
+        for place in range(author.shape[1]):
+            if author[reader, place] >= 0:
+                said += weight[reader, place] * tone[author[reader, place]]
+                total += weight[reader, place]
+        if total > 0.0:
+            mean[reader] = said / total
+    return mean

@@ -5,13 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
+# Numba's cache watches this file alone: after a change to these, delete __pycache__.
+from evobourse.agents.crowds.elementary import exponential
 from evobourse.agents.personas.social import Social
-from evobourse.agents.society.feeds import Feed, read_feeds
-from evobourse.agents.society.links import KEYS_PER_ASSET, Circles, Links, TradingProfiles
+from evobourse.agents.society.feeds import Feed, choose_posts, find_liked
+from evobourse.agents.society.links import (
+    KEYS_PER_ASSET,
+    Circles,
+    Links,
+    TradingProfiles,
+    find_similarities,
+)
 from evobourse.agents.society.rumours import Rumours
 from evobourse.market.crowd import Message
+from evobourse.market.philox import Purpose, draw_key, draw_words
+
+_POSTS, _LIKES, _NEXT_ROW = Purpose.POSTS, Purpose.LIKES, 256
+_WORDS = 4
 
 
 class SocialLife:
@@ -28,7 +41,7 @@ class SocialLife:
     social
         Settings.
     rng
-        The society's own stream. Every day draws as many numbers, whatever happens.
+        The society's own stream, which gives the key of circles, posts and likes.
     assets
         Number of assets that profiles tell apart.
 
@@ -46,6 +59,10 @@ class SocialLife:
         float64[n]: weight of each agent's posts, 1 unless a contest moved it.
     feed
         What was read this morning; None before the first.
+    peers
+        float64[n]: mean mood in it, NaN for who read nothing.
+    kept
+        Part of trades, likes and moods that is left after a day.
     """
 
     def __init__(self, n_agents: int, social: Social, rng: np.random.Generator, assets: int = 1):
@@ -55,16 +72,23 @@ class SocialLife:
         self.likes = np.zeros(n_agents)
         self.voice = np.ones(n_agents)
         self.feed: Feed | None = None
-        self._rng = rng
+        self.key = draw_key(rng)
         self.circles = Circles(n_agents, social.acquaintances, rng)
         self.profiles = TradingProfiles(n_agents, assets * KEYS_PER_ASSET, social.decay)
         self.rumours = Rumours(
             n_agents, social.telling, social.half_life_days, social.receptivity, rng
         )
         self._similarity = np.zeros(len(self.circles.first))
-        self._peers = np.full(n_agents, np.nan)
+        self.peers = np.full(n_agents, np.nan)
         self._told: list[tuple[str, NDArray[np.int64]]] = []
-        self._kept = float(np.exp(-social.decay))
+        self.kept = exponential(-social.decay)
+
+    @property
+    def numbers(self) -> tuple[float, float, float, int, float]:
+        """What compiled loops need of the settings, see `live_morning`."""
+        social = self.social
+        likelihoods = float(social.posting), float(social.liking), float(social.link_threshold)
+        return (*likelihoods, social.reads, self.kept)
 
     @property
     def links(self) -> Links:
@@ -85,23 +109,19 @@ class SocialLife:
 
     def morning(self, day: int) -> NDArray[np.float64]:
         """Read last evening's posts; return each agent's peers' mood, NaN if it read nothing."""
-        social, n = self.social, self.n_agents
-        posted = self._rng.random(n) < social.posting
-        likes_it = self._rng.random((n, social.reads)) < social.liking
-        self._similarity = self.circles.similarities(self.profiles.weights)
-        self.feed = read_feeds(
-            self.circles,
-            self._similarity,
-            social.link_threshold,
-            posted,
-            self.mood,
-            self.voice * self.likes,
-            likes_it,
-        ).heard_by(self.voice)
-        self.likes = self._kept * self.likes + self.feed.likes_given
-        self._told = self.rumours.spread(day, self.feed.author)
-        self._peers = self.feed.peers_mood
-        return self._peers
+        circles, tone = self.circles, self.mood
+        author, weight, liked, self._similarity = live_morning(
+            (circles.starts, circles.neighbour, circles.pair),
+            (circles.first, circles.second),
+            self.numbers,
+            (self.profiles.weights, tone, self.voice, self.likes),
+            day,
+            self.key,
+        )
+        self.feed = Feed(author, weight, tone, liked)
+        self._told = self.rumours.spread(day, author)
+        self.peers = self.feed.peers_mood
+        return self.peers
 
     def hearsay(self, day: int) -> NDArray[np.float64]:
         """Return the tone of the rumours that each agent believes today: float64[n]."""
@@ -123,11 +143,9 @@ class SocialLife:
         agent, key, intensity
             The day's trades, see `agents.society.links.TradingProfiles`.
         """
-        own = tendency / 2.0
-        peers = np.where(np.isnan(self._peers), own, self._peers)
-        contagion = self.social.contagion
-        drawn_to = (1.0 - contagion) * own + contagion * peers
-        self.mood = self._kept * self.mood + (1.0 - self._kept) * drawn_to
+        mood = self.mood.copy()  # what was posted stays as it was
+        follow_day(mood, self.peers, tendency, self.social.contagion, self.kept)
+        self.mood = mood
         self.profiles.end_day(agent, key, intensity)
 
     def tables(self) -> dict[str, dict[str, NDArray[Any]]]:
@@ -157,3 +175,74 @@ class SocialLife:
                 "text": np.concatenate([np.empty(0, object), *texts]),
             },
         }
+
+
+@njit(cache=True)
+def live_morning(
+    spots: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]],
+    pairs: tuple[NDArray[np.int64], NDArray[np.int64]],
+    numbers: tuple[float, float, float, int, float],
+    state: tuple[
+        NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]
+    ],
+    day: int,
+    key: np.uint64,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
+    """Let agents read and like what their links posted last evening.
+
+    Parameters
+    ----------
+    spots, pairs
+        Starts, neighbours and pairs; first and second: see `agents.society.links.Circles`.
+    numbers
+        Posting, liking, threshold of links, most posts read, and what a day leaves of likes.
+    state
+        Profiles float64[n, keys]; moods, voices and likes, float64[n], the last changed in place.
+    day, key
+        By which posts and likes are drawn.
+
+    Returns
+    -------
+    author, weight, liked, similarity
+        See `agents.society.feeds.Feed`, each weight times its author's voice; of today's pairs.
+    """
+    posting, liking, threshold, reads, kept = numbers
+    weights, tone, voice, likes = state
+    n = tone.size
+    words = draw_words(n, day, 0, _POSTS, key)
+    posted = (words[0] + 0.5) * 2.0**-32 < posting
+    likes_it = np.zeros((n, reads), np.bool_)
+    for place in range(reads):
+        if place % _WORDS == 0:
+            words = draw_words(n, day, 0, _LIKES + _NEXT_ROW * (place // _WORDS), key)
+        likes_it[:, place] = (words[place % _WORDS] + 0.5) * 2.0**-32 < liking
+    similarity = find_similarities(weights, pairs[0], pairs[1])
+    starts, neighbour, pair = spots
+    author, weight = choose_posts(
+        starts, neighbour, pair, similarity, threshold, posted, voice * likes, reads
+    )
+    liked = find_liked(author, tone, likes_it)
+    likes *= kept
+    for reader in range(n):
+        for place in range(reads):
+            other = author[reader, place]
+            if other >= 0:
+                weight[reader, place] *= voice[other]
+                likes[other] += liked[reader, place]
+    return author, weight, liked, similarity
+
+
+@njit(cache=True)
+def follow_day(
+    mood: NDArray[np.float64],
+    peers: NDArray[np.float64],
+    tendency: NDArray[np.int64],
+    contagion: float,
+    kept: float,
+) -> None:
+    """Let moods, float64[n] in place, follow agents' own tendencies and what they read."""
+    for i in range(mood.size):
+        own = tendency[i] / 2.0
+        others = own if np.isnan(peers[i]) else peers[i]
+        drawn_to = (1.0 - contagion) * own + contagion * others
+        mood[i] = kept * mood[i] + (1.0 - kept) * drawn_to

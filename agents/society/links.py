@@ -9,7 +9,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+# Numba's cache watches this file alone: after a change to these, delete __pycache__.
+from evobourse.agents.crowds.elementary import exponential
 from evobourse.agents.errors import AgentError
+from evobourse.market.philox import Purpose, draw_key, draw_words
 
 if TYPE_CHECKING:
     import networkx
@@ -39,8 +42,7 @@ def trade_keys(
     NDArray
         int64[m] in 0..assets * `KEYS_PER_ASSET` - 1.
     """
-    band = np.searchsorted(np.array(URGENCY_EDGES), urgency, side="right")
-    return np.asarray(asset * KEYS_PER_ASSET + np.where(side > 0, 0, KEYS_PER_ASSET // 2) + band)
+    return np.asarray(asset * KEYS_PER_ASSET + keys_of(side, urgency))
 
 
 class TradingProfiles:
@@ -62,14 +64,13 @@ class TradingProfiles:
 
     def __init__(self, n_agents: int, keys: int, decay: float):
         self.weights = np.zeros((n_agents, keys))
-        self._kept = float(np.exp(-decay))
+        self._kept = exponential(-decay)
 
     def end_day(
         self, agent: NDArray[np.int64], key: NDArray[np.int64], intensity: NDArray[np.float64]
     ) -> None:
         """Let a day pass, and add its trades: rows, kinds and intensities of one length."""
-        self.weights *= self._kept
-        np.add.at(self.weights, (agent, key), intensity)
+        fade_and_add(self.weights, self._kept, agent, key, intensity)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +116,7 @@ class Circles:
     n_agents, acquaintances
         How many there are, and how many each knows, about.
     rng
-        Draws the rings.
+        Gives the key by which the rings are drawn: one agent more is let in where its place is.
 
     Attributes
     ----------
@@ -132,7 +133,8 @@ class Circles:
         if acquaintances >= n_agents - 1:
             self.first, self.second = np.triu_indices(n_agents, 1)
         else:
-            rings = [rng.permutation(n_agents) for _ in range(max(1, acquaintances // 2))]
+            own = draw_key(rng)
+            rings = [_ring(n_agents, row, own) for row in range(max(1, acquaintances // 2))]
             ends = np.array([[ring, np.roll(ring, -1)] for ring in rings])
             lower, higher = ends.min(axis=1).ravel(), ends.max(axis=1).ravel()
             self.first, self.second = np.divmod(np.unique(lower * n_agents + higher), n_agents)
@@ -150,7 +152,7 @@ class Circles:
         ``S(u, v) = sum_k min(w_uk, w_vk) / sum_k max(w_uk, w_vk)``, 0 for two who have not
         traded (TwinMarket: Yang et al. 2025, arXiv 2502.01506).
         """
-        return np.asarray(_similarities(weights, self.first, self.second))
+        return np.asarray(find_similarities(weights, self.first, self.second))
 
     def links(self, similarity: NDArray[np.float64], threshold: float) -> Links:
         """Return the pairs that are more similar than the threshold."""
@@ -158,10 +160,42 @@ class Circles:
         return Links(self.n_agents, self.first[linked], self.second[linked], similarity[linked])
 
 
+def _ring(n_agents: int, row: int, key: np.uint64) -> NDArray[np.int64]:
+    """Draw an order of the agents: int64[n]."""
+    words = draw_words(n_agents, row, 0, Purpose.CIRCLES, key)[:2].astype(np.uint64)
+    return np.argsort((words[0] << np.uint64(32)) | words[1], kind="stable")
+
+
 @njit(cache=True)
-def _similarities(
+def keys_of(side: NDArray[np.int64], urgency: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the kind of each trade of one asset, see `trade_keys`: int64[m]."""
+    keys = np.empty(side.size, np.int64)
+    for trade in range(side.size):
+        keys[trade] = 0 if side[trade] > 0 else KEYS_PER_ASSET // 2
+        for edge in URGENCY_EDGES:
+            keys[trade] += urgency[trade] >= edge
+    return keys
+
+
+@njit(cache=True)
+def fade_and_add(
+    weights: NDArray[np.float64],
+    kept: float,
+    agent: NDArray[np.int64],
+    key: NDArray[np.int64],
+    intensity: NDArray[np.float64],
+) -> None:
+    """Let profiles, float64[n, keys], fade by a day, and add its trades, in place."""
+    weights *= kept
+    for trade in range(agent.size):
+        weights[agent[trade], key[trade]] += intensity[trade]
+
+
+@njit(cache=True)
+def find_similarities(
     weights: NDArray[np.float64], first: NDArray[np.int64], second: NDArray[np.int64]
 ) -> NDArray[np.float64]:
+    """Return how similar the profiles of pairs are, see `Circles.similarities`."""
     found = np.zeros(first.size)
     for m in range(first.size):
         least, most = 0.0, 0.0

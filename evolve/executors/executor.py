@@ -66,38 +66,41 @@ def collect(futures: Iterable[Future[T]], on_done: Callable[[], None] = lambda: 
     Exception
         What the first call that was seen to fail has raised.
     """
-    calls = Calls(on_done)
-    handed_out = [calls.add(future) for future in futures]
+    calls = Calls()
+    handed_out = [calls.add(future, on_done) for future in futures]
     calls.wait()
     return [future.result() for future in handed_out]
 
 
 class Calls:
-    """Calls that are handed out one by one, and heard of while more are handed out.
+    """Calls that are handed out one by one, and heard of while more are handed out."""
 
-    Parameters
-    ----------
-    on_done : callable
-        Called for each that is done, in whatever order.
-    """
+    def __init__(self) -> None:
+        self._running: deque[tuple[Future[Any], Callable[[], None]]] = deque()
 
-    def __init__(self, on_done: Callable[[], None]) -> None:
-        self._on_done = on_done
-        self._running: deque[Future[Any]] = deque()
+    def add(self, future: Future[T], on_done: Callable[[], None]) -> Future[T]:
+        """Take in a call; hear of the oldest ones that are done by now, and raise what they did.
 
-    def add(self, future: Future[T]) -> Future[T]:
-        """Take in a call; hear of the oldest ones that are done by now, and raise what they did."""
-        self._running.append(future)
-        while self._running and self._running[0].done():
-            self._hear(self._running.popleft())
+        Parameters
+        ----------
+        future
+            The call.
+        on_done
+            Called when it is done, in whatever order.
+        """
+        self._running.append((future, on_done))
+        while self._running and self._running[0][0].done():
+            _hear(*self._running.popleft())
         return future
 
     def wait(self) -> None:
         """Hear of all; raise what the first call that was seen to fail has raised."""
-        for future in as_completed(self._running):
-            self._hear(future)
+        heard = dict(self._running)
         self._running.clear()
+        for future in as_completed(heard):
+            _hear(future, heard[future])
 
-    def _hear(self, future: Future[Any]) -> None:
-        future.result()
-        self._on_done()
+
+def _hear(future: Future[Any], on_done: Callable[[], None]) -> None:
+    future.result()
+    on_done()

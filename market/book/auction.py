@@ -4,6 +4,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+# Numba's cache watches this file alone: after a change to it, delete __pycache__.
+from evobourse.market.philox import arrival_time, arrival_times
+
+_TICKS_AN_ORDER = 16
+"""Where limits are further apart than this for each order, sorting beats counting."""
+
 
 @njit(cache=True)
 def clear_call_auction(
@@ -63,6 +69,137 @@ def clear_call_auction(
     _fill_by_priority(buys, price_ticks, quantity, arrival, volume, filled)
     _fill_by_priority(sells, price_ticks, quantity, arrival, volume, filled)
     return price, filled
+
+
+@njit(cache=True)
+def clear_by_counting(
+    agent: NDArray[np.int64],
+    side: NDArray[np.int8],
+    price_ticks: NDArray[np.int64],
+    quantity: NDArray[np.int64],
+    day: int,
+    key: np.uint64,
+    reference_ticks: int,
+) -> tuple[int, NDArray[np.int64]]:
+    """Clear as `clear_call_auction` does, by counting lots at every tick instead of sorting.
+
+    Parameters
+    ----------
+    agent : NDArray[np.int64]
+        Whose an order is, at most one an agent; a quantity of 0 counts as no order.
+    day, key : int, np.uint64
+        Of the market: by them arrival is drawn (`market.philox.arrival_time`), and only where it
+        decides, among the orders at the limit at which a side is used up.
+    side, price_ticks, quantity, reference_ticks
+        See `clear_call_auction`.
+
+    Returns
+    -------
+    price_ticks, filled
+        See `clear_call_auction`.
+    """
+    # No branch depends on an order's side or fate, which nobody can foresee.
+    lowest = highest = reference_ticks
+    demand = 0
+    for order in range(side.size):
+        at_ticks = price_ticks[order] if quantity[order] > 0 else reference_ticks
+        lowest, highest = min(lowest, at_ticks), max(highest, at_ticks)
+        demand += quantity[order] if side[order] > 0 else 0
+    ticks = highest - lowest + 1
+    if ticks > _TICKS_AN_ORDER * (side.size + 64):
+        times = arrival_times(agent, day, 0, key)
+        rank = np.empty(side.size, np.int64)
+        rank[np.argsort(times, kind="mergesort")] = np.arange(side.size)
+        return clear_call_auction(side, price_ticks, quantity, rank, reference_ticks)
+    lots = np.zeros((2, ticks), np.int64)  # of buys, of sells
+    for order in range(side.size):
+        at_ticks = price_ticks[order] if quantity[order] > 0 else reference_ticks
+        lots[int(side[order] < 0), at_ticks - lowest] += quantity[order]
+    price, volume = _choose_tick(lots, demand, lowest, reference_ticks)
+    filled = np.zeros(side.size, np.int64)
+    if volume == 0:
+        return 0, filled
+    # The limit at which each side is used up, and what is left there to share out.
+    last, left = np.array([ticks - 1, 0]), np.full(2, volume)
+    for row in range(2):
+        while lots[row, last[row]] < left[row]:
+            left[row] -= lots[row, last[row]]
+            last[row] += 2 * row - 1
+    shared = lots[0, last[0]] > left[0], lots[1, last[1]] > left[1]
+    nearest = np.array([last[0] + shared[0], last[1] - shared[1]]) + lowest
+    for order in range(side.size):
+        better = side[order] * (price_ticks[order] - nearest[int(side[order] < 0)])
+        filled[order] = quantity[order] if better >= 0 else 0
+    for row in range(2):
+        if shared[row]:
+            level = 1 - 2 * row, last[row] + lowest, left[row]
+            _share_out(agent, side, price_ticks, quantity, day, key, level, filled)
+    return price, filled
+
+
+@njit(cache=True)
+def _choose_tick(
+    lots: NDArray[np.int64], demand: int, lowest: int, reference_ticks: int
+) -> tuple[int, int]:
+    """Return the clearing price and volume; ``lots`` are bought and sold at each tick, [2, ticks].
+
+    As the price rises demand falls and supply rises: volume is largest where they meet.
+    """
+    ticks, tick, supply = lots.shape[1], 0, lots[1, 0]
+    while supply < demand and tick < ticks - 1:
+        demand -= lots[0, tick]
+        tick += 1
+        supply += lots[1, tick]
+    if tick > 0:  # the tick before, or those below at which demand and supply are as there
+        supply -= lots[1, tick]
+        tick -= 1
+        demand += lots[0, tick]
+        while tick > 0 and lots[1, tick] == 0 and lots[0, tick - 1] == 0:
+            tick -= 1
+    best, best_volume, best_imbalance, best_distance = 0, 0, 0, 0
+    while True:
+        volume, imbalance = min(demand, supply), abs(demand - supply)
+        distance = abs(tick + lowest - reference_ticks)
+        if volume > best_volume or (
+            volume == best_volume
+            and volume > 0
+            and (imbalance, distance) < (best_imbalance, best_distance)
+        ):
+            best, best_volume = tick + lowest, volume
+            best_imbalance, best_distance = imbalance, distance
+        elif supply >= demand and volume < best_volume:
+            break
+        if tick == ticks - 1:
+            break
+        demand -= lots[0, tick]
+        tick += 1
+        supply += lots[1, tick]
+    return best, best_volume
+
+
+@njit(cache=True)
+def _share_out(
+    agent: NDArray[np.int64],
+    side: NDArray[np.int8],
+    price_ticks: NDArray[np.int64],
+    quantity: NDArray[np.int64],
+    day: int,
+    key: np.uint64,
+    level: tuple[int, int, int],
+    filled: NDArray[np.int64],
+) -> None:
+    """Hand what is left to the orders of one side at one limit, by arrival."""
+    at_side, at_ticks, remaining = level
+    at, count = np.empty(side.size, np.int64), 0
+    for order in range(side.size):
+        at[count] = order
+        count += (price_ticks[order] == at_ticks) & (side[order] == at_side) & (quantity[order] > 0)
+    times = np.empty(count, np.uint64)
+    for k in range(count):
+        times[k] = arrival_time(agent[at[k]], 0, day, 0, key)
+    for k in np.argsort(times, kind="mergesort"):
+        filled[at[k]] = min(quantity[at[k]], remaining)
+        remaining -= filled[at[k]]
 
 
 @njit(cache=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evobourse.agents.masks import Masks, draw_day, draw_fields
+from evobourse.agents.masks import Masks, day_masks, draw_fields
 from evobourse.agents.observation import FIELD_NAMES
 from evobourse.agents.personas.persona import Society
 
@@ -25,7 +25,7 @@ def sees_of(sees):
 def test_a_persistent_mask_hides_each_field_as_often_as_it_says(rng):
     rates = np.linspace(0.0, 1.0, F)
     masks = Masks(dict(zip(FIELD_NAMES, rates.tolist(), strict=True)))
-    sees = sees_of(draw_fields(masks, F, NOBODY, rng))
+    sees = sees_of(draw_fields(masks, F, NOBODY, rng.random((N, F, 2))))
     np.testing.assert_allclose(sees.mean(axis=0), 1 - rates, atol=0.02)
     assert sees[:, 0].all()
     assert not sees[:, -1].any()
@@ -35,7 +35,7 @@ def test_a_persistent_mask_hides_each_field_as_often_as_it_says(rng):
 @pytest.mark.parametrize("attention", range(1, F + 1))
 def test_attention_chooses_evenly_among_what_is_not_masked(attention, rng):
     masks = Masks(OPEN | {"news": 1.0})
-    sees = sees_of(draw_fields(masks, attention, NOBODY, rng))
+    sees = sees_of(draw_fields(masks, attention, NOBODY, rng.random((N, F, 2))))
     assert (sees.sum(axis=1) == min(attention, F - 1)).all()
     expected = np.where(np.array(FIELD_NAMES) == "news", 0.0, min(1.0, attention / (F - 1)))
     np.testing.assert_allclose(sees.mean(axis=0), expected, atol=0.02)
@@ -44,8 +44,8 @@ def test_attention_chooses_evenly_among_what_is_not_masked(attention, rng):
 def test_what_a_persona_never_sees_is_masked_and_moves_nobody_elses(rng):
     masks, never = Masks(dict.fromkeys(FIELD_NAMES, 0.3)), NOBODY.copy()
     never[::2, 2:4] = True
-    some = draw_fields(masks, 3, never, np.random.default_rng(5))
-    none = draw_fields(masks, 3, NOBODY, np.random.default_rng(5))
+    uniform = np.random.default_rng(5).random((N, F, 2))
+    some, none = (draw_fields(masks, 3, who, uniform) for who in (never, NOBODY))
     assert not sees_of(some)[::2, 2:4].any()
     np.testing.assert_array_equal(some[1::2], none[1::2])
 
@@ -53,7 +53,7 @@ def test_what_a_persona_never_sees_is_masked_and_moves_nobody_elses(rng):
 def test_fields_are_drawn_as_one_agent_after_the_other(rng):
     """A second implementation: two numbers a field, hidden by the first, ranked by the second."""
     masks = Masks(dict(zip(FIELD_NAMES, (0.1, 0.9, 0.5, 0.3, 0.02, 0.6), strict=True)))
-    sees = draw_fields(masks, 3, NOBODY[:500], np.random.default_rng(8))
+    sees = draw_fields(masks, 3, NOBODY[:500], np.random.default_rng(8).random((500, F, 2)))
     stream = np.random.default_rng(8)
     for row in sees:
         ranked = []
@@ -65,30 +65,16 @@ def test_fields_are_drawn_as_one_agent_after_the_other(rng):
         assert row.tolist() == chosen + [-1] * (3 - len(chosen))
 
 
-def test_a_momentary_mask_takes_away_as_often_as_it_says_and_gives_nothing(rng):
-    sees = draw_fields(Masks(dict.fromkeys(FIELD_NAMES, 0.5)), 4, NOBODY, rng)
-    today = draw_day(Masks(OPEN, momentary_mask=0.3), sees, rng)
-    assert ((today == sees) | (today == -1)).all()
-    np.testing.assert_allclose((today[sees >= 0] >= 0).mean(), 0.7, atol=0.01)
-    tomorrow = draw_day(Masks(OPEN, momentary_mask=0.3), sees, rng)
-    both = ((today >= 0) & (tomorrow >= 0))[sees >= 0].mean()
-    np.testing.assert_allclose(both, 0.49, atol=0.01)
-
-
-@pytest.mark.parametrize("rate", [0.0, 0.4, 1.0])
-def test_candidates_share_their_random_numbers_whatever_their_masks(rate):
-    rng, other = np.random.default_rng(3), np.random.default_rng(3)
-    sees = draw_fields(Masks(OPEN), 3, NOBODY[:50], rng)
-    draw_fields(Masks(dict.fromkeys(FIELD_NAMES, rate)), 3, NOBODY[:50], other)
-    today = draw_day(Masks(OPEN, rate), sees, rng)
-    draw_day(Masks(OPEN, 0.2), sees, other)
-    assert (today >= 0).mean() == pytest.approx(1 - rate, abs=0.1)
-    assert rng.random() == other.random()
+def test_a_momentary_mask_hides_every_field_as_often_as_it_says():
+    masks = Masks(OPEN, momentary_mask=0.3)
+    assert masks.rates.tolist() == [0.3]
+    assert day_masks(masks.rates, 5, np.uint64(1)).tolist() == [0.3] * F
 
 
 def test_unmasked_turns_off_every_mask_and_nothing_else(rng):
     society = Society(dict.fromkeys(FIELD_NAMES, 0.4), momentary_mask=0.7, attention=5, vigilance=2)
     seeing = society.unmasked()
     assert seeing == Society(OPEN, momentary_mask=0.0, attention=5, vigilance=2)
-    sees = draw_fields(seeing, F, NOBODY, rng)
-    np.testing.assert_array_equal(np.sort(draw_day(seeing, sees, rng)[0]), np.arange(F))
+    sees = draw_fields(seeing, F, NOBODY, rng.random((N, F, 2)))
+    np.testing.assert_array_equal(np.sort(sees[0]), np.arange(F))
+    assert not day_masks(seeing.rates, 5, np.uint64(1)).any()

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp, wasserstein_distance
 
 from evobourse.agents.crowds.offsets import fit_offsets
+from evobourse.agents.crowds.order_law import RECENT_DAYS
 from evobourse.agents.crowds.order_regimes import (
-    RECENT_DAYS,
     USUAL_DAYS,
     OrderMixture,
     RealOrders,

@@ -20,13 +20,13 @@ def observe(population):
 
     def open_eyes(traits=(None, DEAF), **society):
         society = population([[1.0], [1.0]], dict.fromkeys(FIELD_NAMES, 0.0), **society).society
-        observer = Observer(society, TraitTable.of(traits), PERSONA, np.random.default_rng(1))
+        observer = Observer(society, TraitTable.of(traits), PERSONA, np.uint64(1))
 
         def morning(moods=None, bought=0, sold=0):
             closes = np.rint(10_000 + 50 * np.sin(np.arange(400))).astype(np.int64)
             asset = AssetView(closes, closes * 0, bought, sold, 10_000, 1, 20_000, 10_000)
-            seen = observer.observe(asset, 7, PERSONA, moods)
-            assert (seen.reference_ticks, seen.time) == (closes[-1], 7)
+            seen = observer.observe(asset, 3, 7, PERSONA, moods)
+            assert (seen.reference_ticks, seen.day, seen.time) == (closes[-1], 3, 7)
             assert len(seen.log_path) == HISTORY_DAYS
             return decode_view(seen.views)
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evobourse.agents.crowds.daily_loops import choice_steps
 from evobourse.agents.crowds.persona_crowd import PersonaCrowd, history_ticks
 from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.choices import tabulate_choices
@@ -193,7 +194,7 @@ def test_replaced_personas_decide_with_their_own_minds_answers(play, fresh_engin
     changed = [p for p in crowd.population.personas if p.name in replaced]
     assert all(p.profile.startswith("Recombined of ") for p in changed)
     [choices] = tabulate_choices([crowd.population], fresh_engine())  # asked alone: the same bits
-    np.testing.assert_array_equal(crowd._decider.choices, choices)
+    np.testing.assert_array_equal(crowd.decider.steps, choice_steps(choices))
 
 
 @pytest.mark.parametrize(

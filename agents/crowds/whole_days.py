@@ -1,0 +1,469 @@
+"""A daily auction of one crowd of personas, any number of days in one compiled call.
+
+It plays what `market.daily_auction.simulate` plays, loop for loop; nothing runs in Python between
+days, and the call holds no lock, so that markets run beside each other in threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+# Numba's cache watches this file alone: after a change to these, delete __pycache__.
+from evobourse.agents.crowds.daily_loops import (
+    Earshot,
+    OrderHabits,
+    decide,
+    learn,
+    price_orders,
+    reconsider,
+    standardise,
+)
+from evobourse.agents.crowds.deciding import PERFORMANCE_MEMORY
+from evobourse.agents.crowds.elementary import logarithm, logarithms, normal_table
+from evobourse.agents.crowds.observing import (
+    WORDS_SEE,
+    draw_news,
+    news_threshold,
+    see_morning,
+)
+from evobourse.agents.crowds.order_law import OrderLaw, spread_of, spread_units, tell_regime
+from evobourse.agents.crowds.ordering import usual_lots
+from evobourse.agents.crowds.persona_crowd import PersonaCrowd
+from evobourse.agents.crowds.volatility import (
+    LONG_RUN_DAYS,
+    Volatility,
+    follow_variance,
+    kept_a_day,
+    measure,
+)
+from evobourse.agents.observation import HISTORY_DAYS
+from evobourse.agents.society.contest import Rivalry, count_faith, count_profits
+from evobourse.agents.society.feeds import average_tones
+from evobourse.agents.society.life import SocialLife, follow_day, live_morning
+from evobourse.agents.society.links import fade_and_add, keys_of
+from evobourse.market.accounts import judge_order, settle_fills
+from evobourse.market.book.auction import clear_by_counting
+from evobourse.market.daily_auction import Market, PlayedDays
+from evobourse.market.philox import Purpose, arrival_times, fill_words
+from evobourse.market.rules import price_band
+
+_DAY, _DAY_MORE = Purpose.DAY, Purpose.DAY_MORE
+
+
+class _Agents(NamedTuple):
+    """Agents, changed in place: int64[n], int8[n, A], float64[n]; their balances, int64[n]."""
+
+    persona: NDArray[np.int64]
+    sees: NDArray[np.int8]
+    usual_lots: NDArray[np.float64]
+    cash_cents: NDArray[np.int64]
+    shares: NDArray[np.int64]
+
+
+class _Personas(NamedTuple):
+    """Personas, whose success changes; see the loops that take each."""
+
+    share: NDArray[np.float64]
+    success: NDArray[np.float64]
+    never: NDArray[np.bool_]
+    receptivity: NDArray[np.float64]
+    orders: OrderHabits
+    steps: NDArray[np.int32]
+    row_of: NDArray[np.int16]
+
+
+class _Society(NamedTuple):
+    """What agents have in common; see the loops that take each."""
+
+    habits: tuple[float, float, float]
+    hearing: tuple[float, float, float]
+    rates: NDArray[np.float64]
+    keep: float
+    volatility_weight: float
+
+
+class _Social(NamedTuple):
+    """A society's state, changed in place, and its settings; without agents for strangers.
+
+    See `agents.society.life` and `agents.society.links`.
+    """
+
+    spots: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]
+    pairs: tuple[NDArray[np.int64], NDArray[np.int64]]
+    numbers: tuple[float, float, float, int, float]
+    contagion: float
+    profiles: NDArray[np.float64]
+    mood: NDArray[np.float64]
+    voice: NDArray[np.float64]
+    likes: NDArray[np.float64]
+    peers: NDArray[np.float64]
+    key: np.uint64
+
+
+class _Contest(NamedTuple):
+    """What a contest counts, changed in place; see `agents.society.contest`.
+
+    Without agents in `held` profits are not counted, without views in `taught` faith is not.
+    """
+
+    held: NDArray[np.int64]
+    cost: NDArray[np.float64]
+    taught: NDArray[np.int8]
+    score: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+
+class _Path(NamedTuple):
+    """Closes int64[H + T] and their logarithms, the history filled in; volumes int64[T]."""
+
+    close_ticks: NDArray[np.int64]
+    log_path: NDArray[np.float64]
+    volume: NDArray[np.int64]
+
+
+class _Record(NamedTuple):
+    """What agents decided and ordered, [T, n] each; [0, n] where prices alone are kept.
+
+    A side of 0 stands for no order.
+    """
+
+    persona: NDArray[np.int64]
+    seen: NDArray[np.int64]
+    tendency: NDArray[np.int64]
+    mood: NDArray[np.float64]
+    side: NDArray[np.int8]
+    price_ticks: NDArray[np.int64]
+    quantity: NDArray[np.int64]
+    reason: NDArray[np.int8]
+    filled: NDArray[np.int64]
+
+
+def play_days(market: Market, crowd: PersonaCrowd, days: int) -> None:
+    """Play days of a market and its crowd, on top of those already played.
+
+    The same days, to the byte, as ``simulate([market], [crowd], days)`` with what a contest moves
+    paid at each close.
+
+    Parameters
+    ----------
+    market, crowd
+        Both go on from where they are, and are left as after the last day; what the crowd last
+        saw and decided is not kept.
+    days
+        How many, 1 or more.
+    """
+    rivalry = crowd.rivalry
+    if rivalry is None:
+        _play_run(market, crowd, days)
+        return
+    last = market.day + days
+    while market.day < last:  # ranked in Python, every so many days
+        until = market.day
+        while until < last - 1 and not rivalry.due(until):
+            until += 1
+        if rivalry.taught is None and rivalry.held is None:
+            until = market.day  # what they begin with cost the first close
+        _play_run(market, crowd, until + 1 - market.day)
+        accounts, close = market.accounts, market.last_close_ticks
+        equity = accounts.cash_cents + accounts.shares * close
+        if rivalry.taught is None and rivalry.held is None:
+            rivalry.end_first_day(equity, accounts.shares, close)
+        if rivalry.due(until):
+            crowd.settle_contest(until, accounts.cash_cents, equity)
+            accounts.cash_cents += crowd.take_transfers()
+
+
+def _play_run(market: Market, crowd: PersonaCrowd, days: int) -> None:
+    """Play days without a ranking, except at the last close."""
+    society, life = crowd.population.society, crowd.life
+    observer, decider, generator = crowd.observer, crowd.decider, crowd.generator
+    accounts, rules, n = market.accounts, market.rules, crowd.n_agents
+    asset = market.open_day().assets[0]
+    past = asset.close_ticks[-LONG_RUN_DAYS - 1 :]
+    path = _Path(
+        np.concatenate([past, np.zeros(days, np.int64)]),
+        np.concatenate([logarithms(past), np.zeros(days)]),
+        np.zeros(days, np.int64),
+    )
+    record = _record(days if market.record == "full" else 0, n)
+    deviations = np.array([observer.volatility.long_run, observer.volatility.variance])
+    asked = np.array([asset.buy_quantity, asset.sell_quantity])
+    persona, social = decider.persona.copy(), _social(life)
+    accounts.fees_cents += _play(
+        market.day,
+        (crowd.key, market.key),
+        _Agents(
+            persona, observer.sees, usual_lots(crowd.wealth), accounts.cash_cents, accounts.shares
+        ),
+        _Personas(
+            decider.share,
+            decider.success,
+            observer.traits.never,
+            observer.traits.receptivity,
+            generator.habits,
+            decider.steps,
+            decider.row_of,
+        ),
+        _Society(
+            decider.habits,
+            observer.hearing,
+            society.rates,
+            kept_a_day(society.volatility_memory_days),
+            float(society.volatility_weight),
+        ),
+        social,
+        _contest(crowd.rivalry),
+        generator.law,
+        path,
+        deviations,
+        asked,
+        (rules.tick_cents, rules.fee_bps, rules.price_limit),
+        normal_table(),
+        record,
+    )
+    decider.persona = persona
+    observer.volatility = Volatility(float(deviations[0]), float(deviations[1]))
+    if life is not None:
+        life.mood, life.peers = social.mood, social.peers
+    orders, decisions = [], []
+    if market.record == "full":
+        orders, decisions = _rows(market, record, crowd.first_persona, life is not None)
+    bought, sold = asked.tolist()
+    market.take_over(
+        PlayedDays(path.close_ticks[-days:], path.volume, (bought, sold), orders, decisions)
+    )
+
+
+def _social(life: SocialLife | None) -> _Social:
+    """Return a society's state for compiled loops; moods are copies, the rest is its own."""
+    if life is None:
+        none, numbers, small = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int32)
+        nothing = np.zeros((0, 0)), numbers, numbers, numbers, numbers
+        settings = (0.0, 0.0, 0.0, 0, 0.0)
+        return _Social((none, small, small), (none, none), settings, 0.0, *nothing, np.uint64(0))
+    circles = life.circles
+    return _Social(
+        (circles.starts, circles.neighbour, circles.pair),
+        (circles.first, circles.second),
+        life.numbers,
+        float(life.social.contagion),
+        life.profiles.weights,
+        life.mood.copy(),
+        life.voice,
+        life.likes,
+        life.peers.copy(),
+        life.key,
+    )
+
+
+def _contest(rivalry: Rivalry | None) -> _Contest:
+    """Return what a contest counts; the arrays are its own."""
+    nothing = np.zeros(0, np.int64), np.zeros(0), np.zeros((0, 0), np.int8)
+    if rivalry is None:
+        return _Contest(*nothing, np.zeros(0), np.zeros(0))
+    held, cost, taught = nothing
+    if rivalry.taught is not None:
+        taught = rivalry.taught
+    elif rivalry.held is not None:
+        held, cost = rivalry.held, rivalry.cost
+    return _Contest(held, cost, taught, rivalry.score, rivalry.weight)
+
+
+@njit(cache=True, nogil=True)
+def _play(
+    first_day: int,
+    keys: tuple[np.uint64, np.uint64],
+    agents: _Agents,
+    personas: _Personas,
+    society: _Society,
+    social: _Social,
+    contest: _Contest,
+    law: OrderLaw,
+    path: _Path,
+    deviations: NDArray[np.float64],
+    asked: NDArray[np.int64],
+    rules: tuple[int, int, float],
+    normals: NDArray[np.float32],
+    record: _Record,
+) -> int:
+    """Play days in place, and return the fees paid."""
+    crowd_key, market_key = keys
+    tick_cents, fee_bps, price_limit = rules
+    persona, n, days = agents.persona, agents.persona.size, path.volume.size
+    history = path.close_ticks.size - days
+    words, more = np.zeros((4, n), np.uint32), np.zeros((4, 0), np.uint32)
+    needs_more = law.fitted or agents.sees.shape[1] > WORDS_SEE
+    if needs_more:
+        more = np.zeros((4, n), np.uint32)
+    told, moods = np.zeros(n), np.zeros(0)
+    friends, fees = social.mood.size > 0, 0
+    for played in range(days):
+        day, today = first_day + played, history + played
+        fill_words(words, day, 0, _DAY, crowd_key)
+        if needs_more:
+            fill_words(more, day, 0, _DAY_MORE, crowd_key)
+        reference = path.close_ticks[today - 1]
+        log_path = path.log_path[max(0, today - HISTORY_DAYS) : today]
+
+        # Morning: agents read each other, see the market, and some change sides.
+        if friends:
+            author, weight, _, _ = live_morning(
+                social.spots,
+                social.pairs,
+                social.numbers,
+                (social.profiles, social.mood, social.voice, social.likes),
+                day,
+                social.key,
+            )
+            moods = average_tones(author, weight, social.mood)
+            social.peers[:] = moods
+        if deviations[1] > 0.0:
+            move = log_path[-1] - log_path[-2]
+            deviations[1] = follow_variance(deviations[1], move, society.keep)
+        else:
+            deviations[0], deviations[1] = measure(path.log_path[:today], society.keep)
+        long_run, recent = deviations[0], np.sqrt(deviations[1])
+        noise, _, _ = society.hearing
+        threshold = news_threshold((long_run, recent), society.hearing)
+        news = Earshot(draw_news(day, crowd_key), noise, threshold, told, personas.receptivity)
+        views = see_morning(
+            agents.sees,
+            persona,
+            personas.never,
+            society.rates,
+            log_path,
+            (asked[0], asked[1]),
+            moods,
+            news,
+            normals,
+            words,
+            more,
+            day,
+            crowd_key,
+        )
+        reconsider(persona, personas.share, personas.success, society.habits, words, day, crowd_key)
+
+        # They decide and order.
+        tendency = decide(personas.steps, persona, personas.row_of, views, words)
+        unit = (1 - society.volatility_weight) * long_run + society.volatility_weight * recent
+        agent, side, price_ticks, quantity, urgency = price_orders(
+            persona,
+            tendency,
+            agents.usual_lots,
+            personas.orders,
+            spread_of(law, tell_regime(law, log_path, long_run)),
+            spread_units(law, unit, long_run),
+            reference,
+            normals,
+            words,
+            more,
+        )
+
+        # The market lets orders in, clears and settles. One order an agent: none waits for another.
+        lowest, highest = price_band(price_limit, reference)
+        today_rules = lowest, highest, tick_cents, fee_bps
+        reason, let_in = np.empty(agent.size, np.int8), np.empty(agent.size, np.int64)
+        asked[:] = 0
+        for order in range(agent.size):
+            who = agent[order]
+            found, _, _ = judge_order(
+                (side[order], price_ticks[order], quantity[order]),
+                (agents.cash_cents[who], agents.shares[who]),
+                today_rules,
+            )
+            reason[order], let_in[order] = found, quantity[order] if found == 0 else 0
+            asked[int(side[order] < 0)] += let_in[order]
+        price, filled = clear_by_counting(
+            agent, side, price_ticks, let_in, day, market_key, reference
+        )
+        fees += settle_fills(
+            agent, side, filled, price * tick_cents, fee_bps, agents.cash_cents, agents.shares
+        )
+        close = price if price > 0 else reference
+        path.close_ticks[today], path.log_path[today] = close, logarithm(float(close))
+        path.volume[played] = filled.sum() // 2
+        move = path.log_path[today] - log_path[-1]
+        scaled = standardise(move, recent)
+        learn(personas.success, persona, tendency, scaled, PERFORMANCE_MEMORY)
+
+        # Evening: what was done makes links, moods and, in a contest, scores.
+        if record.side.shape[0] and friends:
+            record.mood[played] = social.mood
+        if friends:
+            follow_day(social.mood, social.peers, tendency, social.contagion, social.numbers[4])
+            lots = side * filled
+            intensity = np.empty(agent.size)
+            for order in range(agent.size):
+                usual = max(agents.usual_lots[agent[order]], 1.0)
+                intensity[order] = filled[order] / usual
+            fade_and_add(
+                social.profiles, social.numbers[4], agent, keys_of(lots, urgency), intensity
+            )
+        if contest.held.size:
+            count_profits(
+                contest.held, contest.cost, agents.shares, float(close), persona, contest.score
+            )
+        if contest.taught.size:
+            count_faith(contest.taught, persona, views, tendency, contest.score, contest.weight)
+        if record.side.shape[0]:
+            record.persona[played], record.seen[played] = persona, views
+            record.tendency[played] = tendency
+            for order in range(agent.size):
+                who = agent[order]
+                record.side[played, who] = side[order]
+                record.price_ticks[played, who] = price_ticks[order]
+                record.quantity[played, who] = quantity[order]
+                record.reason[played, who] = reason[order]
+                record.filled[played, who] = filled[order]
+    return fees
+
+
+def _record(days: int, n: int) -> _Record:
+    """Make room for a record."""
+    wide, narrow = (np.zeros((days, n), kind) for kind in (np.int64, np.int8))
+    return _Record(
+        wide,
+        wide.copy(),
+        wide.copy(),
+        np.zeros((days, n)),
+        narrow,
+        wide.copy(),
+        wide.copy(),
+        narrow.copy(),
+        wide.copy(),
+    )
+
+
+def _rows(
+    market: Market, record: _Record, first_persona: int, with_moods: bool
+) -> tuple[list[dict[str, NDArray[Any]]], list[dict[str, NDArray[Any]]]]:
+    """Return the record as a tape has it: orders by arrival, decisions by agent, day by day."""
+    orders, decisions = [], []
+    days, n = record.side.shape
+    for played in range(days):
+        day = market.day + played
+        sent = np.flatnonzero(record.side[played])
+        sent = sent[np.argsort(arrival_times(sent, day, 0, market.key), kind="stable")]
+        columns = ("side", "price_ticks", "quantity", "reason", "filled")
+        orders.append(
+            {
+                "day": np.full(len(sent), day),
+                "agent": sent,
+                **{name: getattr(record, name)[played, sent] for name in columns},
+            }
+        )
+        decisions.append(
+            {
+                "day": np.full(n, day),
+                "agent": np.arange(n),
+                "persona": first_persona + record.persona[played],
+                "view": record.seen[played],
+                "tendency": record.tendency[played],
+                **({"mood": record.mood[played]} if with_moods else {}),
+            }
+        )
+    return orders, decisions

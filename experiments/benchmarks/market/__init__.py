@@ -1,0 +1,1 @@
+"""A sweep's market against the bare loop that it grew from."""
