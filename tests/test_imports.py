@@ -25,7 +25,7 @@ FLOORS = (
     {"config", "scoring"},
     {"sweep", "planner"},
     {"simulate", "styles", "benchmarks"},
-    {"studies"},
+    {"studies", "desk"},
     {"cli"},
     {"api"},
 )
