@@ -11,6 +11,7 @@ import typer
 
 from evobourse.experiments.cli import casts as cast_commands
 from evobourse.experiments.cli import configs as config_commands
+from evobourse.experiments.cli import desks as desk_commands
 from evobourse.experiments.cli import merges as merge_commands
 from evobourse.experiments.cli import plans as plan_commands
 from evobourse.experiments.cli import populations as market_commands
@@ -43,6 +44,7 @@ app.command()(query_commands.query)
 app.command()(config_commands.config)
 app.command()(cast_commands.cast)
 app.command()(market_commands.simulate)
+app.command()(desk_commands.desk)
 app.command()(market_commands.export)
 app.command()(merge_commands.merge)
 app.command()(market_commands.behaviour)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,6 +125,16 @@ class Session:
             self._write(branch)
 
     @property
+    def name(self) -> str:
+        """Of the population."""
+        return self._cast.bundle.name
+
+    @property
+    def history(self) -> NDArray[np.int64]:
+        """Closes before the first day, in ticks."""
+        return self._cast.bundle.history
+
+    @property
     def branch(self) -> Branch:
         """The line that is played."""
         return self.branches[self.shown]
@@ -139,7 +150,9 @@ class Session:
         Raises
         ------
         ConfigError
-            The session's last day is over.
+            The session's last day is over, or what a person did cannot happen: it is taken back.
+        MarketError
+            The market itself cannot go on.
         """
         if self.over:
             raise ConfigError(
@@ -147,7 +160,13 @@ class Session:
                 "--days"
             )
         branch = self.branch
-        ended = branch.play_turn()
+        day, turn = branch.day, branch.turn
+        try:
+            ended = branch.play_turn()
+        except MarketError as error:
+            if not self._take_back(day, turn):
+                raise
+            raise ConfigError(f"{error}; it is taken back, and day {day} begins again") from error
         line = {"do": "play", "branch": branch.name, "day": branch.day, "turn": branch.turn}
         self.log.append(line, safe=False)
         return ended
@@ -254,6 +273,7 @@ class Session:
             f"evobourse simulate {self.log.settings['bundle']} --scenario "
             f"{self.log.folder / branch.name}.yaml --agents {size.agents} --days "
             f"{size.days if days is None else days} --seed {size.seed}"
+            + "".join(f" --set {shlex.quote(change)}" for change in self.log.settings["overrides"])
         )
 
     def replay(self) -> dict[str, Any]:
@@ -356,6 +376,20 @@ class Session:
         drawn = np.random.default_rng([self.size.seed, len(self.branch.happened), self.branch.day])
         return sorted(drawn.permutation(rows)[: max(1, round(share * len(rows)))].tolist())
 
+    def _take_back(self, day: int, turn: int) -> bool:
+        """Take back what a person did to a turn that failed, and begin the day again, if so."""
+        branch = self.branch
+        failed = [e for e in branch.happened if e.day == day and e.moment >= (day, turn)]
+        if not failed:
+            return False
+        for event in failed:
+            branch.happened.remove(event)
+            self._log("call_off", branch.name, event=plain_event(event))
+        branch.rewind(day)
+        self._log("rewind", branch.name, day=day)
+        self._write(branch)
+        return True
+
     def _log(self, do: str, branch: str, **more: Any) -> None:
         self.log.append({"do": do, "branch": branch, **more})
 
@@ -380,7 +414,9 @@ def desk_scenario(settings: Mapping[str, Any]) -> Scenario:
     return scenario
 
 
-def begin_settings(bundle: Path, size: Size, scenario: Path | None) -> dict[str, Any]:
+def begin_settings(
+    bundle: Path, size: Size, scenario: Path | None, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the first line of a session's log.
 
     Parameters
@@ -392,6 +428,8 @@ def begin_settings(bundle: Path, size: Size, scenario: Path | None) -> dict[str,
     scenario
         A scenario's file; one call auction a day if left out. A person is seated where it seats
         none.
+    overrides
+        Of the config.
 
     Raises
     ------
@@ -417,6 +455,7 @@ def begin_settings(bundle: Path, size: Size, scenario: Path | None) -> dict[str,
         "seed": size.seed,
         "scenario": settings,
         "events": events,
+        "overrides": list(overrides),
     }
 
 
