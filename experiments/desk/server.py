@@ -40,7 +40,7 @@ from evobourse.market.errors import MarketError
 ADDRESS = "127.0.0.1"
 MOST_BYTES = 16_384
 LOOK_SECONDS = 0.05
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS = 10.0
 BEAT_SECONDS = 10.0
 FILES = {"/": "page.html"} | {f"/{name}": name for name in ("desk.css", "desk.js", "charts.js")}
 HEADERS = {

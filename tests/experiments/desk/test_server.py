@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import threading
 import time
 
 import pytest
 from starlette.testclient import TestClient
 
+from evobourse.experiments.desk import server
 from evobourse.experiments.desk.player import Player
 from evobourse.experiments.desk.server import (
     FILES,
@@ -23,7 +25,8 @@ HERE = f"http://127.0.0.1:{PORT}"
 
 
 @pytest.fixture
-def player(desk):
+def player(desk, monkeypatch):
+    monkeypatch.setattr(server, "ANSWER_SECONDS", 120.0)  # a first turn may compile its loops
     player = Player(desk())
     player.start()
     yield player
@@ -196,6 +199,22 @@ def test_it_plays_stops_and_branches(client, player):
     assert player.shown.parts["now"]["branch"] == "branch-1"
     assert act(client, do="step", unit="day").is_success
     assert act(client, do="replay").json()["done"]["same"]
+
+
+def test_a_busy_market_answers_later(client, player, monkeypatch):
+    monkeypatch.setattr(server, "ANSWER_SECONDS", 0.05)
+    went_on = threading.Event()
+    play_turn = player.session.play_turn
+    monkeypatch.setattr(player.session, "play_turn", lambda: went_on.wait(60) and play_turn())
+    assert act(client, do="step", unit="day").status_code == 202
+    answer = act(client, do="happen", event={"kind": "news", "text": "x", "day": -1})
+    assert answer.status_code == 202
+    went_on.set()
+    deadline = time.monotonic() + 60
+    while not player.shown.parts["notice"]["text"] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert "news.day is -1" in player.shown.parts["notice"]["text"]
+    assert player.session.branch.day == 1
 
 
 def test_a_session_that_is_over_stops(client, player):
