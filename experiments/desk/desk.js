@@ -267,7 +267,7 @@ function renderMoved() {
   const place = at("moved");
   if (!row) return place.replaceChildren(make("p", { className: "note", text: "Nothing yet: play a day." }));
   const before = shown().rows[day - 2]?.[0][3] ?? state.parts.about.past.at(-1);
-  at("moved-note").textContent = `Day ${day - 1}: ${price(before)} to ${price(row[0][3])} (${percent(row[0][3] / before - 1, 2)}). Lots bid for less lots offered, by who sent them.`;
+  at("moved-note").textContent = `Day ${day - 1} to ${day}: ${price(before)} to ${price(row[0][3])} (${percent(row[0][3] / before - 1, 2)}). Lots bid for less lots offered, by who sent them.`;
   const wanted = row[5].map((lots, n) => [state.parts.about.groups[n], lots]).filter(([, lots]) => lots);
   wanted.sort((a, b) => b[1] - a[1]);
   const most = Math.max(1, ...wanted.map(([, lots]) => Math.abs(lots)));
@@ -342,16 +342,19 @@ function renderFacts() {
   for (const { name, value, low, middle, high } of facts?.rows ?? []) {
     const [from, to] = [Math.min(low, value), Math.max(high, value)];
     const span = to - from || 1;
-    const x = (n) => 6 + ((n - from) / span) * 188;
+    const x = (n) => 2 + ((n - from) / span) * 96;
     const out = value < low || value > high;
+    const mark = (className, left, width) => {
+      const made = make("i", { className });
+      made.style.left = `${left}%`;
+      if (width !== undefined) made.style.width = `${width}%`;
+      return made;
+    };
     place.append(
       make("span", { text: name }),
-      draw("svg", { viewBox: "0 0 200 16", preserveAspectRatio: "none", "aria-hidden": "true" },
-        draw("rect", { x: x(low), y: 3, width: Math.max(1, x(high) - x(low)), height: 10, rx: 2, fill: colour("band") }),
-        draw("line", { x1: x(middle), x2: x(middle), y1: 3, y2: 13, stroke: colour("muted") }),
-        draw("circle", { cx: x(value), cy: 8, r: 4, fill: colour(out ? "mark" : "line") }),
-      ),
-      make("span", { className: out ? "number out" : "number", text: `${brief(value)} ` }, make("small", { text: `${brief(low)} to ${brief(high)}` })),
+      make("div", { className: "scale" }, mark("band", x(low), x(high) - x(low)), mark("middle", x(middle)), mark(out ? "dot out" : "dot", x(value))),
+      make("span", { className: out ? "number out" : "number", text: brief(value) }),
+      make("span", { className: "number range", text: `${brief(low)} to ${brief(high)}` }),
     );
   }
   at("facts").replaceChildren(place);
@@ -388,7 +391,7 @@ function renderAccount() {
   const profit = shown().rows.at(-1)?.[4][you] ?? 0;
   const entries = [["cash", whole(account.cash_cents / 100)], ["lots", whole(account.lots)], ["worth", whole(account.equity_cents / 100)], ["profit", percent(profit, 2)]];
   at("account").replaceChildren(...entries.flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: value })]));
-  at("told").replaceChildren(...account.told.filter((text) => /lots|cancel|margin|cannot/.test(text)).slice(-6).map((text) => make("li", { text })));
+  at("told").replaceChildren(...account.told.filter((text) => /of \d+ lots|^cancel|margin|cannot/.test(text)).slice(-6).map((text) => make("li", { text })));
   at("resting").replaceChildren(...account.resting.map(([number, side, lots, ticks]) =>
     make("div", {}, make("span", { text: `${side > 0 ? "buy" : "sell"} ${whole(lots)} at ${price(ticks)} rests` }),
       make("button", { type: "button", text: "cancel", on: { click: () => happen({ kind: "order", line: `cancel ${number}` }, "It is cancelled in the next turn.") } }))));

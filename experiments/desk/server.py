@@ -6,10 +6,10 @@ It listens on loopback alone, knows its reader by a token, and refuses other hos
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import json
 import secrets
-import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -237,23 +237,24 @@ def new_token() -> str:
     return secrets.token_urlsafe(24)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """A server that a first Ctrl-C ends, whoever is still looking."""
 
+    @classmethod
+    def of(cls, app: Starlette) -> Server:
+        """Make the server of an application, without a log."""
+        return cls(
+            uvicorn.Config(
+                app, log_level="critical", access_log=False, server_header=False, lifespan="off"
+            )
+        )
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop, and wait for nobody."""
         self.should_exit = self.force_exit = True
 
 
 def serve(app: Starlette, own: socket.socket) -> None:
     """Serve until Ctrl-C or SIGTERM."""
-    config = uvicorn.Config(
-        app, log_level="critical", access_log=False, server_header=False, lifespan="off"
-    )
-    server = _Server(config)
-    previous = signal.getsignal(signal.SIGINT)
-    try:
-        server.run([own])
-    except KeyboardInterrupt:
-        pass
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    with contextlib.suppress(KeyboardInterrupt):
+        Server.of(app).run([own])
