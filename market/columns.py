@@ -15,7 +15,6 @@ class GrowingColumn:
         self._length = start.size
         self._buffer = np.empty(2 * start.size + 256, np.int64)
         self._buffer[: start.size] = start
-        self._shown = read_only_view(self._buffer)
 
     def append(self, value: int) -> None:
         """Add a value at the end."""
@@ -26,13 +25,13 @@ class GrowingColumn:
         end = self._length + values.size
         while end > self._buffer.size:
             self._buffer = np.concatenate((self._buffer, np.empty_like(self._buffer)))
-            self._shown = read_only_view(self._buffer)
         self._buffer[self._length : end] = values
         self._length = end
 
     def view(self) -> NDArray[np.int64]:
         """Return the column so far as a read-only view; later appends do not change it."""
-        return self._shown[: self._length]
+        # made anew: one that is kept would show the old buffer in a copy of the column
+        return read_only_view(self._buffer[: self._length])
 
 
 def read_only_view(values: NDArray[np.int64]) -> NDArray[np.int64]:

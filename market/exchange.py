@@ -52,11 +52,13 @@ class Exchange:
     Attributes
     ----------
     day, turn : int
-        Days finished, and the turn that is played.
+        Days finished, and the turn that is played, or is next.
     listings : list of Listing
         The assets: terms, books, prices.
     ledger : Ledger
         All accounts; where turns of kind "impact" occur, the last one is their dealer's.
+    schedule : Schedule or None
+        What happens to it from outside.
 
     Raises
     ------
@@ -104,14 +106,14 @@ class Exchange:
         )
         streams = [rng] if len(crowds) == 1 else rng.spawn(len(crowds))
         self._arrival = [draw_key(stream) for stream in streams]
-        self._schedule = schedule
+        self.schedule = schedule
         self._journal = journal
         self._messages: list[Message] = []
 
     @property
     def happened(self) -> list[Applied]:
         """What happened today from outside."""
-        applied = () if self._schedule is None else self._schedule.applied
+        applied = () if self.schedule is None else self.schedule.applied
         return [event for event in applied if event.day == self.day]
 
     @property
@@ -148,7 +150,7 @@ class Exchange:
                 on_day(self.day - 1)
 
     def play_day(self) -> DayOutcome:
-        """Play all turns of a day, settle, and tell the crowds and the journal.
+        """Play what is left of a day's turns, settle, and tell the crowds and the journal.
 
         Returns
         -------
@@ -161,15 +163,29 @@ class Exchange:
             If a crowd sends an order for an agent or asset that does not exist, or withdraws by
             anything but a cancel.
         """
-        for listing in self.listings:
-            listing.open_day()
-        for turn, clearing in enumerate(self.rules.turns):
-            self.turn = turn
-            self._play_turn(clearing)
+        while (outcome := self.play_turn()) is None:
+            pass
+        return outcome
+
+    def play_turn(self) -> DayOutcome | None:
+        """Play the next turn; after a day's last one settle, and return what the day came to.
+
+        Raises
+        ------
+        MarketError
+            As `play_day`.
+        """
+        if self.turn == 0:
+            for listing in self.listings:
+                listing.open_day()
+        self._play_turn(self.rules.turns[self.turn])
+        if self.turn < len(self.rules.turns) - 1:
+            self.turn += 1
+            return None
         return self._settle_day()
 
-    def keep(self, journal: Journal) -> None:
-        """Let a journal keep what happens from now on."""
+    def keep(self, journal: Journal | None) -> None:
+        """Let a journal keep what happens from now on, or none."""
         self._journal = journal
 
     def send(self, message: Message) -> None:
@@ -222,8 +238,8 @@ class Exchange:
         self.listings[asset].annulled = True
 
     def _play_turn(self, clearing: Clearing) -> None:
-        if self._schedule is not None:
-            self._schedule.before_turn(self)
+        if self.schedule is not None:
+            self.schedule.before_turn(self)
         self._withdraw_what_no_longer_holds()
         messages, self._messages = self._messages, []
         depth = self._depth()
@@ -292,8 +308,8 @@ class Exchange:
         return batch, slice(start, start + len(events))
 
     def _settle_day(self) -> DayOutcome:
-        if self._schedule is not None:
-            self._schedule.before_settlement(self)
+        if self.schedule is not None:
+            self.schedule.before_settlement(self)
         limits_ticks = np.array([listing.limits_ticks for listing in self.listings])
         before = self.ledger.mark_ticks
         settle_ticks = before.copy()

@@ -26,7 +26,7 @@ FLOORS = (
     {"planner"},
     {"sweep"},
     {"simulate", "styles", "benchmarks"},
-    {"studies"},
+    {"studies", "desk"},
     {"cli"},
     {"api"},
 )

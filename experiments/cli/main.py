@@ -13,6 +13,7 @@ import typer
 from evobourse.experiments.cli import casts as cast_commands
 from evobourse.experiments.cli import checks as check_commands
 from evobourse.experiments.cli import configs as config_commands
+from evobourse.experiments.cli import desks as desk_commands
 from evobourse.experiments.cli import merges as merge_commands
 from evobourse.experiments.cli import plans as plan_commands
 from evobourse.experiments.cli import populations as market_commands
@@ -40,6 +41,7 @@ COMMANDS: dict[str, tuple[Any, ...]] = {
     ),
     "Populations": (
         market_commands.simulate,
+        desk_commands.desk,
         cast_commands.cast,
         market_commands.behaviour,
         market_commands.robust,

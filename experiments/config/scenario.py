@@ -72,11 +72,15 @@ class Beside(Section):
         They send orders of all kinds.
     forecasters
         They weigh value (the last real close), trend and chance equally.
+    person_lots
+        What a person holds whose orders are events of kind ``order``, and has as much in cash; 0
+        for nobody.
     """
 
     market_makers: Count = 0
     noise_traders: Count = 0
     forecasters: Count = 0
+    person_lots: Annotated[int, Bounds(0, 10**9, "lots")] = 0
 
 
 @dataclass(frozen=True)

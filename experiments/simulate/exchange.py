@@ -32,8 +32,10 @@ from evobourse.market.crowd import Crowd
 from evobourse.market.crowds.chiarella_iori import Forecasters, ForecastRule
 from evobourse.market.crowds.market_maker import MakerRule, MarketMakers
 from evobourse.market.crowds.noise_trader import NoiseFlow, NoiseTraders
+from evobourse.market.crowds.person import RecordedPerson
 from evobourse.market.errors import MarketError
-from evobourse.market.events.schedule import load_schedule
+from evobourse.market.events.kinds import Event
+from evobourse.market.events.schedule import EventSchedule, load_schedule
 from evobourse.market.exchange import Exchange
 from evobourse.market.instruments import Instrument
 from evobourse.market.session import SessionRules
@@ -62,27 +64,54 @@ def run_scenario(
 
     Parameters
     ----------
+    scenario, bundle, choices, size, further, minds
+        See `build_scenario`.
+    out
+        Folder for the tape; it must not hold one of another run.
+    on_day
+        Called with each day simulated.
+
+    Raises
+    ------
+    MarketError
+        An event does not fit the market, or the folder cannot be written.
+    """
+    exchange = build_scenario(scenario, bundle, choices, size, further, minds)
+    return record_run(exchange, size.days, out, on_day)
+
+
+def build_scenario(
+    scenario: Scenario,
+    bundle: Bundle,
+    choices: NDArray[np.float64] | EncodedMinds | Thinker,
+    size: Size,
+    further: Sequence[tuple[Crowd, int]] = (),
+    minds: Minds | None = None,
+    events: Sequence[Event] | None = None,
+) -> Exchange:
+    """Put a bundle's population into a scenario, ready to play.
+
+    Parameters
+    ----------
     scenario
         Where.
     bundle, choices
         Who, and what their minds choose, see `agents.minds.choices.tabulate_choices`, or minds to
         be asked as it goes, or what thinks for the personas' agents.
     size
-        Of the market.
-    out
-        Folder for the tape; it must not hold one of another run.
-    on_day
-        Called with each day simulated.
+        Of the market; its days are not read.
     further
         Crowds beside the scenario's, and the shares of each of their agents, who has as much in
         cash.
     minds
         What answered, for a contest that replaces personas.
+    events
+        What happens, in the place of the scenario's own.
 
     Raises
     ------
     MarketError
-        An event does not fit the market, or the folder cannot be written.
+        The scenario's events cannot be read.
     """
     of_personas, of_market, of_noise, of_forecasters, of_events = (
         np.random.default_rng(np.random.SeedSequence(size.seed, spawn_key=(key,)))
@@ -133,22 +162,26 @@ def run_scenario(
         seats.append(noise_traders(beside.noise_traders, lots, of_noise))
     if beside.forecasters:
         seats.append(forecasters(beside.forecasters, lots, close, of_forecasters))
+    if beside.person_lots:
+        seats.append((RecordedPerson([STOCK]), beside.person_lots))
     seats += further
     others = np.repeat([held for _, held in seats], [crowd.n_agents for crowd, _ in seats])
     others = others.astype(np.int64)
     shares = np.concatenate([endowed.shares, others])[:, None]
     own_cash = endowed.cash_cents * terms.lot_units
     cash = np.concatenate([own_cash, others * close * terms.lot_tick_cents])
-    exchange = Exchange(
+    schedule = None if events is None else EventSchedule(events, of_events)
+    if schedule is None and scenario.events:
+        schedule = load_schedule(Path(scenario.events), of_events)
+    return Exchange(
         [terms],
         [bundle.history],
         [personas, *(crowd for crowd, _ in seats)],
         *endow([terms], cash, shares, np.array([close])),
         of_market,
         SessionRules(scenario.turns),
-        load_schedule(Path(scenario.events), of_events) if scenario.events else None,
+        schedule,
     )
-    return record_run(exchange, size.days, out, on_day)
 
 
 def endow(
@@ -234,7 +267,7 @@ def record_run(
         if recorder.day:
             raise MarketError(f"{out} holds a tape of {recorder.day} days; name another folder")
         exchange.keep(TapeJournal(recorder, accounts_every=max(1, days // 50)))
-        exchange.run(days, lambda day: _end_day(exchange, day, on_day))
+        exchange.run(days, lambda day: pay_contests(exchange, day, on_day))
     contests = [
         {"first_agent": first, "rounds": [one.as_json() for one in crowd.rivalry.rounds]}
         for crowd, first, _ in exchange.floor.seats()
@@ -245,8 +278,8 @@ def record_run(
     return read_tape(out)
 
 
-def _end_day(exchange: Exchange, day: int, on_day: Callable[[int], None] | None) -> None:
-    """Pay what contests move between accounts."""
+def pay_contests(exchange: Exchange, day: int, on_day: Callable[[int], None] | None = None) -> None:
+    """Pay what contests move between accounts at the end of a day, then call ``on_day``."""
     for crowd, first, _ in exchange.floor.seats():
         if isinstance(crowd, PersonaCrowd) and crowd.rivalry is not None:
             due = crowd.take_transfers()

@@ -4,6 +4,7 @@ Lines come and go through two callables: a terminal, a window, a queue.
 """
 
 import re
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -186,6 +187,48 @@ class PersonCrowd(Crowd):
                 f"expected one of {own.tolist()}"
             )
         return columns | {"side": int(resting.side[at[0]])}
+
+
+class RecordedPerson(PersonCrowd):
+    """One agent whose orders come before their turn: by `market.events.kinds.Order`.
+
+    Parameters
+    ----------
+    assets : sequence of str
+        Names of the market's assets, by row.
+
+    Attributes
+    ----------
+    told : list of str
+        What the person was told since the last turn began.
+    """
+
+    def __init__(self, assets: Sequence[str]) -> None:
+        super().__init__(self._next, self._hear, assets)
+        self.told: list[str] = []
+        self._lines: deque[str] = deque()
+
+    def observe(self, view: MarketView) -> None:
+        """Begin a turn."""
+        self.told = []
+        super().observe(view)
+
+    def type(self, line: str) -> None:
+        """Take an order for the next turn, in the words of `GRAMMAR`.
+
+        Raises
+        ------
+        MarketError
+            If it cannot be read.
+        """
+        parse_order(line, self.assets)
+        self._lines.append(line)
+
+    def _next(self, prompt: str) -> str:
+        return self._lines.popleft() if self._lines else ""
+
+    def _hear(self, line: str) -> None:
+        self.told.append(line)
 
 
 def describe(view: MarketView, assets: Sequence[str]) -> list[str]:

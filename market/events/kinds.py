@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evobourse.market.crowd import Message
+from evobourse.market.crowds.person import RecordedPerson, parse_order
 from evobourse.market.errors import MarketError
 from evobourse.market.events.values import AT_SETTLEMENT, Agents, Checked, Rows, kind_of
 from evobourse.market.hooks import Market
@@ -228,6 +229,41 @@ class ChangeTerms(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Order(Event):
+    """The person in the market sends an order, see `market.crowds.person.RecordedPerson`.
+
+    Attributes
+    ----------
+    line : str
+        The order, in the words of `market.crowds.person.GRAMMAR`.
+    turn : int
+        In which turn of the day.
+    """
+
+    turn: int = 0
+    line: str
+
+    def check(self, exchange: Market) -> RecordedPerson:
+        """Return the person.
+
+        Raises
+        ------
+        MarketError
+            If there is none, or the order cannot be read.
+        """
+        for crowd in exchange.floor.crowds:
+            if isinstance(crowd, RecordedPerson):
+                parse_order(self.line, crowd.assets)
+                return crowd
+        raise MarketError(f"order {self.line!r}: no person trades here; seat one")
+
+    def apply(self, exchange: Market, rows: Rows | None) -> dict[str, Any]:
+        """Send it with the turn's other orders."""
+        self.check(exchange).type(self.line)
+        return {"line": self.line}
+
+
+@dataclass(frozen=True, kw_only=True)
 class SettleAt(Event):
     """The day's settlement and close of an asset are authored, whatever was traded.
 
@@ -289,7 +325,7 @@ class CancelTrades(Event):
 
 KINDS: dict[str, type[Event]] = {
     kind_of(event): event
-    for event in (News, Rumour, Windfall, Halt, Resume, ChangeTerms, SettleAt, CancelTrades)
+    for event in (News, Rumour, Windfall, Halt, Resume, ChangeTerms, Order, SettleAt, CancelTrades)
 }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from evobourse.market.errors import MarketError
-from evobourse.market.events.kinds import KINDS, CancelTrades, ChangeTerms, Event, Windfall
+from evobourse.market.events.kinds import KINDS, CancelTrades, ChangeTerms, Event, Order, Windfall
 from evobourse.market.events.values import AT_SETTLEMENT, Agents, Checked, Rows, kind_of
 from evobourse.market.hooks import Applied, Market
 
@@ -93,6 +93,46 @@ class EventSchedule:
                 raise
         self._due.setdefault(event.moment, []).append(len(self._events) - 1)
 
+    def remove(self, event: Event) -> None:
+        """Let an event that has not come yet not happen after all; of equal ones the last.
+
+        Raises
+        ------
+        MarketError
+            If there is none, or its time is past.
+        """
+        rows = [row for row, own in enumerate(self._events) if own == event]
+        if not rows or event.moment <= self._past:
+            raise MarketError(
+                f"{self._source}: no {kind_of(type(event))} is to come on day {event.day}"
+            )
+        row = rows[-1]
+        del self._events[row], self._rows[row]
+        self._due = {}
+        for place, own in enumerate(self._events):
+            if own.moment > self._past:
+                self._due.setdefault(own.moment, []).append(place)
+
+    def begin(self, exchange: Market) -> None:
+        """Hold all events against an exchange, once; its first turn does it at the latest.
+
+        Raises
+        ------
+        MarketError
+            If an event does not fit the exchange.
+        """
+        if self._exchange is not None:
+            return
+        for row, event in enumerate(self._events):
+            if event.moment < (exchange.day, exchange.turn):
+                raise MarketError(
+                    f"{self._where(row, event)}: the exchange has played {exchange.day} days "
+                    "already; name a later one"
+                )
+            self._choose(row, exchange)
+        self._rehearse(exchange)
+        self._exchange = exchange
+
     def before_turn(self, exchange: Market) -> None:
         """Apply what is due before this turn.
 
@@ -101,8 +141,7 @@ class EventSchedule:
         MarketError
             If an event does not fit the exchange, or the schedule belongs to another one.
         """
-        if self._exchange is None:
-            self._begin(exchange)
+        self.begin(exchange)
         if exchange is not self._exchange:
             raise MarketError(f"{self._source} runs at another exchange; make one for each")
         self._apply((exchange.day, exchange.turn), exchange)
@@ -113,23 +152,12 @@ class EventSchedule:
 
     def to_yaml(self) -> str:
         """Write all events so that `load_schedule` reads the same ones."""
-        entries = [{"kind": kind_of(type(event)), **_plain(event)} for event in self._events]
+        entries = [plain_event(event) for event in self._events]
         text = yaml.safe_dump({"events": entries}, sort_keys=False, allow_unicode=True)
         if any(line_break in text for line_break in "\x85\u2028\u2029"):
             # PyYAML reads these, written as they are, as spaces.
             text = yaml.safe_dump({"events": entries}, sort_keys=False)
         return text
-
-    def _begin(self, exchange: Market) -> None:
-        for row, event in enumerate(self._events):
-            if event.moment < (exchange.day, exchange.turn):
-                raise MarketError(
-                    f"{self._where(row, event)}: the exchange has played {exchange.day} days "
-                    "already; name a later one"
-                )
-            self._choose(row, exchange)
-        self._rehearse(exchange)
-        self._exchange = exchange
 
     def _choose(self, row: int, exchange: Market) -> None:
         event = self._events[row]
@@ -152,6 +180,8 @@ class EventSchedule:
                 asset = None if name is None else exchange.asset(name)
                 if asset is not None and isinstance(event, ChangeTerms):
                     terms[asset] = replace(terms[asset], **event.changes)
+                if isinstance(event, Order):
+                    event.check(exchange)
                 future = asset is not None and terms[asset].kind == "future"
                 if future and isinstance(event, Windfall):
                     raise MarketError(f"{name!r} is a future; grant cash or an equity")
@@ -199,11 +229,27 @@ def load_schedule(path: Path, rng: np.random.Generator | None = None) -> EventSc
         raise MarketError(f"{path}: no valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(raw, dict) or list(raw) != ["events"] or not isinstance(raw["events"], list):
         raise MarketError(f"{path}: expected the key events alone, a list of what happens")
-    events = [_event(entry, f"{path}: events[{row}]") for row, entry in enumerate(raw["events"])]
+    events = [
+        read_event(entry, f"{path}: events[{row}]") for row, entry in enumerate(raw["events"])
+    ]
     return EventSchedule(events, rng, str(path))
 
 
-def _event(entry: Any, where: str) -> Event:
+def read_event(entry: Any, where: str) -> Event:
+    """Make an event of what YAML or JSON says of it.
+
+    Parameters
+    ----------
+    entry : mapping
+        Its kind and its values.
+    where : str
+        What a complaint begins with.
+
+    Raises
+    ------
+    MarketError
+        As `load_schedule`.
+    """
     if not isinstance(entry, Mapping) or "kind" not in entry:
         raise MarketError(f"{where} is {entry!r}, expected a mapping with kind: {', '.join(KINDS)}")
     kind = entry["kind"]
@@ -212,6 +258,11 @@ def _event(entry: Any, where: str) -> Event:
     values = {key: value for key, value in entry.items() if key != "kind"}
     event: Event = _make(KINDS[kind], values, where, kind)
     return event
+
+
+def plain_event(event: Event) -> dict[str, Any]:
+    """Return an event as `read_event` takes it: kind and what is set, as YAML and JSON have it."""
+    return {"kind": kind_of(type(event)), **_plain(event)}
 
 
 def _make(made: type[Checked], values: Mapping[Any, Any], where: str, name: str) -> Any:

@@ -231,7 +231,7 @@ def test_an_authored_settlement_makes_variation_margin_and_the_next_band(authore
     assert view.reference_ticks == view.close_ticks[-1] == settle_ticks
     band = settle_ticks - settle_ticks // 10, settle_ticks + settle_ticks // 10
     assert (view.lower_limit_ticks, view.upper_limit_ticks) == band
-    applied = exchange._schedule.applied[0]
+    applied = exchange.schedule.applied[0]
     assert applied[:4] == (0, 2, "settle_at", "future")
     assert json.loads(applied.detail) == {"price_ticks": settle_ticks, "instead_of_ticks": 2010}
 
@@ -242,7 +242,7 @@ def test_half_of_a_cancelled_day_is_half_of_the_settlement_before():
     exchange = make([crowd], events)
     exchange.play_day()
     assert crowd.outcomes[0].settle_ticks[1] == 1000
-    assert [entry.kind for entry in exchange._schedule.applied] == ["cancel_trades", "settle_at"]
+    assert [entry.kind for entry in exchange.schedule.applied] == ["cancel_trades", "settle_at"]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -261,7 +261,7 @@ def test_cancelled_trades_leave_nothing_but_the_windfall(seed, changed):
     exchange.run(3)
     before, closes = balances(exchange), [item._closes.view()[-1] for item in exchange.listings]
     outcome = exchange.play_day()
-    traded = [json.loads(item.detail).get("lots", 0) for item in exchange._schedule.applied]
+    traded = [json.loads(item.detail).get("lots", 0) for item in exchange.schedule.applied]
     assert max(traded) > 0
     before[0][4] += 777
     assert balances(exchange) == before
@@ -313,7 +313,7 @@ def test_news_reaches_all_and_a_rumour_the_share_that_was_drawn():
         rng = np.random.default_rng(3)
         exchange = make(crowds, events, turns=("call", "call"), rng=rng)
         exchange.run(2)
-        heard.append([json.loads(item.detail).get("agents") for item in exchange._schedule.applied])
+        heard.append([json.loads(item.detail).get("agents") for item in exchange.schedule.applied])
     assert heard[0] == heard[1]
     first, second, third = heard[0][1:]
     assert len(first) == 6
@@ -392,7 +392,7 @@ def test_whatever_happens_cash_and_contracts_are_conserved(events, seed, turns):
         assert ledger.position[:, 1].sum() == 0
     if not covered:
         return
-    given = [json.loads(item.detail) for item in exchange._schedule.applied]
+    given = [json.loads(item.detail) for item in exchange.schedule.applied]
     lots = sum(len(item["agents"]) * item["quantity"] for item in given if "quantity" in item)
     assert ledger.position[:, 0].sum() == shares + lots
     assert len(given) == len(events)

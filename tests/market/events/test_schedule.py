@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evobourse.market.crowd import Crowd, Orders
+from evobourse.market.crowds.person import RecordedPerson
 from evobourse.market.errors import MarketError
 from evobourse.market.events.kinds import KINDS, ChangeTerms, Halt, News, Rumour, SettleAt, Windfall
 from evobourse.market.events.schedule import EventSchedule, load_schedule
@@ -36,9 +37,9 @@ def make(schedule, turns=("call", "call")):
     return Exchange(
         [Instrument("nickel", "future", 100, 6), Instrument("stock")],
         [np.array([48_000]), np.array([1000])],
-        [Silent(10), Silent(6)],
-        np.full(16, 10**8),
-        np.column_stack([np.zeros(16, int), np.full(16, 20)]),
+        [Silent(10), Silent(6), RecordedPerson(["nickel", "stock"])],
+        np.full(17, 10**8),
+        np.column_stack([np.zeros(17, int), np.full(17, 20)]),
         np.random.default_rng(0),
         SessionRules(turns),
         schedule,
@@ -59,7 +60,7 @@ def test_the_documented_file_has_every_kind_and_runs(tmp_path):
     exchange.run(10)
     assert len(schedule.applied) == len(schedule.events)
     assert exchange.ledger.position[10:, 1].tolist().count(10) == 3
-    assert exchange.ledger.pools.granted_cents == -(3 * 5_000_000 + 16 * 100)
+    assert exchange.ledger.pools.granted_cents == -(3 * 5_000_000 + 17 * 100)
     assert exchange.listings[0].instrument.price_limit == 0.05
     assert exchange.listings[1].instrument.short_sales == "uptick"
 
@@ -187,7 +188,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         (ChangeTerms(day=9, asset="stock", price_limit=1.5), "price_limit is 1.5, expected 0 to 1"),
         (ChangeTerms(day=9, asset="stock", short_sales="never"), "short_sales is 'never'"),
         (ChangeTerms(day=9, asset="stock", maintenance_margin_bps=1600), "at most the initial"),
-        (Windfall(day=9, agents=Agents(rows=(16,)), cash_cents=1), "rows has 16, expected 0 to 15"),
+        (Windfall(day=9, agents=Agents(rows=(17,)), cash_cents=1), "rows has 17, expected 0 to 16"),
         (Windfall(day=9, agents=Agents(crowd=2), cash_cents=1), "crowd is 2, expected 0 to 1"),
         (Windfall(day=9, agents=Agents(), asset="nickel", quantity=1), "'nickel' is a future"),
         (Rumour(day=9, agents=Agents(share=0.5), text="x"), "hand the schedule a Generator"),
@@ -255,7 +256,7 @@ def test_a_schedule_serves_one_exchange_from_its_beginning():
         make(schedule).play_day()
     exchange = make(None)
     exchange.run(3)
-    exchange._schedule = EventSchedule([News(day=2, text="x")])
+    exchange.schedule = EventSchedule([News(day=2, text="x")])
     with pytest.raises(MarketError, match="has played 3 days"):
         exchange.play_day()
 
@@ -266,4 +267,4 @@ def test_a_saved_market_goes_on_with_its_schedule():
     exchange.play_day()
     again = pickle.loads(pickle.dumps(exchange))
     again.play_day()
-    assert [item.kind for item in again._schedule.applied] == ["halt", "news"]
+    assert [item.kind for item in again.schedule.applied] == ["halt", "news"]

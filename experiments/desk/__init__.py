@@ -1,0 +1,1 @@
+"""The desk: a page on which a person plays a market live, and takes part in it."""
