@@ -23,6 +23,7 @@ from tests.random_models import (
     write_base,
 )
 
+pytestmark = pytest.mark.slow
 QUICKSTART = str(Path(__file__).parents[3] / "experiments" / "quickstart.yaml")
 Make = Callable[[Path], Path]
 BASES: dict[str, Make] = {
@@ -106,7 +107,7 @@ def test_spoilt_bases(run, tmp_path):
             ["merge", "recipe.yaml", "--out", "merged"],
             ["train-styles", QUICKSTART, *training],
             ["train-styles", QUICKSTART, *training, "--int8"],
-            ["cast", "a butcher", "--base", str(base), "--out", "cast.yaml"],
+            ["cast", "ten zorgblat investors", "--base", str(base), "--out", "cast.yaml"],
             *commands(base, adapters),
         ]
         for command in typed:
