@@ -91,7 +91,7 @@ def test_a_merge_that_overflows_fails_with_the_place(folders):
     base, source = folders(False, False)
     bases = open_model(str(base), (), (source,))
     recipe = Recipe("task_arithmetic", str(base), ("source",), ((1e39,),))
-    with pytest.raises(ModelError, match=r"recipe: not a number in lm_head\.weight"):
+    with pytest.raises(ModelError, match=r"recipe: not a number in .*too large together"):
         bases.serve(recipe)
     assert np.isfinite(bases.serve(None).answer(NOBODY, VIEWS)).all()
 
