@@ -12,8 +12,8 @@ from evobourse.agents.minds import self_check
 from evobourse.agents.observation import INVOCATION, render_rules, render_view
 from evobourse.evolve.bases.opening import open_model
 from evobourse.merge.engine.decoder import Decoder
-from evobourse.merge.engine.reference import reference_logits
 from evobourse.merge.errors import ModelError
+from evobourse.merge.reference import reference_logits
 from tests.random_models import make_model, make_tokenizer, write_base
 
 NOBODY = np.zeros((1, 0), np.float32)

@@ -9,13 +9,13 @@ import torch
 from evobourse.agents.minds.engine import hash_weights
 from evobourse.agents.minds.self_check import compare
 from evobourse.evolve.bases.opening import open_model
-from evobourse.merge.engine.reference import reference_logits
 from evobourse.merge.errors import ModelError
 from evobourse.merge.recipes.export import export_model
 from evobourse.merge.recipes.layer_stack import LayerStack
 from evobourse.merge.recipes.on_disk import merge_on_disk
 from evobourse.merge.recipes.recipe import Recipe, merge_recipe
 from evobourse.merge.recipes.stack_recipe import StackRecipe
+from evobourse.merge.reference import reference_logits
 from evobourse.merge.sources import load_model
 from tests.random_models import make_model, write_adapter, write_base
 
