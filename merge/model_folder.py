@@ -256,7 +256,12 @@ def empty_model(name: str, config: PretrainedConfig) -> PreTrainedModel:
     return model.eval()
 
 
-def check_finite(what: str, key: str, tensor: torch.Tensor) -> None:
+def check_finite(
+    what: str,
+    key: str,
+    tensor: torch.Tensor,
+    cause: str = "its training diverged or the file is damaged: use another",
+) -> None:
     """Refuse a weight that is not a number.
 
     Raises
@@ -270,7 +275,7 @@ def check_finite(what: str, key: str, tensor: torch.Tensor) -> None:
     if odd:
         raise ModelError(
             f"{what}: not a number in {key} ({odd} of {tensor.numel()} values are NaN or "
-            "infinite); its training diverged or the file is damaged: use another"
+            f"infinite); {cause}"
         )
 
 

@@ -29,9 +29,9 @@ from evobourse.market.durable import replace_bytes
 from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.loading import local_folder
 from evobourse.merge.engine.prompt import Prompt
-from evobourse.merge.engine.reference import reference_logits
 from evobourse.merge.errors import ModelError
 from evobourse.merge.model_folder import foreign_code
+from evobourse.merge.reference import reference_logits
 from evobourse.merge.sources import cache_folder
 
 if TYPE_CHECKING:

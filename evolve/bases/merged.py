@@ -83,7 +83,7 @@ class MergedBases:
             held, state = key, merge_recipe(recipe, self.base, self.sources)
             for name, tensor in state.items():
                 if tensor is not self.base[name]:
-                    check_finite("recipe", name, tensor)
+                    check_finite("recipe", name, tensor, "its weights are too large together")
         weights: State = {}
         if held != self._held:
             changed = {name for name, tensor in state.items() if tensor is not self.base[name]}

@@ -62,7 +62,7 @@ def _print(found: Sequence[Understood]) -> None:
     for kind in dict.fromkeys(one.kind for one in found):
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=len(found) > 1)
         own = [one for one in found if one.kind == kind and not one.refused]
-        if len(found) == 1:
+        if own and len(found) == 1:
             console.print(Text(f"{kind} {own[0].name}", "bold cyan"))
             left_out = (("left out", ", ".join(own[0].ignored)),) if own[0].ignored else ()
             for name, told in (*own[0].facts, *left_out):

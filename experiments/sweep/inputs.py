@@ -150,10 +150,10 @@ def _adapter(folder: Path, base: str) -> Understood:
     size = np.sqrt(sum(float((up @ down).square().sum()) for down, up in adapter.factors.values()))
     facts = (
         ("rank", ", ".join(map(str, ranks))),
-        ("layers", f"{len(layers)} of them, {layers[0]} to {layers[-1]}"),
+        ("layers", f"{len(layers)}: {layers[0]} to {layers[-1]}"),
         ("modules", ", ".join(modules)),
         ("acts", "on the whole prompt" if awake is None else "from the invocation on"),
-        ("changes", f"weights by {size:.3g} (Frobenius)" if size else "nothing: its update is 0"),
+        ("norm of the update", f"{size:.3g}" if size else "0: it changes nothing"),
     )
     return Understood("adapter", folder.name, facts)
 

@@ -27,19 +27,20 @@ class PromptTokens:
     ----------
     tokenizer
         Of a base.
+
+    Attributes
+    ----------
+    start
+        What its post-processor puts before every text.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
         self._tokenizer = tokenizer
+        some = tokenizer("a", return_special_tokens_mask=True)
+        added = sum(1 for _ in takewhile(bool, some.special_tokens_mask))
+        self.start: Ids = tuple(some.input_ids[:added])
         self.whole = lru_cache(REMEMBERED)(self._whole)
         self._bare = lru_cache(REMEMBERED)(self._without_ends)
-
-    @property
-    def start(self) -> Ids:
-        """What the post-processor puts before every text."""
-        encoded = self._tokenizer("a", return_special_tokens_mask=True)
-        added = sum(1 for _ in takewhile(bool, encoded.special_tokens_mask))
-        return tuple(encoded.input_ids[:added])
 
     def cut(self, *pieces: str) -> list[Ids]:
         """Return the ids of texts that stand one after the other, piece by piece.
@@ -62,8 +63,8 @@ class PromptTokens:
     def _whole(self, text: str) -> Ids:
         encoded = self._tokenizer(text, return_special_tokens_mask=True)
         ids, added = encoded.input_ids, encoded.special_tokens_mask
-        behind = sum(1 for _ in takewhile(bool, reversed(added)))
-        return tuple(ids[: len(ids) - behind] if behind < len(ids) else ids)
+        behind = sum(1 for _ in takewhile(bool, reversed(added[len(self.start) :])))
+        return tuple(ids[: len(ids) - behind])
 
     def _without_ends(self, text: str) -> Ids:
         return tuple(self._tokenizer(text, add_special_tokens=False).input_ids)

@@ -121,6 +121,13 @@ def read_adapter(folder: Path, linears: Mapping[str, tuple[int, int]] | None = N
         if set(pair) != {"A", "B"} or pair["A"].shape[0] != pair["B"].shape[1]:
             raise AdapterError(f"adapter {folder}: layer {layer} {module}: A and B do not match")
         rank = pair["A"].shape[0]
+        outputs, inputs = (linears or {}).get(f"model.layers.{layer}.{module}", (None, None))
+        own = pair["B"].shape[0], pair["A"].shape[1]
+        if outputs is not None and own != (outputs, inputs):
+            raise AdapterError(
+                f"adapter {folder}: layer {layer} {module} maps {own[1]} to {own[0]}, the base "
+                f"maps {inputs} to {outputs}; the adapter was trained on another model"
+            )
         told, alpha = _rank_and_alpha(config, layer, module)
         if rank != told:
             raise AdapterError(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from evobourse.merge.errors import AdapterError, RecipeError
+from evobourse.merge.errors import RecipeError
 from evobourse.merge.model_folder import check_source
 from evobourse.merge.peft.folder import read_adapter
 from evobourse.merge.recipes.methods import (
@@ -281,11 +281,6 @@ def load_source(
     folded = dict(base)
     for (layer, module), (down, up) in read_adapter(folder, linears).factors.items():
         key = f"model.layers.{layer}.{module}.weight"
-        if base[key].shape != (up.shape[0], down.shape[1]):
-            raise AdapterError(
-                f"source {name!r}: {key} is {(up.shape[0], down.shape[1])} there and "
-                f"{tuple(base[key].shape)} in the base"
-            )
         folded[key] = base[key] + up @ down
     return folded
 

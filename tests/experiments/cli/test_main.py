@@ -225,7 +225,7 @@ def test_an_adapter_of_the_wrong_shape_is_named(tmp_path: Path) -> None:
         personas,
         cwd=tmp_path,
     )
-    refuses(done, f"adapter '{name}'.*maps 100 to 576")
+    refuses(done, f"adapter .*{name}: layer .* maps 100 to 576")
 
 
 @pytest.mark.slow
