@@ -334,3 +334,29 @@ def test_places_that_cannot_be_are_one_line(place, said, tmp_path):
         assert code == 2
         assert line.startswith("evobourse: ")
         assert "\n" not in line
+
+
+def test_a_persona_is_exported_where_it_was_asked_whatever_its_name(said, bundle, tmp_path):
+    copy = tmp_path / "bundle"
+    shutil.copytree(bundle, copy)
+    personas = yaml.safe_load((copy / "personas.yaml").read_text())
+    names = ["../../outside", "a/b", "what?"]
+    for persona, name in zip(personas, names, strict=True):
+        persona["name"] = name
+    (copy / "personas.yaml").write_text(yaml.safe_dump(personas))
+    signed(copy)
+    assert said("export", copy, "--out", tmp_path / "deep" / "export") == (0, "")
+    assert {path.name for path in tmp_path.iterdir()} == {"bundle", "deep"}
+    minds = tmp_path / "deep" / "export" / "minds"
+    assert {path.name for path in minds.iterdir()} == {"%2E.%2F..%2Foutside", "a%2Fb", "what%3F"}
+    assert all((mind / "adapter_config.json").is_file() for mind in minds.iterdir())
+
+
+def test_a_diverse_cast_has_the_bundles_styles(said, bundle, tmp_path):
+    file = tmp_path / "people.yaml"
+    assert said("cast", "--diverse", 40, "--bundle", bundle, "--out", file) == (0, "")
+    members = yaml.safe_load(file.read_text())["members"]
+    assert {style for m in members for style in m["mixture"]} == {"momentum", "value", "contrarian"}
+    code, line = said("cast", "ten cautious value savers", "--bundle", bundle, "--out", file)
+    assert (code, line) == (0, "not understood: style risk-averse, which the bundle lacks")
+    assert yaml.safe_load(file.read_text())["members"][0]["style"] == "value"
