@@ -198,7 +198,7 @@ def load_bundle(folder: Path) -> Bundle:
                 raise RunError(f"bundle {folder}: {name} was changed since the export")
         config = yaml.safe_load((folder / "simulator.yaml").read_text())
         personas = yaml.safe_load((folder / "personas.yaml").read_text())
-        history = np.loadtxt(folder / "history.csv", dtype=np.int64, skiprows=1)
+        history = np.loadtxt(folder / "history.csv", dtype=np.int64, skiprows=1, ndmin=1)
     except OSError as error:
         raise RunError(
             f"bundle {folder}: {error.filename} cannot be read ({error.strerror}); "
@@ -206,6 +206,11 @@ def load_bundle(folder: Path) -> Bundle:
         ) from error
     except (ValueError, TypeError, AttributeError, yaml.YAMLError, RecursionError) as error:
         raise RunError(f"bundle {folder}: malformed ({' '.join(str(error).split())})") from error
+    if history.ndim != 1 or len(history) < 2 or history.min() < 1:
+        raise RunError(
+            f"bundle {folder}: malformed (history.csv holds {history.shape} values, expected a "
+            "column of closes in ticks, 1 or more)"
+        )
     schema = config.get("schema") if isinstance(config, dict) else None
     if schema != SCHEMA:
         raise RunError(f"bundle {folder}: schema is {schema!r}, expected {SCHEMA!r}")

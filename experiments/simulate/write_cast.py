@@ -135,11 +135,15 @@ def ask_model(base: str) -> Guess:
 def _drop_strange(values: dict[str, Any], styles: Sequence[str]) -> list[str]:
     """Take styles away that are not there; say which."""
     named = [values["style"]] if "style" in values else list(values.get("mixture", ()))
+    kept = [style for style in named if style in styles]
     strange = [style for style in named if style not in styles]
-    if strange and "style" in values:
-        del values["style"]
-    for style in strange if "mixture" in values else ():
-        del values["mixture"][style]
+    if strange:
+        values.pop("style", None)
+        values.pop("mixture", None)
+    if strange and len(kept) == 1:
+        values["style"] = kept[0]
+    elif strange and kept:
+        values["mixture"] = dict.fromkeys(kept, round(1 / len(kept), 3))
     return [f"style {style}, which the bundle lacks" for style in strange]
 
 

@@ -155,3 +155,31 @@ def test_counts_out_of_range_are_refused():
         read_sentence("zero traders")
     with pytest.raises(AgentError, match="counts 90000000"):
         read_sentence("90,000,000 traders")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("five producers", {"style": "risk-averse", "wealth": 20.0}),
+        ("five momentum producers", {"style": "momentum"}),
+        ("ten hedgers", {"style": "risk-averse"}),
+        ("three institutions", {"wealth": 20.0, "horizon_days": 120.0}),
+        ("ten institutional investors", {"wealth": 20.0}),
+        ("ten speculators", {"horizon_days": 5.0}),
+        ("ten aggressive speculators", {"orders": {"aggressiveness": 1.5, "size": 1.5,
+                                                   "patience": 0.5}}),
+        ("ten aggressive leveraged traders", {"orders": {"aggressiveness": 1.5, "size": 2.0,
+                                                         "patience": 0.5}}),
+        ("ten conservative investors", {"style": "risk-averse"}),
+        ("two market makers", {"kind": "rule", "rule": "market-makers"}),
+        ("two dealers", {"kind": "rule", "rule": "market-makers"}),
+        ("fifty retail traders", {"wealth": 0.3, "temperature": 1.6}),
+        ("one pension fund", {"wealth": 50.0}),
+        ("five commodity trading advisors", {"style": "momentum"}),
+    ],
+)  # fmt: skip
+def test_the_words_of_the_field_are_known(sentence, expected):
+    [described] = read_sentence(sentence)
+    assert described.values.items() >= expected.items()
+    assert not described.left
+    assert not described.lost
