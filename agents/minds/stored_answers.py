@@ -88,8 +88,11 @@ def gather_answers(population: Population, minds: Any) -> StoredAnswers:
     tables = {}
     for persona in population.personas:
         own: Any = minds_of(minds, persona)
-        scope = scopes.setdefault(persona.base or "", own.scope(None))
-        tables[_key(scope, persona.mind)] = own.answer(persona.mind, views)
+        answers = own.answer(persona.mind, views)  # before its scope, which must not load a base
+        base = persona.base or ""
+        if base not in scopes:
+            scopes[base] = own.scope(None)
+        tables[_key(scopes[base], persona.mind)] = answers
     return StoredAnswers(views, scopes, tables)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.answer_memo import AnswerTable
+from evobourse.agents.minds.stored_answers import name_mind
 from evobourse.agents.personas.persona import Population
 
 if TYPE_CHECKING:
@@ -75,9 +76,8 @@ class PooledMinds:
         return self.pool.answer_on(self.base, mind, views)
 
     def scope(self, mind: NDArray[np.float32] | None) -> dict[str, Any]:
-        """Name all that answers depend on but the view; loads the base."""
-        named: dict[str, Any] = self.pool.engine(self.base).scope(mind)
-        return named
+        """Name all that answers depend on but the view; loads a base that was never asked."""
+        return {**self.pool.scope_of(self.base), "mind": name_mind(mind)}
 
 
 class BasePool:
@@ -104,6 +104,7 @@ class BasePool:
         self._main = next(iter(members))
         self._recipe: AnyRecipe | None = None
         self._possible = {_name(None)}
+        self._scopes: dict[tuple[str, str], dict[str, Any]] = {}
         self._tables: OrderedDict[tuple[str, str, bytes], AnswerTable] = OrderedDict()
 
     @property
@@ -121,6 +122,13 @@ class BasePool:
     def nbytes(self) -> int:
         """Count the bytes of what is loaded."""
         return sum(self.members[name].nbytes or 0 for name in self.loaded)
+
+    def scope_of(self, base: str) -> dict[str, Any]:
+        """Name all that answers of a base depend on but mind and view."""
+        key = self._served(base)
+        if key not in self._scopes:
+            self._scopes[key] = self.engine(base).scope(None)
+        return self._scopes[key]
 
     def hash_of(self, base: str) -> str:
         """Name a base's weights by content."""
@@ -205,6 +213,7 @@ class BasePool:
         ]
         if asked:
             minds = self._open(name).serve(self._recipe if name == self._main else None)
+            self._scopes[self._served(name)] = minds.scope(None)
             computed, recalled = minds.counters.computed, minds.counters.recalled
             for mind, _, views in asked:
                 minds.ask(mind, views)
@@ -215,10 +224,14 @@ class BasePool:
         queue.clear()
 
     def _table(self, name: str, mind: NDArray[np.float32]) -> AnswerTable:
-        key = (name, _name(self._recipe if name == self._main else None), mind.tobytes())
+        key = (*self._served(name), mind.tobytes())
         table = self._tables.setdefault(key, AnswerTable())
         self._tables.move_to_end(key)
         return table
+
+    def _served(self, name: str) -> tuple[str, str]:
+        """Name a base and the recipe that it is asked on."""
+        return name, _name(self._recipe if name == self._main else None)
 
     def _open(self, name: str) -> Bases:
         """Return a base, loaded where it was not, after others have made room."""

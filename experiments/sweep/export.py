@@ -68,7 +68,8 @@ def _card(config: ExperimentConfig, champion: Candidate, rows: Sequence[dict[str
         "",
         f"Champion `{champion.id}` of a sweep against {config.series}, base "
         f"{' and '.join(f'`{base}`' for base in (config.minds.base, *config.other_bases))}.",
-        "Trades with `evobourse simulate`. Not a forecast and no advice: the population was bred",
+        "Trades with `evobourse simulate`, without its models: their answers are in the bundle.",
+        "Not a forecast and no advice: the population was bred",
         "so that its market moves like a real one.",
         "",
         "| row | split | J/J95 | 95 % interval |",

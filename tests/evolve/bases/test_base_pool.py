@@ -152,6 +152,9 @@ class Sized:
         self.recipe, self.counters = recipe, SimpleNamespace(computed=0, recalled=0)
         return self
 
+    def scope(self, mind):
+        return {"base": self.name}
+
     def ask(self, mind, views):
         pass
 

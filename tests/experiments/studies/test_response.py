@@ -166,6 +166,7 @@ def test_the_command_prints_json_and_draws(bundle, monkeypatch, tmp_path):
             return TeacherMinds(("momentum", "contrarian"))
 
     monkeypatch.setattr(response, "open_bundle", lambda folder: (bundle, Bases()))
+    (tmp_path / "hashes.json").touch()  # what makes a folder a bundle
     size = ["--pairs", "1", "--days", "32", "--agents", "40", "--rates", "0.2", "--json"]
     out = tmp_path / "p.png"
     done = CliRunner().invoke(app, ["response", str(tmp_path), *size, "--out", str(out)])

@@ -16,6 +16,7 @@ from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.config.scenario import Size
 from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.simulate.agreement import compare_answers
 from evobourse.experiments.simulate.bundle import simulate_bundle
 from evobourse.experiments.sweep.export import export_bundle
 from evobourse.experiments.sweep.pipeline import run_sweep
@@ -94,7 +95,12 @@ def test_a_bundle_carries_its_bases_and_trades_again(
     assert [persona.get("base") for persona in personas] == [None, folded_base]
     done = simulate_bundle(moved, Size(AGENTS, DAYS, 1), tmp_path / "tape")
     assert done["reference"] is True
-    assert done["forward_passes"] == 2 * 23
+    assert done["forward_passes"] == 0  # both bases' answers are in the bundle
+    live = loaded.live_bases().serve(None)
+    agreement = compare_answers(loaded, live)
+    assert live.counters.computed == 2 * 23
+    assert agreement.worst.logits == 0
+    assert agreement.explained
 
 
 @pytest.mark.slow
