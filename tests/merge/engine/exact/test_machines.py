@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from evobourse.experiments.benchmarks.machine_drill import PROCESSORS
+from evobourse.experiments.benchmarks.machine_drill.bench import PROCESSORS
 
 SCRIPT = """
 import numpy as np

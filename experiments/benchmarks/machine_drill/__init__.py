@@ -1,0 +1,1 @@
+"""A small sweep on emulated processors, compared byte for byte."""
