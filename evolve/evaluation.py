@@ -26,7 +26,7 @@ from evobourse.evolve.measures import Played, measure
 from evobourse.evolve.rounding import recorded
 from evobourse.evolve.searches.racing import race
 from evobourse.evolve.watching import Begin, unwatched
-from evobourse.fitness.distance import Score, Target, score_paths
+from evobourse.fitness.distance import Score, Target, score_candidates, score_paths
 from evobourse.fitness.moments import MOMENT_NAMES, FloatArray
 from evobourse.market.series.splits import Split
 from evobourse.merge.errors import MergeError
@@ -99,7 +99,12 @@ class MarketEvaluator:
         """Score candidates on all seeds."""
         played = self._play(players, total, seeds, on_done)
         on_done(len(played))
-        return [self._evaluation(player, paths, seeds) for player, paths in played]
+        target = replace(self.target, paths=len(seeds))
+        scores = score_candidates(np.stack([paths for _, paths in played]), target)
+        return [
+            self._evaluation(player, paths, seeds, score)
+            for (player, paths), score in zip(played, scores, strict=True)
+        ]
 
     def _evaluate_by_racing(
         self,
@@ -120,7 +125,7 @@ class MarketEvaluator:
         measured = []
         for i, player in enumerate(racers):
             paths = np.stack(run.results[i])
-            found = self._evaluation(player, paths, seeds[: len(paths)])
+            found = self._evaluation(player, paths, seeds[: len(paths)], self._score(paths))
             if not run.finished[i] and np.isfinite(found.score):
                 found = replace(found, score=recorded(run.scores[i]))
             measured.append(found)
@@ -225,10 +230,11 @@ class MarketEvaluator:
         nothing = np.zeros((len(seeds), self.target.window_days))
         return [(p, nothing if p.population is None else next(paths)) for p in played]
 
-    def _evaluation(self, player: _Player, paths: FloatArray, seeds: tuple[int, ...]) -> Evaluation:
+    def _evaluation(
+        self, player: _Player, paths: FloatArray, seeds: tuple[int, ...], score: Score
+    ) -> Evaluation:
         if player.population is None or player.choices is None:
             return Evaluation(np.inf, {}, player.recipe, seeds, player.failure)
-        score = self._score(paths)
         if not np.isfinite(score.ratio):
             return Evaluation(np.inf, {}, player.recipe, seeds, score.verdict)
         parts = dict(zip(MOMENT_NAMES, score.moments, strict=True))

@@ -24,6 +24,7 @@ __all__ = [
     "Target",
     "covered",
     "make_target",
+    "score_candidates",
     "score_groups",
     "score_paths",
 ]
@@ -128,15 +129,40 @@ def score_paths(log_returns: npt.ArrayLike, target: Target) -> Score:
     FitnessError
         If the shape is not the target's: J95 holds for that statistic alone.
     """
+    [score] = score_candidates(np.asarray(log_returns, dtype=np.float64)[None], target)
+    return score
+
+
+def score_candidates(log_returns: npt.ArrayLike, target: Target) -> list[Score]:
+    """Score several groups of simulated paths at once; each the same, to the bit, as by itself.
+
+    Parameters
+    ----------
+    log_returns : array_like, shape [candidates, paths, T]
+        Daily log returns, each candidate's as in `score_paths`.
+    target : Target
+        The real split to compare with.
+
+    Raises
+    ------
+    FitnessError
+        If the shape is not the target's.
+    """
     returns = np.asarray(log_returns, dtype=np.float64)
     expected = (target.paths, target.window_days)
-    if returns.shape != expected:
+    if returns.shape[1:] != expected:
         raise FitnessError(
-            f"paths of shape {returns.shape}, expected {expected} [paths, days] for target "
+            f"paths of shape {returns.shape[1:]}, expected {expected} [paths, days] for target "
             f"{target.split!r}: simulate that many, or make a target for what you have"
         )
-    faults = path_faults(returns)
-    per_path = moments(returns, target.sigma_real)
+    return [
+        _score(*found, target)
+        for found in zip(path_faults(returns), moments(returns, target.sigma_real), strict=True)
+    ]
+
+
+def _score(faults: npt.NDArray[np.str_], per_path: FloatArray, target: Target) -> Score:
+    """Score one candidate by its paths' faults and moments."""
     mean = per_path.mean(axis=0)
     verdict = "; ".join(f"path {i}: {fault}" for i, fault in enumerate(faults) if fault) or "ok"
     j = float(distance_j(mean, target.m_star, target.weight)) if verdict == "ok" else float("inf")
@@ -186,7 +212,7 @@ def score_groups(
             f"groups of shape {returns.shape}, expected [groups, {target.paths}, "
             f"{target.window_days}] with at least two groups for an interval"
         )
-    scores = [score_paths(group, target) for group in returns]
+    scores = score_candidates(returns, target)
     ratios = np.array([score.ratio for score in scores])
     j = float(np.mean([score.j for score in scores]))
     per_path = np.concatenate([score.per_path for score in scores])

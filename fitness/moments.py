@@ -112,10 +112,9 @@ def acf(values: npt.ArrayLike, lags: Sequence[int]) -> FloatArray:
     series = np.asarray(values, dtype=np.float64)
     centred = series - series.mean(axis=-1, keepdims=True)
     days = series.shape[-1]
-    covariances = [
-        np.einsum("...t,...t->...", centred[..., : days - lag], centred[..., lag:]) for lag in lags
-    ]
-    variance = np.einsum("...t,...t->...", centred, centred)
+    # Products first, then sums: einsum adds up in another order when it is given other paths too.
+    covariances = [(centred[..., : days - lag] * centred[..., lag:]).sum(axis=-1) for lag in lags]
+    variance = (centred * centred).sum(axis=-1)
     return np.asarray(np.stack(covariances, axis=-1) / variance[..., None])
 
 

@@ -125,9 +125,9 @@ class AskingCrowd(PersonaCrowd):
             answers = self.minds.answer(one.mind, *questions.of(p))[None].astype(np.float64)
             rows = cumulate(answers, self._lean[own], self._temperatures[own])
             [cumulative[p, questions.asked[p]]] = rows
-        rows = np.arange(len(questions.views), dtype=np.int16)
+        each = np.arange(len(questions.views), dtype=np.int16)
         steps = choice_steps(cumulative)
-        return decide(steps, self.decider.persona, rows, questions.row, words)
+        return decide(steps, self.decider.persona, each, questions.row, words)
 
     def _measure_lean(self, log_path: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what to subtract from each persona's answers, float64[P, 1, 5]."""

@@ -258,4 +258,5 @@ def see_morning(
 def _draw_field_numbers(n: int, key: np.uint64) -> NDArray[np.float64]:
     """Draw two numbers an agent and field, float64[n, F, 2]."""
     blocks = [draw_words(n, row, 0, Purpose.FIELDS, key) for row in range(2 * _FIELDS // 4)]
-    return (np.concatenate(blocks).T.reshape(n, _FIELDS, 2) + 0.5) * 2.0**-32
+    words = np.concatenate(blocks).T.reshape(n, _FIELDS, 2).astype(np.float64)
+    return (words + 0.5) * 2.0**-32

@@ -6,7 +6,7 @@ days, and the call holds no lock, so that markets run beside each other in threa
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -47,7 +47,7 @@ from evobourse.agents.society.life import SocialLife, follow_day, live_morning
 from evobourse.agents.society.links import fade_and_add, keys_of
 from evobourse.market.accounts import judge_order, settle_fills
 from evobourse.market.book.auction import clear_by_counting
-from evobourse.market.daily_auction import Market, PlayedDays
+from evobourse.market.daily_auction import Market, PlayedDays, Rows
 from evobourse.market.philox import Purpose, arrival_times, fill_words
 from evobourse.market.rules import price_band
 
@@ -229,9 +229,7 @@ def _play_run(market: Market, crowd: PersonaCrowd, days: int) -> None:
     observer.volatility = Volatility(float(deviations[0]), float(deviations[1]))
     if life is not None:
         life.mood, life.peers = social.mood, social.peers
-    orders, decisions = [], []
-    if market.record == "full":
-        orders, decisions = _rows(market, record, crowd.first_persona, life is not None)
+    orders, decisions = _rows(market, record, crowd.first_persona, life is not None)
     bought, sold = asked.tolist()
     market.take_over(
         PlayedDays(path.close_ticks[-days:], path.volume, (bought, sold), orders, decisions)
@@ -440,9 +438,10 @@ def _record(days: int, n: int) -> _Record:
 
 def _rows(
     market: Market, record: _Record, first_persona: int, with_moods: bool
-) -> tuple[list[dict[str, NDArray[Any]]], list[dict[str, NDArray[Any]]]]:
+) -> tuple[list[Rows], list[Rows]]:
     """Return the record as a tape has it: orders by arrival, decisions by agent, day by day."""
-    orders, decisions = [], []
+    orders: list[Rows] = []
+    decisions: list[Rows] = []
     days, n = record.side.shape
     for played in range(days):
         day = market.day + played

@@ -106,7 +106,7 @@ class Rivalry:
         self.rounds: list[Round] = []
         self._styles, self._rng = tuple(styles), rng
         self.held: NDArray[np.int64] | None = None
-        self.cost = np.zeros(0)
+        self.cost: NDArray[np.float64] = np.zeros(0)
         self.taught = _taught(personas, self._styles) if contest.by == "fidelity" else None
         self.score = np.zeros(len(personas))
         self.weight = np.zeros(len(personas))
@@ -134,7 +134,7 @@ class Rivalry:
         self, equity_cents: NDArray[np.int64], position: NDArray[np.int64], close_cents: int
     ) -> None:
         """Take what agents begin with, int64[n] each, to have cost the first close."""
-        self.held, self.cost = position.copy(), position * float(close_cents)
+        self.held, self.cost = position.copy(), position.astype(np.float64) * close_cents
         self.begin(equity_cents)
 
     def due(self, day: int) -> bool:

@@ -10,7 +10,7 @@ from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.agents.styles import FIRST_STYLES as STYLES
 from evobourse.evolve.executors.executor import InProcess
 from evobourse.evolve.executors.processes import local_processes
-from evobourse.evolve.markets import MarketWindows, World, play, play_market
+from evobourse.evolve.markets import MarketWindows, World, play, play_market, play_markets
 from evobourse.market.rules import MarketRules
 from evobourse.market.series.splits import make_splits
 
@@ -46,6 +46,17 @@ def test_tapes_do_not_depend_on_the_number_of_workers(windows, parts):
     assert [tape.digest() for tape in shared] == digests
     assert len(set(digests)) == len(parts)
     assert next(heard) == 2 * len(parts)
+
+
+def test_tapes_do_not_depend_on_the_number_of_threads(windows, parts):
+    from evobourse.agents.minds.choices import tabulate_choices
+
+    tables = tabulate_choices([who for who, _, _ in parts], TeacherMinds(STYLES))
+    digests = [
+        [tape.digest() for tape in play_markets(windows.world, parts, tables, threads)]
+        for threads in (1, 2, 5)
+    ]
+    assert digests[0] == digests[1] == digests[2]
 
 
 def test_a_full_record_changes_no_price(windows, parts):

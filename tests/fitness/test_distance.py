@@ -5,7 +5,13 @@ import pytest
 from scipy.stats import f as f_distribution
 
 from evobourse.fitness.baselines.without_agents import block_bootstrap, gbm
-from evobourse.fitness.distance import covered, make_target, score_groups, score_paths
+from evobourse.fitness.distance import (
+    covered,
+    make_target,
+    score_candidates,
+    score_groups,
+    score_paths,
+)
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.moments import moments
 
@@ -23,6 +29,18 @@ def test_j_is_the_quadratic_form_of_the_mean_moments(target, train_returns):
     assert score.ratio == pytest.approx(score.j / target.j95)
     assert score.per_path.shape == (4, 7)
     assert score.verdict == "ok"
+
+
+def test_a_generation_scored_at_once_is_scored_as_one_by_one(target, train_returns, rng):
+    groups = _groups(block_bootstrap(train_returns, 24, 250, rng))
+    groups[2, 1] = 0.0
+    for one, group in zip(score_candidates(groups, target), groups, strict=True):
+        alone = score_paths(group, target)
+        assert (one.j, one.ratio, one.p_value, one.verdict) == (
+            *(alone.j, alone.ratio, alone.p_value),
+            alone.verdict,
+        )
+        np.testing.assert_array_equal(one.per_path, alone.per_path)
 
 
 def test_the_mean_j_of_the_real_resamples_is_the_number_of_moments(target):

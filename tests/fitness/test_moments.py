@@ -200,3 +200,15 @@ def test_displacement_tells_walks_from_drifts_and_returns():
     assert displacement(r + 0.2).mean() == pytest.approx(0.2 * np.sqrt(250), rel=0.05)
     assert displacement(np.diff(r, axis=1)).mean() < 0.1
     assert displacement(-1e-3 * r[0]) == pytest.approx(displacement(r[0]))
+
+
+@pytest.mark.parametrize("days", [30, 250, 1000, 9000])
+def test_a_path_has_the_same_bits_by_itself_and_among_others(days, rng):
+    r = 0.01 * rng.standard_t(3, size=(8, 4, days))
+    r[3, 2] = 0.0
+    together = moments(r, 0.01)
+    alone = [[moments(path, 0.01) for path in group] for group in r]
+    np.testing.assert_array_equal(together, alone)
+    np.testing.assert_array_equal(together, [moments(group, 0.01) for group in r])
+    assert np.isnan(together[3, 2]).all()
+    assert np.isfinite(together).all(axis=-1).sum() == 31

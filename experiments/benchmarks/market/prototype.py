@@ -7,6 +7,8 @@ all before them.
 
 from __future__ import annotations
 
+from typing import no_type_check
+
 import numpy as np
 from numba import njit, uint64
 from numpy.typing import NDArray
@@ -40,9 +42,8 @@ def _rotate(x: np.uint64, k: int) -> np.uint64:
 
 
 @njit
-def _play(  # type: ignore[no-untyped-def]
-    days, steps, codes, sees, persona, lots, heard, offsets, cash, shares, seed
-):
+@no_type_check  # numbers change their types as they go
+def _play(days, steps, codes, sees, persona, lots, heard, offsets, cash, shares, seed):
     s0 = uint64(seed) * uint64(0x9E3779B97F4A7C15) + uint64(1)
     s1 = uint64(seed) ^ uint64(0xD1B54A32D192ED03)
     s2, s3 = uint64(0x94D049BB133111EB), uint64(seed + 12345)

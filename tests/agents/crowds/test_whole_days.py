@@ -16,6 +16,7 @@ from evobourse.agents.crowds.whole_days import play_days
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.agents.observation import FIELD_NAMES, FIELDS, LEVELS, possible_views
+from evobourse.agents.personas.social import Contest, Social
 from evobourse.agents.personas.traits import OrderStyle, Traits
 from evobourse.agents.styles import FIRST_STYLES as STYLES
 from evobourse.market.daily_auction import Market, simulate
@@ -60,6 +61,14 @@ def build(history, offsets):
         return Market(rules, past, crowd.accounts(), of_market, record), crowd
 
     return run
+
+
+SOCIAL = {
+    "friends": Social(),
+    "talkative": Social(acquaintances=6, posting=1.0, reads=9, decay=0.1, contagion=0.9),
+    "capital": Social(contest=Contest(every=5, replaced=0, part=0.4)),
+    "voice": Social(contest=Contest(every=1, flow="voice", replaced=0)),
+}
 
 
 def with_traits(people):
@@ -124,6 +133,40 @@ def test_days_in_one_call_are_those_of_the_plain_market_and_of_several_calls(
     play_days(prices, crowd, 30)
     np.testing.assert_array_equal(prices.tape().close_ticks, expected.close_ticks)
     assert prices.tape().orders is None
+
+
+@pytest.mark.parametrize("name", SOCIAL)
+def test_a_society_lives_the_same_days_in_one_call_in_the_plain_market_and_at_the_exchange(
+    name, population, build
+):
+    people = population(CAST, {"crowd": 0.0}, attention=4, social=SOCIAL[name])
+    free = {"rules": MarketRules()}
+    plain, whole, parts = (build(people, **free) for _ in range(3))
+
+    def pay(day):
+        plain[0].accounts.cash_cents += plain[1].take_transfers()
+
+    [expected] = simulate([plain[0]], [plain[1]], 60, pay)
+    play_days(*whole, 60)
+    for days in (1, 9, 50):
+        play_days(*parts, days)
+    tape = whole[0].tape()
+    assert tape.digest() == parts[0].tape().digest() == expected.digest()
+    assert tape.decisions["mood"].nunique() > 100
+    for one in (whole[1], parts[1]):
+        for column in ("mood", "likes", "voice"):
+            np.testing.assert_array_equal(getattr(one.life, column), getattr(plain[1].life, column))
+        np.testing.assert_array_equal(one.life.profiles.weights, plain[1].life.profiles.weights)
+        if one.rivalry is not None:
+            assert one.rivalry.rounds == plain[1].rivalry.rounds
+            assert len(one.rivalry.rounds) == 60 // SOCIAL[name].contest.every
+    total = tape.accounts.cash_cents.sum() + tape.accounts.fees_cents
+    assert total == build(people, **free)[0].accounts.cash_cents.sum()
+    if name != "capital":  # whose transfers the exchange's scenarios pay
+        closes, volume, cash, _ = at_exchange(*build(people, **free), 60)
+        np.testing.assert_array_equal(tape.close_ticks, closes)
+        np.testing.assert_array_equal(tape.volume, volume)
+        np.testing.assert_array_equal(tape.accounts.cash_cents, cash)
 
 
 @settings(deadline=None, max_examples=30)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evobourse.market.book.auction import clear_call_auction
+from evobourse.market.book.auction import clear_by_counting, clear_call_auction
+from evobourse.market.philox import arrival_times
 
 ORDER = st.tuples(st.sampled_from([1, -1]), st.integers(1, 12), st.integers(1, 6))
 BOOKS = st.lists(ORDER, min_size=1, max_size=14)
@@ -88,3 +89,25 @@ def test_an_empty_book_does_not_trade():
     price, filled = clear_call_auction(nothing.astype(np.int8), nothing, nothing, nothing, 5)
     assert price == 0
     assert filled.shape == (0,)
+
+
+@settings(deadline=None)  # the first call compiles
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([1, -1]), st.integers(1, 12), st.integers(0, 6)), max_size=30
+    ),
+    st.integers(0, 13),
+    st.sampled_from([1, 7, 5_000]),
+    st.integers(0, 99),
+)
+def test_counting_clears_as_sorting_does(book, reference, apart, seed):
+    """Near limits are counted, far ones sorted; an order of nothing counts as none."""
+    rows = np.array(book, np.int64).reshape(-1, 3)
+    side, price, quantity = rows[:, 0].astype(np.int8), rows[:, 1] * apart, rows[:, 2]
+    agent = np.random.default_rng(seed).permutation(len(rows))
+    day, key = 5, np.uint64(seed)
+    arrival = np.argsort(np.argsort(arrival_times(agent, day, 0, key)))
+    counted = clear_by_counting(agent, side, price, quantity, day, key, reference * apart)
+    sorted_ = clear_call_auction(side, price, quantity, arrival, reference * apart)
+    assert counted[0] == sorted_[0]
+    np.testing.assert_array_equal(counted[1], sorted_[1])
