@@ -130,13 +130,13 @@ def open_model(
     merge.errors.MergeError
         A model or adapter is missing, unreadable or of another shape.
     """
-    linears = linear_layers(empty_model(base, read_config(base, resolve_model(base))))
-    read = tuple(read_adapter(folder, linears) for folder in adapters)
     # Kept beside the INT8 copy, and only then: what recipes are merged from.
     state: dict[str, Any] = {}
     model, tokenizer, base_hash = load_quantized(base, storage, state if sources else None)
     prove_base(base, model, tokenizer, base_hash)
     check_batches(model)
+    linears = linear_layers(empty_model(base, read_config(base, resolve_model(base))))
+    read = tuple(read_adapter(folder, linears) for folder in adapters)
     loaded = {
         folder.name: load_source(folder.name, folder, state, tokenizer, model.config)
         for folder in sources

@@ -80,8 +80,9 @@ def _full_model(name: str, base: str, scratch: Path) -> str:
         return str(scratch)
     place = resolve_model(name)
     config = read_config(name, place)
+    own = load_tokenizer(name)
     if name != base:
-        check_vocabulary(name, load_tokenizer(name), load_tokenizer(base))
+        check_vocabulary(name, own, load_tokenizer(base))
         check_source(name, config, read_config(base, resolve_model(base)))
     if Path(place).is_dir():  # what mergekit would read half, or with values that are no numbers
         check_weights(name, Path(place))

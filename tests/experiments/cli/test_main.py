@@ -261,7 +261,7 @@ def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
     listed = evobourse("--help", cwd=tmp_path).stdout
     commands = (
         "evolve resume lineage track compare simulate export behaviour response robust score "
-        "baselines config merge plan train-styles"
+        "baselines config check merge plan train-styles"
     )
     for command in commands.split():
         assert command in listed
