@@ -15,7 +15,6 @@ from evobourse.experiments.cli.options import (
     news_console,
     print_next_steps,
     typed,
-    working,
 )
 
 
@@ -60,7 +59,7 @@ def plan(
         "vocab_size": vocabulary,
     }
     load = Typed(adapters, rank, minds, agents, shared_tokens, private_tokens)
-    with working(news_console(as_json), "counting"):
+    with news_console(as_json).status("counting"):
         made = make_plan(plan_for(base, given, config, load, gpu))
     if as_json:
         typer.echo(json.dumps(made))

@@ -14,7 +14,6 @@ from evobourse.experiments.cli.options import (
     make_console,
     news_console,
     print_next_steps,
-    working,
 )
 
 Change = Annotated[
@@ -49,7 +48,7 @@ def study(
     elif listed:
         _print_settings(load_study(name).Settings, as_json)
     else:
-        with working(news_console(as_json), f"studying {name}"):
+        with news_console(as_json).status(f"studying {name}"):
             page, *pictures = map(str, run_study(name, changes, out))
         if as_json:
             typer.echo(json.dumps({"page": page, "pictures": pictures}))

@@ -257,7 +257,8 @@ def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
     from evobourse.experiments.sweep.cost import estimate
 
     console = make_console(quiet=as_json)
-    with working(news := news_console(as_json), "counting what the sweep will do"):
+    news = news_console(as_json)
+    with news.status("counting what the sweep will do"):
         cost = estimate(settings, say=news.print)
     if as_json:
         typer.echo(json.dumps(cost))
