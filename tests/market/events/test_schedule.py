@@ -189,7 +189,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         (ChangeTerms(day=9, asset="stock", short_sales="never"), "short_sales is 'never'"),
         (ChangeTerms(day=9, asset="stock", maintenance_margin_bps=1600), "at most the initial"),
         (Windfall(day=9, agents=Agents(rows=(17,)), cash_cents=1), "rows has 17, expected 0 to 16"),
-        (Windfall(day=9, agents=Agents(crowd=2), cash_cents=1), "crowd is 2, expected 0 to 1"),
+        (Windfall(day=9, agents=Agents(crowd=3), cash_cents=1), "crowd is 3, expected 0 to 2"),
         (Windfall(day=9, agents=Agents(), asset="nickel", quantity=1), "'nickel' is a future"),
         (Rumour(day=9, agents=Agents(share=0.5), text="x"), "hand the schedule a Generator"),
     ],
