@@ -84,10 +84,24 @@ class SessionLog:
             self.append(self.settings)
 
     def append(self, line: Mapping[str, Any], safe: bool = True) -> None:
-        """Add a line; forced to disk where ``safe``, or else there unless the machine stops."""
-        write_all(self._descriptor, json.dumps(line).encode() + b"\n")
-        if safe:
-            os.fsync(self._descriptor)
+        """Add a line; forced to disk where ``safe``, or else there unless the machine stops.
+
+        Raises
+        ------
+        ConfigError
+            The disk takes no more; the log stays as it was.
+        """
+        size = os.fstat(self._descriptor).st_size
+        try:
+            write_all(self._descriptor, json.dumps(line).encode() + b"\n")
+            if safe:
+                os.fsync(self._descriptor)
+        except OSError as error:
+            os.ftruncate(self._descriptor, size)
+            raise ConfigError(
+                f"session {self.folder}: cannot be written ({error.strerror}); nothing is done; "
+                "make room, then do it again"
+            ) from error
 
     def close(self) -> None:
         """Let another desk have the session."""

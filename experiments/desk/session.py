@@ -206,7 +206,11 @@ class Session:
             raise ConfigError(f"day {event.day}: the session's last is {self.size.days - 1}")
         with _shorter():
             branch.happen(event)
-        self._log("happen", branch.name, event=plain_event(event))
+        try:
+            self._log("happen", branch.name, event=plain_event(event))
+        except ConfigError:
+            branch.call_off(event)
+            raise
         self._write(branch)
         return event
 
@@ -222,8 +226,8 @@ class Session:
         if not 0 <= index < len(branch.to_come):
             raise ConfigError(f"nothing to come at place {index}; it may have happened by now")
         event = branch.to_come[index]
-        branch.call_off(event)
         self._log("call_off", branch.name, event=plain_event(event))
+        branch.call_off(event)
         self._write(branch)
 
     def rewind(self, day: int) -> None:

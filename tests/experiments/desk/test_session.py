@@ -1,6 +1,10 @@
 """Sessions: what is done is on disk, replays to the same bytes, and can be taken back."""
 
+import errno
 import json
+import os
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -222,6 +226,71 @@ def test_memory_is_flat_over_many_days(desk):
     assert bars(session) == before[:373]
     with pytest.raises(ConfigError, match="days are over"):
         session.rewind(333) or play(session, 700)
+
+
+def test_a_killed_session_loses_at_most_the_turn(everything, desk, tmp_path):
+    whole = everything(folder="whole")
+    do_things(whole)
+    play(whole, 12)
+    log = tmp_path / "session" / "session.jsonl"
+    child = os.fork()
+    if child == 0:  # plays until it is killed
+        try:
+            session = everything()
+            do_things(session)
+            play(session, 40)
+        finally:
+            os._exit(1)
+    deadline = time.monotonic() + 120
+    while not log.exists() or log.read_bytes().count(b'"play"') < 55:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    played = [json.loads(line) for line in log.read_text().splitlines() if '"play"' in line][-1]
+    session = everything()
+    assert (session.branch.day, session.branch.turn) == (played["day"], played["turn"])
+    assert session.branch.day >= 13
+    play(session, 24 - session.branch.day)
+    assert bars(session) == bars(whole)
+    assert same_state(session.branch.exchange, whole.branch.exchange)
+
+
+def test_a_full_disk_refuses_in_one_line_and_loses_nothing(desk, tmp_path, monkeypatch):
+    session = desk()
+    play(session, 2)
+    log = tmp_path / "session" / "session.jsonl"
+    before = log.read_bytes()
+
+    def fill(descriptor, data):
+        os.write(descriptor, data[:5])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr("evobourse.experiments.desk.log.write_all", fill)
+        with pytest.raises(ConfigError, match="No space left"):
+            session.happen({"kind": "news", "text": "x"})
+    assert log.read_bytes() == before
+    assert session.branch.happened == []
+    session.happen({"kind": "news", "text": "x"})
+    play(session, 2)
+    assert session.replay()["same"]
+
+
+def test_what_cannot_happen_is_taken_back_and_the_day_begins_again(everything):
+    session, plain = everything(), everything(folder="plain")
+    for one in (session, plain):
+        play(one, 3)
+    session.happen({"kind": "windfall", "agents": [0], "cash_cents": -(10**12), "turn": 2})
+    session.play_turn()
+    session.play_turn()
+    with pytest.raises(ConfigError, match="it is taken back, and day 3 begins again"):
+        session.play_turn()
+    assert (session.branch.day, session.branch.turn) == (3, 0)
+    for one in (session, plain):
+        play(one, 3)
+    assert bars(session) == bars(plain)
+    assert session.replay()["same"]
 
 
 def test_two_desks_do_not_share_a_session(desk):

@@ -1,5 +1,7 @@
 """Schedules: YAML there and back, one clear line for each mistake, events added later."""
 
+import copy
+import json
 import pickle
 import re
 from pathlib import Path
@@ -10,9 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evobourse.market.crowd import Crowd, Orders
+from evobourse.market.crowds.noise_trader import NoiseFlow, NoiseTraders
 from evobourse.market.crowds.person import RecordedPerson
 from evobourse.market.errors import MarketError
-from evobourse.market.events.kinds import KINDS, ChangeTerms, Halt, News, Rumour, SettleAt, Windfall
+from evobourse.market.events.kinds import (
+    KINDS,
+    ChangeTerms,
+    Halt,
+    News,
+    Order,
+    Rumour,
+    SettleAt,
+    Windfall,
+)
 from evobourse.market.events.schedule import EventSchedule, load_schedule
 from evobourse.market.events.values import Agents
 from evobourse.market.exchange import Exchange
@@ -189,7 +201,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         (ChangeTerms(day=9, asset="stock", short_sales="never"), "short_sales is 'never'"),
         (ChangeTerms(day=9, asset="stock", maintenance_margin_bps=1600), "at most the initial"),
         (Windfall(day=9, agents=Agents(rows=(17,)), cash_cents=1), "rows has 17, expected 0 to 16"),
-        (Windfall(day=9, agents=Agents(crowd=2), cash_cents=1), "crowd is 2, expected 0 to 1"),
+        (Windfall(day=9, agents=Agents(crowd=3), cash_cents=1), "crowd is 3, expected 0 to 2"),
         (Windfall(day=9, agents=Agents(), asset="nickel", quantity=1), "'nickel' is a future"),
         (Rumour(day=9, agents=Agents(share=0.5), text="x"), "hand the schedule a Generator"),
     ],
@@ -259,6 +271,60 @@ def test_a_schedule_serves_one_exchange_from_its_beginning():
     exchange.schedule = EventSchedule([News(day=2, text="x")])
     with pytest.raises(MarketError, match="has played 3 days"):
         exchange.play_day()
+
+
+def test_an_event_to_come_can_be_taken_out():
+    news = [News(day=day, text=text) for day, text in ((0, "a"), (2, "b"), (2, "c"), (2, "b"))]
+    schedule = EventSchedule(news)
+    exchange = make(schedule)
+    exchange.run(1)
+    for event in (news[1], Halt(day=2, turn=1, asset="stock")):
+        if event not in schedule.events:
+            schedule.add(event)
+        schedule.remove(event)
+    exchange.run(2)
+    texts = [json.loads(item.detail)["text"] for item in schedule.applied]
+    assert texts == ["a", "b", "c"]  # of two alike the later one went
+    for event in (news[0], news[2], News(day=9, text="never said")):
+        with pytest.raises(MarketError, match="no news is to come on day"):
+            schedule.remove(event)
+
+
+def test_a_copied_market_goes_on_as_the_first():
+    flow = NoiseFlow(20.0, 5.0, mean_lots=3.0)
+    exchange = make(EventSchedule([News(day=3, text="x")]), ("call", "continuous"))
+    exchange.floor.crowds[1] = NoiseTraders(flow, 6, np.random.default_rng(1), asset=1)
+    exchange.run(2)
+    again = copy.deepcopy(exchange)
+    for one in (exchange, again):
+        one.run(3)
+    np.testing.assert_array_equal(exchange.ledger.cash_cents, again.ledger.cash_cents)
+    first, second = (one.listings[1].view(None, 0, 1) for one in (exchange, again))
+    np.testing.assert_array_equal(first.close_ticks, second.close_ticks)
+    assert len(set(first.close_ticks.tolist())) > 1
+    assert again.schedule.applied == exchange.schedule.applied
+
+
+def test_turns_one_by_one_are_a_day():
+    days, turns = (make(EventSchedule(), ("call", "continuous", "call")) for _ in range(2))
+    days.run(2)
+    outcomes = [(turns.play_turn(), turns.day, turns.turn) for _ in range(5)]
+    assert [outcome is None for outcome, _, _ in outcomes] == [True, True, False, True, True]
+    assert [(day, turn) for _, day, turn in outcomes] == [(0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
+    assert turns.play_day().day == 1  # what is left of it
+    assert turns.day == days.day == 2
+
+
+def test_an_order_needs_a_person_and_the_grammar():
+    exchange = make(EventSchedule([Order(day=0, line="buy 5 @ 1000 gtc of stock")]))
+    exchange.play_day()
+    assert exchange.listings[1].book.resting.remaining.tolist() == [5]
+    assert exchange.listings[1].book.resting.agent.tolist() == [16]
+    with pytest.raises(MarketError, match="cannot read 'buy'"):
+        exchange.schedule.add(Order(day=1, line="buy"))
+    exchange.floor.crowds[2] = Silent(1)
+    with pytest.raises(MarketError, match="no person trades here"):
+        exchange.schedule.add(Order(day=1, line="buy 5 market"))
 
 
 def test_a_saved_market_goes_on_with_its_schedule():
