@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from evobourse.merge.engine.exact.products import Activations, Matrix, multiply, quantize
-from evobourse.merge.engine.exact.weights import to_matrix
+from evobourse.merge.engine.exact.tiles import GROUP
+from evobourse.merge.engine.exact.weights import matrix_of, pack_groups, to_matrix
 
 
 class LowRankSite:
@@ -33,11 +34,14 @@ class LowRankSite:
         self.up = up.to(torch.bfloat16)
         self.exact: tuple[Matrix, Matrix] | None = None
         if device.type == "cpu":
-            # Adapters of loud and quiet factors stand in one group of INT8: each rank's column is
-            # brought to 1, and what it had is a factor of its row of the inner values.
-            loudness = up.float().abs().amax(dim=0).clamp_min(1e-30)
+            # Each rank's column of B is brought to 127 steps of 1/128, and what it had is a factor
+            # on its inner value: no adapter's rounding depends on the others of the bank.
+            loudness = up.float().abs().amax(dim=0).clamp_min(1e-30) * (128 / 127)
+            whole = torch.round(up.float() / loudness * 128).clamp(-127, 127).to(torch.int8)
+            steps = torch.full((len(up), -(-len(owners) // GROUP)), 1 / 128, dtype=torch.bfloat16)
+            columns = matrix_of(*pack_groups(whole, steps), len(owners), len(up))
             self.loudness = loudness.numpy()
-            self.exact = to_matrix(down.float()), to_matrix(up.float() / loudness)
+            self.exact = to_matrix(down.float()), columns
         self.owner = torch.tensor(
             owners, device=device
         )  # [ranks], which adapter each rank belongs to
