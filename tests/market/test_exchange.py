@@ -25,8 +25,9 @@ def test_one_call_a_day_is_the_fast_market(make_pair, seed):
         [twin],
         accounts.cash_cents,
         accounts.shares[:, None],
-        twin_market._rng,
+        np.random.default_rng(0),
     )
+    exchange._arrival = [twin_market.key]
     for _ in range(60):
         crowd.observe(market.open_day())
         turn, day = market.close_day(crowd.orders())
