@@ -32,6 +32,10 @@ _TRUSTED_S = 2.0
 """Seconds of a phase after which what was measured weighs more than what was planned."""
 
 
+_TIMED_DECISIONS = 10_000_000
+"""Of fewer, what starts the workers and compiles is most of the time."""
+
+
 def watch_sweep(config: ExperimentConfig, run_folder: RunFolder, console: Console) -> Outcome:
     """Run or resume a sweep with its progress on a console, see `run_sweep`."""
     with ProgressScreen(console, generations=config.search.generations) as screen:
@@ -214,7 +218,7 @@ class ProgressScreen:
             found["answer_s"] = self._spent["ask"] / self._counted["ask"]
         if self._counted["merge"] and self._spent["merge"]:
             found["merge_s"] = self._spent["merge"] / self._counted["merge"]
-        if decisions and self._spent["trade"] >= 1:
+        if decisions >= _TIMED_DECISIONS:
             found["decision_s"] = self._spent["trade"] / decisions
             found["lesson_decision_s"] = 2 * found["decision_s"]
         if plan and "decision_s" in found and self._spent["judge"]:

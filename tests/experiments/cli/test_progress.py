@@ -147,7 +147,7 @@ def test_measured_rates_are_those_of_the_sweep():
     clock.now = 7.0
     screen.begin("ask", 1776, lambda: 1776)
     clock.now += 20.0
-    screen.count_decisions = lambda: 8_000
+    screen.count_decisions = lambda: 80_000_000
     screen.begin("trade", 8, lambda: 8)
     clock.now += 4.0
     screen.begin("judge", 16, lambda: 16)
@@ -156,10 +156,12 @@ def test_measured_rates_are_those_of_the_sweep():
     measured = screen.measured(config)
     assert measured["load_s"] == 7.0
     assert measured["answer_s"] == pytest.approx(20 / 1776)
-    assert measured["decision_s"] == pytest.approx(4 / 8_000)
-    fits = 25 - 10 * 10 * 100 * 4 / 8_000  # less the ten markets
+    assert measured["decision_s"] == pytest.approx(4 / 80_000_000)
+    fits = 25 - 10 * 10 * 100 * 4 / 80_000_000  # less the ten markets
     assert measured["baseline_day_s"] == pytest.approx(fits / 200)
     assert set(measured) <= {field.name for field in fields(Rates)}
+    screen.count_decisions = lambda: 8_000  # too few to go by
+    assert "decision_s" not in screen.measured(config)
 
 
 @pytest.mark.parametrize(
