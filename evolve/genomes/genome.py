@@ -22,7 +22,6 @@ from evobourse.evolve.genomes.gene import (
     refuse_duplicates,
     write_value,
 )
-from evobourse.evolve.rounding import recorded
 
 Values = dict[str, dict[str, Any]]
 """Gene values by segment and gene name: a float, an int or a choice's name, as the gene has it."""
@@ -148,8 +147,7 @@ class Genome:
         low, high = self._range
         flat = low + (high - low) * u
         flat = np.where(self._is_log, np.exp(np.where(self._is_log, flat, 0.0)), flat)
-        rounded = np.array([recorded(value) for value in flat.tolist()])
-        numbers = iter(np.clip(rounded, self._array("low"), self._array("high")).tolist())
+        numbers = iter(np.clip(flat, self._array("low"), self._array("high")).tolist())
         return {
             s.name: {
                 gene.name: read_value(gene, [next(numbers) for _ in places(gene)])

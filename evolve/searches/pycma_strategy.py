@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evobourse.evolve.errors import EvolveError
-from evobourse.evolve.rounding import decompose, proposed
 
 Vector = NDArray[np.float64]
 
@@ -89,7 +88,6 @@ class Strategy:
                     "CMA_stds": scales,
                     # pycma refuses two proposals without a mirror; ask() never makes one.
                     "CMA_mirrors": 1 if count == 2 else 0,
-                    "CMA_eigenmethod": decompose,
                     "randn": Normals(seed),
                     "seed": np.nan,  # "do nothing": leaves numpy's global stream alone
                     "maxiter": np.inf,  # the loop counts generations
@@ -125,7 +123,7 @@ class Strategy:
         if self._guest is not None:  # kept until now: pycma refuses to be told with one waiting
             self._cma.inject([self._guest], force=True)
             self._guest = None
-        return proposed(np.array(self._cma.ask()))
+        return np.array(self._cma.ask())
 
     def inject(self, row: Vector) -> None:
         """Have float64[d] as the first that it asks for next; a fixed point takes nothing."""
