@@ -69,12 +69,12 @@ def desk(
     console.print(f"loading {bundle}")
     players: list[Player] = []
 
-    def say(stage: str) -> None:
+    def show_stage(stage: str) -> None:
         for one in players:
-            one.say(stage)
+            one.show_stage(stage)
 
     overrides = log.settings["overrides"]
-    cast = open_cast(bundle, log, say, overrides)
+    cast = open_cast(bundle, log, show_stage, overrides)
     with console.status("playing the session again") as status:
         opened = Session(
             cast, log, lambda name, day: status.update(f"playing {name} again: day {day}")
