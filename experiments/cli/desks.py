@@ -42,14 +42,18 @@ def desk(
 
     Example: evobourse desk runs/quickstart/bundle --session runs/desk-1
     """
+    from evobourse.evolve.bundle import load_bundle
+    from evobourse.experiments.config.experiment import find_config
     from evobourse.experiments.config.scenario import Size
     from evobourse.experiments.desk.log import LOG, SessionLog, new_folder
     from evobourse.experiments.desk.server import ADDRESS, listen, new_token
     from evobourse.experiments.desk.session import begin_settings
 
-    # cheap checks first: port, scenario, session; models after them
+    # cheap checks first: port, bundle, scenario, session; models after them
     console = make_console()
     own = listen(port)
+    if not find_config(bundle).is_file():
+        load_bundle(bundle)
     size = Size(agents or 400, days or 250, 1 if seed is None else seed)
     settings: dict[str, Any] = begin_settings(bundle, size, scenario, overrides)
     if session is not None and (session / LOG).exists():
