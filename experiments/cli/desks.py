@@ -42,14 +42,18 @@ def desk(
 
     Example: evobourse desk runs/quickstart/bundle --session runs/desk-1
     """
+    from evobourse.evolve.bundle import load_bundle
+    from evobourse.experiments.config.experiment import find_config
     from evobourse.experiments.config.scenario import Size
     from evobourse.experiments.desk.log import LOG, SessionLog, new_folder
     from evobourse.experiments.desk.server import ADDRESS, listen, new_token
     from evobourse.experiments.desk.session import begin_settings
 
-    # cheap checks first: port, scenario, session; models after them
+    # cheap checks first: port, bundle, scenario, session; models after them
     console = make_console()
     own = listen(port)
+    if not find_config(bundle).is_file():
+        load_bundle(bundle)
     size = Size(agents or 400, days or 250, 1 if seed is None else seed)
     settings: dict[str, Any] = begin_settings(bundle, size, scenario, overrides)
     if session is not None and (session / LOG).exists():
@@ -69,12 +73,12 @@ def desk(
     console.print(f"loading {bundle}")
     players: list[Player] = []
 
-    def say(stage: str) -> None:
+    def show_stage(stage: str) -> None:
         for one in players:
-            one.say(stage)
+            one.show_stage(stage)
 
     overrides = log.settings["overrides"]
-    cast = open_cast(bundle, log, say, overrides)
+    cast = open_cast(bundle, log, show_stage, overrides)
     with console.status("playing the session again") as status:
         opened = Session(
             cast, log, lambda name, day: status.update(f"playing {name} again: day {day}")

@@ -86,6 +86,7 @@ async function act(command, good = "") {
     const found = await got.json();
     answer.classList.toggle("bad", !got.ok);
     answer.textContent = found.error ?? found.waiting ?? good;
+    if (found.waiting) answer.dataset.waits = "yes";
     return got.ok ? (found.done ?? {}) : null;
   } catch {
     answer.classList.add("bad");
@@ -126,10 +127,15 @@ function render() {
   renderSaid();
   renderAccount();
   renderDone();
-  const { notice } = state.parts;
+  const { notice, stage } = state.parts;
   if (notice && notice.number !== state.noticed) {
     state.noticed = notice.number;
     say(notice.text);
+  }
+  at("stage").textContent = stage ? `The agents think: ${stage} …` : "";
+  if (!stage && at("answer").dataset.waits) {
+    delete at("answer").dataset.waits;
+    at("answer").textContent = "";
   }
 }
 

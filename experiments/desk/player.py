@@ -112,6 +112,11 @@ class Player:
         parts = {**self.shown.parts, "notice": self._notice}
         self.shown = Shown(self.shown.lines, parts)
 
+    def show_stage(self, stage: str) -> None:
+        """Show what agents who think are at; called by whoever plays a turn."""
+        parts = {**self.shown.parts, "stage": stage}
+        self.shown = Shown(self.shown.lines, parts)
+
     def ask(self, command: Mapping[str, Any]) -> Future[Any]:
         """Let something be done before the next turn.
 
@@ -293,6 +298,7 @@ class Player:
             },
             "society": describe_society(exchange),
             "notice": self._notice,
+            "stage": "",
         }
         if not self.playing or self._shown_at - self._facts_at > FACTS_SECONDS:
             self._facts_at = self._shown_at
