@@ -108,7 +108,8 @@ class LowRankSite:
             own = cores if len(cores) == 1 else cores[row_of]
             inner = self._cored(torch.from_numpy(inner), own).numpy()
         factors = self.row_scale[:, 0].numpy() * self.loudness
-        inner *= factors if len(factors) == 1 else factors[row_of]
+        with np.errstate(over="ignore", invalid="ignore"):  # logits are looked at, and say whose
+            inner *= factors if len(factors) == 1 else factors[row_of]
         multiply(quantize(inner), up, out, column, add=True)
 
     def _of_part(self, values: torch.Tensor) -> torch.Tensor:

@@ -40,20 +40,16 @@ class OneDevice(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def reader(folder, names, tied):
-    """Give the folder's shapes without data."""
-
-    def read(name):
-        held = "model.embed_tokens.weight" if tied and name == "lm_head.weight" else name
-        with safe_open(folder / "model.safetensors", "pt") as shard:
-            return torch.empty(shard.get_slice(held).get_shape())
-
-    return read
+def shaped(name, folder, places, key):
+    """Give a tensor's shape without its data."""
+    with safe_open(folder / places[key], "pt") as shard:
+        return torch.empty(shard.get_slice(key).get_shape())
 
 
 def pretend_two_gpus():
     """Answer for CUDA what a machine with two GPUs would, and keep hashes and logits real."""
     from evobourse.agents.minds import engine as minds
+    from evobourse.merge import model_folder
     from evobourse.merge.engine import batch_size, decoder, loading
 
     fake_tensor.CONSTANT_NUMEL_LIMIT = 0  # single numbers would really be sent to the device
@@ -62,7 +58,8 @@ def pretend_two_gpus():
     torch.cuda.get_device_name = lambda device=None: "pretended"
     batch_size.free_bytes = minds.free_bytes = lambda device: 8 << 30
     loading.hash_tensor = lambda *_: None
-    loading._reader = reader
+    model_folder._stored = shaped
+    model_folder.check_finite = lambda *_: None  # by values
     loading._narrow = lambda tensor: tensor  # by values, which fake tensors lack
     big_modeling.find_tied_parameters = lambda _: []  # by addresses, which fake tensors lack
     exact = decoder.Decoder.option_logits

@@ -138,7 +138,7 @@ def test_a_damaged_file_is_one_line(tmp_path, damaged, content):
     refusal(folder)
 
 
-def test_experts_are_refused_where_they_would_not_be_quantised(tmp_path):
+def test_experts_are_refused_by_the_name_of_their_architecture(tmp_path):
     folder = write_base(tmp_path / "base", make_model("mixtral", num_local_experts=4))
-    with pytest.raises(ModelError, match="would stay in full precision"):
+    with pytest.raises(ModelError, match="model_type 'mixtral' is not known"):
         load_quantized(str(folder))

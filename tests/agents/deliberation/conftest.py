@@ -70,7 +70,7 @@ def play(shared_engine, offsets, history):
         days=2,
         turns=("call", "call"),
         agents=5,
-        seed=1,
+        seed=3,
         events=None,
         engine=None,
         on_stage=lambda stage: None,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from evobourse.agents import observation
+from evobourse.agents.deliberation import writer
 from evobourse.agents.observation import FIELD_NAMES, FIELDS, decode_view, possible_views
 from evobourse.agents.personas.social import Social
 from evobourse.market.events.schedule import load_schedule
@@ -59,6 +60,8 @@ def sentinel_words(monkeypatch):
     """Give the field ``news`` one word for all its levels, in views, not in the rules."""
 
     def plant():
+        rules = observation.render_rules()  # they explain every word, to all alike
+        monkeypatch.setattr(writer, "render_rules", lambda *_: rules)
         fields = [replace(f, words=(WORD.strip(),) * 3) if f.name == "news" else f for f in FIELDS]
         monkeypatch.setattr(observation, "FIELDS", tuple(fields))
 

@@ -204,8 +204,9 @@ def test_a_vocabulary_that_splits_the_options_is_refused(int8_model):
     class Letters:
         bos_token_id = None
 
-        def __call__(self, text, add_special_tokens):
+        def __call__(self, text, **options):
             self.input_ids = [ord(letter) for letter in text]
+            self.special_tokens_mask = [0] * len(text)
             return self
 
     bank = AdapterBank(share_weights(int8_model), ())

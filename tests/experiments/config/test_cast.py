@@ -266,7 +266,7 @@ def test_by_style_and_tendency_shift_the_draw(bundle, teachers, tmp_path):
         orders = ScenarioOrders(regimes=2, by_style=by_style)
         name = str(by_style)
         tape = run_scenario(
-            Scenario(orders=orders), bundle, choices, Size(200, 1, 2), tmp_path / name
+            Scenario(orders=orders), bundle, choices, Size(2000, 1, 2), tmp_path / name
         )
         decisions = tape.frame("decisions").set_index("agent")
         sent = tape.frame("orders").query("kind == 0").set_index("agent")

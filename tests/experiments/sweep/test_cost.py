@@ -13,7 +13,7 @@ from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.agents.observation import possible_views
 from evobourse.agents.styles import FIRST_STYLES
 from evobourse.evolve.budget import count_paths
-from evobourse.evolve.evaluation import MarketEvaluator
+from evobourse.evolve.evaluation import MarketEvaluator, play_candidates
 from evobourse.evolve.executors.executor import InProcess
 from evobourse.evolve.loop import evolve
 from evobourse.evolve.memetic.teacher import gather
@@ -123,7 +123,11 @@ class CountedMarkets(InProcess):
         self.played = Counter()
 
     def submit(self, function, *arguments):
-        self.played[function] += 1
+        markets = 1
+        if function is play_candidates:
+            _, candidates, paths = arguments
+            markets = len(candidates) * len(paths)
+        self.played[function] += markets
         return super().submit(function, *arguments)
 
 

@@ -94,7 +94,7 @@ def test_accounts_follow_from_trades_settlements_and_grants():
 
 
 def test_every_order_is_filled_resting_cancelled_or_rejected_with_a_reason():
-    _, tape = recorded(("call", "continuous", "call"))
+    _, tape = recorded(("call", "continuous", "call"), seed=4)
     orders = tape.frame("orders")
     rejected = orders["status"] == Status.REJECTED
     assert (orders.loc[rejected, "reason"] != Reason.NONE).all()

@@ -52,7 +52,7 @@ def test_models_that_cannot_be_merged_are_named_and_nothing_is_left(
         merge(f"{tmp_path}/nowhere", one)
     bare = tmp_path / "bare"
     tiny_llama(3).save_pretrained(bare)
-    with pytest.raises(ModelError, match="bare': its tokenizer cannot be read"):
+    with pytest.raises(ModelError, match="bare': cannot be loaded, its tokenizer is not"):
         merge(base, str(bare))
     wider = tmp_path / "wider"
     tiny_llama(3, vocabulary=101).save_pretrained(wider)

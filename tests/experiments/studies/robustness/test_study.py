@@ -314,7 +314,10 @@ def test_a_base_of_other_shapes_the_own_one_and_none_are_refused_in_one_line(sma
     model = shelf[0]
     for folder, complaint in (
         (model("wide_base", 1, 128), "layer 0 self_attn.q_proj maps 64 to 64, the base maps 128"),
-        (model("shallow", 1, 64, 1), "the base has no linear layer 1 self_attn.q_proj"),
+        (
+            model("shallow", 1, 64, 1),
+            "layers.1.self_attn.q_proj, and the base has no such linear",
+        ),
         (opened.base, "has the weights of the bundle's own base; name another"),
     ):
         with pytest.raises(ConfigError, match=complaint) as caught:

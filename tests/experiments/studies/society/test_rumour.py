@@ -64,8 +64,8 @@ def choices(bundle):
 
 @pytest.fixture(scope="module")
 def pairs(bundle, choices):
-    by_leaders, by_others, closes = run_free(bundle, choices, SOCIAL, PLAN, 1)
-    alone = run_alone(bundle, choices, SOCIAL, PLAN, 1, closes)
+    by_leaders, by_others, closes = run_free(bundle, choices, SOCIAL, PLAN, 3)
+    alone = run_alone(bundle, choices, SOCIAL, PLAN, 3, closes)
     return SimpleNamespace(leaders=by_leaders, others=by_others, alone=alone, closes=closes)
 
 
@@ -99,7 +99,7 @@ def test_in_a_free_market_the_others_learn_of_it_by_the_price(pairs):
 
 
 def test_the_authored_closes_are_the_free_market_s(bundle, choices, pairs):
-    again = run_alone(bundle, choices, SOCIAL, PLAN, 1, pairs.closes)
+    again = run_alone(bundle, choices, SOCIAL, PLAN, 3, pairs.closes)
     np.testing.assert_array_equal(again.change, pairs.alone.change)
     np.testing.assert_array_equal(again.heard_day, pairs.alone.heard_day)
 
@@ -185,7 +185,7 @@ def test_a_scenario_may_have_a_society(bundle, choices, tmp_path):
 
 def test_the_shipped_society_is_one(bundle, choices, tmp_path):
     scenario = load_scenario(Path("experiments/scenarios/friends.yaml"))
-    tape = run_scenario(scenario, bundle, choices, Size(100, 30, 1), tmp_path / "tape")
+    tape = run_scenario(scenario, bundle, choices, Size(100, 30, 2), tmp_path / "tape")
     heard = tape.frame("messages")
     assert heard["kind"].tolist() == ["rumour"]
     told = tape.frame("tellings")

@@ -20,9 +20,10 @@ from evobourse.merge.engine.sequences import SequenceReader, TokenSequence
 from evobourse.merge.peft.folder import read_adapter
 from evobourse.merge.sources import DEFAULT_BASE
 import sys
+from pathlib import Path
 
 model, tokenizer, name = load_quantized(DEFAULT_BASE)
-bank = AdapterBank(model, tuple(map(read_adapter, sys.argv[1:])))
+bank = AdapterBank(model, tuple(map(read_adapter, map(Path, sys.argv[1:]))))
 engine = MindEngine(model, tokenizer, bank, name)
 minds = [np.array([[0.7, -0.2]], np.float32), np.array([[0.0, 1.3]], np.float32)]
 views = np.array([0, 17, 4711, 90_210])
