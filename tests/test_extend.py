@@ -209,7 +209,7 @@ def test_a_command(copy):
     copy.add("experiments/cli/drifts.py", command)
     main = "experiments/cli/main.py"
     copy.insert(main, imported, after="from evobourse.experiments.cli import configs")
-    copy.insert(main, added, after="config_commands.config,")
+    copy.insert(main, added, after="app = typer.Typer(")
     code, helped, _ = copy.evobourse("drift", "--help")
     assert code == 0
     assert "Example: evobourse drift sp500" in helped

@@ -169,8 +169,8 @@ class Decoder:
                 tokens, np.empty((len(chosen), 0), np.int64), np.zeros(len(chosen), np.int64)
             )
             layout = self.lay_out(before, [np.arange(before)], [near])
-            row_of = np.asarray(chosen)[np.asarray(layout.row_of.cpu())]
-            layout = replace(layout, row_of=torch.from_numpy(row_of).to(self.device))
+            row_of = torch.tensor(list(chosen))[layout.row_of.cpu()]
+            layout = replace(layout, row_of=row_of.to(self.device))
             part = hidden if len(chosen) == rows else hidden[chosen]
             known = prefix.layers if prefix else None
             out, own = self.run_pass(part.flatten(0, 1), first, last, layout, known)

@@ -26,7 +26,7 @@ model, tokenizer, name = load_quantized(DEFAULT_BASE)
 bank = AdapterBank(model, tuple(map(read_adapter, map(Path, sys.argv[1:]))))
 engine = MindEngine(model, tokenizer, bank, name)
 minds = [np.array([[0.7, -0.2]], np.float32), np.array([[0.0, 1.3]], np.float32)]
-views = np.array([0, 17, 4711, 90_210])
+views = np.array([0, 17, 4711, 9_210])
 for mind in minds:
     engine.ask(mind, views)
 for mind in minds:
