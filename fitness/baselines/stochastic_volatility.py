@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from evobourse.fitness.baselines.without_agents import LARGEST_PERSISTENCE, usable
 from evobourse.fitness.errors import FitnessError
-from evobourse.fitness.moments import MIN_DAYS, FloatArray, path_faults
+from evobourse.fitness.moments import FloatArray
 
 LOG_CHI_VARIANCE = math.pi**2 / 2
 """Variance of the logarithm of a squared standard normal number."""
@@ -25,7 +26,6 @@ LOG_CHI_VARIANCE = math.pi**2 / 2
 LOG_CHI_MEAN = -1.2703628454614782
 """Its mean: -(Euler's constant + ln 2)."""
 
-LARGEST_PERSISTENCE = 0.999
 SMALLEST = 1e-4
 """Least squared return that counts, of their mean: a day in a hundred is below."""
 
@@ -69,10 +69,7 @@ def fit_stochastic_volatility(train_returns: npt.ArrayLike) -> StochasticVolatil
     """
     from statsmodels.tsa.statespace.structural import UnobservedComponents
 
-    returns = np.asarray(train_returns, dtype=np.float64)
-    fault = str(path_faults(returns)) if returns.ndim == 1 else f"shape {returns.shape}"
-    if fault:
-        raise FitnessError(f"training returns: {fault}; expected {MIN_DAYS} or more, [days]")
+    returns = usable(train_returns, "training returns")
     mu = float(returns.mean())
     squared = (returns - mu) ** 2
     # A return of exactly the mean has no logarithm.

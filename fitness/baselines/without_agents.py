@@ -46,7 +46,7 @@ def gbm(train_returns: npt.ArrayLike, n: int, T: int, rng: np.random.Generator) 
     FitnessError
         If the training returns are degenerate.
     """
-    returns = _usable(train_returns, "training returns")
+    returns = usable(train_returns, "training returns")
     return rng.normal(returns.mean(), returns.std(), size=(n, T))
 
 
@@ -75,7 +75,7 @@ def gbm_history(histories: Sequence[npt.ArrayLike], T: int, rng: np.random.Gener
         If a history is degenerate.
     """
     volatility = [
-        _usable(history, f"history {i}")[-GBM_TRAILING_DAYS:].std()
+        usable(history, f"history {i}")[-GBM_TRAILING_DAYS:].std()
         for i, history in enumerate(histories)
     ]
     return np.asarray(rng.standard_normal((len(volatility), T)) * np.array(volatility)[:, None])
@@ -182,7 +182,7 @@ def garch_t_history(
     fit = _fit_garch_t(train_returns, 0)
     paths = np.empty((len(histories), T))
     for i, history in enumerate(histories):
-        recent = _usable(history, f"history {i}")[-GARCH_TRAILING_DAYS:] * _PERCENT
+        recent = usable(history, f"history {i}")[-GARCH_TRAILING_DAYS:] * _PERCENT
         model = ConstantMean(
             recent, volatility=GARCH(), distribution=StudentsT(seed=rng), rescale=False
         )
@@ -228,7 +228,7 @@ def block_bootstrap(
     ----------
     Kuensch (1989), Annals of Statistics 17, 1217-1241, doi:10.1214/aos/1176347265.
     """
-    series = _usable(returns, "returns to redraw")
+    series = usable(returns, "returns to redraw")
     block = min(T if block_days is None else block_days, len(series))
     if block < 1:
         raise FitnessError(f"block_days={block_days}, T={T}: expected one day or more")
@@ -266,7 +266,7 @@ def _simulate(
 
 
 def _fit_garch_t(train_returns: npt.ArrayLike, asymmetric: int) -> _GarchT:
-    returns = _usable(train_returns, "training returns") * _PERCENT
+    returns = usable(train_returns, "training returns") * _PERCENT
     volatility = GARCH(o=asymmetric)
     model = ConstantMean(returns, volatility=volatility, distribution=StudentsT(), rescale=False)
     result = model.fit(disp="off", show_warning=False)
@@ -283,7 +283,8 @@ def _fit_garch_t(train_returns: npt.ArrayLike, asymmetric: int) -> _GarchT:
     return _GarchT(mu, tuple(loadings), persistence, nu, omega / (1.0 - persistence))
 
 
-def _usable(returns: npt.ArrayLike, what: str) -> FloatArray:
+def usable(returns: npt.ArrayLike, what: str) -> FloatArray:
+    """Return daily log returns as an array [days], or refuse them by their name."""
     series = np.asarray(returns, dtype=np.float64)
     if series.ndim != 1:
         raise FitnessError(f"{what}: shape {series.shape}, expected [days]")
