@@ -21,6 +21,8 @@ NAMED_STEPS = (
 """Names of frequencies by the median calendar days between two bars."""
 FEW_STEPS = 5
 LONG_WEEKEND_DAYS = 4
+SHORT_DAY = 0.9
+"""Days: less than any day between two changes of clocks."""
 STRETCH_STEPS = 21
 
 
@@ -66,14 +68,14 @@ def measure_frequency(
     Returns
     -------
     Frequency
-        Intraday where most days have several moments. Daily where most bars follow on the next
+        Intraday where most bars come less than a day apart, whatever days a zone makes of them
+        (Sydney's morning is UTC's evening before). Daily where most bars follow on the next
         calendar day; up to five distances, too few to measure, may be as long as a weekend.
     """
     apart = np.unique(days)
     if moments is not None and len(apart):
         steps = np.diff(np.unique(moments)).astype(np.int64) / DAY_SECONDS
-        _, held = np.unique(np.unique(moments).astype("datetime64[D]"), return_counts=True)
-        if len(steps) and np.median(held) >= 2:
+        if len(steps) and np.median(steps) < SHORT_DAY:
             return Frequency("intraday", float(np.median(steps)))
     steps = np.diff(apart).astype(np.int64)
     if not len(steps):

@@ -5,7 +5,6 @@ No weights are loaded here, and torch is imported only where a model is placed.
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from evobourse.merge.engine.devices import DISK, DeviceMap
 from evobourse.merge.errors import ModelError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from transformers import PreTrainedModel
 
 Quantizer = Literal["groups", "torchao", "bitsandbytes"]
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?|auto|balanced")
@@ -74,7 +73,7 @@ class Storage:
             )
 
 
-def place(model: nn.Module, storage: Storage) -> DeviceMap:
+def place(model: PreTrainedModel, storage: Storage) -> DeviceMap:
     """Say which device each part of a model goes to.
 
     Parameters
@@ -107,14 +106,16 @@ def place(model: nn.Module, storage: Storage) -> DeviceMap:
     return _spread(model, storage)
 
 
-def _spread(model: nn.Module, storage: Storage) -> DeviceMap:
+def _spread(model: PreTrainedModel, storage: Storage) -> DeviceMap:
     """Ask accelerate; no decoder layer is split."""
+    import torch
     from accelerate import infer_auto_device_map
     from accelerate.utils import get_balanced_memory
 
     from evobourse.merge.engine.int8 import quantize_int8
 
-    model = quantize_int8(copy.deepcopy(model))  # only its sizes count
+    with torch.device("meta"):
+        model = quantize_int8(type(model)(model.config))  # only its sizes count
     whole = list(getattr(model, "_no_split_modules", None) or [])
     limits: dict[int | str, str] | None = None
     if storage.max_memory:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from evobourse.market.errors import SeriesError
@@ -46,6 +46,7 @@ def test_frequencies_are_those_of_pandas_ranges(alias, count, year):
 
 
 @FEW
+@example("4h", "Australia/Sydney", "2021-07-01", 0)
 @given(
     st.sampled_from(["1min", "5min", "30min", "1h", "4h"]),
     st.sampled_from(["America/New_York", "Asia/Tokyo", "Australia/Sydney", "Europe/Berlin"]),

@@ -36,7 +36,11 @@ def days_of(values):
 
 
 def utc_midnights(days, zone):
-    return pd.DatetimeIndex(days).tz_localize(zone).tz_convert("UTC")
+    """Each day's first moment: clocks may go on at midnight, as in Brazil until 2018."""
+    first = pd.DatetimeIndex(days).tz_localize(
+        zone, ambiguous=np.full(len(days), True), nonexistent="shift_forward"
+    )
+    return first.tz_convert("UTC")
 
 
 def read_or_refused(values, days, why):
