@@ -47,6 +47,12 @@ def _existing_bundle(place: Path) -> Path:
     return place
 
 
+def _bundle_of(place: Path) -> Path:
+    """Take a run for its bundle."""
+    own = RunFolder(place).bundle
+    return _existing_bundle(own if own.is_dir() else place)
+
+
 def existing_population(place: Path) -> Path:
     """Refuse what is neither a bundle's folder nor a config; a callback of typer's."""
     return _existing_bundle(place) if place.is_dir() else existing_config(place)
@@ -63,6 +69,10 @@ Run = Annotated[
 BundleFolder = Annotated[
     Path,
     typer.Argument(help="A bundle's folder, such as RUN/bundle.", callback=_existing_bundle),
+]
+ExportedFolder = Annotated[
+    Path,
+    typer.Argument(help="A bundle's folder, or its run's.", callback=_bundle_of),
 ]
 Set = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a config value.")

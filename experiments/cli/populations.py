@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from evobourse.experiments.cli.options import (
     BundleFolder,
     DayBar,
+    ExportedFolder,
     Json,
     Set,
     existing_file,
@@ -21,6 +22,7 @@ from evobourse.experiments.cli.options import (
     make_console,
     news_console,
     print_next_steps,
+    typed,
     working,
 )
 
@@ -151,14 +153,28 @@ def _agree(bundle: Path, console: Any) -> Agreement:
 
 
 def export(
-    bundle: BundleFolder,
-    out: Annotated[Path, typer.Option(help="Folder for model/ and minds/NAME/.")] = Path("export"),
+    bundle: ExportedFolder,
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("export"),
+    to: Annotated[
+        Literal["models", "pams"],
+        typer.Option(help="models: model/ and minds/NAME/; pams: a market of PAMS 0.3."),
+    ] = "models",
+    agents: Annotated[int, typer.Option(help="Of a market of PAMS.", min=10)] = 400,
+    days: Annotated[int, typer.Option(help="Of a market of PAMS: its steps.", min=1)] = 250,
+    seed: Annotated[int, typer.Option(help="Of a market of PAMS.", min=0)] = 1,
     as_json: Json = False,
 ) -> None:
-    """Write a population's models for other tools: its base, and each mind as a PEFT adapter.
+    """Write a population for other tools: its models, or a market that PAMS runs.
+
+    Models are its base as a Hugging Face folder, and each mind as a PEFT adapter.
 
     Example: evobourse export runs/quickstart/bundle --out export
+
+    Example: evobourse export runs/quickstart --to pams --out in-pams
     """
+    if to == "pams":
+        _export_pams(bundle, out, (agents, days, seed), as_json)
+        return
     from evobourse.evolve.addresses import file_name
     from evobourse.evolve.bundle import load_bundle
     from evobourse.evolve.export import export_base, export_mind
@@ -179,6 +195,18 @@ def export(
     if not made:
         news.print(f"nothing to write: all its minds are {loaded.base} itself")
     print_next_steps(news, made)
+
+
+def _export_pams(bundle: Path, out: Path, size: tuple[int, int, int], as_json: bool) -> None:
+    from evobourse.experiments.config.scenario import Size
+    from evobourse.experiments.simulate.pams.export import export_pams
+
+    export_pams(bundle, out, Size(*size))
+    if as_json:
+        typer.echo(json.dumps({"pams": str(out)}))
+        return
+    steps = [("config", str(out / "config.json")), ("run", typed("python", out / "run.py", 100))]
+    print_next_steps(news_console(), steps)
 
 
 def behaviour(
