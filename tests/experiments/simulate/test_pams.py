@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,10 +15,7 @@ from evobourse.agents.crowds.persona_crowd import history_ticks
 from evobourse.agents.encodings.encoding import Encoding
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import TeacherMinds
-from evobourse.agents.minds.stored_answers import gather_answers
-from evobourse.evolve.bundle import Bundle, Reference, write_bundle
 from evobourse.evolve.markets import World, play_market
-from evobourse.experiments.benchmarks.teacher_bases import ServedTeachers, TeacherBases
 from evobourse.experiments.config.scenario import Size
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.bundle import OpenPopulation
@@ -30,7 +26,6 @@ from evobourse.experiments.simulate.pams.matching import compare_matching
 from evobourse.experiments.simulate.pams.minds import SteppedPopulation
 from evobourse.market.rules import MarketRules
 
-STYLES = ("momentum", "contrarian")
 AGENTS, DAYS, SEED = 60, 30, 3
 ROOT = Path(__file__).parents[3]
 
@@ -107,21 +102,6 @@ def test_without_pams_it_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr(agent, "SequentialRunner", None)
     with pytest.raises(ConfigError, match="pip install --no-deps pams"):
         agent.play(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def small_bundle(population, offsets, sp500, tmp_path_factory):
-    """Write a bundle of rules that stand in for a model, with their answers."""
-    who = population([[0.0, 1.0], [1.0, 0.0]], attention=1)
-    past = history_ticks(sp500.close[:1000])
-    base, made = TeacherBases(STYLES).base_hash, Reference(AGENTS, 1, 1, "")
-    whole = Bundle(
-        "b", "teachers", base, 1, None, (), (), who, offsets, MarketRules(), past, made
-    )  # fmt: skip
-    folder = tmp_path_factory.mktemp("bundles") / "bundle"
-    answers = gather_answers(who, ServedTeachers(STYLES))
-    write_bundle(folder, replace(whole, answers=answers), 30, [], "card")
-    return folder
 
 
 @pytest.fixture(scope="module")
