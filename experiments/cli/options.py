@@ -47,8 +47,21 @@ def _existing_bundle(place: Path) -> Path:
     return place
 
 
-def _bundle_of(place: Path) -> Path:
-    """Take a run for its bundle."""
+def existing_folder(place: Path) -> Path:
+    """Refuse a folder that is not there; a callback of typer's."""
+    if not place.is_dir():
+        raise ConfigError(f"{place}: no such folder; name one that is there")
+    return place
+
+
+def bundle_of(place: Path) -> Path:
+    """Return a run's bundle, or a bundle as it is.
+
+    Raises
+    ------
+    RunError
+        There is none.
+    """
     own = RunFolder(place).bundle
     return _existing_bundle(own if own.is_dir() else place)
 
@@ -69,10 +82,6 @@ Run = Annotated[
 BundleFolder = Annotated[
     Path,
     typer.Argument(help="A bundle's folder, such as RUN/bundle.", callback=_existing_bundle),
-]
-ExportedFolder = Annotated[
-    Path,
-    typer.Argument(help="A bundle's folder, or its run's.", callback=_bundle_of),
 ]
 Set = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a config value.")

@@ -42,9 +42,12 @@ def report(
 
     Example: evobourse report runs/studies/response.md
     """
+    from evobourse.experiments.errors import ConfigError
+
+    if not place.exists():
+        raise ConfigError(f"{place}: no such folder or page; name one that is there")
     from evobourse.evolve.durable import replace_bytes
     from evobourse.evolve.run_folder import RunFolder
-    from evobourse.experiments.errors import ConfigError
     from evobourse.market.tape.daily_tape import is_tape
 
     folder = RunFolder(place)

@@ -11,31 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from evobourse.experiments.cli.main import app
-from evobourse.experiments.config.scenario import Beside, Scenario, Size
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.bundle import open_population
-from evobourse.experiments.simulate.exchange import run_scenario
 from evobourse.experiments.simulate.report import render_bundle, render_simulation
 
-AGENTS, DAYS = 40, 60
-EVENTS = """events:
-- {kind: news, day: 5, text: "<b>Fraud</b>", tone: -6.0}
-- {kind: rumour, day: 7, text: More., agents: [1, 2, 3]}
-"""
-
-
-@pytest.fixture(scope="module")
-def tapes(small_bundle, tmp_path_factory):
-    """Write a year of the fast market, and days of an exchange with events."""
-    folder, opened = tmp_path_factory.mktemp("tapes"), open_population(small_bundle)
-    opened.simulate(AGENTS, DAYS, seed=1).write(folder / "fast")
-    (folder / "events.yaml").write_text(EVENTS)
-    place = Scenario(
-        ("call", "continuous"), beside=Beside(market_makers=2), events=str(folder / "events.yaml")
-    )
-    choices = opened.choices()
-    run_scenario(place, opened.bundle, choices, Size(AGENTS, 20, 1), folder / "exchange")
-    return folder
+AGENTS, DAYS = 40, 60  # of the fixture `tapes`
 
 
 def chapters(page):
