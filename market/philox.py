@@ -34,6 +34,8 @@ class Purpose:
     CIRCLES = 9
     POSTS = 10
     LIKES = 11
+    QUOTE = 12
+    READING = 13
 
 
 _ARRIVAL = np.uint64(Purpose.ARRIVAL)

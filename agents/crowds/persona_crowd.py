@@ -127,7 +127,7 @@ class PersonaCrowd(Crowd):
         words = draw_words(n_agents, 0, 0, Purpose.WEALTH, self.key)
         factor = traits.wealth[self.decider.persona]
         self.wealth = draw_wealth(words, society.wealth_tail, factor)
-        self.generator = OrderGenerator(society, traits, offsets, self.key, asset, turns)
+        self.generator = OrderGenerator(society, traits, offsets, self.key, asset, turns, n_agents)
         # The day so far.
         nothing = np.zeros(n_agents, np.int64)
         self._acts, self._turn = False, 0  # whether agents decide in this turn

@@ -24,6 +24,7 @@ from evobourse.agents.crowds.daily_loops import (
 )
 from evobourse.agents.crowds.deciding import PERFORMANCE_MEMORY
 from evobourse.agents.crowds.elementary import logarithm, logarithms, normal_table
+from evobourse.agents.crowds.mechanisms import quote
 from evobourse.agents.crowds.observing import (
     WORDS_SEE,
     draw_news,
@@ -86,6 +87,16 @@ class _Society(NamedTuple):
     volatility_weight: float
 
 
+class _Mechanisms(NamedTuple):
+    """Settings of the society's mechanisms; see the loops that take each.
+
+    Arrays are without elements where their mechanism is off.
+    """
+
+    both: NDArray[np.bool_]
+    half_spread: float
+
+
 class _Social(NamedTuple):
     """A society's state, changed in place, and its settings; without agents for strangers.
 
@@ -126,9 +137,10 @@ class _Path(NamedTuple):
 
 
 class _Record(NamedTuple):
-    """What agents decided and ordered, [T, n] each; [0, n] where prices alone are kept.
+    """What agents decided, [T, n] each, and ordered, [T, n * k]; T is 0 where nothing is kept.
 
-    A side of 0 stands for no order.
+    Of k orders that an agent may send they have as many places in a row; a side of 0 stands for no
+    order.
     """
 
     persona: NDArray[np.int64]
@@ -189,7 +201,8 @@ def _play_run(market: Market, crowd: PersonaCrowd, days: int) -> None:
         np.concatenate([logarithms(past), np.zeros(days)]),
         np.zeros(days, np.int64),
     )
-    record = _record(days if market.record == "full" else 0, n)
+    kept = days if market.record == "full" else 0
+    record = _record(kept, n, 2 if generator.both.size else 1)
     deviations = np.array([observer.volatility.long_run, observer.volatility.variance])
     asked = np.array([asset.buy_quantity, asset.sell_quantity])
     persona, social = decider.persona.copy(), _social(life)
@@ -215,6 +228,7 @@ def _play_run(market: Market, crowd: PersonaCrowd, days: int) -> None:
             kept_a_day(society.volatility_memory_days),
             float(society.volatility_weight),
         ),
+        _Mechanisms(generator.both, float(society.mechanisms.half_spread)),
         social,
         _contest(crowd.rivalry),
         generator.law,
@@ -278,6 +292,7 @@ def _play(
     agents: _Agents,
     personas: _Personas,
     society: _Society,
+    mechanisms: _Mechanisms,
     social: _Social,
     contest: _Contest,
     law: OrderLaw,
@@ -292,6 +307,7 @@ def _play(
     crowd_key, market_key = keys
     tick_cents, fee_bps, price_limit = rules
     persona, n, days = agents.persona, agents.persona.size, path.volume.size
+    places = record.side.shape[1] // n  # of an agent's orders in the record
     history = path.close_ticks.size - days
     words, more = np.zeros((4, n), np.uint32), np.zeros((4, 0), np.uint32)
     needs_more = law.fitted or agents.sees.shape[1] > WORDS_SEE
@@ -348,7 +364,7 @@ def _play(
         # They decide and order.
         tendency = decide(personas.steps, persona, personas.row_of, views, words)
         unit = (1 - society.volatility_weight) * long_run + society.volatility_weight * recent
-        agent, side, price_ticks, quantity, urgency = price_orders(
+        sender, side, price_ticks, quantity, urgency = price_orders(
             persona,
             tendency,
             agents.usual_lots,
@@ -361,7 +377,19 @@ def _play(
             more,
         )
 
-        # The market lets orders in, clears and settles. One order an agent: none waits for another.
+        agent = sender
+        if mechanisms.both.size:
+            agent, side, price_ticks, quantity = quote(
+                (sender, side, price_ticks, quantity),
+                urgency,
+                mechanisms.both,
+                mechanisms.half_spread,
+                unit,
+                reference,
+            )
+
+        # The market lets orders in, clears and settles. None waits for another: of an agent's two
+        # one reserves cash and the other shares.
         lowest, highest = price_band(price_limit, reference)
         today_rules = lowest, highest, tick_cents, fee_bps
         reason, let_in = np.empty(agent.size, np.int8), np.empty(agent.size, np.int64)
@@ -393,13 +421,14 @@ def _play(
             record.mood[played] = social.mood
         if friends:
             follow_day(social.mood, social.peers, tendency, social.contagion, social.numbers[4])
-            lots = side * filled
-            intensity = np.empty(agent.size)
+            bought = np.zeros(n, np.int64)  # of one agent's two orders one is filled at most
             for order in range(agent.size):
-                usual = max(agents.usual_lots[agent[order]], 1.0)
-                intensity[order] = filled[order] / usual
+                bought[agent[order]] += side[order] * filled[order]
+            lots, intensity = bought[sender], np.empty(sender.size)
+            for k in range(sender.size):
+                intensity[k] = abs(lots[k]) / max(agents.usual_lots[sender[k]], 1.0)
             fade_and_add(
-                social.profiles, social.numbers[4], agent, keys_of(lots, urgency), intensity
+                social.profiles, social.numbers[4], sender, keys_of(lots, urgency), intensity
             )
         if contest.held.size:
             count_profits(
@@ -411,25 +440,27 @@ def _play(
             record.persona[played], record.seen[played] = persona, views
             record.tendency[played] = tendency
             for order in range(agent.size):
-                who = agent[order]
-                record.side[played, who] = side[order]
-                record.price_ticks[played, who] = price_ticks[order]
-                record.quantity[played, who] = quantity[order]
-                record.reason[played, who] = reason[order]
-                record.filled[played, who] = filled[order]
+                again = order > 0 and agent[order] == agent[order - 1]
+                at = agent[order] * places + again
+                record.side[played, at] = side[order]
+                record.price_ticks[played, at] = price_ticks[order]
+                record.quantity[played, at] = quantity[order]
+                record.reason[played, at] = reason[order]
+                record.filled[played, at] = filled[order]
     return fees
 
 
-def _record(days: int, n: int) -> _Record:
-    """Make room for a record."""
-    wide, narrow = (np.zeros((days, n), kind) for kind in (np.int64, np.int8))
+def _record(days: int, n: int, places: int) -> _Record:
+    """Make room for a record of so many orders an agent and day."""
+    wide, narrow = (np.zeros((days, n * places), kind) for kind in (np.int64, np.int8))
+    decided = np.zeros((days, n), np.int64)
     return _Record(
-        wide,
-        wide.copy(),
-        wide.copy(),
+        decided,
+        decided.copy(),
+        decided.copy(),
         np.zeros((days, n)),
         narrow,
-        wide.copy(),
+        wide,
         wide.copy(),
         narrow.copy(),
         wide.copy(),
@@ -442,16 +473,18 @@ def _rows(
     """Return the record as a tape has it: orders by arrival, decisions by agent, day by day."""
     orders: list[Rows] = []
     decisions: list[Rows] = []
-    days, n = record.side.shape
+    days, n = record.persona.shape
+    places = record.side.shape[1] // n
     for played in range(days):
         day = market.day + played
         sent = np.flatnonzero(record.side[played])
-        sent = sent[np.argsort(arrival_times(sent, day, 0, market.key), kind="stable")]
+        times = arrival_times(sent // places, day, 0, market.key)
+        sent = sent[np.argsort(times, kind="stable")]
         columns = ("side", "price_ticks", "quantity", "reason", "filled")
         orders.append(
             {
                 "day": np.full(len(sent), day),
-                "agent": sent,
+                "agent": sent // places,
                 **{name: getattr(record, name)[played, sent] for name in columns},
             }
         )

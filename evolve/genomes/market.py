@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evobourse.agents.observation import FIELD_NAMES
+from evobourse.agents.personas import mechanisms
+from evobourse.agents.personas.mechanisms import OFF, Mechanisms
 from evobourse.agents.personas.persona import Core, Persona, Population, Society
 from evobourse.agents.personas.social import Social
 from evobourse.evolve.genomes.gene import Gene
@@ -91,6 +93,8 @@ class MarketGenome:
         gene for each of its ranks, or one for each pair of ranks (docs/decisions/049).
     rank
         The adapters' highest rank; for cores.
+    mechanisms
+        What agents do beside deciding; evolution sets what is on, beginning with these.
     """
 
     personas: tuple[PersonaStart, ...]
@@ -104,6 +108,7 @@ class MarketGenome:
     stack: StackSpace | None = None
     cores: Cores = "none"
     rank: int = 0
+    mechanisms: Mechanisms = OFF
 
     def genome(self) -> Genome:
         """List all genes with bounds and starts."""
@@ -129,6 +134,7 @@ class MarketGenome:
             *(Gene(f"mask_{field}", 0.02, 0.9, 0.3) for field in FIELD_NAMES),
             *_SOCIETY,
             *self._link_genes(),
+            *self._mechanism_genes(),
         ]
         recipe = [
             Gene(_source(block, source), 0.0, 0.6, 0.05)
@@ -179,8 +185,12 @@ class MarketGenome:
         mask = {field: society[f"mask_{field}"] for field in FIELD_NAMES}
         links = {gene.name: society[gene.name] for gene in self._link_genes()}
         social = self.social and replace(self.social, **links)
+        mechanisms = Mechanisms(
+            **{gene.name: society[gene.name] for gene in self._mechanism_genes()}
+        )
         return Population(
-            personas, Society(mask, attention=self.attention, social=social, **common)
+            personas,
+            Society(mask, attention=self.attention, social=social, mechanisms=mechanisms, **common),
         )
 
     def with_mixtures(self, values: Values, mixtures: Sequence[NDArray[np.float64]]) -> Values:
@@ -211,6 +221,14 @@ class MarketGenome:
         return (
             Gene("link_threshold", 0.05, 0.6, self.social.link_threshold),
             Gene("decay", 0.1, 2.0, self.social.decay, "log"),
+        )
+
+    def _mechanism_genes(self) -> tuple[Gene, ...]:
+        bounds = mechanisms.bounds()
+        return tuple(
+            Gene(name, one.least, one.most, start, "log" if one.least > 0 else "linear")
+            for name, start in self.mechanisms.on.items()
+            for one in [bounds[name]]
         )
 
     def _core_genes(

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from evobourse.agents.bounds import Bounds
 from evobourse.agents.minds.endpoint import is_endpoint, parse_endpoint
+from evobourse.agents.personas.mechanisms import Mechanisms
 from evobourse.agents.personas.social import Social
 from evobourse.experiments.config.minds import MindConfig
 from evobourse.experiments.config.orders import OrderSettings
@@ -187,6 +188,8 @@ class ExperimentConfig(Section):
     society
         Lets agents read each other's posts; evolution sets its link threshold and decay, beginning
         at those given. Null for none.
+    mechanisms
+        What agents do beside deciding; evolution sets what is on, beginning at the values given.
     orders
         Lets orders be drawn by regime, see `agents.crowds.order_regimes`; null for one law.
     workers
@@ -207,6 +210,7 @@ class ExperimentConfig(Section):
     training: TrainingData = field(default_factory=TrainingData)
     personas: tuple[PersonaConfig, ...] = field(kw_only=True)
     society: Social | None = None
+    mechanisms: Mechanisms = field(default_factory=Mechanisms)
     orders: OrderSettings | None = None
     market: MarketConfig = field(default_factory=MarketConfig)
     search: SearchConfig = field(default_factory=SearchConfig)

@@ -16,6 +16,7 @@ from evobourse.agents.crowds.whole_days import play_days
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.agents.observation import FIELD_NAMES, FIELDS, LEVELS, possible_views
+from evobourse.agents.personas.mechanisms import Mechanisms, bounds
 from evobourse.agents.personas.social import Contest, Social
 from evobourse.agents.personas.traits import OrderStyle, Traits
 from evobourse.agents.styles import FIRST_STYLES as STYLES
@@ -36,6 +37,14 @@ SOCIETIES = {
     "calm": {"attention": 1, "dispersion": 0.05, "aggressiveness": 0.1, "activity": 1.0},
     "unequal": {"attention": 2, "wealth_tail": 1.1, "dispersion": 2.5, "news_noise": 3.0},
 }
+
+
+MECHANISMS = {
+    "quotes": {"two_sided": 1.0, "half_spread": 0.02},
+    "some quotes": {"two_sided": 0.5, "half_spread": 0.5},
+}
+
+ALL = {"two_sided": 0.6, "half_spread": 0.2}
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +127,10 @@ def test_the_exchange_plays_the_same_sixty_days(name, by_regime, population, bui
 def test_days_in_one_call_are_those_of_the_plain_market_and_of_several_calls(
     name, population, build
 ):
-    people = with_traits(population(CAST, **SOCIETIES[name]))
+    check_days(with_traits(population(CAST, **SOCIETIES[name])), build)
+
+
+def check_days(people, build):
     plain, whole, parts = (build(people) for _ in range(3))
     [expected] = simulate([plain[0]], [plain[1]], 30)
     play_days(*whole, 30)
@@ -135,11 +147,60 @@ def test_days_in_one_call_are_those_of_the_plain_market_and_of_several_calls(
     assert prices.tape().orders is None
 
 
+@pytest.mark.parametrize("name", MECHANISMS)
+def test_mechanisms_play_the_same_days_everywhere(name, population, build, regimes):
+    society = SOCIETIES["herd"] | {"mechanisms": Mechanisms(**MECHANISMS[name])}
+    people = with_traits(population(CAST, **society))
+    check_days(people, build)
+    for law in (None, regimes):
+        free = {"law": law, "rules": MarketRules()}
+        market, crowd = build(people, **free)
+        play_days(market, crowd, 60)
+        tape = market.tape()
+        closes, volume, cash, shares = at_exchange(*build(people, **free), 60)
+        np.testing.assert_array_equal(tape.close_ticks, closes)
+        np.testing.assert_array_equal(tape.volume, volume)
+        np.testing.assert_array_equal(tape.accounts.cash_cents, cash)
+        np.testing.assert_array_equal(tape.accounts.shares, shares)
+        assert volume.sum() > 0
+
+
+def test_a_mechanism_that_is_off_changes_no_draw(population, build):
+    digests = []
+    for mechanisms in ({}, {"mechanisms": Mechanisms(half_spread=2.0)}):
+        market, crowd = build(population(CAST, attention=2, **mechanisms))
+        play_days(market, crowd, 20)
+        digests.append(market.tape().digest())
+    assert digests[0] == digests[1]
+
+
+def test_who_quotes_bids_below_and_asks_above_and_both_never_trade(population, build):
+    quotes = Mechanisms(two_sided=0.5, half_spread=0.1)
+    market, crowd = build(population(CAST, attention=2, mechanisms=quotes))
+    play_days(market, crowd, 20)
+    orders = market.tape().orders
+    sent = orders.groupby(["day", "agent"])
+    count = sent["side"].agg(["size", "sum", "nunique"])
+    assert set(count["size"]) == {1, 2}
+    both = count[count["size"] == 2].index
+    assert set(both.get_level_values("agent")) == set(np.flatnonzero(crowd.generator.both))
+    assert (count.loc[both, "sum"] == 0).all()
+    pairs = orders.set_index(["day", "agent"]).loc[both].set_index("side", append=True).sort_index()
+    bid, ask = (pairs.xs(side, level="side") for side in (1, -1))
+    assert (bid["price_ticks"] < ask["price_ticks"]).all()
+    assert (bid["quantity"] == ask["quantity"]).all()
+    assert not ((bid["filled"] > 0) & (ask["filled"] > 0)).any()
+    assert 0.3 < len(set(both.get_level_values("agent"))) / 80 < 0.7
+
+
+@pytest.mark.parametrize("mechanised", [False, True])
 @pytest.mark.parametrize("name", SOCIAL)
 def test_a_society_lives_the_same_days_in_one_call_in_the_plain_market_and_at_the_exchange(
-    name, population, build
+    name, mechanised, population, build
 ):
-    people = population(CAST, {"crowd": 0.0}, attention=4, social=SOCIAL[name])
+    mechanisms = Mechanisms(**ALL if mechanised else {})
+    social = SOCIAL[name]
+    people = population(CAST, {"crowd": 0.0}, attention=4, social=social, mechanisms=mechanisms)
     free = {"rules": MarketRules()}
     plain, whole, parts = (build(people, **free) for _ in range(3))
 
@@ -189,11 +250,19 @@ def test_a_society_lives_the_same_days_in_one_call_in_the_plain_market_and_at_th
             "wealth_tail": st.floats(1.01, 9),
         }
     ),
+    mechanisms=st.builds(
+        Mechanisms,
+        **{
+            name: (st.just(0.0) if one.least == 0 else st.nothing())
+            | st.floats(one.least, one.most, exclude_min=one.above)
+            for name, one in bounds().items()
+        },
+    ),
 )
 def test_small_markets_conserve_and_are_those_of_the_plain_market(
-    population, build, history, seed, agents, fee_bps, price_limit, start, society
+    population, build, history, seed, agents, fee_bps, price_limit, start, society, mechanisms
 ):
-    people = population(CAST[:3], **society)
+    people = population(CAST[:3], mechanisms=mechanisms, **society)
     given_rules = MarketRules(fee_bps=fee_bps, price_limit=price_limit)
     past = np.maximum(history[-260:] * start // 10_000, 1)  # down to prices of a few ticks
     (plain, crowd), (whole, other) = (
