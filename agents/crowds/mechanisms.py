@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 # Numba's cache watches this file alone: after a change to these, delete __pycache__.
-from evobourse.agents.crowds.elementary import exponential
-from evobourse.market.philox import Purpose, draw_words
+from evobourse.agents.crowds.elementary import exponential, normal_quantile
+from evobourse.market.philox import Purpose, draw_uniform, draw_words
+
+_READING = Purpose.READING
 
 OrderColumns = tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]
 """Agent, side, limit in ticks, quantity: arrays of one length."""
@@ -72,3 +76,102 @@ def quote(
             at += 1
         at += 1
     return agents, sides, prices, lots
+
+
+@njit(cache=True)
+def read_together(
+    tone: float, spread: NDArray[np.float64], day: int, key: np.uint64
+) -> NDArray[np.float64]:
+    """Return a day's news as each persona's agents read it together, float64[P].
+
+    Parameters
+    ----------
+    tone
+        The news.
+    spread
+        float64[P], standard deviations of what is misread; 0 draws nothing.
+    day, key
+        Of the crowd.
+    """
+    tones = np.full(spread.size, tone)
+    for p in range(spread.size):
+        if spread[p] > 0.0:
+            tones[p] += spread[p] * normal_quantile(draw_uniform(day, _READING, key, p))
+    return tones
+
+
+@njit(cache=True)
+def perceive(
+    value: float,
+    tone: float,
+    told: NDArray[np.float64],
+    long_run: float,
+    log_close: float,
+    rates: tuple[float, float],
+) -> float:
+    """Return the natural logarithm of the perceived value after a morning's news.
+
+    Parameters
+    ----------
+    value
+        Yesterday's; NaN before the first.
+    tone, told
+        The news, and float64[n], what messages make of it for each agent: their mean counts.
+    long_run
+        Deviation of a day's log return.
+    log_close
+        Of yesterday.
+    rates
+        Long-run deviations for each of the news, and what a day leaves of the distance to a price.
+    """
+    by_news, kept = rates
+    if math.isnan(value):
+        value = log_close
+    heard = 0.0
+    for each in told:
+        heard += each
+    return (
+        value + (1.0 - kept) * (log_close - value) + by_news * long_run * (tone + heard / told.size)
+    )
+
+
+@njit(cache=True)
+def misalign(strength: float, lean: NDArray[np.float64], deviation: float) -> NDArray[np.float64]:
+    """Return how a deviation from value draws to those who lean against it, float64[P]."""
+    return (strength * deviation * deviation) * lean
+
+
+@njit(cache=True)
+def unease(asymmetry: float, standardised_return: float) -> float:
+    """Return by how much yesterday's return strengthens herding and attention, 1 or more."""
+    return 1.0 + asymmetry * max(-standardised_return, 0.0)
+
+
+@njit(cache=True)
+def follow_equity(
+    usual_lots: NDArray[np.float64],
+    part: float,
+    lots_per_worth: float,
+    cash_cents: NDArray[np.int64],
+    shares: NDArray[np.int64],
+    price_ticks: int,
+) -> NDArray[np.float64]:
+    """Return the lots that agents usually trade, a part of which follows their equity.
+
+    Parameters
+    ----------
+    usual_lots
+        float64[n], by what they were endowed with.
+    part
+        How much of it follows.
+    lots_per_worth
+        Lots that an agent usually trades for each share that its equity is worth.
+    cash_cents, shares, price_ticks
+        Balances, and the price that they are worth; a tick is a cent, as in
+        `agents.crowds.persona_crowd.PersonaCrowd.accounts`.
+    """
+    lots = np.empty(usual_lots.size)
+    for i in range(lots.size):
+        worth = max(float(cash_cents[i]) / price_ticks + shares[i], 0.0)
+        lots[i] = (1.0 - part) * usual_lots[i] + part * (lots_per_worth * worth)
+    return lots

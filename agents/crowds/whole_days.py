@@ -24,16 +24,24 @@ from evobourse.agents.crowds.daily_loops import (
 )
 from evobourse.agents.crowds.deciding import PERFORMANCE_MEMORY
 from evobourse.agents.crowds.elementary import logarithm, logarithms, normal_table
-from evobourse.agents.crowds.mechanisms import quote
+from evobourse.agents.crowds.mechanisms import (
+    follow_equity,
+    misalign,
+    perceive,
+    quote,
+    read_together,
+    unease,
+)
 from evobourse.agents.crowds.observing import (
     WORDS_SEE,
     draw_news,
+    morning_values,
     news_threshold,
     see_morning,
 )
 from evobourse.agents.crowds.order_law import OrderLaw, spread_of, spread_units, tell_regime
 from evobourse.agents.crowds.ordering import usual_lots
-from evobourse.agents.crowds.persona_crowd import PersonaCrowd
+from evobourse.agents.crowds.persona_crowd import LOTS_PER_WORTH, PersonaCrowd
 from evobourse.agents.crowds.volatility import (
     LONG_RUN_DAYS,
     Volatility,
@@ -41,7 +49,7 @@ from evobourse.agents.crowds.volatility import (
     kept_a_day,
     measure,
 )
-from evobourse.agents.observation import HISTORY_DAYS
+from evobourse.agents.observation import FIELD_NAMES, HISTORY_DAYS
 from evobourse.agents.society.contest import Rivalry, count_faith, count_profits
 from evobourse.agents.society.feeds import average_tones
 from evobourse.agents.society.life import SocialLife, follow_day, live_morning
@@ -52,6 +60,7 @@ from evobourse.market.daily_auction import Market, PlayedDays, Rows
 from evobourse.market.philox import Purpose, arrival_times, fill_words
 from evobourse.market.rules import price_band
 
+_VALUE = FIELD_NAMES.index("value")
 _DAY, _DAY_MORE = Purpose.DAY, Purpose.DAY_MORE
 
 
@@ -88,13 +97,16 @@ class _Society(NamedTuple):
 
 
 class _Mechanisms(NamedTuple):
-    """Settings of the society's mechanisms; see the loops that take each.
-
-    Arrays are without elements where their mechanism is off.
-    """
+    """Settings of the society's mechanisms; see the loops that take each."""
 
     both: NDArray[np.bool_]
     half_spread: float
+    shared: NDArray[np.float64]
+    misalignment: float
+    lean: NDArray[np.float64]
+    value_rates: tuple[float, float]
+    equity_sized: float
+    loss_asymmetry: float
 
 
 class _Social(NamedTuple):
@@ -203,7 +215,8 @@ def _play_run(market: Market, crowd: PersonaCrowd, days: int) -> None:
     )
     kept = days if market.record == "full" else 0
     record = _record(kept, n, 2 if generator.both.size else 1)
-    deviations = np.array([observer.volatility.long_run, observer.volatility.variance])
+    volatility, mechanisms = observer.volatility, society.mechanisms
+    measured = np.array([volatility.long_run, volatility.variance, observer.perceived])
     asked = np.array([asset.buy_quantity, asset.sell_quantity])
     persona, social = decider.persona.copy(), _social(life)
     accounts.fees_cents += _play(
@@ -228,19 +241,29 @@ def _play_run(market: Market, crowd: PersonaCrowd, days: int) -> None:
             kept_a_day(society.volatility_memory_days),
             float(society.volatility_weight),
         ),
-        _Mechanisms(generator.both, float(society.mechanisms.half_spread)),
+        _Mechanisms(
+            generator.both,
+            float(mechanisms.half_spread),
+            observer.shared,
+            float(mechanisms.misalignment),
+            decider.lean,
+            observer.value_rates,
+            float(mechanisms.equity_sized),
+            float(mechanisms.loss_asymmetry),
+        ),
         social,
         _contest(crowd.rivalry),
         generator.law,
         path,
-        deviations,
+        measured,
         asked,
         (rules.tick_cents, rules.fee_bps, rules.price_limit),
         normal_table(),
         record,
     )
     decider.persona = persona
-    observer.volatility = Volatility(float(deviations[0]), float(deviations[1]))
+    observer.volatility = Volatility(float(measured[0]), float(measured[1]))
+    observer.perceived = float(measured[2])
     if life is not None:
         life.mood, life.peers = social.mood, social.peers
     orders, decisions = _rows(market, record, crowd.first_persona, life is not None)
@@ -297,7 +320,7 @@ def _play(
     contest: _Contest,
     law: OrderLaw,
     path: _Path,
-    deviations: NDArray[np.float64],
+    measured: NDArray[np.float64],
     asked: NDArray[np.int64],
     rules: tuple[int, int, float],
     normals: NDArray[np.float32],
@@ -335,22 +358,29 @@ def _play(
             )
             moods = average_tones(author, weight, social.mood)
             social.peers[:] = moods
-        if deviations[1] > 0.0:
-            move = log_path[-1] - log_path[-2]
-            deviations[1] = follow_variance(deviations[1], move, society.keep)
+        move = log_path[-1] - log_path[-2]
+        if measured[1] > 0.0:
+            measured[1] = follow_variance(measured[1], move, society.keep)
         else:
-            deviations[0], deviations[1] = measure(path.log_path[:today], society.keep)
-        long_run, recent = deviations[0], np.sqrt(deviations[1])
+            measured[0], measured[1] = measure(path.log_path[:today], society.keep)
+        long_run, recent = measured[0], np.sqrt(measured[1])
+        tone = draw_news(day, crowd_key)
+        if mechanisms.value_rates[0] > 0.0:
+            measured[2] = perceive(
+                measured[2], tone, told, long_run, log_path[-1], mechanisms.value_rates
+            )
+        values = morning_values(log_path, (asked[0], asked[1]), measured[2])
+        alarm = unease(mechanisms.loss_asymmetry, standardise(move, recent))
         noise, _, _ = society.hearing
-        threshold = news_threshold((long_run, recent), society.hearing)
-        news = Earshot(draw_news(day, crowd_key), noise, threshold, told, personas.receptivity)
+        threshold = news_threshold((long_run, recent), society.hearing) / alarm
+        heard = read_together(tone, mechanisms.shared, day, crowd_key)
+        news = Earshot(heard, noise, threshold, told, personas.receptivity)
         views = see_morning(
             agents.sees,
             persona,
             personas.never,
             society.rates,
-            log_path,
-            (asked[0], asked[1]),
+            values,
             moods,
             news,
             normals,
@@ -359,15 +389,28 @@ def _play(
             day,
             crowd_key,
         )
-        reconsider(persona, personas.share, personas.success, society.habits, words, day, crowd_key)
+        pull = misalign(mechanisms.misalignment, mechanisms.lean, values[_VALUE])
+        switching, conformity, performance = society.habits
+        habits = switching, conformity * alarm, performance
+        reconsider(persona, personas.share, personas.success, pull, habits, words, day, crowd_key)
 
         # They decide and order.
         tendency = decide(personas.steps, persona, personas.row_of, views, words)
         unit = (1 - society.volatility_weight) * long_run + society.volatility_weight * recent
+        lots_today = agents.usual_lots
+        if mechanisms.equity_sized > 0.0:
+            lots_today = follow_equity(
+                agents.usual_lots,
+                mechanisms.equity_sized,
+                LOTS_PER_WORTH,
+                agents.cash_cents,
+                agents.shares,
+                reference,
+            )
         sender, side, price_ticks, quantity, urgency = price_orders(
             persona,
             tendency,
-            agents.usual_lots,
+            lots_today,
             personas.orders,
             spread_of(law, tell_regime(law, log_path, long_run)),
             spread_units(law, unit, long_run),

@@ -196,6 +196,7 @@ def build_experiment(config: ExperimentConfig) -> Experiment:
         minds.cores,
         max(map(read_rank, adapters), default=0) if minds.cores != "none" else 0,
         config.mechanisms,
+        config.persona_genes,
     )
     return Experiment(
         config,

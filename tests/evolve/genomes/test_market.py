@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from evobourse.agents.personas.mechanisms import DETAILS, OFF, Mechanisms, bounds
+from evobourse.agents.personas.traits import OrderStyle, Traits
 from evobourse.evolve.genomes.market import MarketGenome, PersonaStart
 
 PEOPLE = tuple(PersonaStart(name, "", None) for name in "ab")
 
 
-def genome_of(mechanisms=OFF):
-    return MarketGenome(PEOPLE, ("momentum",), 1, "base", (), 0, 2, mechanisms=mechanisms)
+def genome_of(mechanisms=OFF, **more):
+    styles = ("momentum",)
+    return MarketGenome(PEOPLE, styles, 1, "base", (), 0, 2, mechanisms=mechanisms, **more)
 
 
 def names_of(market_genome):
@@ -42,3 +44,23 @@ def test_without_mechanisms_the_population_is_what_it_was():
     plain = genome_of()
     genome = plain.genome()
     assert plain.population(genome.to_values(genome.start_vector())).society.mechanisms == OFF
+    assert all(p.traits is None for p in plain.population(start_of(genome)).personas)
+
+
+def start_of(genome):
+    return genome.to_values(genome.start_vector())
+
+
+def test_traits_of_a_persona_are_factors_that_begin_at_one():
+    names = ("activity", "dispersion", "size", "shared_reading")
+    market = genome_of(persona_genes=names)
+    values = start_of(market.genome())
+    [traits] = {persona.traits for persona in market.population(values).personas}
+    assert traits == Traits()
+    society = {f"{name}_b": 2.0 + k for k, name in enumerate(names)}
+    values["society"].update(society)
+    first, second = (persona.traits for persona in market.population(values).personas)
+    assert first == Traits()
+    orders = OrderStyle(dispersion=3.0, size=4.0)
+    assert second == Traits(activity=2.0, orders=orders, shared_reading=5.0)
+    assert len(market.genome().names()) == len(names_of(genome_of())) + 2 * len(names)
