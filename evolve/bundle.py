@@ -19,6 +19,7 @@ from evobourse.agents.crowds.offsets import OffsetClusters
 from evobourse.agents.crowds.order_regimes import OrderRegimes, read_regimes
 from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.stored_answers import StoredAnswers, pack_answers, read_answers
+from evobourse.agents.personas.mechanisms import OFF, Mechanisms
 from evobourse.agents.personas.persona import Persona, Population, Society
 from evobourse.agents.personas.social import Contest, Social
 from evobourse.agents.personas.traits import OrderStyle, Traits
@@ -269,7 +270,8 @@ def _read_society(values: Mapping[str, Any]) -> Society:
     if social is not None:
         contest = social.get("contest")
         social = Social(**{**social, "contest": None if contest is None else Contest(**contest)})
-    return Society(**{**values, "social": social})
+    mechanisms = Mechanisms(**values.get("mechanisms", {}))
+    return Society(**{**values, "social": social, "mechanisms": mechanisms})
 
 
 def _write(
@@ -290,6 +292,8 @@ def _write(
         del society["social"]  # a bundle of strangers says nothing of it
     elif society["social"]["contest"] is None:
         del society["social"]["contest"]
+    if bundle.population.society.mechanisms == OFF:
+        del society["mechanisms"]
     config = {
         "schema": SCHEMA,
         "name": bundle.name,

@@ -390,7 +390,7 @@ def _population_section(population: Population, styles: Sequence[str]) -> Sectio
             for p in rows
         ]
     )
-    society = vars(population.society)
+    society = {**vars(population.society), **population.society.mechanisms.on}
     masked = sorted(population.society.mask.items(), key=lambda item: -item[1])
     mask_table = Table(
         ["field", "#hidden from an agent"],
