@@ -58,16 +58,35 @@ STEP_DAYS = 21
 """Between the first days of two real windows."""
 
 ON = Mechanisms(
-    two_sided=0.9,
-    half_spread=0.3,
-    shared_reading=1.5,
+    two_sided=0.95,
+    half_spread=0.15,
+    shared_reading=3.0,
     misalignment=1.0,
-    value_news=0.8,
-    value_half_life_days=500.0,
-    equity_sized=0.5,
+    value_news=1.0,
+    value_half_life_days=1000.0,
+    equity_sized=0.7,
     loss_asymmetry=0.2,
 )
 """Set by hand; a search begins at them."""
+
+BY_HAND = {
+    "share_amateur": 3.5,
+    "share_bargain-hunter": 4.0,
+    "share_news-reader": 3.0,
+    "share_trend-rider": 0.5,
+    "share_sceptic": 0.5,
+    "share_follower": 0.5,
+    "mask_news": 0.1,
+    "mask_trend": 0.85,
+    "news_noise": 2.5,
+    "news_threshold": 0.2,
+    "aggressiveness": 2.4,
+    "dispersion": 1.0,
+    "switching": 0.02,
+    "conformity": 0.6,
+    "performance": -2.0,
+}
+"""Where the society set by hand differs from the un-evolved one, with which searches begin."""
 
 
 @dataclass(frozen=True)
@@ -125,9 +144,7 @@ def run(settings: Settings, report: Report) -> Page:
     config = load_config("quickstart", settings.market)
     experiment = build_experiment(config)
     sections = []
-    start = with_mechanisms(experiment, ON)
-    by_hand = start.population(start.genome().to_values(start.genome().start_vector()))
-    populations = {"set by hand": vary(by_hand)}
+    populations = {"set by hand": vary(set_by_hand(experiment))}
     found = ""
     if settings.generations:
         evolved = {}
@@ -163,6 +180,7 @@ def run(settings: Settings, report: Report) -> Page:
         group=config.market.paths,
         candidates=settings.candidates * settings.generations,
         mechanisms=yaml.safe_dump({"mechanisms": asdict(ON)}, sort_keys=False).rstrip(),
+        by_hand=", ".join(f"{name} {value:g}" for name, value in BY_HAND.items()),
         found=found or "No search was asked for.",
         sections="\n".join(sections),
     )
@@ -173,6 +191,14 @@ def with_mechanisms(experiment: Experiment, mechanisms: Mechanisms) -> SocietyGe
     """Return the experiment's genome with mechanisms, minds fixed."""
     given = {**vars(experiment.market_genome), "mechanisms": mechanisms}
     return SocietyGenome(**given)
+
+
+def set_by_hand(experiment: Experiment) -> Population:
+    """Return the population that is set by hand, all mechanisms on."""
+    market = with_mechanisms(experiment, ON)
+    genome = market.genome()
+    values = genome.to_values(genome.start_vector())
+    return market.population({"society": {**values["society"], **BY_HAND}})
 
 
 def vary(population: Population, alone: bool = True) -> dict[str, Population]:
@@ -309,15 +335,17 @@ real market as that is to itself, 1 is its 95 % bound. Volume and abs r is the c
 absolute returns with log volume within a path. The other columns are means over paths; the last is
 the part of the paths that end below their start. Real windows overlap.
 
-*Set by hand* is the un-evolved society with these mechanisms, switched on and off; no other setting
-follows when one is switched.
+*Set by hand* is a society that was set with all mechanisms on, by looking at training windows; then
+they are switched, and no other setting follows.
 
 ```yaml
 {mechanisms}
+# society: {by_hand}
 ```
 
 *Evolved without any* and *evolved with all* are societies that CMA-ES found with the same budget,
-{candidates} candidates each, on training windows: the mean of the last generation. In *all but*
+{candidates} candidates each, on training windows, beginning with the un-evolved society: the mean of
+the last generation. In *all but*
 one a mechanism of the evolved society is switched off and nothing is evolved anew, so that what
 leaned on it is out of place.
 
