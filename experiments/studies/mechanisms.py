@@ -6,6 +6,7 @@ read.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -172,6 +173,7 @@ def run(settings: Settings, report: Report) -> Page:
                 volume = float(np.nanmean(row.volume))
                 report.figure(f"correlation of abs r with log volume, {figure}", volume, "1")
             sections.append(f"## {split_name.capitalize()} windows\n\n{table(rows)}\n")
+    by_hand = ", ".join(f"`{name}` {value:g}" for name, value in BY_HAND.items())
     page = PAGE.format(
         command=report.command,
         agents=config.market.agents,
@@ -180,7 +182,7 @@ def run(settings: Settings, report: Report) -> Page:
         group=config.market.paths,
         candidates=settings.candidates * settings.generations,
         mechanisms=yaml.safe_dump({"mechanisms": asdict(ON)}, sort_keys=False).rstrip(),
-        by_hand=", ".join(f"{name} {value:g}" for name, value in BY_HAND.items()),
+        by_hand=textwrap.fill(f"Its society is the un-evolved one but for {by_hand}.", 96),
         found=found or "No search was asked for.",
         sections="\n".join(sections),
     )
@@ -340,14 +342,15 @@ they are switched, and no other setting follows.
 
 ```yaml
 {mechanisms}
-# society: {by_hand}
 ```
 
-*Evolved without any* and *evolved with all* are societies that CMA-ES found with the same budget,
-{candidates} candidates each, on training windows, beginning with the un-evolved society: the mean of
-the last generation. In *all but*
-one a mechanism of the evolved society is switched off and nothing is evolved anew, so that what
-leaned on it is out of place.
+{by_hand}
+
+*Evolved without any* and *evolved with all* are societies that CMA-ES found on training windows with
+the same budget, {candidates} candidates each, beginning with the un-evolved society and these
+mechanisms; each is the mean of the last generation. In *all but* one a mechanism of the evolved
+society is switched off and nothing is evolved anew: what leaned on it is out of place. No score
+sees volume.
 
 {sections}
 ## The society that was found with all
