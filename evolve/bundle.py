@@ -163,7 +163,7 @@ def write_bundle(
     depth
         Number of layers of the base, for the mergekit recipe.
     scoreboard
-        Rows for ``scoreboard.json``.
+        Rows for ``scoreboard.json``; without their ``seconds``.
     card
         Text of the bundle's ``README.md``.
 
@@ -323,7 +323,9 @@ def _write(
     if bundle.recipe:
         (folder / "recipe.yaml").write_text(to_mergekit_yaml(bundle.recipe, depth))
     np.savetxt(folder / "history.csv", bundle.history, "%d", header="close_ticks", comments="")
-    (folder / "scoreboard.json").write_text(json.dumps(list(scoreboard), indent=2) + "\n")
+    # How long each row took is the machine's; a bundle's bytes are the population's.
+    rows = [{key: row[key] for key in row if key != "seconds"} for row in scoreboard]
+    (folder / "scoreboard.json").write_text(json.dumps(rows, indent=2) + "\n")
     (folder / "README.md").write_text(card)
     if bundle.answers is not None:
         (folder / ANSWERS).write_bytes(pack_answers(bundle.answers))

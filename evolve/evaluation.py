@@ -23,6 +23,7 @@ from evobourse.evolve.genomes.market import MarketGenome
 from evobourse.evolve.loop import Evaluation
 from evobourse.evolve.markets import MarketWindows, World, play_market
 from evobourse.evolve.measures import Played, measure
+from evobourse.evolve.rounding import recorded
 from evobourse.evolve.searches.racing import race
 from evobourse.evolve.watching import Begin, unwatched
 from evobourse.fitness.distance import Score, Target, score_candidates, score_paths
@@ -126,7 +127,7 @@ class MarketEvaluator:
             paths = np.stack(run.results[i])
             found = self._evaluation(player, paths, seeds[: len(paths)], self._score(paths))
             if not run.finished[i] and np.isfinite(found.score):
-                found = replace(found, score=float(run.scores[i]))
+                found = replace(found, score=recorded(run.scores[i]))
             measured.append(found)
         on_done(len(racers))
         return measured
@@ -236,13 +237,14 @@ class MarketEvaluator:
             return Evaluation(np.inf, {}, player.recipe, seeds, player.failure)
         if not np.isfinite(score.ratio):
             return Evaluation(np.inf, {}, player.recipe, seeds, score.verdict)
-        parts = dict(zip(MOMENT_NAMES, map(float, score.moments), strict=True))
-        parts = {"j": float(score.j), **parts}
+        parts = dict(zip(MOMENT_NAMES, score.moments, strict=True))
+        parts = {"j": score.j, **parts}
         if self.measures:
             real = np.stack([self._real_returns(s) for s in seeds])
             played = Played(player.population, player.choices, paths, real)
             parts |= measure(self.measures, played)
-        return Evaluation(float(score.ratio), parts, player.recipe, seeds, None)
+        parts = {name: recorded(value) for name, value in parts.items()}
+        return Evaluation(recorded(score.ratio), parts, player.recipe, seeds, None)
 
     def _score(self, paths: FloatArray) -> Score:
         """Score the paths so far; comparable among candidates that have as many."""
