@@ -346,8 +346,8 @@ they are switched, and no other setting follows.
 
 {by_hand}
 
-*Evolved without any* and *evolved with all* are societies that CMA-ES found on training windows with
-the same budget, {candidates} candidates each, beginning with the un-evolved society and these
+*Evolved without any* and *evolved with all* are societies that CMA-ES found on training windows
+with the same budget, {candidates} candidates each, beginning with the un-evolved society and these
 mechanisms; each is the mean of the last generation. In *all but* one a mechanism of the evolved
 society is switched off and nothing is evolved anew: what leaned on it is out of place. No score
 sees volume.
