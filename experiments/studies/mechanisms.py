@@ -32,6 +32,7 @@ from evobourse.experiments.reports.intervals import show
 from evobourse.experiments.studies.run import Page, Study
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.fitness.distance import score_paths
+from evobourse.fitness.facts import leverage
 from evobourse.fitness.moments import MOMENT_NAMES, moments
 from evobourse.market.series.splits import Split
 
@@ -53,6 +54,7 @@ HEADINGS = (
     "AC1",
     "log volatility to real",
     "displacement",
+    "leverage",
     "end lower",
 )
 STEP_DAYS = 21
@@ -288,7 +290,8 @@ def _row(experiment: Experiment, split: Split, returns: NDArray[Any], volume: ND
     return Row(
         np.array([score_paths(group, target).ratio for group in groups], np.float64),
         volume_volatility(returns, volume),
-        {name: found[:, MOMENT_NAMES.index(name)] for name in SHOWN},
+        {name: found[:, MOMENT_NAMES.index(name)] for name in SHOWN}
+        | {"leverage": leverage(returns)},
         (returns.sum(axis=1) < 0).astype(np.float64),
     )
 
@@ -315,7 +318,7 @@ def table(rows: Mapping[str, Row]) -> str:
     lines = [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|"]
     for name, row in rows.items():
         cells = [name, show(row.scores), f"{np.nanmean(row.volume):.2f}"]
-        cells += [f"{np.nanmean(row.moments[moment]):.2f}" for moment in SHOWN]
+        cells += [f"{np.nanmean(row.moments[moment]):.2f}" for moment in (*SHOWN, "leverage")]
         lines.append(f"| {' | '.join([*cells, f'{row.lower.mean():.0%}'])} |")
     return "\n".join(lines)
 
@@ -334,7 +337,8 @@ Minds are the style teachers, personas and rules the quickstart's, with {agents}
 days. A row is {paths} paths on windows of S&P 500; all rows have the same windows and the same
 draws. J/J95 is the mean over groups of {group} paths with a 95 % interval: 0 is as close to the
 real market as that is to itself, 1 is its 95 % bound. Volume and abs r is the correlation of
-absolute returns with log volume within a path. The other columns are means over paths; the last is
+absolute returns with log volume within a path; leverage that of returns with later squared ones
+(`fitness.facts.leverage`). The other columns are means over paths; the last is
 the part of the paths that end below their start. Real windows overlap.
 
 *Set by hand* is a society that was set with all mechanisms on, by looking at training windows; then
