@@ -6,6 +6,7 @@ read.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -31,6 +32,7 @@ from evobourse.experiments.reports.intervals import show
 from evobourse.experiments.studies.run import Page, Study
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.fitness.distance import score_paths
+from evobourse.fitness.facts import leverage
 from evobourse.fitness.moments import MOMENT_NAMES, moments
 from evobourse.market.series.splits import Split
 
@@ -52,22 +54,42 @@ HEADINGS = (
     "AC1",
     "log volatility to real",
     "displacement",
+    "leverage",
     "end lower",
 )
 STEP_DAYS = 21
 """Between the first days of two real windows."""
 
 ON = Mechanisms(
-    two_sided=0.9,
-    half_spread=0.3,
-    shared_reading=1.5,
+    two_sided=0.95,
+    half_spread=0.15,
+    shared_reading=3.0,
     misalignment=1.0,
-    value_news=0.8,
-    value_half_life_days=500.0,
-    equity_sized=0.5,
+    value_news=1.0,
+    value_half_life_days=1000.0,
+    equity_sized=0.7,
     loss_asymmetry=0.2,
 )
 """Set by hand; a search begins at them."""
+
+BY_HAND = {
+    "share_amateur": 3.5,
+    "share_bargain-hunter": 4.0,
+    "share_news-reader": 3.0,
+    "share_trend-rider": 0.5,
+    "share_sceptic": 0.5,
+    "share_follower": 0.5,
+    "mask_news": 0.1,
+    "mask_trend": 0.85,
+    "news_noise": 2.5,
+    "news_threshold": 0.2,
+    "aggressiveness": 2.4,
+    "dispersion": 1.0,
+    "switching": 0.02,
+    "conformity": 0.6,
+    "performance": -2.0,
+}
+"""Where the society set by hand differs from the un-evolved one, with which searches begin."""
 
 
 @dataclass(frozen=True)
@@ -125,9 +147,7 @@ def run(settings: Settings, report: Report) -> Page:
     config = load_config("quickstart", settings.market)
     experiment = build_experiment(config)
     sections = []
-    start = with_mechanisms(experiment, ON)
-    by_hand = start.population(start.genome().to_values(start.genome().start_vector()))
-    populations = {"set by hand": vary(by_hand)}
+    populations = {"set by hand": vary(set_by_hand(experiment))}
     found = ""
     if settings.generations:
         evolved = {}
@@ -155,6 +175,7 @@ def run(settings: Settings, report: Report) -> Page:
                 volume = float(np.nanmean(row.volume))
                 report.figure(f"correlation of abs r with log volume, {figure}", volume, "1")
             sections.append(f"## {split_name.capitalize()} windows\n\n{table(rows)}\n")
+    by_hand = ", ".join(f"`{name}` {value:g}" for name, value in BY_HAND.items())
     page = PAGE.format(
         command=report.command,
         agents=config.market.agents,
@@ -163,6 +184,7 @@ def run(settings: Settings, report: Report) -> Page:
         group=config.market.paths,
         candidates=settings.candidates * settings.generations,
         mechanisms=yaml.safe_dump({"mechanisms": asdict(ON)}, sort_keys=False).rstrip(),
+        by_hand=textwrap.fill(f"Its society is the un-evolved one but for {by_hand}.", 96),
         found=found or "No search was asked for.",
         sections="\n".join(sections),
     )
@@ -173,6 +195,14 @@ def with_mechanisms(experiment: Experiment, mechanisms: Mechanisms) -> SocietyGe
     """Return the experiment's genome with mechanisms, minds fixed."""
     given = {**vars(experiment.market_genome), "mechanisms": mechanisms}
     return SocietyGenome(**given)
+
+
+def set_by_hand(experiment: Experiment) -> Population:
+    """Return the population that is set by hand, all mechanisms on."""
+    market = with_mechanisms(experiment, ON)
+    genome = market.genome()
+    values = genome.to_values(genome.start_vector())
+    return market.population({"society": {**values["society"], **BY_HAND}})
 
 
 def vary(population: Population, alone: bool = True) -> dict[str, Population]:
@@ -260,7 +290,8 @@ def _row(experiment: Experiment, split: Split, returns: NDArray[Any], volume: ND
     return Row(
         np.array([score_paths(group, target).ratio for group in groups], np.float64),
         volume_volatility(returns, volume),
-        {name: found[:, MOMENT_NAMES.index(name)] for name in SHOWN},
+        {name: found[:, MOMENT_NAMES.index(name)] for name in SHOWN}
+        | {"leverage": leverage(returns)},
         (returns.sum(axis=1) < 0).astype(np.float64),
     )
 
@@ -287,7 +318,7 @@ def table(rows: Mapping[str, Row]) -> str:
     lines = [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|"]
     for name, row in rows.items():
         cells = [name, show(row.scores), f"{np.nanmean(row.volume):.2f}"]
-        cells += [f"{np.nanmean(row.moments[moment]):.2f}" for moment in SHOWN]
+        cells += [f"{np.nanmean(row.moments[moment]):.2f}" for moment in (*SHOWN, "leverage")]
         lines.append(f"| {' | '.join([*cells, f'{row.lower.mean():.0%}'])} |")
     return "\n".join(lines)
 
@@ -306,20 +337,24 @@ Minds are the style teachers, personas and rules the quickstart's, with {agents}
 days. A row is {paths} paths on windows of S&P 500; all rows have the same windows and the same
 draws. J/J95 is the mean over groups of {group} paths with a 95 % interval: 0 is as close to the
 real market as that is to itself, 1 is its 95 % bound. Volume and abs r is the correlation of
-absolute returns with log volume within a path. The other columns are means over paths; the last is
+absolute returns with log volume within a path; leverage that of returns with later squared ones
+(`fitness.facts.leverage`). The other columns are means over paths; the last is
 the part of the paths that end below their start. Real windows overlap.
 
-*Set by hand* is the un-evolved society with these mechanisms, switched on and off; no other setting
-follows when one is switched.
+*Set by hand* is a society that was set with all mechanisms on, by looking at training windows; then
+they are switched, and no other setting follows.
 
 ```yaml
 {mechanisms}
 ```
 
-*Evolved without any* and *evolved with all* are societies that CMA-ES found with the same budget,
-{candidates} candidates each, on training windows: the mean of the last generation. In *all but*
-one a mechanism of the evolved society is switched off and nothing is evolved anew, so that what
-leaned on it is out of place.
+{by_hand}
+
+*Evolved without any* and *evolved with all* are societies that CMA-ES found on training windows
+with the same budget, {candidates} candidates each, beginning with the un-evolved society and these
+mechanisms; each is the mean of the last generation. In *all but* one a mechanism of the evolved
+society is switched off and nothing is evolved anew: what leaned on it is out of place. No score
+sees volume.
 
 {sections}
 ## The society that was found with all

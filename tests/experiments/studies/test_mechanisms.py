@@ -7,11 +7,13 @@ from evobourse.agents.personas.mechanisms import DETAILS, OFF, bounds
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.studies.mechanisms import (
+    BY_HAND,
     ON,
     SPLITS,
     Settings,
     measure_real,
     run,
+    set_by_hand,
     vary,
     volume_volatility,
     with_mechanisms,
@@ -28,8 +30,7 @@ def experiment():
 
 
 def test_one_mechanism_is_switched_at_a_time(experiment):
-    genome = with_mechanisms(experiment, ON).genome()
-    start = with_mechanisms(experiment, ON).population(genome.to_values(genome.start_vector()))
+    start = set_by_hand(experiment)
     variants = vary(start)
     assert len(variants) == 2 + 2 * len(NAMES)
     on = {name: set(one.society.mechanisms.on) - set(DETAILS) for name, one in variants.items()}
@@ -38,6 +39,14 @@ def test_one_mechanism_is_switched_at_a_time(experiment):
         assert on[f"{name} alone"] == {name}
         assert on[f"with all but {name}"] == set(NAMES) - {name}
     assert {one.personas for one in variants.values()} == {start.personas}
+
+
+def test_the_society_set_by_hand_lies_within_the_genes_bounds(experiment):
+    genome = with_mechanisms(experiment, ON).genome()
+    values = genome.to_values(genome.start_vector())
+    given = {"society": {**values["society"], **BY_HAND}}
+    found = genome.to_values(genome.to_vector(given))["society"]
+    assert found == pytest.approx(given["society"])
 
 
 def test_only_the_society_is_searched(experiment):
