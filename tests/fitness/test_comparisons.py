@@ -61,7 +61,7 @@ def test_two_assets_tell_a_random_walk_apart(assets, targets, rng):
         for name, returns in assets.items()
     }
     score = pool_scores(walks)
-    assert 0.5 > score.mcr
+    assert score.mcr < 0.5
     assert score.p_value < 0.05
     ratios = [s.ratio for s, _ in walks.values()]
     assert score.ratio == pytest.approx(np.sqrt(ratios[0] * ratios[1]))
