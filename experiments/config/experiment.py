@@ -250,6 +250,11 @@ class ExperimentConfig(Section):
             )
 
     @property
+    def candidate_markets(self) -> int:
+        """Markets that a candidate's score takes: its paths on each series."""
+        return self.market.paths * len(self.series)
+
+    @property
     def other_bases(self) -> tuple[str, ...]:
         """Name the bases that personas name beside the main one, once each."""
         named = dict.fromkeys(p.base for p in self.personas if p.base)

@@ -177,7 +177,7 @@ def make_budget(config: ExperimentConfig, run_folder: RunFolder) -> Budget:
         Timings(run_folder.timings),
         config.budget.max_minutes,
         config.budget.max_decisions,
-        market.agents * market.days,
+        market.agents * market.days * len(config.series),
         market.paths,
         config.search.memetic,
     )

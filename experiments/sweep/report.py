@@ -319,7 +319,8 @@ def _search_section(run: RunSoFar) -> Section:
     timings = Timings(run.folder.timings).read()
     market = run.config.market
     minutes = sum(t.seconds for t in timings) / 60
-    decisions = len(run.candidates) * market.agents * market.days * market.paths
+    markets = len(run.candidates) * run.config.candidate_markets
+    decisions = markets * market.agents * market.days
     failed = [c for c in run.candidates if c.score is None]
     said = [
         f"{len(run.candidates):,} candidates in {len(groups):,} generations took {minutes:.1f} "
