@@ -65,11 +65,12 @@ def evolve(
         return
     from evobourse.evolve.addresses import file_name
     from evobourse.evolve.run_folder import RunFolder
-    from evobourse.experiments.sweep.resume import start_run
+    from evobourse.experiments.sweep.resume import start_run, withdraw_if_refused
 
     folder = RunFolder(run or Path("runs") / file_name(settings.name))
-    start_run(settings, folder)
-    _sweep(settings, folder, as_json)
+    with withdraw_if_refused(folder):
+        start_run(settings, folder)
+        _sweep(settings, folder, as_json)
 
 
 def resume(
