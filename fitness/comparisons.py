@@ -24,7 +24,8 @@ class PooledScore:
     ratios : float64 array, shape [groups]
         The same group by group, where scores are of several groups; else empty.
     p_value : float
-        Twice the mean of the assets' p-values: valid however they hang together.
+        Twice the mean of the assets' p-values, valid however they hang together; 0 for a
+        degenerate path.
     mcr : float
         Joint moment coverage ratio over all paths, each in its own asset's intervals.
     verdict : str
@@ -69,7 +70,7 @@ def pool_scores(scores: Mapping[str, tuple[Score | SplitScore, Target]]) -> Pool
     return PooledScore(
         ratio=float(geometric_mean([score.ratio for score in each])),
         ratios=geometric_mean(groups) if groups else np.empty(0),
-        p_value=min(1.0, 2.0 * float(np.mean([score.p_value for score in each]))),
+        p_value=0.0 if faults else min(1.0, 2.0 * float(np.mean([s.p_value for s in each]))),
         mcr=float(inside.mean()),
         verdict="; ".join(faults) or "ok",
     )

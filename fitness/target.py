@@ -17,7 +17,14 @@ import numpy.typing as npt
 
 from evobourse.fitness import moments as moment_set
 from evobourse.fitness.errors import FitnessError
-from evobourse.fitness.moments import MIN_DAYS, FloatArray, measured, moments, path_faults
+from evobourse.fitness.moments import (
+    MIN_DAYS,
+    SMALLEST_STD,
+    FloatArray,
+    measured,
+    moments,
+    path_faults,
+)
 from evobourse.fitness.remembered import remember
 
 MIN_RESAMPLES = 100
@@ -274,7 +281,7 @@ def _target(
     sigma_real: float,
 ) -> Target:
     gap_sd = gaps.std(axis=0)
-    still = [name for name, sd in zip(names, gap_sd, strict=True) if not sd > 0.0]
+    still = [name for name, sd in zip(names, gap_sd, strict=True) if not sd > SMALLEST_STD]
     if still:
         raise FitnessError(
             f"split {split!r}: {still[0]} is the same in all of its windows, so that nothing can "

@@ -409,8 +409,8 @@ def _notes(series: Daily, real: Daily, count: int, length: int, tried: int) -> S
             f"the best of {tried:,} tried: luck is in the score unless these days chose nothing"
         )
     if (over := len(series.log_returns) - count * length) > 0:
-        whose = "the first days of its paths" if series.lengths else "its first days"
-        notes.append(f"{series.name}: {whose} are over and left out, {over} in all")
+        whose = f"{over} first days of its paths" if series.lengths else f"its first {over} days"
+        notes.append(f"{series.name}: {whose} are over and left out")
     same = np.array_equal(series.log_returns, real.log_returns)
     if same:
         notes.append(f"{series.name} is held against itself: this is a check, not a test")
