@@ -31,6 +31,10 @@ MEANINGS = {
 }
 
 
+CHAMPION, REAL_TRAIN, REAL_TARGET = "evolved", "bootstrap_train", "bootstrap_target"
+POOLED = "pooled"
+"""The asset of rows that are of all assets."""
+
 SPLITS = {"train": "Training", "validation": "Validation", "heldout": "Held out"}
 
 
@@ -38,7 +42,7 @@ Row = Mapping[str, Any]
 
 
 def print_scoreboard(rows: Sequence[Row], console: Console | None = None) -> None:
-    """Print one table an asset and split, each sorted by score, held-out years last.
+    """Print one table an asset and split, each sorted by score, held-out years and pooled rows last.
 
     Parameters
     ----------
@@ -52,11 +56,11 @@ def print_scoreboard(rows: Sequence[Row], console: Console | None = None) -> Non
     console = console or Console()
     order = list(SPLITS)
 
-    def place(row: Row) -> tuple[str, int]:
-        split = row["split"]
-        return str(row["asset"]), order.index(split) if split in order else len(order)
+    def place(row: Row) -> tuple[bool, str, int]:
+        asset, split = str(row["asset"]), row["split"]
+        return asset == POOLED, asset, order.index(split) if split in order else len(order)
 
-    for (asset, _), group in groupby(sorted(rows, key=place), place):
+    for (_, asset, _), group in groupby(sorted(rows, key=place), place):
         members = sorted(group, key=lambda row: as_score(row["score"]))
         split = SPLITS.get(members[0]["split"], members[0]["split"])
         known = members[0].get("seeds")

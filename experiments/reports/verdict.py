@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 
 from evobourse.experiments.reports.scores import (
+    CHAMPION,
+    POOLED,
+    REAL_TARGET,
     SPLITS,
     Row,
     as_score,
@@ -15,10 +18,6 @@ from evobourse.experiments.reports.scores import (
     score_form,
 )
 
-CHAMPION = "evolved"
-REAL = "bootstrap_target"
-REAL_TRAIN = "bootstrap_train"
-POOLED = "pooled"
 _SIDES = {"better": "it beats", "worse": "it loses to", "open": "it is not told from"}
 
 
@@ -54,10 +53,10 @@ def verdict(rows: Sequence[Row]) -> str:
     sides: dict[str, list[str]] = {side: [] for side in _SIDES}
     held = [row for (split, _), row in of.items() if split == "heldout"]
     for row in sorted(held, key=lambda row: as_score(row["score"])):
-        if row["name"] not in (CHAMPION, REAL):
+        if row["name"] not in (CHAMPION, REAL_TARGET):
             sides[_side(champion, row)].append(f"{describe(row['name'])} ({_score(row)})")
     said += [f"{_SIDES[side]} {_listed(names)}" for side, names in sides.items() if names]
-    said += _drift(champion, of.get(("heldout", REAL)))
+    said += _drift(champion, of.get(("heldout", REAL_TARGET)))
     return "; ".join(said) + "."
 
 

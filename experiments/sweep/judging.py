@@ -24,6 +24,7 @@ from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.markets import play
 from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.watching import Begin, unwatched
+from evobourse.experiments.reports.scores import CHAMPION, POOLED, REAL_TARGET, REAL_TRAIN
 from evobourse.experiments.sweep.setup import Experiment
 from evobourse.fitness.baselines.calibration import (
     GENERATIONS,
@@ -43,10 +44,6 @@ Returns = NDArray[np.float64]
 Row = dict[str, Any]
 _SPLIT_KEYS = {"train": 21, "validation": 22, "heldout": 23}
 _PURPOSE_KEYS = {"report": 31, "choose": 32, "robust": 33}
-CHAMPION = "evolved"
-REAL_TRAIN, REAL_TARGET = "bootstrap_train", "bootstrap_target"
-POOLED = "pooled"
-"""The asset of rows that are of all assets."""
 
 
 @dataclass

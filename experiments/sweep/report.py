@@ -25,6 +25,7 @@ from evobourse.experiments.reports.page import Bar, Picture, Section, Table, Tex
 from evobourse.experiments.reports.paths import REAL, read_paths
 from evobourse.experiments.reports.run_page import draw_learning, draw_prices, log_paths
 from evobourse.experiments.reports.scores import (
+    POOLED,
     SPLITS,
     as_score,
     conclude,
@@ -139,7 +140,12 @@ def _lead(run: RunSoFar) -> list[str]:
 def _scoreboard_section(run: RunSoFar) -> Section:
     rows = sorted(
         run.scoreboard,
-        key=lambda r: (r["asset"], list(SPLITS).index(r["split"]), as_score(r["score"])),
+        key=lambda r: (
+            r["asset"] == POOLED,
+            r["asset"],
+            list(SPLITS).index(r["split"]),
+            as_score(r["score"]),
+        ),
     )
     known = [
         value
