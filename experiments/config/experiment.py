@@ -177,7 +177,9 @@ class ExperimentConfig(Section):
     seed
         Of all draws: the same seed and config give the same bytes.
     series
-        Real daily prices: a name, or a CSV or Parquet file, see `market.series.named.load_series`.
+        Real daily prices: a name, or a CSV or Parquet file, see `market.series.named.load_series`;
+        or a list of them. On several a candidate is scored on each one's windows in its own units,
+        and its score is the geometric mean; the bundle's market is the first one's.
     stock_splits
         What is done about days that look like unadjusted stock splits.
     suspended_days
@@ -205,7 +207,7 @@ class ExperimentConfig(Section):
 
     name: str = "experiment"
     seed: Annotated[int, Bounds(0)] = 1
-    series: str = "sp500"
+    series: tuple[str, ...] = ("sp500",)
     stock_splits: SplitPolicy = "refuse"
     suspended_days: SuspensionPolicy = "refuse"
     splits: SplitConfig = field(default_factory=SplitConfig)
@@ -227,6 +229,10 @@ class ExperimentConfig(Section):
     def __post_init__(self) -> None:
         """Check what spans sections."""
         super().__post_init__()
+        if not self.series or len(set(self.series)) < len(self.series):
+            raise ConfigError(
+                f"series is {list(self.series)}, expected one name or file, or several once each"
+            )
         if not self.personas:
             raise ConfigError("personas is empty; list at least one, with a name and a style")
         if len(set(self.persona_genes)) < len(self.persona_genes):
@@ -257,6 +263,11 @@ class ExperimentConfig(Section):
                 f"society.contest.{key} is {getattr(contest, key)!r}, which needs minds while "
                 "markets run; in a sweep set replaced: 0 and by: profit, or use a scenario"
             )
+
+    @property
+    def candidate_markets(self) -> int:
+        """Markets that a candidate's score takes: its paths on each series."""
+        return self.market.paths * len(self.series)
 
     @property
     def other_bases(self) -> tuple[str, ...]:
