@@ -12,11 +12,13 @@ import pandas as pd
 from evobourse.agents.personas.persona import Persona, Population
 from evobourse.experiments.reports.page import Bar, Section, Table, Text
 from evobourse.experiments.reports.scores import (
+    POOLED,
     SPLITS,
     as_score,
     conclude,
     describe,
     format_score,
+    score_form,
 )
 
 STRONGEST = 3
@@ -24,8 +26,16 @@ STRONGEST = 3
 
 
 def scoreboard_section(scoreboard: Sequence[Mapping[str, Any]]) -> Section:
-    """Show the rows of a ``scoreboard.json``, best first in each split."""
-    rows = sorted(scoreboard, key=lambda r: (list(SPLITS).index(r["split"]), as_score(r["score"])))
+    """Show the rows of a ``scoreboard.json``, best first in each asset's splits."""
+    rows = sorted(
+        scoreboard,
+        key=lambda r: (
+            r["asset"] == POOLED,
+            r["asset"],
+            list(SPLITS).index(r["split"]),
+            as_score(r["score"]),
+        ),
+    )
     known = [
         value
         for row in rows
@@ -43,24 +53,30 @@ def scoreboard_section(scoreboard: Sequence[Mapping[str, Any]]) -> Section:
     for row in rows:
         score, *ends = (as_score(row[key]) for key in ("score", "ci_low", "ci_high"))
         bar = Bar(place(score), place(ends[0]), place(ends[1]), (0.0, place(1.0)))
-        mcr = as_score(row.get("mcr"))
+        skill, mcr, lower = (as_score(row.get(key)) for key in ("skill", "mcr", "ends_lower"))
         cells.append(
             [
+                str(row["asset"]),
                 SPLITS.get(row["split"], str(row["split"])),
                 describe(row["name"]),
                 format_score(row),
                 bar,
+                f"{skill:{score_form(skill)}}" if math.isfinite(skill) else "-",
                 f"{mcr:.2f}" if math.isfinite(mcr) else "-",
+                f"{lower:.0%}" if math.isfinite(lower) else "-",
                 str(row.get("seeds", "-")),
                 conclude(row)[0],
             ]
         )
     headings = [
+        "asset",
         "years",
         "market",
         "#score [95 %]",
         "on a log scale",
+        "#skill",
         "#joint coverage",
+        "#end lower",
         "#paths",
         "as real",
     ]
@@ -69,8 +85,11 @@ def scoreboard_section(scoreboard: Sequence[Mapping[str, Any]]) -> Section:
         "scoreboard",
         "Scoreboard",
         [
-            "J/J95: distance of the paths' moments from the real ones, over what chance leaves of "
-            "real windows. The grey band ends at 1, where a market is not rejected.",
+            "J/J95: distance of the paths' moments from the real ones, over that of real years "
+            "from each other. A market is as real where all moments together, and the worst one "
+            "alone, are no farther off than in 95 % of real years.",
+            "Skill: score over that of real training days on the same windows; below 1 the market "
+            "is closer than these are.",
             "Joint coverage: share of paths with all moments in the real 95 % bands.",
         ],
         [Table(headings, cells, pd.DataFrame(rows), "scoreboard", strong)],
@@ -102,7 +121,7 @@ def population_section(population: Population, styles: Sequence[str]) -> Section
             for p in rows
         ]
     )
-    society = vars(population.society)
+    society = {**vars(population.society), **population.society.mechanisms.on}
     masked = sorted(population.society.mask.items(), key=lambda item: -item[1])
     mask_table = Table(
         ["field", "#hidden from an agent"],

@@ -92,10 +92,10 @@ def teach(config: ExperimentConfig, bundle: Bundle, minds: Minds, groups: int) -
             name, {q: [predictive_score(g, train, test, q) for g in each] for q in QUANTITIES}
         )
 
-    yield taught("evolved", judge.play(bundle.population, minds))
+    yield taught("evolved", judge.play(bundle.population, minds).log_returns)
     for name, law in judge.baselines():
         if name != "bootstrap_target":  # the training days once more
-            yield taught(name, law(judge.stream(name)))
+            yield taught(name, law(judge.stream(name)).log_returns)
 
 
 def write_page(rows: Sequence[Taught], settings: Settings, command: str) -> str:

@@ -24,13 +24,10 @@ from evobourse.experiments.reports.page import Bar, Picture, Section, Table, Tex
 from evobourse.experiments.reports.paths import read_paths
 from evobourse.experiments.reports.run_page import draw_learning
 from evobourse.experiments.reports.scores import (
-    SPLITS,
     as_score,
-    conclude,
-    describe,
-    format_score,
 )
 from evobourse.experiments.reports.sections import population_section, scoreboard_section
+from evobourse.experiments.reports.verdict import verdict
 from evobourse.experiments.scoring.sections import (
     INCHES,
     STYLE,
@@ -106,7 +103,7 @@ def render_run(run: RunSoFar) -> str:
         sections.append(scoreboard_section(run.scoreboard))
     if run.paths:
         experiment = build_experiment(run.config)
-        target = experiment.target(experiment.splits.heldout)
+        target = experiment.target(experiment.splits.heldout).without_volume()
         sound = {name: sound_paths(paths) for name, paths in run.paths.items()}
         sections += [paths_section(sound), facts_section(sound, target)]
     if run.candidates:
@@ -120,52 +117,9 @@ def render_run(run: RunSoFar) -> str:
     return render_report(run.config.name, _lead(run), sections)
 
 
-def verdict(rows: Sequence[Row], split: str = "heldout") -> list[str]:
-    """Say what a scoreboard's champion came to, in sentences.
-
-    Parameters
-    ----------
-    rows
-        Rows of ``scoreboard.json``.
-    split
-        Whose windows.
-
-    Returns
-    -------
-    list of str
-        Its score and whether it is rejected; what it beats and what it loses to (intervals that do
-        not meet), and with what neither is shown; how far training and held-out scores are apart.
-    """
-    of = {row["name"]: row for row in rows if row["split"] == split}
-    champion = of.pop("evolved", None)
-    if champion is None:
-        return []
-    found, _ = conclude(champion)
-    said = [
-        f"On {SPLITS[split].lower()} years the evolved market scores {format_score(champion)}: "
-        f"{found} at 5 % as a real market. 1 is what chance leaves of real windows; less is closer."
-    ]
-    sides: dict[str, list[str]] = {"better": [], "worse": [], "open": []}
-    for row in sorted(of.values(), key=lambda row: as_score(row["score"])):
-        side = "open"
-        if as_score(champion["ci_high"]) < as_score(row["ci_low"]):
-            side = "better"
-        elif as_score(champion["ci_low"]) > as_score(row["ci_high"]):
-            side = "worse"
-        sides[side].append(f"{describe(row['name'])} ({format_score(row)})")
-    for side, opening in (
-        ("better", "It is better than"),
-        ("worse", "It is worse than"),
-        ("open", "Intervals overlap, so that neither is shown, with"),
-    ):
-        if sides[side]:
-            said.append(f"{opening} {', '.join(sides[side])}.")
-    return said
-
-
 def _lead(run: RunSoFar) -> list[str]:
     if run.scoreboard:
-        return verdict(run.scoreboard)
+        return [verdict(run.scoreboard)]
     champion = champion_of(run.candidates, None)
     state = "The held-out years have not been read yet, so that there is no verdict."
     if champion is None:
@@ -187,7 +141,8 @@ def _search_section(run: RunSoFar) -> Section:
     timings = Timings(run.folder.timings).read()
     market = run.config.market
     minutes = sum(t.seconds for t in timings) / 60
-    decisions = len(run.candidates) * market.agents * market.days * market.paths
+    markets = len(run.candidates) * run.config.candidate_markets
+    decisions = markets * market.agents * market.days
     failed = [c for c in run.candidates if c.score is None]
     said = [
         f"{len(run.candidates):,} candidates in {len(groups):,} generations took {minutes:.1f} "
@@ -250,6 +205,9 @@ def _settings_section(run: RunSoFar) -> Section:
     return Section(
         "settings",
         "Settings",
-        [f"Seed {run.config.seed}, series {run.config.series}, base {run.config.minds.base}."],
+        [
+            f"Seed {run.config.seed}, series {', '.join(run.config.series)}, base "
+            f"{run.config.minds.base}."
+        ],
         blocks,
     )
