@@ -301,7 +301,7 @@ def response(
     from evobourse.evolve.run_folder import RunFolder
     from evobourse.experiments.config.scenario import Scenario, Size, load_scenario
     from evobourse.experiments.reports.figures import figure_bytes
-    from evobourse.experiments.studies.response import draw_response, measure_bundle, print_response
+    from evobourse.experiments.studies.impact import draw_response, measure_bundle, print_response
 
     console, news = make_console(quiet=as_json), news_console(as_json)
     place = load_scenario(scenario) if scenario else Scenario()

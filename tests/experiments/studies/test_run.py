@@ -12,8 +12,8 @@ from evobourse.experiments.studies.run import Page, find_studies, load_study, ru
 ROOT = Path(__file__).parents[3]
 STUDIES = find_studies()
 NAMES = {
-    *("masks", "power", "coverage", "encodings", "deliberate_day", "stacks", "reinforcement"),
-    *("behaviour", "response", "trunk_depth", "robustness", "society", "nickel", "people"),
+    *("masking", "power", "coverage", "encodings", "deliberate_day", "stacks", "reinforcement"),
+    *("behaviour", "impact", "trunk_depth", "robustness", "society", "nickel", "people"),
     *("casts", "market_checks", "styles"),
 }
 IN_DOCS = sorted(name for name, found in STUDIES.items() if found.declared.page.startswith("docs/"))

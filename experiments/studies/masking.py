@@ -31,7 +31,7 @@ from evobourse.fitness.behaviour.table import describe_behaviour
 STUDY = Study(
     question="is a market better or worse where investors see different things?",
     minutes=40,
-    page="docs/mask_checks.md",
+    page="docs/studies/masking.md",
 )
 
 RATES = (0.0, 0.2, 0.4, 0.6, 0.8)

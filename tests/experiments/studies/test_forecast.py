@@ -9,7 +9,7 @@ from evobourse.agents.crowds.persona_crowd import history_ticks
 from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.evolve.bundle import Bundle
 from evobourse.experiments.config.experiment import load_config
-from evobourse.experiments.studies.predictive import Settings, teach, write_page
+from evobourse.experiments.studies.forecast import Settings, teach, write_page
 from evobourse.market.rules import MarketRules
 
 QUICKSTART = Path(__file__).parents[3] / "experiments" / "quickstart.yaml"
@@ -44,7 +44,7 @@ def test_every_market_is_held_against_the_same_real_teacher(rows):
 
 
 def test_the_page_has_a_row_a_teacher(rows):
-    page = write_page(rows, Settings(Path("runs/mine"), 3), "evobourse study predictive")
+    page = write_page(rows, Settings(Path("runs/mine"), 3), "evobourse study forecast")
     table = [line for line in page.splitlines() if line.startswith("| ")]
     assert len({line.count("|") for line in table}) == 1
     assert len(table) == 1 + len(rows) + 1
@@ -54,4 +54,4 @@ def test_the_page_has_a_row_a_teacher(rows):
     assert low < mean < high
     assert mean == pytest.approx(sum(score.ratio for score in real) / 3, abs=5e-4)
     assert "the validation days of `mine`" in page
-    assert "Written by `evobourse study predictive`; do not edit." in page
+    assert "Written by `evobourse study forecast`; do not edit." in page

@@ -17,8 +17,8 @@ from evobourse.experiments.cli.main import app
 from evobourse.experiments.config.scenario import Beside, Scenario, Size
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.exchange import run_scenario
-from evobourse.experiments.studies import response
-from evobourse.experiments.studies.response import (
+from evobourse.experiments.studies import impact
+from evobourse.experiments.studies.impact import (
     Runs,
     draw_response,
     measure_bundle,
@@ -76,7 +76,7 @@ def test_a_pair_is_the_scenarios_own_run_and_does_not_depend_on_its_company(
     bundle, choices, runs, tmp_path
 ):
     buyer = VolumeParticipant(0.3, 0, DAYS - 1)
-    further = [(buyer, response.WEALTH_LOTS * AGENTS)]
+    further = [(buyer, impact.WEALTH_LOTS * AGENTS)]
     tape = run_scenario(
         Scenario(), bundle, choices, Size(AGENTS, DAYS, 6), tmp_path / "t", further=further
     )
@@ -165,7 +165,7 @@ def test_the_command_prints_json_and_draws(bundle, monkeypatch, tmp_path):
         def serve(self, recipe):
             return TeacherMinds(("momentum", "contrarian"))
 
-    monkeypatch.setattr(response, "open_bundle", lambda folder: (bundle, Bases()))
+    monkeypatch.setattr(impact, "open_bundle", lambda folder: (bundle, Bases()))
     (tmp_path / "hashes.json").touch()  # what makes a folder a bundle
     size = ["--pairs", "1", "--days", "32", "--agents", "40", "--rates", "0.2", "--json"]
     out = tmp_path / "p.png"
