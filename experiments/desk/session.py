@@ -18,9 +18,9 @@ from evobourse.agents.minds.stand_ins import Minds
 from evobourse.evolve.bundle import Bundle
 from evobourse.experiments.config.scenario import Scenario, Size, load_scenario
 from evobourse.experiments.config.sections import read_section, read_yaml
-from evobourse.experiments.desk.branch import Branch, same_state
 from evobourse.experiments.desk.log import SessionLog
 from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.simulate.branch import Branch, same_state
 from evobourse.experiments.simulate.exchange import STOCK, build_scenario, record_run
 from evobourse.market.errors import MarketError
 from evobourse.market.events.kinds import Event
