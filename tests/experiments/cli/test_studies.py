@@ -40,7 +40,7 @@ def test_the_settings_of_one_are_listed():
         (("study", "pwer"), "study 'pwer' is unknown; did you mean 'power'?"),
         (("study", "power", "--set", "pahts=3"), "unknown key 'pahts'; did you mean 'paths'?"),
         (("bench", "mind"), "benchmark 'mind' is unknown; did you mean 'minds'?"),
-        (("study", "masking", "--set", "run=nowhere"), "nowhere/config.yaml: cannot be read"),
+        (("study", "masking", "--set", "config=nowhere"), "nowhere"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, said, tmp_path):
