@@ -6,22 +6,21 @@ No held-out window is read.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import Minds, TeacherMinds
-from evobourse.agents.personas.persona import Persona, Population
 from evobourse.evolve.markets import play_market
 from evobourse.experiments.config.experiment import find_config, load_config
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.experiments.reports.intervals import show
 from evobourse.experiments.simulate.bundle import OpenPopulation, open_population
+from evobourse.experiments.simulate.mixtures import draw_mixtures
 from evobourse.experiments.studies.run import Page, Study
 from evobourse.experiments.sweep.judging import Judge
 from evobourse.experiments.sweep.setup import build_experiment
@@ -36,9 +35,6 @@ STUDY = Study(
 )
 
 OPTIONS = np.arange(-2.0, 3.0)
-STRENGTH = 0.9
-"""Sum of a mixture's coefficients, as a persona's before evolution."""
-
 MEASURES = {
     "score": "log of J/J95, training",
     "behaviours": "distinct behaviours, K*",
@@ -129,7 +125,7 @@ def measure_draw(
     rows = []
     world = judge.experiment.windows.world
     for count in counts:
-        population = draw_population(opened, count, draw)
+        population = draw_mixtures(opened.bundle, count, draw)
         [choices] = tabulate_choices([population], minds)
         returns = judge.play(population, minds)
         tape = play_market(world, (population, opened.bundle.history, draw), choices, "full")
@@ -146,22 +142,6 @@ def measure_draw(
         )
         on_market()
     return np.array(rows)
-
-
-def draw_population(opened: OpenPopulation, count: int, draw: int) -> Population:
-    """Draw minds that are mixtures of all styles, evenly spread, as many agents each.
-
-    The first minds of a longer sequence are those of a shorter one.
-    """
-    bundle = opened.bundle
-    sequence = qmc.Halton(len(bundle.adapters), rng=np.random.default_rng(draw))
-    weight = -np.log(np.maximum(sequence.random(count), 1e-12))  # exponentials: even on a simplex
-    mixtures = STRENGTH * weight / weight.sum(axis=1, keepdims=True)
-    personas = tuple(
-        Persona(f"mind-{n + 1}", "", (tuple(row.tolist()),) * bundle.blocks, 1.0, 1.0)
-        for n, row in enumerate(mixtures)
-    )
-    return replace(bundle.population, personas=personas)
 
 
 def mean_tendencies(choices: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -26,6 +26,10 @@ QUANTITIES: Mapping[Quantity, str] = {
 }
 
 
+LAWS = ("gbm", "garch_t", "bootstrap_train")
+"""Laws without agents beside the population; calibrated ones cost minutes."""
+
+
 @dataclass(frozen=True, eq=False)
 class Taught:
     """What the simulated days of one market taught, a score a group of paths and quantity."""
@@ -35,7 +39,7 @@ class Taught:
 
 
 def teach(config: ExperimentConfig, bundle: Bundle, minds: Minds, groups: int) -> Iterator[Taught]:
-    """Train forecasters on a bundle's market and on every law, and test them on validation days.
+    """Train forecasters on a bundle's market and on `LAWS`, and test them on validation days.
 
     Simulated paths begin on training windows; laws are fitted on training days.
     """
@@ -52,7 +56,7 @@ def teach(config: ExperimentConfig, bundle: Bundle, minds: Minds, groups: int) -
 
     yield taught("evolved", judge.play(bundle.population, minds))
     for name, law in judge.baselines():
-        if name != "bootstrap_target":  # the training days once more
+        if name in LAWS:
             yield taught(name, law(judge.stream(name)))
 
 

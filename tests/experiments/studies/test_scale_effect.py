@@ -5,30 +5,27 @@ import pytest
 
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.experiments.config.experiment import load_config
+from evobourse.experiments.simulate.mixtures import STRENGTH, draw_mixtures
 from evobourse.experiments.studies import scale_effect
 from evobourse.experiments.studies.run import run_study
-from evobourse.experiments.studies.scale_effect import (
-    STRENGTH,
-    draw_population,
-    mean_tendencies,
-)
+from evobourse.experiments.studies.scale_effect import mean_tendencies
 from evobourse.fitness.behaviour.herding import effective_minds
 
 SMALL = ("market.agents=40", "market.days=60", "market.paths=2", "workers=1")
 
 
 def test_a_longer_sequence_begins_with_the_shorter(opened):
-    few, many = (draw_population(opened, count, 1).personas for count in (3, 12))
+    few, many = (draw_mixtures(opened.bundle, count, 1).personas for count in (3, 12))
     assert many[:3] == few
     mixtures = np.array([persona.mixture for persona in many])
     np.testing.assert_allclose(mixtures.sum(axis=2), STRENGTH)
     assert (mixtures > 0).all()
-    assert draw_population(opened, 3, 2).personas != few
+    assert draw_mixtures(opened.bundle, 3, 2).personas != few
 
 
 def test_behaviours_are_no_more_than_minds_and_than_styles_behind_them(opened):
     for count in (1, 2, 20):
-        population = draw_population(opened, count, 1)
+        population = draw_mixtures(opened.bundle, count, 1)
         [choices] = tabulate_choices([population], opened.minds)
         mean = mean_tendencies(choices)
         assert mean.shape[0] == count
