@@ -37,7 +37,7 @@ from evobourse.market.series.named import load_series
 
 STUDY = Study(
     question="do beliefs that spread make bubbles and recessions, and at what temperature?",
-    minutes=3,
+    minutes=1,
     page="docs/studies/bubble.md",
 )
 

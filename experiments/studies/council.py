@@ -29,7 +29,7 @@ from evobourse.market.events.values import Agents
 
 STUDY = Study(
     question="does an operator's game (short, true tip, bank run) survive a change of cast?",
-    minutes=2,
+    minutes=3,
     page="docs/studies/council.md",
 )
 
@@ -259,9 +259,7 @@ def run(settings: Settings, report: Report) -> Page:
         selling=SELLING_DAYS,
         covering=COVERING_DAYS,
         survivors=survival_table(found, list(channels)),
-        sections="\n\n".join(
-            f"### {name[0].upper()}{name[1:]}\n\n{cast_table(found, name)}" for name in channels
-        ),
+        sections="\n\n".join(channel_section(found, name) for name in channels),
     )
     return Page(page)
 
@@ -280,6 +278,12 @@ def survival_table(found: Mapping[str, Mapping[str, Game]], channels: Sequence[s
         cells.append(survival({cast: games[channel].profit for cast, games in found.items()}))
         lines.append(f"| {channel} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def channel_section(found: Mapping[str, Mapping[str, Game]], channel: str) -> str:
+    """Return a channel's heading and table."""
+    title = channel[0].upper() + channel[1:]
+    return f"### {title}\n\n{cast_table(found, channel)}"
 
 
 def cast_table(found: Mapping[str, Mapping[str, Game]], channel: str) -> str:

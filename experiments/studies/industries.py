@@ -31,7 +31,7 @@ from evobourse.market.series.named import load_series
 
 STUDY = Study(
     question="do agents as companies and industries make stocks move together as real ones do?",
-    minutes=3,
+    minutes=4,
     page="docs/studies/industries.md",
 )
 
@@ -147,7 +147,7 @@ def real_returns(settings: Settings) -> NDArray[np.float64]:
 
 def pair_correlations(returns: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the correlations of all pairs of stocks, of log returns float64[days, stocks]."""
-    matrix = np.corrcoef(returns, rowvar=False)
+    matrix = np.atleast_2d(np.corrcoef(returns, rowvar=False))
     return np.asarray(matrix[np.triu_indices(len(matrix), 1)])
 
 

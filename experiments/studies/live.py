@@ -34,7 +34,7 @@ from evobourse.market.series.prices import PriceSeries
 
 STUDY = Study(
     question="do the personas earn anything on real prices, beside buying and holding?",
-    minutes=1,
+    minutes=2,
     page="docs/studies/live.md",
 )
 
@@ -241,8 +241,9 @@ def run(settings: Settings, report: Report) -> Page:
                 )
                 records |= group(name, [p.name for p in population.personas], mine)
             said = tell(series.name, records, report.figure)
-            dates = [series.dates[row] for row in (days[series.name][0], days[series.name][-1])]
-            sections.append(f"## {series.name}, {dates[0]} to {dates[1]}\n\n{said}")
+            name = series.name
+            first, last = (series.dates[row] for row in (days[name][0], days[name][-1]))
+            sections.append(f"## {name}, {first} to {last}\n\n{said}")
             step()
     page = PAGE.format(
         command=report.command,

@@ -41,7 +41,7 @@ from evobourse.market.series.prices import PriceSeries
 
 STUDY = Study(
     question="does a simulated market forecast three days, and do its days teach a forecaster?",
-    minutes=4,
+    minutes=5,
     page="docs/studies/forecast.md",
 )
 
