@@ -21,10 +21,10 @@ demo: $(READY) ## set up and run the main job: evolve the quickstart population
 	$(BIN)/evobourse evolve experiments/quickstart.yaml
 
 test: $(READY) ## set up and run all tests, in two processes
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY) ## tests without a model and without what is slow
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not model'
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow and not model'
 
 check: docs ## style, types and the site
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """Scoring a generation: ask each slow proposal's minds once, play all its societies, score.
 
+On several assets a candidate plays each one's windows, and scores the geometric mean.
 A candidate that fails scores infinity and keeps its reason.
 """
 
@@ -23,11 +24,14 @@ from evobourse.evolve.genomes.market import MarketGenome
 from evobourse.evolve.loop import Evaluation
 from evobourse.evolve.markets import MarketWindows, World, play_market
 from evobourse.evolve.measures import Played, measure
+from evobourse.evolve.rounding import recorded
 from evobourse.evolve.searches.racing import race
 from evobourse.evolve.watching import Begin, unwatched
-from evobourse.fitness.distance import Score, Target, score_candidates, score_paths
-from evobourse.fitness.moments import MOMENT_NAMES, FloatArray
+from evobourse.fitness.comparisons import geometric_mean
+from evobourse.fitness.distance import Score, Target, score_candidates
+from evobourse.fitness.moments import FloatArray
 from evobourse.market.series.splits import Split
+from evobourse.market.tape.daily_tape import Tape
 from evobourse.merge.errors import MergeError
 
 if TYPE_CHECKING:
@@ -35,9 +39,40 @@ if TYPE_CHECKING:
     from evobourse.merge.recipes.stack_recipe import AnyRecipe
 
 
+@dataclass(frozen=True, eq=False)
+class Asset:
+    """A split of a real series that candidates are scored on.
+
+    Attributes
+    ----------
+    windows, split, target
+        As in `MarketEvaluator`.
+    """
+
+    windows: MarketWindows
+    split: Split
+    target: Target
+
+    @property
+    def name(self) -> str:
+        """Return the series' name."""
+        return self.windows.series.name
+
+    def parts(self, seeds: Sequence[int]) -> list[tuple[NDArray[np.int64], int]]:
+        """Return the price history before each seed's window, and the seed."""
+        return [(self.windows.history(self.split, seed), seed) for seed in seeds]
+
+    def real_returns(self, seed: int) -> FloatArray:
+        """Return the real log returns of a seed's window."""
+        first = self.windows.window_start(self.split, seed)
+        return np.asarray(
+            self.windows.series.log_returns[first - 1 : first - 1 + self.target.window_days]
+        )
+
+
 @dataclass
 class MarketEvaluator:
-    """Scores candidates against a split of a real series; an `evolve.loop.Evaluator`.
+    """Scores candidates against a split of real series; an `evolve.loop.Evaluator`.
 
     Attributes
     ----------
@@ -60,6 +95,8 @@ class MarketEvaluator:
         Markets that racing has saved so far.
     begin
         Hears what is being done.
+    others
+        Further assets, with windows of as many days; each is played from the same seeds.
     """
 
     windows: MarketWindows
@@ -73,6 +110,12 @@ class MarketEvaluator:
     decisions: int = 0
     saved: int = 0
     begin: Begin = unwatched
+    others: tuple[Asset, ...] = ()
+
+    @property
+    def assets(self) -> tuple[Asset, ...]:
+        """All that a candidate is scored on."""
+        return (Asset(self.windows, self.split, self.target), *self.others)
 
     def evaluate(
         self,
@@ -98,8 +141,7 @@ class MarketEvaluator:
         """Score candidates on all seeds."""
         played = self._play(players, total, seeds, on_done)
         on_done(len(played))
-        target = replace(self.target, paths=len(seeds))
-        scores = score_candidates(np.stack([paths for _, paths in played]), target)
+        scores = self._score([paths for _, paths in played])
         return [
             self._evaluation(player, paths, seeds, score)
             for (player, paths), score in zip(played, scores, strict=True)
@@ -117,16 +159,23 @@ class MarketEvaluator:
 
         def evaluate(alive: list[int], fresh: Sequence[int]) -> list[list[FloatArray]]:
             going = [racers[i] for i in alive]
-            return [list(paths) for _, paths in self._play(going, len(going), fresh, on_done)]
+            return [
+                list(np.moveaxis(paths, 2, 0))
+                for _, paths in self._play(going, len(going), fresh, on_done)
+            ]
 
-        run = race(evaluate, self._ratio, total, seeds, self.rungs)
+        def score(paths: Sequence[FloatArray]) -> float:
+            return _ratio(self._score([np.stack(paths, axis=2)])[0])
+
+        run = race(evaluate, score, total, seeds, self.rungs)
         self.saved += run.saved
         measured = []
         for i, player in enumerate(racers):
-            paths = np.stack(run.results[i])
-            found = self._evaluation(player, paths, seeds[: len(paths)], self._score(paths))
+            paths = np.stack(run.results[i], axis=2)
+            met = seeds[: paths.shape[2]]
+            found = self._evaluation(player, paths, met, self._score([paths])[0])
             if not run.finished[i] and np.isfinite(found.score):
-                found = replace(found, score=float(run.scores[i]))
+                found = replace(found, score=recorded(run.scores[i]))
             measured.append(found)
         on_done(len(racers))
         return measured
@@ -191,18 +240,20 @@ class MarketEvaluator:
         seeds: Sequence[int],
         on_done: Callable[[int], None],
     ) -> list[tuple[_Player, FloatArray]]:
-        """Play each of so many on all seeds; return it with its log returns float64[seeds, days].
+        """Play each of so many on all seeds; return it with its paths, see `play_candidates`.
 
         Workers are handed some candidates at a time, about four times each.
         """
-        world, workers = self.windows.world, self.executor.workers
-        parts = [(self.windows.history(self.split, s), s) for s in seeds]
+        workers, assets = self.executor.workers, self.assets
+        places = [(asset.windows.world, asset.parts(seeds)) for asset in assets]
+        markets = len(seeds) * len(assets)
         most, done = max(1, -(-total // (4 * workers))), 0
 
         def tell(finished: int) -> None:
             nonlocal done
             done += finished
-            self.decisions += finished * len(seeds) * world.days * world.n_agents
+            world = self.windows.world
+            self.decisions += finished * markets * world.days * world.n_agents
             on_done(done)
 
         calls, handed_out, played = Calls(), [], []
@@ -211,12 +262,12 @@ class MarketEvaluator:
         def hand_out() -> None:
             """Let a worker play what has come together."""
             asked = [(player.population, player.choices) for player in together]
-            future = self.executor.submit(play_candidates, world, asked, parts)
+            future = self.executor.submit(play_candidates, places, asked)
             handed_out.append(calls.add(future, partial(tell, len(together))))
             together.clear()
 
         for player in players:  # the next ones' minds are asked while these markets run
-            self.begin("trade", total * len(seeds), lambda: done * len(seeds))
+            self.begin("trade", total * markets, lambda: done * markets)
             played.append(player)
             if player.population is not None:
                 together.append(player)
@@ -226,35 +277,64 @@ class MarketEvaluator:
             hand_out()
         calls.wait()
         paths = (path for future in handed_out for path in future.result())
-        nothing = np.zeros((len(seeds), self.target.window_days))
+        nothing = np.zeros((2, len(assets), len(seeds), self.target.window_days))
         return [(p, nothing if p.population is None else next(paths)) for p in played]
 
     def _evaluation(
-        self, player: _Player, paths: FloatArray, seeds: tuple[int, ...], score: Score
+        self,
+        player: _Player,
+        paths: FloatArray,
+        seeds: tuple[int, ...],
+        scores: Sequence[Score],
     ) -> Evaluation:
         if player.population is None or player.choices is None:
             return Evaluation(np.inf, {}, player.recipe, seeds, player.failure)
-        if not np.isfinite(score.ratio):
-            return Evaluation(np.inf, {}, player.recipe, seeds, score.verdict)
-        parts = dict(zip(MOMENT_NAMES, map(float, score.moments), strict=True))
-        parts = {"j": float(score.j), **parts}
+        assets = self.assets
+        ratio = _ratio(scores)
+        if not np.isfinite(ratio):
+            faults = [
+                s.verdict if len(assets) == 1 else f"{a.name}: {s.verdict}"
+                for a, s in zip(assets, scores, strict=True)
+                if s.verdict != "ok"
+            ]
+            return Evaluation(np.inf, {}, player.recipe, seeds, "; ".join(faults))
+        parts = _parts(assets, scores)
         if self.measures:
-            real = np.stack([self._real_returns(s) for s in seeds])
-            played = Played(player.population, player.choices, paths, real)
+            real = np.concatenate([[a.real_returns(s) for s in seeds] for a in assets])
+            simulated = np.concatenate(paths[0])
+            played = Played(player.population, player.choices, simulated, real)
             parts |= measure(self.measures, played)
-        return Evaluation(float(score.ratio), parts, player.recipe, seeds, None)
+        parts = {name: recorded(value) for name, value in parts.items()}
+        return Evaluation(recorded(ratio), parts, player.recipe, seeds, None)
 
-    def _score(self, paths: FloatArray) -> Score:
-        """Score the paths so far; comparable among candidates that have as many."""
-        return score_paths(paths, replace(self.target, paths=len(paths)))
+    def _score(self, played: Sequence[FloatArray]) -> list[list[Score]]:
+        """Score candidates' paths so far on each asset; comparable among those of as many seeds."""
+        together = np.stack(played)
+        by_asset = []
+        for i, asset in enumerate(self.assets):
+            returns, volume = together[:, 0, i], together[:, 1, i]
+            target = replace(asset.target, paths=returns.shape[1])
+            by_asset.append(score_candidates(returns, target, volume))
+        return [list(scores) for scores in zip(*by_asset, strict=True)]
 
-    def _ratio(self, paths: Sequence[FloatArray]) -> float:
-        return float(self._score(np.stack(paths)).ratio)
 
-    def _real_returns(self, seed: int) -> FloatArray:
-        first = self.windows.window_start(self.split, seed)
-        window = self.windows.series.log_returns[first - 1 : first - 1 + self.target.window_days]
-        return np.asarray(window)
+def _ratio(scores: Sequence[Score]) -> float:
+    """Pool a candidate's scores; that of one asset is kept to the bit."""
+    if len(scores) == 1:
+        return float(scores[0].ratio)
+    return float(geometric_mean([score.ratio for score in scores]))
+
+
+def _parts(assets: Sequence[Asset], scores: Sequence[Score]) -> dict[str, float]:
+    """Say what a score is made of: means over the assets, and of several each one's own score."""
+    values: dict[str, list[float]] = {"j": [float(score.j) for score in scores]}
+    for asset, score in zip(assets, scores, strict=True):
+        for name, value in zip(asset.target.names, score.moments, strict=True):
+            values.setdefault(name, []).append(float(value))
+    parts = {name: float(np.mean(found)) for name, found in values.items()}
+    if len(assets) > 1:
+        parts |= {f"score_{a.name}": float(s.ratio) for a, s in zip(assets, scores, strict=True)}
+    return parts
 
 
 @dataclass(frozen=True)
@@ -280,30 +360,41 @@ class _Player:
 
 
 def play_candidates(
-    world: World,
+    places: Sequence[tuple[World, Sequence[tuple[NDArray[np.int64], int]]]],
     candidates: Sequence[tuple[Population, FloatArray]],
-    parts: Sequence[tuple[NDArray[np.int64], int]],
 ) -> list[FloatArray]:
     """Play candidates, what a worker is handed at once.
 
     Parameters
     ----------
-    world
-        Rules, agents, days.
+    places
+        Of each asset its rules, agents and days, and a price history and a seed for each path.
     candidates
         Populations and what their minds choose, see `agents.minds.choices.tabulate_choices`.
-    parts
-        A price history and a seed for each path.
 
     Returns
     -------
     list of NDArray
-        Of each candidate its log returns, float64[paths, days].
+        Of each candidate the log returns and the volume of its paths,
+        float64[2, assets, paths, days].
     """
     return [
-        np.stack([play_market(world, (who, *part), choices).log_returns() for part in parts])
+        np.moveaxis(
+            np.array(
+                [
+                    [_path(play_market(world, (who, *part), choices)) for part in parts]
+                    for world, parts in places
+                ]
+            ),
+            2,
+            0,
+        )
         for who, choices in candidates
     ]
+
+
+def _path(tape: Tape) -> tuple[FloatArray, FloatArray]:
+    return tape.log_returns(), tape.volume.astype(np.float64)
 
 
 def path_seeds(seed: np.random.SeedSequence, count: int) -> tuple[int, ...]:

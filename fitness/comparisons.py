@@ -18,38 +18,34 @@ class PooledScore:
 
     Parameters
     ----------
-    j, j95 : float
-        Sums over the assets of J and of J95.
     ratio : float
-        ``j / j95``; infinite if any path of any asset is degenerate.
+        Geometric mean over the assets of J/J95, so that no asset counts more because it is harder;
+        infinite if any path of any asset is degenerate.
+    ratios : float64 array, shape [groups]
+        The same group by group, where scores are of several groups; else empty.
     p_value : float
-        Share of pooled real resamples at or above `j`, 0 for a degenerate path.
+        Twice the mean of the assets' p-values, valid however they hang together; 0 for a
+        degenerate path.
     mcr : float
         Joint moment coverage ratio over all paths, each in its own asset's intervals.
     verdict : str
         ``ok``, or the degenerate paths by asset, as in ``sp500: path 2: constant price``.
     """
 
-    j: float
-    j95: float
     ratio: float
+    ratios: FloatArray
     p_value: float
     mcr: float
     verdict: str
 
 
 def pool_scores(scores: Mapping[str, tuple[Score | SplitScore, Target]]) -> PooledScore:
-    """Add up scores over assets.
-
-    The pooled null is the sum of the assets' own quantile functions, as if all were unlucky
-    together. Assets of one continent nearly are: for the S&P 500 and the Nasdaq on the same days a
-    null of independent assets rejects 9 % where 5 % is promised and this one 4 %
-    (docs/decisions/032-power-and-pooling.md).
+    """Pool scores over assets, each in that asset's own units.
 
     Parameters
     ----------
     scores : mapping of str to (Score or SplitScore, Target)
-        By asset; several groups count with their mean J.
+        By asset.
 
     Returns
     -------
@@ -59,24 +55,30 @@ def pool_scores(scores: Mapping[str, tuple[Score | SplitScore, Target]]) -> Pool
     ------
     FitnessError
         If there is no score.
+
+    References
+    ----------
+    Vovk and Wang (2020), Combining p-values via averaging, Biometrika 107(4), 791-808,
+    doi:10.1093/biomet/asaa027.
     """
     if not scores:
         raise FitnessError("no score to pool: give one asset at least")
-    targets = [target for _, target in scores.values()]
-    grid = np.linspace(0.0, 1.0, max(len(t.j_real) for t in targets))
-    null = np.sum([np.quantile(t.j_real, grid) for t in targets], axis=0)
-    j = float(sum(score.j for score, _ in scores.values()))
-    j95 = float(sum(t.j95 for t in targets))
+    each = [score for score, _ in scores.values()]
+    groups = [score.ratios for score in each if isinstance(score, SplitScore)]
     inside = np.concatenate([covered(s.per_path, t).all(axis=1) for s, t in scores.values()])
     faults = [f"{name}: {s.verdict}" for name, (s, _) in scores.items() if s.verdict != "ok"]
     return PooledScore(
-        j=j,
-        j95=j95,
-        ratio=j / j95,
-        p_value=float(np.mean(null >= j)),
+        ratio=float(geometric_mean([score.ratio for score in each])),
+        ratios=geometric_mean(groups) if groups else np.empty(0),
+        p_value=0.0 if faults else min(1.0, 2.0 * float(np.mean([s.p_value for s in each]))),
         mcr=float(inside.mean()),
         verdict="; ".join(faults) or "ok",
     )
+
+
+def geometric_mean(ratios: npt.ArrayLike) -> FloatArray:
+    """Return the geometric mean over the first axis of numbers above 0; infinite if one is."""
+    return np.asarray(np.exp(np.mean(np.log(np.asarray(ratios, dtype=np.float64)), axis=0)))
 
 
 def holm(p_values: npt.ArrayLike) -> FloatArray:

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import bootstrap
-from scipy.stats import f as f_distribution
 
 from evobourse.fitness.errors import FitnessError
-from evobourse.fitness.moments import MOMENT_NAMES, FloatArray, moments, path_faults
-from evobourse.fitness.target import Target, distance_j, make_target
+from evobourse.fitness.moments import FloatArray, moments, path_faults
+from evobourse.fitness.target import Target, make_target
 
 __all__ = [
     "Score",
     "SplitScore",
     "Target",
+    "bootstrap_mean",
     "covered",
     "make_target",
     "score_candidates",
@@ -37,17 +37,17 @@ class Score:
     Parameters
     ----------
     j : float
-        Distance ``(m - m_star)' weight (m - m_star)``, 0 or more; infinite for a degenerate path.
+        Sum of the squared distances of the moments' means from the real ones, each in the target's
+        `gap_sd`; 0 or more, infinite for a degenerate path.
     ratio : float
-        ``j / j95``; lower is better, 1 or less is not rejected at 5 % (see `make_target` on short
-        splits).
+        ``j / j95``; lower is better, 1 is the 95 % quantile of real years.
     p_value : float
-        Share of real resamples at or above `j`: 0.05 or less where `ratio` is 1 or more, 0 for a
-        degenerate path. Its resolution is one over the number of resamples.
-    p_two_sample : float
-        Chance of a J like this if paths and split were drawn from one law, by Hotelling's T^2:
-        unlike `p_value` it counts that m_star and weight are estimates from one history. NaN if
-        that holds fewer than 8 windows, 0 for a degenerate path.
+        Share of real resamples as far in all moments together or in the worst one alone, 0 for a
+        degenerate path: 0.05 or less is rejected. Its resolution is one over the number of
+        resamples.
+    worst : str
+        The moment that is farthest off, and by how much, as in ``drift -4.1 sd``; empty for a
+        degenerate path.
     moments : float64 array, shape [M]
         Mean over the paths; NaN when a path is degenerate.
     per_path : float64 array, shape [paths, M]
@@ -59,7 +59,7 @@ class Score:
     j: float
     ratio: float
     p_value: float
-    p_two_sample: float
+    worst: str
     moments: FloatArray
     per_path: FloatArray
     verdict: str
@@ -79,7 +79,9 @@ class SplitScore:
         95 % percentile bootstrap interval of that mean, over groups: it holds the noise of the
         simulation's seeds, not that of the real split.
     p_value : float
-        Share of real resamples whose J is at or above the groups' mean.
+        As `Score.p_value`, of all groups' paths as one: many paths show what four hide.
+    worst : str
+        As `Score.worst`, of all groups' paths as one.
     mcr : float
         Joint moment coverage ratio in [0, 1]: share of single paths whose every moment lies
         between the target's `moment_low` and `moment_high`. Real windows themselves stay under
@@ -101,6 +103,7 @@ class SplitScore:
     ci_low: float
     ci_high: float
     p_value: float
+    worst: str
     mcr: float
     coverage: FloatArray
     ratios: FloatArray
@@ -109,7 +112,9 @@ class SplitScore:
     verdict: str
 
 
-def score_paths(log_returns: npt.ArrayLike, target: Target) -> Score:
+def score_paths(
+    log_returns: npt.ArrayLike, target: Target, volume: npt.ArrayLike | None = None
+) -> Score:
     """Score one group of simulated paths.
 
     Parameters
@@ -118,6 +123,8 @@ def score_paths(log_returns: npt.ArrayLike, target: Target) -> Score:
         Daily log returns, with the target's `paths` and ``T = window_days``.
     target : Target
         The real split to compare with.
+    volume : array_like, shape [paths, T], optional
+        Units traded on the same days, where the target has volume.
 
     Returns
     -------
@@ -127,13 +134,17 @@ def score_paths(log_returns: npt.ArrayLike, target: Target) -> Score:
     Raises
     ------
     FitnessError
-        If the shape is not the target's: J95 holds for that statistic alone.
+        If the shape is not the target's, for J95 holds for that statistic alone, or if the target
+        has volume and the paths have none.
     """
-    [score] = score_candidates(np.asarray(log_returns, dtype=np.float64)[None], target)
+    traded = None if volume is None else np.asarray(volume, dtype=np.float64)[None]
+    [score] = score_candidates(np.asarray(log_returns, dtype=np.float64)[None], target, traded)
     return score
 
 
-def score_candidates(log_returns: npt.ArrayLike, target: Target) -> list[Score]:
+def score_candidates(
+    log_returns: npt.ArrayLike, target: Target, volume: npt.ArrayLike | None = None
+) -> list[Score]:
     """Score several groups of simulated paths at once; each the same, to the bit, as by itself.
 
     Parameters
@@ -142,11 +153,13 @@ def score_candidates(log_returns: npt.ArrayLike, target: Target) -> list[Score]:
         Daily log returns, each candidate's as in `score_paths`.
     target : Target
         The real split to compare with.
+    volume : array_like, shape [candidates, paths, T], optional
+        Units traded on the same days, where the target has volume.
 
     Raises
     ------
     FitnessError
-        If the shape is not the target's.
+        See `score_paths`.
     """
     returns = np.asarray(log_returns, dtype=np.float64)
     expected = (target.paths, target.window_days)
@@ -157,20 +170,38 @@ def score_candidates(log_returns: npt.ArrayLike, target: Target) -> list[Score]:
         )
     return [
         _score(*found, target)
-        for found in zip(path_faults(returns), moments(returns, target.sigma_real), strict=True)
+        for found in zip(path_faults(returns), _moments(returns, target, volume), strict=True)
     ]
+
+
+def _moments(returns: FloatArray, target: Target, volume: npt.ArrayLike | None) -> FloatArray:
+    """Take a target's moments of paths, which need volume if it has any."""
+    if not target.has_volume:
+        return moments(returns, target.sigma_real)
+    if volume is None:
+        raise FitnessError(
+            f"target {target.split!r} has volume and the paths have none: give their volume, or "
+            "score against target.without_volume()"
+        )
+    return moments(returns, target.sigma_real, volume)
 
 
 def _score(faults: npt.NDArray[np.str_], per_path: FloatArray, target: Target) -> Score:
     """Score one candidate by its paths' faults and moments."""
     mean = per_path.mean(axis=0)
     verdict = "; ".join(f"path {i}: {fault}" for i, fault in enumerate(faults) if fault) or "ok"
-    j = float(distance_j(mean, target.m_star, target.weight)) if verdict == "ok" else float("inf")
+    j, p_value, worst = float("inf"), 0.0, ""
+    if verdict == "ok":
+        squares = target.squares(mean)
+        j, p_value = float(squares.sum()), target.p_value(squares)
+        at = int(squares.argmax())
+        off = float((mean - target.m_star)[at] / target.gap_sd[at])
+        worst = f"{target.names[at]} {off:+.1f} sd"
     return Score(
         j=j,
         ratio=j / target.j95,
-        p_value=float(np.mean(target.j_real >= j)),
-        p_two_sample=_two_sample_p(j, target),
+        p_value=p_value,
+        worst=worst,
         moments=mean,
         per_path=per_path,
         verdict=verdict,
@@ -182,6 +213,7 @@ def score_groups(
     target: Target,
     rng: np.random.Generator,
     resamples: int = 2000,
+    volume: npt.ArrayLike | None = None,
 ) -> SplitScore:
     """Score several groups of fresh seeds, and say how sure the mean is.
 
@@ -192,9 +224,11 @@ def score_groups(
     target : Target
         The real split to compare with.
     rng : numpy.random.Generator
-        Source of the bootstrap over groups.
+        Source of the bootstrap over groups, and of real years for all paths as one.
     resamples : int
         Bootstrap resamples.
+    volume : array_like, shape [groups, paths, T], optional
+        Units traded on the same days, where the target has volume.
 
     Returns
     -------
@@ -204,7 +238,7 @@ def score_groups(
     Raises
     ------
     FitnessError
-        If there are fewer than two groups or a group has the wrong shape.
+        If there are fewer than two groups, or see `score_paths`.
     """
     returns = np.asarray(log_returns, dtype=np.float64)
     if returns.ndim != 3 or len(returns) < 2:
@@ -212,24 +246,22 @@ def score_groups(
             f"groups of shape {returns.shape}, expected [groups, {target.paths}, "
             f"{target.window_days}] with at least two groups for an interval"
         )
-    scores = score_candidates(returns, target)
+    scores = score_candidates(returns, target, volume)
     ratios = np.array([score.ratio for score in scores])
     j = float(np.mean([score.j for score in scores]))
     per_path = np.concatenate([score.per_path for score in scores])
     within = covered(per_path, target)
+    sound = np.full(len(per_path), "")
+    as_one = _score(sound, per_path, target.redraw(len(per_path), rng))
     failed = [f"group {i}, {s.verdict}" for i, s in enumerate(scores) if s.verdict != "ok"]
-    ci_low = ci_high = float("inf")
-    if not failed:
-        interval = bootstrap(
-            (ratios,), np.mean, method="percentile", n_resamples=resamples, rng=rng
-        ).confidence_interval
-        ci_low, ci_high = float(interval.low), float(interval.high)
+    mean, ci_low, ci_high = bootstrap_mean(ratios, rng, resamples)
     return SplitScore(
         j=j,
-        ratio=float(ratios.mean()),
+        ratio=mean,
         ci_low=ci_low,
         ci_high=ci_high,
-        p_value=float(np.mean(target.j_real >= j)),
+        p_value=0.0 if failed else as_one.p_value,
+        worst="" if failed else as_one.worst,
         mcr=float(within.all(axis=1).mean()),
         coverage=within.mean(axis=0),
         ratios=ratios,
@@ -237,6 +269,20 @@ def score_groups(
         per_path=per_path,
         verdict=failed[0] if failed else "ok",
     )
+
+
+def bootstrap_mean(
+    ratios: FloatArray, rng: np.random.Generator, resamples: int = 2000
+) -> tuple[float, float, float]:
+    """Return the mean over groups [groups] with its 95 % percentile bootstrap interval.
+
+    All three are infinite, and nothing is drawn, where a group is.
+    """
+    if not np.isfinite(ratios).all():
+        return float("inf"), float("inf"), float("inf")
+    found = bootstrap((ratios,), np.mean, method="percentile", n_resamples=resamples, rng=rng)
+    interval = found.confidence_interval
+    return float(ratios.mean()), float(interval.low), float(interval.high)
 
 
 def covered(per_path: npt.ArrayLike, target: Target) -> npt.NDArray[np.bool_]:
@@ -261,19 +307,3 @@ def covered(per_path: npt.ArrayLike, target: Target) -> npt.NDArray[np.bool_]:
     """
     values = np.asarray(per_path, dtype=np.float64)
     return np.asarray((target.moment_low <= values) & (values <= target.moment_high))
-
-
-def _two_sample_p(j: float, target: Target) -> float:
-    """Tail of Hotelling's two-sample T^2, the covariance estimated from the history alone.
-
-    With n paths, N windows in the history and p moments, J / (1 + n / N) is T^2 with N - 1 degrees
-    of freedom (Hotelling 1931, Annals of Mathematical Statistics 2(3), 360-378,
-    doi:10.1214/aoms/1177732979). Overlapping windows know a little more, which errs towards a
-    larger p.
-    """
-    count, freedom = len(MOMENT_NAMES), target.history_windows - 1
-    if freedom < count:
-        return float("nan")
-    t_squared = j / (1.0 + target.paths / target.history_windows)
-    rest = freedom - count + 1
-    return float(f_distribution.sf(t_squared * rest / (freedom * count), count, rest))

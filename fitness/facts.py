@@ -1,4 +1,4 @@
-"""The eleven stylised facts of asset returns, one number each; no search optimises them.
+"""The eleven stylised facts of asset returns, one number each; the score has moments of its own.
 
 All functions take daily log returns [..., T] and give float64 [...], NaN where `path_faults`
 names a fault or the path is too short for the fact. Returns are standardised first, so that none
@@ -13,12 +13,13 @@ Quantitative Finance 1(2), 223-236, doi:10.1080/713665670; facts are numbered as
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
-from scipy.stats import kurtosis, skew, spearmanr
+from scipy.stats import kurtosis, skew
 from statsmodels.tsa.stattools import ccf
 
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.garch_filter import garch_residuals
 from evobourse.fitness.moments import SMALLEST_STD, FloatArray, acf, on_sound_paths, standardise
+from evobourse.fitness.moments import volume_volatility as rank_correlation
 
 NEAR_LAGS = range(1, 11)
 """Two trading weeks: what the facts on memory average over."""
@@ -296,13 +297,10 @@ def volume_volatility(log_returns: npt.ArrayLike, volume: npt.ArrayLike) -> Floa
     returns, traded = (np.asarray(x, dtype=np.float64) for x in (log_returns, volume))
     if returns.shape != traded.shape:
         raise FitnessError(f"volume of shape {traded.shape}, expected {returns.shape}, a day each")
-    size = np.abs(standardise(returns))
+    known = np.isfinite(traded).all(axis=-1) & (traded.min(axis=-1) >= 0)
+    known &= np.ptp(traded, axis=-1) > 0
     result = np.full(returns.shape[:-1], np.nan)
-    for path in np.ndindex(result.shape):
-        units = traded[path]
-        known = np.isfinite(units).all() and units.min() >= 0 and np.ptp(units) > 0
-        if known and np.isfinite(size[path]).all():
-            result[path] = spearmanr(size[path], units).statistic
+    result[known] = rank_correlation(returns[known], traded[known])
     return result
 
 

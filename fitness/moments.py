@@ -1,4 +1,4 @@
-"""The moments that describe how a daily price path moves: tails, memory, volatility, distance.
+"""The moments that describe how a market moves: tails, memory, volatility, drift, volume.
 
 A new moment is one function and one entry in `MOMENTS`; scores, tables, plots and reports read it.
 """
@@ -9,6 +9,9 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
+
+from evobourse.fitness.errors import FitnessError
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -26,6 +29,11 @@ FLAT_TAIL_TOLERANCE = 1e-9
 
 SHORT_LAGS = (1, 2)
 MEDIUM_LAG_GROUPS = ((4, 5, 6), (9, 10, 11))
+LONG_LAGS = range(20, 51)
+LEVERAGE_LAGS = range(1, 11)
+
+LONG_MEMORY_DAYS = 5 * LONG_LAGS[-1]
+"""Shortest path on which lags of 50 days are a fifth of it at most."""
 
 
 def path_faults(log_returns: npt.ArrayLike) -> npt.NDArray[np.str_]:
@@ -222,6 +230,87 @@ def displacement(log_returns: npt.ArrayLike) -> FloatArray:
     )
 
 
+def drift(log_returns: npt.ArrayLike) -> FloatArray:
+    """Where a path ends, in units of a random walk's standard deviation, with its sign.
+
+    Parameters
+    ----------
+    log_returns : array_like, shape [..., T]
+        Daily log returns.
+
+    Returns
+    -------
+    float64 array, shape [...]
+        ``sum r / (std * sqrt(T))``: 0 on average for a random walk without drift, of standard
+        deviation 1. Its size is the `displacement`. NaN for a degenerate path.
+    """
+    return on_sound_paths(
+        lambda r: r.sum(axis=-1) / (r.std(axis=-1) * np.sqrt(r.shape[-1])), log_returns
+    )
+
+
+def leverage_abs(log_returns: npt.ArrayLike) -> FloatArray:
+    """Mean correlation of a return with the size of those 1 to 10 days later, [..., T] -> [...].
+
+    Below 0 where losses are followed by larger moves than gains (Bouchaud, Matacz and Potters 2001,
+    Physical Review Letters 87, 228701, doi:10.1103/PhysRevLett.87.228701, who square the later
+    return). Covariances have divisor T. NaN for a degenerate path.
+    """
+
+    def each(returns: FloatArray) -> FloatArray:
+        z, days = _z(returns), returns.shape[-1]
+        size = np.abs(z)
+        size -= size.mean(axis=-1, keepdims=True)
+        together = [(z[..., : days - k] * size[..., k:]).sum(axis=-1) for k in LEVERAGE_LAGS]
+        # Stacked last: a mean over the first axis adds up in another order for one path.
+        return np.asarray(np.stack(together, axis=-1).mean(axis=-1) / days / size.std(axis=-1))
+
+    return on_sound_paths(each, log_returns)
+
+
+def acf_abs_long(log_returns: npt.ArrayLike) -> FloatArray:
+    """Mean autocorrelation of absolute z at lags 20 to 50, [..., T] -> [...]."""
+    return on_sound_paths(lambda r: _mean_acf_abs(r, LONG_LAGS), log_returns)
+
+
+def volume_volatility(log_returns: npt.ArrayLike, volume: npt.ArrayLike) -> FloatArray:
+    """Rank correlation of a day's volume with the size of its return.
+
+    Parameters
+    ----------
+    log_returns : array_like, shape [..., T]
+        Daily log returns.
+    volume : array_like, shape [..., T]
+        Units traded on the same days, 0 or more.
+
+    Returns
+    -------
+    float64 array, shape [...]
+        Spearman's, in [-1, 1]; 0 where volume is the same on all days, as it then follows nothing.
+        NaN for a degenerate path.
+
+    Raises
+    ------
+    FitnessError
+        If the shapes differ, or a volume is negative or not finite.
+    """
+    returns, traded = (np.asarray(x, dtype=np.float64) for x in (log_returns, volume))
+    if returns.shape != traded.shape:
+        raise FitnessError(f"volume of shape {traded.shape}, expected {returns.shape}, a day each")
+    if not (np.isfinite(traded) & (traded >= 0)).all():
+        raise FitnessError("volume holds a value that is no finite number of 0 or more")
+    sound = path_faults(returns) == ""
+    found = np.full(returns.shape[:-1], np.nan)
+    sizes = np.abs(returns[sound] - returns[sound].mean(axis=-1, keepdims=True))
+    first, second = (rankdata(x, axis=-1) for x in (sizes, traded[sound]))
+    first -= first.mean(axis=-1, keepdims=True)
+    second -= second.mean(axis=-1, keepdims=True)
+    scale = np.sqrt((first * first).sum(axis=-1) * (second * second).sum(axis=-1))
+    products = (first * second).sum(axis=-1)
+    found[sound] = np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
+    return found
+
+
 @dataclass(frozen=True)
 class Moment:
     """One number of a price path, and what to call it.
@@ -241,6 +330,8 @@ class Moment:
         `on_sound_paths` gives it.
     needs : tuple of str
         What else of `moments` it takes, as keywords of the same names.
+    least_days : int
+        Shortest path that it is taken of.
     """
 
     name: str
@@ -248,7 +339,8 @@ class Moment:
     meaning: str
     unit: str
     function: Callable[..., FloatArray]
-    needs: tuple[Literal["sigma_real"], ...] = ()
+    needs: tuple[Literal["sigma_real", "volume"], ...] = ()
+    least_days: int = MIN_DAYS
 
     @property
     def label(self) -> str:
@@ -266,16 +358,44 @@ MOMENTS: tuple[Moment, ...] = (
         "log_volatility", "vol", "log volatility, to real", "1", log_volatility, ("sigma_real",)
     ),
     Moment("displacement", "displ.", "displacement", "sd of walk", displacement),
+    Moment("drift", "drift", "drift", "sd of walk", drift),
+    Moment("leverage_abs", "lever.", "leverage, r to later |r|", "1", leverage_abs),
+    Moment(
+        "acf_abs_long",
+        "ACF 20-50",
+        "ACF |r|, lags 20-50",
+        "1",
+        acf_abs_long,
+        least_days=LONG_MEMORY_DAYS,
+    ),
+    Moment("volume_volatility", "volume", "volume with |r|", "1", volume_volatility, ("volume",)),
 )
-"""All that a score is the distance of; their order is that of every moment vector."""
+"""All that a score can be the distance of; their order is that of every moment vector."""
 
 MOMENT_NAMES: tuple[str, ...] = tuple(moment.name for moment in MOMENTS)
 
 MOMENT_LABELS = {moment.name: moment.label for moment in MOMENTS}
 
 
-def moments(log_returns: npt.ArrayLike, sigma_real: float) -> FloatArray:
-    """All moments, in the order of `MOMENTS`.
+def measured(days: int, with_volume: bool) -> tuple[str, ...]:
+    """Name the moments that paths of so many days have, in the order of `MOMENTS`.
+
+    Parameters
+    ----------
+    days : int
+        Of a path.
+    with_volume : bool
+        Whether volumes are known.
+    """
+    return tuple(
+        m.name for m in MOMENTS if days >= m.least_days and (with_volume or "volume" not in m.needs)
+    )
+
+
+def moments(
+    log_returns: npt.ArrayLike, sigma_real: float, volume: npt.ArrayLike | None = None
+) -> FloatArray:
+    """All moments that paths have, in the order of `measured`.
 
     Parameters
     ----------
@@ -283,14 +403,26 @@ def moments(log_returns: npt.ArrayLike, sigma_real: float) -> FloatArray:
         Daily log returns.
     sigma_real : float
         Standard deviation of the real split's daily log returns.
+    volume : array_like, shape [..., T], optional
+        Units traded on the same days; without it there is no moment of volume.
 
     Returns
     -------
     float64 array, shape [..., M]
         All NaN for a path in which `path_faults` names a fault; no warning is given.
+
+    Raises
+    ------
+    FitnessError
+        If volumes are of another shape, negative or not finite.
     """
-    known = {"sigma_real": sigma_real}
-    values = [m.function(log_returns, **{name: known[name] for name in m.needs}) for m in MOMENTS]
+    known = {"sigma_real": sigma_real, "volume": volume}
+    names = measured(np.shape(log_returns)[-1], volume is not None)
+    values = [
+        m.function(log_returns, **{key: known[key] for key in m.needs})
+        for m in MOMENTS
+        if m.name in names
+    ]
     return np.stack(values, axis=-1)
 
 

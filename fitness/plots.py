@@ -15,7 +15,7 @@ from scipy.stats import norm
 from evobourse.fitness.distance import Target
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.fact_table import FactRow
-from evobourse.fitness.moments import MOMENTS, FloatArray
+from evobourse.fitness.moments import MOMENT_LABELS, FloatArray
 from evobourse.fitness.palette import COLOURS, INK, MUTED, SIMULATED
 
 BAND = (5.0, 95.0)
@@ -142,7 +142,7 @@ def plot_moments(
     target : Target
         The real split.
     per_path : mapping of str to array_like, shape [S, M]
-        Moments of each path of each market to show, as a score's `per_path`.
+        Moments of each path of each market to show, as a score's `per_path`: those of the target.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
@@ -153,7 +153,7 @@ def plot_moments(
         of the real windows; what lies beyond 6 sd is drawn at the edge as a triangle.
     """
     ax = _axes(ax)
-    rows = np.arange(len(MOMENTS))
+    rows = np.arange(len(target.names))
     low, high = (
         (bound - target.m_star) / target.moment_sd
         for bound in (target.moment_low, target.moment_high)
@@ -180,7 +180,7 @@ def plot_moments(
         ylim=(rows[-1] + 0.5, -0.5),
         xlabel=f"distance from the real mean (sd of {target.window_days}-day real windows)",
     )
-    ax.set_yticks(rows, labels=[m.label.replace(", ", "\n", 1) for m in MOMENTS])
+    ax.set_yticks(rows, labels=[MOMENT_LABELS[n].replace(", ", "\n", 1) for n in target.names])
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     _finish(ax, None)

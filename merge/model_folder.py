@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,7 +95,7 @@ def read_config(name: str, path: str | Path) -> PretrainedConfig:
     with foreign_code(f"base {name!r}: cannot be loaded, its config.json is not understood"):
         raw, _ = PretrainedConfig.get_config_dict(path)
         config = AutoConfig.from_pretrained(path)
-    if method := _quantization(raw):
+    if method := quantization_of(raw):
         raise ModelError(
             f"base {name!r}: its weights are quantised already (quantization_config: {method}); "
             "use the model in full precision, from which ours is made"
@@ -342,7 +342,7 @@ def _other_shape(name: str, key: str, held: Any, expected: Any) -> ModelError:
     )
 
 
-def _quantization(raw: dict[str, Any]) -> str | None:
+def quantization_of(raw: Mapping[str, Any]) -> str | None:
     """Name the method by which a config says that weights are quantised."""
     told = raw.get("quantization_config") or raw.get("compression_config")
     if not told:

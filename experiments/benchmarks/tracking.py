@@ -187,7 +187,7 @@ def market_genome(config: ExperimentConfig) -> MarketGenome:
 
 def evaluation_seconds(config: ExperimentConfig) -> float:
     """Measure the CPU seconds of one candidate's markets, its minds' answers being known."""
-    series, market = load_series(config.series), config.market
+    series, market = load_series(config.series[0]), config.market
     rules = MarketRules(price_limit=market.price_limit, fee_bps=market.fee_bps)
     offsets = fit_offsets(series.high, series.low, series.close)
     world = World(offsets, rules, market.agents, market.days)

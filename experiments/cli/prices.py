@@ -23,7 +23,11 @@ SuspendedDays = Annotated[
 
 def score(
     series: Annotated[
-        str, typer.Argument(help="CSV or Parquet with date and close, a tape, or a name.")
+        str,
+        typer.Argument(
+            help="CSV or Parquet with date and close, a tape, a name; a folder of them, or a table "
+            "with a column path, for many paths."
+        ),
     ],
     against: Annotated[
         str,
@@ -39,12 +43,14 @@ def score(
     ] = None,
     stock_splits: StockSplits = "refuse",
     suspended_days: SuspendedDays = "refuse",
-    seed: Annotated[int, typer.Option(help="Of the real windows' bootstrap.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Of real years redrawn and of random walks.", min=0)
+    ] = 0,
     tried: Annotated[int, typer.Option(help="Configurations that this is the best of.", min=1)] = 1,
     picture: Annotated[Path | None, typer.Option(help="PNG file: the page of all facts.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Hold a price series or a simulated tape against a real market.
+    """Hold a price series, a simulated tape or many paths against a real market.
 
     Example: evobourse score prices.csv --against sp500 --window-days 250 --picture facts.png
     """

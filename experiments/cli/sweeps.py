@@ -29,8 +29,6 @@ from evobourse.experiments.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rich.console import Console
 
     from evobourse.evolve.run_folder import RunFolder
@@ -67,11 +65,12 @@ def evolve(
         return
     from evobourse.evolve.addresses import file_name
     from evobourse.evolve.run_folder import RunFolder
-    from evobourse.experiments.sweep.resume import start_run
+    from evobourse.experiments.sweep.resume import start_run, withdraw_if_refused
 
     folder = RunFolder(run or Path("runs") / file_name(settings.name))
-    start_run(settings, folder)
-    _sweep(settings, folder, as_json)
+    with withdraw_if_refused(folder):
+        start_run(settings, folder)
+        _sweep(settings, folder, as_json)
 
 
 def resume(
@@ -280,35 +279,25 @@ def _sweep(settings: Any, folder: RunFolder, as_json: bool) -> None:
         again = typed("evobourse", "resume", folder)
         console.print(f"interrupted; nothing is lost: {again}", highlight=False, soft_wrap=True)
         raise typer.Exit(130) from None
-    _print_results(settings, folder, console, as_json, outcome.verdict.better)
+    _print_results(settings, folder, console, as_json)
     if outcome.tracking_trouble:
         console.print(outcome.tracking_trouble)
 
 
-def _print_results(
-    settings: Any,
-    folder: RunFolder,
-    console: Console,
-    as_json: bool,
-    better: Mapping[str, tuple[float, float, float]] | None = None,
-) -> None:
-    """Print what a finished sweep has left, and how it compares on the same seeds if known."""
+def _print_results(settings: Any, folder: RunFolder, console: Console, as_json: bool) -> None:
+    """Print what a finished sweep has left, and what it came to in one sentence."""
     from evobourse.evolve.tracking.follower import default_tracking_uri
     from evobourse.experiments.reports.scores import print_scoreboard
+    from evobourse.experiments.reports.verdict import verdict
 
     if as_json:
         typer.echo(folder.scoreboard.read_text())
         return
-    print_scoreboard(json.loads(folder.scoreboard.read_text()), console)
-    for name, (mean, low, high) in (better or {}).items():
-        if name not in ("unevolved", "random_tendencies"):
-            continue
-        console.print(
-            f"log score against {name}: {mean:+.2f} [{low:+.2f}, {high:+.2f}]; below 0 is better",
-            highlight=False,
-        )
+    rows = json.loads(folder.scoreboard.read_text())
+    print_scoreboard(rows, console)
     champion, stopped = folder.read_champion(), folder.read_stop()
     console.print(f"champion {champion}; the search has ended: {stopped}", highlight=False)
+    console.print(verdict(rows), highlight=False)
     print_next_steps(
         console,
         [

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from evobourse.agents.bounds import Bounds
 from evobourse.agents.minds.endpoint import is_endpoint, parse_endpoint
+from evobourse.agents.personas.mechanisms import Mechanisms, PersonaGene
 from evobourse.agents.personas.social import Social
 from evobourse.experiments.config.minds import MindConfig
 from evobourse.experiments.config.orders import OrderSettings
@@ -176,7 +177,9 @@ class ExperimentConfig(Section):
     seed
         Of all draws: the same seed and config give the same bytes.
     series
-        Real daily prices: a name, or a CSV or Parquet file, see `market.series.named.load_series`.
+        Real daily prices: a name, or a CSV or Parquet file, see `market.series.named.load_series`;
+        or a list of them. On several a candidate is scored on each one's windows in its own units,
+        and its score is the geometric mean; the bundle's market is the first one's.
     stock_splits
         What is done about days that look like unadjusted stock splits.
     suspended_days
@@ -187,6 +190,11 @@ class ExperimentConfig(Section):
     society
         Lets agents read each other's posts; evolution sets its link threshold and decay, beginning
         at those given. Null for none.
+    mechanisms
+        What agents do beside deciding; evolution sets what is on, beginning at the values given.
+    persona_genes
+        Traits that evolution sets for each persona, 0.25 to 4 times the society's: ``activity``,
+        ``dispersion`` and ``size`` of orders, ``shared_reading``.
     orders
         Lets orders be drawn by regime, see `agents.crowds.order_regimes`; null for one law.
     workers
@@ -199,7 +207,7 @@ class ExperimentConfig(Section):
 
     name: str = "experiment"
     seed: Annotated[int, Bounds(0)] = 1
-    series: str = "sp500"
+    series: tuple[str, ...] = ("sp500",)
     stock_splits: SplitPolicy = "refuse"
     suspended_days: SuspensionPolicy = "refuse"
     splits: SplitConfig = field(default_factory=SplitConfig)
@@ -207,6 +215,8 @@ class ExperimentConfig(Section):
     training: TrainingData = field(default_factory=TrainingData)
     personas: tuple[PersonaConfig, ...] = field(kw_only=True)
     society: Social | None = None
+    mechanisms: Mechanisms = field(default_factory=Mechanisms)
+    persona_genes: tuple[PersonaGene, ...] = ()
     orders: OrderSettings | None = None
     market: MarketConfig = field(default_factory=MarketConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
@@ -219,8 +229,19 @@ class ExperimentConfig(Section):
     def __post_init__(self) -> None:
         """Check what spans sections."""
         super().__post_init__()
+        if not self.series or len(set(self.series)) < len(self.series):
+            raise ConfigError(
+                f"series is {list(self.series)}, expected one name or file, or several once each"
+            )
         if not self.personas:
             raise ConfigError("personas is empty; list at least one, with a name and a style")
+        if len(set(self.persona_genes)) < len(self.persona_genes):
+            raise ConfigError(f"persona_genes has one twice: {', '.join(self.persona_genes)}")
+        if "shared_reading" in self.persona_genes and not self.mechanisms.shared_reading:
+            raise ConfigError(
+                "persona_genes has shared_reading, which is a factor of mechanisms.shared_reading, "
+                "and that is 0; set it above 0, or leave the gene out"
+            )
         for base in filter(is_endpoint, self.other_bases):
             parse_endpoint(base)
         if strange := self.minds.adapters_of.keys() - set(self.other_bases):
@@ -242,6 +263,11 @@ class ExperimentConfig(Section):
                 f"society.contest.{key} is {getattr(contest, key)!r}, which needs minds while "
                 "markets run; in a sweep set replaced: 0 and by: profit, or use a scenario"
             )
+
+    @property
+    def candidate_markets(self) -> int:
+        """Markets that a candidate's score takes: its paths on each series."""
+        return self.market.paths * len(self.series)
 
     @property
     def other_bases(self) -> tuple[str, ...]:

@@ -233,8 +233,9 @@ class SelectionConfig(Section):
     Attributes
     ----------
     champions
-        Finalists: so many candidates with the best training scores are played again on validation
-        and training windows with fresh seeds.
+        Finalists: so many candidates are played again on validation and training windows with
+        fresh seeds. Half are the best of the latest generations, the others those with the best
+        training scores, and the one at which the search ended.
     validation_groups
         Groups of ``market.paths`` paths that each finalist plays on either.
     heldout_groups
@@ -242,7 +243,7 @@ class SelectionConfig(Section):
     """
 
     champions: Annotated[int, Bounds(1, unit="candidates")] = 12
-    validation_groups: Annotated[int, Bounds(2)] = 4
+    validation_groups: Annotated[int, Bounds(2)] = 8
     heldout_groups: Annotated[int, Bounds(2)] = 8
 
 

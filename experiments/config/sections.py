@@ -171,6 +171,8 @@ def _value(hint: Any, raw: Any, where: str, key: str) -> Any:
         return read_section(hint, raw, where, key + ".")
     if get_origin(hint) is tuple:
         inner = get_args(hint)
+        if inner == (str, Ellipsis) and isinstance(raw, str):  # one text is a list of one
+            raw = [raw]
         if not isinstance(raw, list):
             raise ConfigError(f"{where}: {key} is {raw!r}, expected a list")
         if inner[-1] is not Ellipsis and len(inner) != len(raw):

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from evobourse.experiments.errors import ConfigError
+from evobourse.merge.engine.exact.traits import ARCHITECTURES
+from evobourse.merge.model_folder import quantization_of
 from evobourse.merge.sources import DEFAULT_BASE
 
 GIVE = "--layers --hidden --intermediate --heads --kv-heads --vocabulary"
@@ -152,8 +154,21 @@ def read_shape(config: Mapping[str, Any], name: str, source: str) -> ModelShape:
     Raises
     ------
     ConfigError
-        A figure is missing.
+        A figure is missing, the weights are quantised already, or the engine does not know the
+        architecture.
     """
+    if isinstance(config, Mapping):
+        kind, method = config.get("model_type"), quantization_of(config)
+        if method:
+            raise ConfigError(
+                f"base {name!r}: its weights are quantised already (quantization_config: "
+                f"{method}); use the model in full precision"
+            )
+        if kind is not None and kind not in ARCHITECTURES:
+            raise ConfigError(
+                f"base {name!r}: model_type {kind!r} is not known; known: "
+                f"{', '.join(ARCHITECTURES)}"
+            )
     try:
         heads, hidden = int(config["num_attention_heads"]), int(config["hidden_size"])
         return ModelShape(

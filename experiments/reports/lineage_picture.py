@@ -22,7 +22,6 @@ from evobourse.experiments.reports.ancestry import (
 )
 from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.fitness.distance import Target
-from evobourse.fitness.moments import MOMENT_NAMES
 from evobourse.fitness.palette import INK, MUTED, SIMULATED
 from evobourse.fitness.plots import plot_moments
 
@@ -151,7 +150,7 @@ def draw_candidate(candidate: Candidate, target: Target) -> Figure | None:
         return None
     figure = new_figure(7.0, 4.0)
     axes = figure.add_subplot()
-    row = np.array([[candidate.parts[name] for name in MOMENT_NAMES]])
+    row = np.array([[candidate.parts[name] for name in target.names]])
     plot_moments(target, {candidate.id: row}, axes)
     axes.set_title(f"J/J95 {candidate.score:.2f} on {target.split} windows")
     return figure

@@ -31,6 +31,10 @@ MEANINGS = {
 }
 
 
+CHAMPION, REAL_TRAIN, REAL_TARGET = "evolved", "bootstrap_train", "bootstrap_target"
+POOLED = "pooled"
+"""The asset of rows that are of all assets."""
+
 SPLITS = {"train": "Training", "validation": "Validation", "heldout": "Held out"}
 
 
@@ -38,27 +42,30 @@ Row = Mapping[str, Any]
 
 
 def print_scoreboard(rows: Sequence[Row], console: Console | None = None) -> None:
-    """Print one table an asset and split, each sorted by score, held-out years last.
+    """Print one table an asset and split, sorted by score; held-out years and pooled rows last.
 
     Parameters
     ----------
     rows : sequence of mapping
         Rows of ``scoreboard.json``; a null or NaN score counts as infinite. A row is rejected if
-        its score is above 1 and its p-value, corrected for the rows beside it, 5 % or less.
+        its p-value, corrected for the rows beside it, is 5 % or less. Skill is the score over that
+        of real training days, ``lower`` the share of paths that end lower.
     console : Console, optional
         Where to write; standard output by default.
     """
     console = console or Console()
     order = list(SPLITS)
 
-    def place(row: Row) -> tuple[str, int]:
-        split = row["split"]
-        return str(row["asset"]), order.index(split) if split in order else len(order)
+    def place(row: Row) -> tuple[bool, str, int]:
+        asset, split = str(row["asset"]), row["split"]
+        return asset == POOLED, asset, order.index(split) if split in order else len(order)
 
-    for (asset, _), group in groupby(sorted(rows, key=place), place):
+    for (_, asset, _), group in groupby(sorted(rows, key=place), place):
         members = sorted(group, key=lambda row: as_score(row["score"]))
         split = SPLITS.get(members[0]["split"], members[0]["split"])
-        console.print(f"[bold]{split}, {asset}[/]: J / J95, lower is closer to the real market")
+        known = members[0].get("seeds")
+        paths = f" of {known} paths" if known else ""
+        console.print(f"[bold]{split}, {asset}[/]: J/J95{paths}, less is closer to the real market")
         table = Table(
             box=box.SIMPLE_HEAD,
             show_edge=False,
@@ -66,8 +73,8 @@ def print_scoreboard(rows: Sequence[Row], console: Console | None = None) -> Non
         )
         table.add_column("name", no_wrap=True)
         table.add_column("score [95 %]", no_wrap=True)
-        table.add_column("MCR", justify="right", no_wrap=True)
-        table.add_column("seeds", justify="right", no_wrap=True)
+        for heading in ("skill", "MCR", "lower"):
+            table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("verdict", no_wrap=True)
         table.add_column("what it is", style="dim")
         for row in members:
@@ -105,18 +112,23 @@ def score_form(score: float) -> str:
 
 def _cells(row: Row) -> tuple[str | Text, ...]:
     verdict = Text(*conclude(row))
-    mcr, seeds = row.get("mcr"), row.get("seeds")
-    share = "-" if mcr is None or math.isnan(mcr) else f"{mcr:.2f}"
-    known = "-" if seeds is None else str(seeds)
+    skill, mcr, lower = (as_score(row.get(key)) for key in ("skill", "mcr", "ends_lower"))
+    share = f"{mcr:.2f}" if math.isfinite(mcr) else "-"
+    relative = f"{skill:{score_form(skill)}}" if math.isfinite(skill) else "-"
+    down = f"{lower:.0%}" if math.isfinite(lower) else "-"
     meaning, tried = describe(row["name"]), row.get("tried", 1)
     if tried > 1:
         meaning += f", best of {tried:,}"
-    return row["name"], format_score(row), share, known, verdict, meaning
+    return row["name"], format_score(row), relative, share, down, verdict, meaning
 
 
 def conclude(row: Row) -> tuple[str, str]:
-    """Say whether a row is rejected at 5 %, given how many rows the table has, and its colour."""
-    if as_score(row["score"]) <= 1.0:
+    """Say whether a row is rejected at 5 %, given how many rows the table has, and its colour.
+
+    By its p-value; where there is none, by a score above 1.
+    """
+    p_value = row.get("p_value")
+    if as_score(row["score"]) <= 1.0 if p_value is None else p_value > 0.05:
         return "not rejected", "green"
     p_holm = row.get("p_holm")
     return ("rejected", "yellow") if p_holm is None or p_holm <= 0.05 else ("undecided", "cyan")

@@ -22,7 +22,7 @@ from evobourse.fitness.baselines.franke_westerhoff import FrankeWesterhoff
 from evobourse.fitness.baselines.laws import LAW_NAMES, reference_laws
 from evobourse.fitness.comparisons import holm, pool_scores
 from evobourse.fitness.distance import SplitScore, Target, make_target, score_groups
-from evobourse.fitness.moments import MOMENTS
+from evobourse.fitness.moments import MOMENTS, measured
 from evobourse.market.series.prices import PriceSeries
 from evobourse.market.series.splits import LEAST_EMBARGO_DAYS
 
@@ -218,20 +218,22 @@ def render(rows: Sequence[BaselineRow], spans: Sequence[str], budget: Budget, co
         f"{budget.groups} scores of {budget.paths} paths of {budget.window_days} days each.",
         f"Written by `{command}`.",
         "",
-        "J/J95 of 1 or less is not rejected; p is the share of real resamples as far as the mean "
-        "score, Holm's is corrected for the laws of the table. MCR is the share of paths with all "
+        "J/J95 is the distance of the moments over that of real years from each other; p is the "
+        "share of real years as far as all paths together, in all moments or the worst, and Holm's "
+        "is corrected for the laws of the table. MCR is the share of paths with all "
         "moments in the real windows' 95 % intervals, behind it each moment's own share.",
         "",
     ]
     for split, title in SPLITS.items():
         for asset in dict.fromkeys(row.asset for row in rows):
             members = [row for row in rows if (row.split, row.asset) == (split, asset)]
-            lines += [f"## {title}, {asset}", "", *_table(members), ""]
+            lines += [f"## {title}, {asset}", "", *_table(members, budget.window_days), ""]
     return "\n".join([*lines, *_checks(rows), ""])
 
 
-def _table(rows: Sequence[BaselineRow]) -> Iterator[str]:
-    names = [moment.short for moment in MOMENTS] if rows[0].coverage else []
+def _table(rows: Sequence[BaselineRow], days: int) -> Iterator[str]:
+    known = measured(days, with_volume=False)
+    names = [m.short for m in MOMENTS if m.name in known] if rows[0].coverage else []
     yield " | ".join(["| law", "J/J95 [95 %]", "p", "Holm", "MCR", *names]) + " |"
     yield f"|---|---:|---:|---:|---:|{'---:|' * len(names)}"
     for row in rows:

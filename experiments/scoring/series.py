@@ -1,4 +1,4 @@
-"""Scoring one series of prices, real or simulated, against another: the work of ``score``."""
+"""Scoring prices, real or simulated, one path or many, against a real series: ``score``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 
 from evobourse.experiments.errors import ConfigError
 from evobourse.fitness.distance import Score, Target, covered, make_target, score_paths
 from evobourse.fitness.fact_table import FactRow, compare_facts, spread_windows
-from evobourse.fitness.moments import MIN_DAYS, MOMENT_NAMES, FloatArray, moments, path_faults
+from evobourse.fitness.moments import MIN_DAYS, FloatArray, moments, path_faults
+from evobourse.fitness.resolution import LEVEL, Resolution, measure_resolution
+from evobourse.fitness.target import known_volume
 from evobourse.market.series.named import SplitPolicy, SuspensionPolicy, load_series
 from evobourse.market.series.splits import slice_between
 from evobourse.market.tape.daily_tape import Tape, is_tape, read_closes
@@ -28,7 +32,7 @@ REAL_WINDOWS = 100
 
 @dataclass(frozen=True, eq=False)
 class Daily:
-    """Daily log returns and volume of anything that has closes.
+    """Daily log returns and volume of anything that has closes, one path of them or many.
 
     Attributes
     ----------
@@ -37,7 +41,10 @@ class Daily:
     span : str
         Its first and last day, as in ``1999-01-04 to 2018-12-31``.
     log_returns, volume : float64 arrays, shape [T]
-        Close to close, and the units traded on the day that a return ends on.
+        Close to close, and the units traded on the day that a return ends on; of several paths
+        one after the other.
+    lengths : tuple of int
+        Days of each path; empty for a single one.
     simulated : bool
         Whether it is a tape, whose zero volume means that nobody traded and not that nobody
         counted.
@@ -48,6 +55,14 @@ class Daily:
     log_returns: FloatArray
     volume: FloatArray
     simulated: bool = False
+    lengths: tuple[int, ...] = ()
+
+    def paths(self) -> list[tuple[FloatArray, FloatArray]]:
+        """Return the log returns and the volume of each path."""
+        if not self.lengths:
+            return [(self.log_returns, self.volume)]
+        ends = np.cumsum(self.lengths)[:-1]
+        return list(zip(np.split(self.log_returns, ends), np.split(self.volume, ends), strict=True))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,6 +83,8 @@ class SeriesScore:
         Share of windows whose moments all lie in the real 95 % intervals, scored and real.
     moments, facts : tuple of FactRow
         The moments and the reported facts beside the real ones.
+    resolution : fitness.resolution.Resolution
+        What a score of as many windows can tell.
     notes : tuple of str
         What a reader should know before believing a number.
     tried : int
@@ -84,6 +101,7 @@ class SeriesScore:
     real_mcr: float
     moments: tuple[FactRow, ...]
     facts: tuple[FactRow, ...]
+    resolution: Resolution
     notes: tuple[str, ...]
     tried: int = 1
 
@@ -93,23 +111,23 @@ class SeriesScore:
 
     @property
     def ratio(self) -> float:
-        """J/J95: 1 or less is as near to the real series as its own windows are."""
+        """J/J95: 1 is the 95 % quantile of real years' distance from each other."""
         return self.score.ratio
 
     @property
     def conclusion(self) -> str:
         """``not rejected``, ``undecided``, ``rejected`` or ``degenerate``.
 
-        Undecided is a J above J95 that two samples of one law, of these sizes, are often apart.
+        Undecided is what is not rejected on so few windows that random walks pass as well.
         """
         if self.score.verdict != "ok":
             return "degenerate"
-        if self.score.ratio <= 1.0:
-            return "not rejected"
-        return "rejected" if self.score.p_two_sample <= 0.05 else "undecided"
+        if self.score.p_value <= LEVEL:
+            return "rejected"
+        return "not rejected" if self.resolution.tells else "undecided"
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the seven moments beside the real ones, see `fitness.plots.plot_moments`."""
+        """Draw the moments beside the real ones, see `fitness.plots.plot_moments`."""
         from evobourse.fitness.plots import plot_moments  # pyplot takes its time
 
         return plot_moments(self.target, {self.series.name: self.score.per_path}, ax)
@@ -129,7 +147,9 @@ class SeriesScore:
             "j95": self.target.j95,
             "ratio": _finite(self.score.ratio),
             "p_value": self.score.p_value,
-            "p_two_sample": _finite(self.score.p_two_sample),
+            "worst": self.score.worst,
+            "walk_passes": self.resolution.walk_passes,
+            "windows_needed": self.resolution.windows_needed,
             "mcr": self.mcr,
             "real_mcr": self.real_mcr,
             "moments": [_plain(row) for row in self.moments],
@@ -152,6 +172,8 @@ def read_daily(
     source
         A name or file that `market.series.named.load_series` knows, with date and close (open,
         high, low and volume too, if there are any), or a tape, its folder or ``prices.parquet``.
+        Many paths are a folder of such files and tapes, or a table with a column ``path``, whose
+        rows are in order of time and have a ``close`` and perhaps a ``volume``.
     split
         First and last day, ``FROM:TO`` in ISO dates; the whole series by default.
     stock_splits
@@ -177,6 +199,10 @@ def read_daily(
             log_returns = np.diff(np.log(close_ticks))
         span = f"tape of {len(volume)} days"
         return Daily(name, span, log_returns, volume.astype(np.float64), True)
+    if (folder := Path(source)).is_dir() or _has_paths(folder):
+        if split is not None:
+            raise ConfigError(f"{source}: many paths have no dates; --split is for --against")
+        return _read_many(folder, stock_splits, suspended_days)
     series = load_series(str(source), True, stock_splits, suspended_days)
     if split is not None:
         first, colon, last = split.partition(":")
@@ -197,10 +223,10 @@ def score_series(
     series, real
         What to score and what to hold it against.
     window_days
-        Length of a window in daily returns; 250 by default, or the series' length if that is
-        shorter. Windows lie side by side; the days over are left out at the beginning.
+        Length of a window in daily returns; 250 by default, or the shortest path's length if that
+        is shorter. A path's windows lie side by side; the days over are left out at its beginning.
     seed
-        Of the real windows' bootstrap.
+        Of the real years' bootstrap, and of random walks.
     tried
         Configurations that the series is the best of; it stands beside the score.
 
@@ -217,7 +243,8 @@ def score_series(
     FitnessError
         The real series is too short or has a window without moments.
     """
-    days = len(series.log_returns)
+    paths = series.paths()
+    days = min(len(returns) for returns, _ in paths)
     if window_days is not None and window_days < MIN_DAYS:
         raise ConfigError(f"--window-days {window_days}: expected {MIN_DAYS} or more")
     if window_days is not None and window_days > days >= MIN_DAYS:
@@ -226,23 +253,22 @@ def score_series(
             "give more days or a smaller --window-days"
         )
     length = max(min(days, window_days or DEFAULT_WINDOW_DAYS), MIN_DAYS)
-    count = max(days // length, 1)
-    returns, volume = (
-        _side_by_side(values, count, length) for values in (series.log_returns, series.volume)
-    )
-    fault = _fault(series)
-    if fault:
-        returns = np.full_like(returns, np.nan)  # no window of it says anything
+    returns, volume, fault = _cut(series, length)
+    count = len(returns)
     rng = np.random.default_rng(seed)
-    target = make_target(real.log_returns, length, count, rng, split=real.name)
-    score = score_paths(returns, target)
+    target = make_target(real.log_returns, length, count, rng, split=real.name, volume=real.volume)
+    resolution = measure_resolution(target, real.log_returns, rng)
+    traded = series.simulated or known_volume(series.volume) is not None
+    if not traded:
+        target = target.without_volume()
+    score = score_paths(returns, target, volume)
     if fault:
         score = replace(score, verdict=fault)
     inside = covered(score.per_path, target)
     real_returns, real_volume = (
         spread_windows(values, length, REAL_WINDOWS) for values in (real.log_returns, real.volume)
     )
-    real_inside = covered(moments(real_returns, target.sigma_real), target)
+    measured = moments(real_returns, target.sigma_real, real_volume if target.has_volume else None)
     return SeriesScore(
         series=series,
         real=real,
@@ -251,19 +277,96 @@ def score_series(
         windows=returns,
         real_windows=real_returns,
         mcr=float(inside.all(axis=1).mean()),
-        real_mcr=float(real_inside.all(axis=1).mean()),
+        real_mcr=float(covered(measured, target).all(axis=1).mean()),
         moments=_moment_rows(score, target, inside.mean(axis=0)),
         facts=compare_facts(returns, real_returns, rng, volume, real_volume),
+        resolution=resolution,
         notes=tuple(_notes(series, real, count, length, tried)),
         tried=tried,
     )
 
 
-def _fault(series: Daily) -> str:
-    """Name what makes a whole series no market, empty for a sound one."""
-    if fault := str(path_faults(series.log_returns)):
-        return fault
-    return "no trade on any day" if series.simulated and not series.volume.any() else ""
+def _cut(series: Daily, length: int) -> tuple[FloatArray, FloatArray, str]:
+    """Cut each path's last days into windows [S, length], returns and volume, and name a fault.
+
+    A path that is no market has windows of NaN: none of them says anything.
+    """
+    returns, volumes, faults = [], [], []
+    paths = series.paths()
+    for i, (path, volume) in enumerate(paths):
+        count = max(len(path) // length, 1)
+        windows = _side_by_side(path, count, length)
+        fault = str(path_faults(path))
+        if not fault and series.simulated and not volume.any():
+            fault = "no trade on any day"
+        if fault:
+            windows = np.full_like(windows, np.nan)
+            faults.append(fault if len(paths) == 1 else f"path {i}: {fault}")
+        returns.append(windows)
+        volumes.append(np.nan_to_num(_side_by_side(volume, count, length)))
+    return np.concatenate(returns), np.concatenate(volumes), "; ".join(faults[:3])
+
+
+def _has_paths(file: Path) -> bool:
+    """Say whether a table has a column that tells paths apart."""
+    if not file.is_file() or file.suffix.lower() not in (".csv", ".parquet"):
+        return False
+    return "path" in _columns(file)
+
+
+def _columns(file: Path) -> list[str]:
+    try:
+        if file.suffix.lower() == ".parquet":
+            return list(pq.read_schema(file).names)
+        return list(pd.read_csv(file, nrows=0).columns)
+    except (OSError, ValueError):  # the reader of series says what is wrong
+        return []
+
+
+def _read_many(place: Path, stock_splits: SplitPolicy, suspended_days: SuspensionPolicy) -> Daily:
+    """Read a folder of price files and tapes, or a table with a row a path and day."""
+    if place.is_dir():
+        found = sorted(
+            one for one in place.iterdir() if one.suffix in (".csv", ".parquet") or is_tape(one)
+        )
+        each = [read_daily(one, None, stock_splits, suspended_days) for one in found]
+    else:
+        each = _read_table(place)
+    if not each:
+        raise ConfigError(f"{place}: holds no price file and no tape; give one a path")
+    lengths = tuple(length for one in each for length in one.lengths or (len(one.log_returns),))
+    return Daily(
+        str(place),
+        f"{len(lengths)} paths of {min(lengths)} to {max(lengths)} days",
+        np.concatenate([one.log_returns for one in each]),
+        np.concatenate([one.volume for one in each]),
+        all(one.simulated for one in each),
+        lengths,
+    )
+
+
+def _read_table(file: Path) -> list[Daily]:
+    """Read a table with the columns ``path``, ``close`` and perhaps ``volume``."""
+    table = pd.read_parquet(file) if file.suffix.lower() == ".parquet" else pd.read_csv(file)
+    if "close" not in table:
+        raise ConfigError(f"{file}: columns {', '.join(table.columns)}; expected path and close")
+    numbers = table[["close", *(["volume"] if "volume" in table else [])]]
+    numbers = numbers.apply(pd.to_numeric, errors="coerce")
+    bad = ~np.isfinite(numbers).all(axis=1) | (numbers["close"] <= 0)
+    if "volume" in numbers:
+        bad |= numbers["volume"] < 0
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ConfigError(
+            f"{file}: row {row + 1} of path {table['path'].iloc[row]} has no close above 0, or no "
+            "volume of 0 or more; mend it or leave the path out"
+        )
+    paths = []
+    for name, rows in numbers.groupby(table["path"], sort=False):
+        log_returns = np.diff(np.log(rows["close"].to_numpy(np.float64)))
+        volume = np.zeros(len(rows)) if "volume" not in rows else rows["volume"].to_numpy(float)
+        paths.append(Daily(str(name), "", log_returns, volume[1:]))
+    return paths
 
 
 def _side_by_side(values: FloatArray, count: int, length: int) -> FloatArray:
@@ -275,7 +378,7 @@ def _side_by_side(values: FloatArray, count: int, length: int) -> FloatArray:
 
 def _moment_rows(score: Score, target: Target, coverage: FloatArray) -> tuple[FactRow, ...]:
     known = score.per_path[np.isfinite(score.per_path).all(axis=1)]
-    nothing = np.full((1, len(MOMENT_NAMES)), np.nan)
+    nothing = np.full((1, len(target.names)), np.nan)
     simulated = (known if len(known) else nothing).mean(axis=0)
     simulated_low, simulated_high = np.quantile(
         known if len(known) else nothing, [0.025, 0.975], axis=0
@@ -295,7 +398,7 @@ def _moment_rows(score: Score, target: Target, coverage: FloatArray) -> tuple[Fa
             defined=len(known),
             paths=target.paths,
         )
-        for i, name in enumerate(MOMENT_NAMES)
+        for i, name in enumerate(target.names)
     )
 
 
@@ -306,15 +409,11 @@ def _notes(series: Daily, real: Daily, count: int, length: int, tried: int) -> S
             f"the best of {tried:,} tried: luck is in the score unless these days chose nothing"
         )
     if (over := len(series.log_returns) - count * length) > 0:
-        notes.append(f"{series.name}: its first {over} days are over and left out")
+        whose = f"{over} first days of its paths" if series.lengths else f"its first {over} days"
+        notes.append(f"{series.name}: {whose} are over and left out")
     same = np.array_equal(series.log_returns, real.log_returns)
     if same:
         notes.append(f"{series.name} is held against itself: this is a check, not a test")
-    held = len(real.log_returns) // length
-    if held <= len(MOMENT_NAMES):
-        notes.append(
-            f"{real.name} holds {held} windows of {length} days: too few for the two-sample p"
-        )
     for daily in (series,) if same else (series, real):
         idle = int((daily.volume == 0).sum())
         if idle == len(daily.volume):

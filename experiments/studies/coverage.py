@@ -21,7 +21,7 @@ from evobourse.fitness.baselines.franke_westerhoff import (
 )
 from evobourse.fitness.baselines.without_agents import block_bootstrap
 from evobourse.fitness.distance import make_target
-from evobourse.fitness.moments import MOMENT_NAMES, ac1, acf, hill, moments
+from evobourse.fitness.moments import ac1, acf, hill, moments
 from evobourse.market.series.named import load_series
 
 STUDY = Study(
@@ -88,7 +88,7 @@ def compare(period: str, real: Array, paths: int, report: Report) -> str:
     lines = [f"## {period}", "", f"{len(real):,} returns; calibrated: `{calibrated}`."]
     measures = {
         "the paper's nine": (NINE, nine_moments),
-        "this project's": (MOMENT_NAMES, lambda r: moments(r, target.sigma_real)),
+        "this project's": (target.names, lambda r: moments(r, target.sigma_real)),
     }
     for label, (names, measure) in measures.items():
         redrawn = measure(block_bootstrap(real, paths, len(real), rng, BLOCK_DAYS))

@@ -305,7 +305,7 @@ def page(
         attention=config.minds.attention,
         train=" to ".join(config.splits.train),
         heldout=" to ".join(config.splits.heldout),
-        series=config.series,
+        series=config.series[0],
         table="\n".join(lines),
     )
 

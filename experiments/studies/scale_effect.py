@@ -127,17 +127,17 @@ def measure_draw(
     for count in counts:
         population = draw_mixtures(opened.bundle, count, draw)
         [choices] = tabulate_choices([population], minds)
-        returns = judge.play(population, minds)
+        paths = judge.play(population, minds)
         tape = play_market(world, (population, opened.bundle.history, draw), choices, "full")
         names = [persona.name for persona in population.personas]
         behaviour = describe_behaviour(tape, opened.bundle.rules, names)
         rows.append(
             [
-                float(np.log(judge.score(returns).ratio)),
+                float(np.log(judge.score(paths).ratio)),
                 effective_minds(mean_tendencies(choices)),
                 behaviour.minds_by_day,
                 behaviour.investors_by_day,
-                100 * returns.std(),
+                100 * paths.log_returns.std(),
             ]
         )
         on_market()

@@ -227,7 +227,7 @@ def stretches(config: ExperimentConfig, split: SplitName) -> list[Stretch]:
     SeriesError
         The experiment's own series, or one that `TrainingData` names, has too few days.
     """
-    own, named = config.series, config.training.series
+    own, named = config.series[0], config.training.series
     found = []
     for name in named or dict.fromkeys((own, *ASSETS)):
         try:
@@ -248,7 +248,7 @@ def _stretch(config: ExperimentConfig, name: str, split: SplitName) -> Stretch:
         name, stock_splits=config.stock_splits, suspended_days=config.suspended_days
     )
     dates = config.splits
-    if name != config.series:
+    if name != config.series[0]:
         first, last = str(series.dates[0]), str(series.dates[-1])
 
         def clip(days: tuple[str, str]) -> tuple[str, str]:

@@ -64,7 +64,7 @@ class FinishedSweep:
         """Agents' decisions taken when each candidate had been scored, int64[n]."""
         market = self.config.market
         paths = np.cumsum(count_paths(self.candidates, self.config.search.memetic))
-        return np.asarray(paths * market.agents * market.days)
+        return np.asarray(paths * len(self.config.series) * market.agents * market.days)
 
     @property
     def best(self) -> NDArray[np.float64]:

@@ -152,7 +152,7 @@ def plan_search(config: ExperimentConfig, search: Optimizer) -> list[Work]:
     is asked anew in the next generation that keeps it, unless it is the best proposal itself. In
     the other searches every candidate has minds of its own. Races may stop some of them early.
     """
-    paths, settings = config.market.paths, config.search.cross
+    paths, settings = config.candidate_markets, config.search.cross
     cross = config.search.optimizer == "cross"
     plan, mean_is_known = [], False
     for generation in range(config.search.generations + 1):
@@ -179,7 +179,7 @@ def plan_lessons(config: ExperimentConfig, coefficients: int) -> list[Work]:
     plan = [work] * (config.search.generations + 1)
     if lessons is None:
         return plan
-    markets = lessons.paths + LESSON_CANDIDATES * config.market.paths
+    markets = lessons.paths + LESSON_CANDIDATES * config.candidate_markets
     probes = max(lessons.steps * (1 + coefficients) - 2, 0)
     work = Work(LESSON_CANDIDATES, markets, 2, probes, lessons.paths)
     for generation in range(lessons.every, config.search.generations, lessons.every):
@@ -189,11 +189,13 @@ def plan_lessons(config: ExperimentConfig, coefficients: int) -> list[Work]:
 
 def plan_judging(config: ExperimentConfig) -> tuple[Work, Work]:
     """Count the work of choosing the champion and of the scoreboard with its bundle."""
-    selection, paths = config.selection, config.market.paths
+    selection, paths = config.selection, config.candidate_markets
     finalists = selection.champions
     choosing = Work(0, finalists * 2 * selection.validation_groups * paths, finalists)
     rows = 3 + _BASELINE_CASTS  # the champion on three splits
-    return choosing, Work(0, rows * selection.heldout_groups * paths + 1, 2, baselines=1)
+    return choosing, Work(
+        0, rows * selection.heldout_groups * paths + 1, 2, baselines=len(config.series)
+    )
 
 
 def measure_rates(
@@ -318,7 +320,7 @@ def plan_sweep(experiment: Experiment, search: Optimizer, rates: Rates) -> Sweep
     kept, ends = _within_budget(config, searching, teaching, pace)
     choosing, judging = plan_judging(config)
     if set(genome.styles) - set(STYLES):  # no rule-based row, see the scoreboard
-        judging += Work(0, -config.selection.heldout_groups * config.market.paths, 0)
+        judging += Work(0, -config.selection.heldout_groups * config.candidate_markets, 0)
     searched = (*searching[:kept], searching[-1])
     return SweepPlan(searched, tuple(teaching[:kept]), choosing, judging, pace, ends)
 

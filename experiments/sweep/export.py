@@ -66,7 +66,7 @@ def _card(config: ExperimentConfig, champion: Candidate, rows: Sequence[dict[str
     lines = [
         f"# {config.name}: an evolved population",
         "",
-        f"Champion `{champion.id}` of a sweep against {config.series}, base "
+        f"Champion `{champion.id}` of a sweep against {', '.join(config.series)}, base "
         f"{' and '.join(f'`{base}`' for base in (config.minds.base, *config.other_bases))}.",
         "Trades with `evobourse simulate`, without its models: their answers are in the bundle.",
         "Not a forecast and no advice: the population was bred",

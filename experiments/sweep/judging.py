@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -22,8 +22,10 @@ from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.evaluation import path_seeds
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.markets import play
+from evobourse.evolve.rounding import recorded
 from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.watching import Begin, unwatched
+from evobourse.experiments.reports.scores import CHAMPION, POOLED, REAL_TARGET, REAL_TRAIN
 from evobourse.experiments.sweep.setup import Experiment
 from evobourse.fitness.baselines.calibration import (
     GENERATIONS,
@@ -32,9 +34,10 @@ from evobourse.fitness.baselines.calibration import (
 )
 from evobourse.fitness.baselines.franke_westerhoff import FrankeWesterhoff
 from evobourse.fitness.baselines.laws import reference_laws
-from evobourse.fitness.baselines.without_agents import garch_t_history, gbm_history
-from evobourse.fitness.comparisons import holm
-from evobourse.fitness.distance import SplitScore, Target, score_groups
+from evobourse.fitness.baselines.without_agents import garch_t_history, gbm_history, redraw_days
+from evobourse.fitness.comparisons import geometric_mean, holm, pool_scores
+from evobourse.fitness.distance import SplitScore, Target, bootstrap_mean, score_groups
+from evobourse.fitness.paths import Paths
 from evobourse.fitness.protocol import HeldOutDoor
 from evobourse.market.series.splits import Split
 
@@ -58,6 +61,10 @@ class Judge:
         Groups of ``market.paths`` paths; each group gives one J/J95.
     purpose
         Judges of different purposes share no seed.
+    target, prices
+        What markets with volume are held against, and what those without.
+    seeds
+        Of the paths.
     """
 
     experiment: Experiment
@@ -65,22 +72,28 @@ class Judge:
     groups: int
     purpose: Literal["report", "choose", "robust"] = "report"
     target: Target = field(init=False)
+    prices: Target = field(init=False)
     seeds: tuple[int, ...] = field(init=False)
+    _reference: dict[bool, SplitScore] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.target = self.experiment.target(self.split)
+        self.prices = self.target.without_volume()
         self.seeds = path_seeds(self._stream(0), self.groups * self.target.paths)
 
     def _stream(self, key: int) -> np.random.SeedSequence:
         spawn_key = (_SPLIT_KEYS[self.split.name], _PURPOSE_KEYS[self.purpose], key)
         return np.random.SeedSequence(self.experiment.config.seed, spawn_key=spawn_key)
 
-    def play(self, population: Population, minds: Minds) -> Returns:
-        """Simulate all windows: log returns float64[groups * paths, days]."""
+    def play(self, population: Population, minds: Minds) -> Paths:
+        """Simulate all windows: groups * paths of them."""
         windows, executor = self.experiment.windows, self.experiment.executor
         parts = [(population, windows.history(self.split, seed), seed) for seed in self.seeds]
         tapes = play(windows.world, parts, minds, executor)
-        return np.stack([tape.log_returns() for tape in tapes])
+        return Paths(
+            np.stack([tape.log_returns() for tape in tapes]),
+            np.stack([tape.volume.astype(np.float64) for tape in tapes]),
+        )
 
     def real(self) -> Returns:
         """Return the real log returns of the same windows, float64[groups * paths, days]."""
@@ -89,16 +102,31 @@ class Judge:
         returns = self.experiment.series.log_returns
         return np.stack([returns[s - 1 : s - 1 + windows.world.days] for s in starts])
 
-    def score(self, returns: Returns) -> SplitScore:
-        """Score log returns float64[groups * paths, days]."""
-        grouped = returns.reshape(self.groups, self.target.paths, -1)
-        return score_groups(grouped, self.target, np.random.default_rng(self._stream(1)))
+    def score(self, paths: Paths) -> SplitScore:
+        """Score groups * paths of them, on the moments that they have."""
 
-    def row(
-        self, name: str, returns: Returns, decisions: int, seconds: float, tried: int = 1
-    ) -> Row:
+        def grouped(values: Returns) -> Returns:
+            return values.reshape(self.groups, self.target.paths, -1)
+
+        rng = np.random.default_rng(self._stream(1))
+        returns = grouped(paths.log_returns)
+        if paths.volume is None:
+            return score_groups(returns, self.prices, rng)
+        return score_groups(returns, self.target, rng, volume=grouped(paths.volume))
+
+    def reference(self, with_volume: bool) -> SplitScore:
+        """Score real training days on these windows: what skill is relative to."""
+        if with_volume not in self._reference:
+            drawn = self._redrawn(self.experiment.splits.train, self.stream(REAL_TRAIN))
+            self._reference[with_volume] = self.score(drawn if with_volume else drawn.prices_alone)
+        return self._reference[with_volume]
+
+    def row(self, name: str, paths: Paths, decisions: int, seconds: float, tried: int = 1) -> Row:
         """Make a scoreboard row of the best of so many configurations tried."""
-        scored = self.score(returns)
+        scored = self.score(paths)
+        volume = float("nan")
+        if paths.volume is not None and self.target.has_volume:
+            volume = float(scored.moments[self.target.names.index("volume_volatility")])
         return {
             "name": name,
             "asset": self.experiment.series.name,
@@ -106,8 +134,12 @@ class Judge:
             "score": scored.ratio,
             "ci_low": scored.ci_low,
             "ci_high": scored.ci_high,
+            "skill": scored.ratio / self.reference(paths.volume is not None).ratio,
             "p_value": scored.p_value,
+            "worst": scored.worst,
             "mcr": scored.mcr,
+            "ends_lower": paths.ends_lower,
+            "volume_volatility": volume,
             "verdict": scored.verdict,
             "tried": tried,
             "seeds": len(self.seeds),
@@ -117,7 +149,7 @@ class Judge:
             "seconds": round(seconds, 3),
         }
 
-    def baselines(self) -> Iterable[tuple[str, Callable[[np.random.Generator], Returns]]]:
+    def baselines(self) -> Iterable[tuple[str, Callable[[np.random.Generator], Paths]]]:
         """List the rows without agents, each a function of its own stream."""
         experiment, days, count = (
             self.experiment,
@@ -128,10 +160,27 @@ class Judge:
         own = experiment.split_returns(self.split)
         starts = [experiment.windows.window_start(self.split, seed) for seed in self.seeds]
         before = [experiment.series.log_returns[: start - 1] for start in starts]
+        real = {REAL_TRAIN: experiment.splits.train, REAL_TARGET: self.split}
+
+        def prices(draw: Callable[..., Returns], *given: Any) -> Callable[..., Paths]:
+            return lambda rng: Paths(draw(*given, rng))
+
         for name, law in reference_laws(train, own, self._fitted).items():
-            yield name, partial(law, count, days)
-        yield "gbm-history", lambda rng: gbm_history(before, days, rng)
-        yield "garch_t-history", lambda rng: garch_t_history(train, before, days, rng)
+            if name in real:
+                yield name, partial(self._redrawn, real[name])
+            else:
+                yield name, prices(law, count, days)
+        yield "gbm-history", prices(gbm_history, before, days)
+        yield "garch_t-history", prices(garch_t_history, train, before, days)
+
+    def _redrawn(self, split: Split, rng: np.random.Generator) -> Paths:
+        """Draw real windows of a split with their volume, if the series has any."""
+        experiment, days = self.experiment, self.experiment.windows.world.days
+        returns = experiment.split_returns(split)
+        drawn = redraw_days(len(returns), len(self.seeds), days, rng)
+        if not self.target.has_volume:
+            return Paths(returns[drawn])
+        return Paths(returns[drawn], experiment.split_volume(split)[drawn])
 
     def _fitted(self, student: bool) -> FrankeWesterhoff:
         target = self.experiment.target(self.experiment.splits.train)
@@ -146,7 +195,7 @@ class Judge:
 
 @dataclass(frozen=True)
 class Finalist:
-    """A candidate played again: mean J/J95 on validation and on training windows."""
+    """A candidate played again: mean J/J95 on validation and on training windows, pooled."""
 
     candidate: Candidate
     validation: float
@@ -176,8 +225,12 @@ def rank_finalists(
     list of Finalist
         Best first.
     """
-    splits, groups = experiment.splits, experiment.config.selection.validation_groups
-    judges = [Judge(experiment, s, groups, "choose") for s in (splits.validation, splits.train)]
+    groups = experiment.config.selection.validation_groups
+    assets = experiment.assets
+    judges = [
+        [Judge(asset, asset.splits.validation, groups, "choose") for asset in assets],
+        [Judge(asset, asset.splits.train, groups, "choose") for asset in assets],
+    ]
     finalists: list[Finalist] = []
     begin("choose", len(candidates), lambda: len(finalists))
     genome = experiment.market_genome
@@ -186,8 +239,11 @@ def rank_finalists(
     bases.expect(casts)
     for candidate, (recipe, [population]) in zip(in_turn, casts, strict=True):
         minds = bases.serve(recipe)
-        scores = [judge.score(judge.play(population, minds)).ratio for judge in judges]
-        finalists.append(Finalist(candidate, *scores))
+        validation, train = (
+            float(geometric_mean([j.score(j.play(population, minds)).ratio for j in of_split]))
+            for of_split in judges
+        )
+        finalists.append(Finalist(candidate, validation, train))
         on_done(finalists[-1])
     return sorted(finalists, key=lambda f: (f.score, f.candidate.id))
 
@@ -199,23 +255,38 @@ class Verdict:
     Attributes
     ----------
     rows
-        Scoreboard rows, held-out and the champion's on train and validation windows.
+        Scoreboard rows of each asset, then those of all pooled, if there are several.
     simulated
-        Held-out log returns by row name.
+        Held-out log returns of the first asset by row name.
     real
         Real log returns of the same windows.
     target
-        The held-out target.
-    better
-        Row name to the mean log ratio of the champion's score to the row's, group by group,
-        with its 95 % bootstrap interval: (mean, low, high); below 0 the champion is better.
+        The first asset's held-out target, of prices alone.
     """
 
     rows: list[Row]
     simulated: dict[str, Returns]
     real: Returns
     target: Target
-    better: dict[str, tuple[float, float, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Played:
+    """A scoreboard row, the paths that it is of, and their score."""
+
+    row: Row
+    paths: Paths
+    judge: Judge
+
+    @cached_property
+    def score(self) -> SplitScore:
+        return self.judge.score(self.paths)
+
+    def ratios(self, other: _Played) -> Returns:
+        """J/J95 of each group, on the moments that the other has too."""
+        if other.paths.volume is None and self.paths.volume is not None:
+            return self.judge.score(self.paths.prices_alone).ratios
+        return self.score.ratios
 
 
 def judge_champion(
@@ -226,10 +297,12 @@ def judge_champion(
     tried: int,
     begin: Begin = unwatched,
 ) -> Verdict:
-    """Read the held-out split, once, for the champion and everything it is compared with.
+    """Read the held-out splits, once, for the champion and everything it is compared with.
 
     `tried` is the number of candidates that the champion is the best of; it stands beside its
-    score.
+    score. Each row but the champion's has ``log_ratio``: the mean log ratio of the champion's score
+    to its own, group by group on the moments that both have, with its 95 % bootstrap interval
+    (mean, low, high); below 0 the champion is better.
 
     Raises
     ------
@@ -244,35 +317,109 @@ def judge_champion(
     judged = json.dumps([champion.genome, start], sort_keys=True)  # a resumed lineage is sorted
     digest = hashlib.sha256(judged.encode()).hexdigest()
     HeldOutDoor(run_folder.path).read("heldout", f"scoreboard of {champion.id}", digest)
-    simulated: dict[str, Returns] = {}
     casts: list[tuple[str, Population, Callable[[], Minds]]] = [
-        ("evolved", population, lambda: bases.serve(recipe)),
+        (CHAMPION, population, lambda: bases.serve(recipe)),
         ("unevolved", genome.population(start), lambda: bases.serve(genome.recipe(start))),
         ("random_tendencies", population, RandomMinds),
     ]
     if genome.styles and set(genome.styles) <= set(_teachable()):
         casts.append(("rule_based", population, lambda: TeacherMinds(genome.styles)))
-    rows: list[Row] = []
-    judge = Judge(experiment, experiment.splits.heldout, groups)
-    laws = list(judge.baselines())
-    begin("judge", 2 + len(casts) + len(laws), lambda: len(rows))
-    for split in (experiment.splits.train, experiment.splits.validation):
-        other = Judge(experiment, split, groups)
-        rows.append(play_row(other, "evolved", population, bases.serve(recipe), tried)[0])
-    for name, who, serve in casts:
-        among = tried if name == "evolved" else 1
-        row, simulated[name] = play_row(judge, name, who, serve(), among)
+    played: list[_Played] = []
+    heldout = [Judge(asset, asset.splits.heldout, groups) for asset in experiment.assets]
+    laws = len(list(heldout[0].baselines()))
+    begin("judge", len(heldout) * (4 + len(casts) + laws), lambda: len(played))
+    for judge in heldout:
+        asset = judge.experiment
+        for split in (asset.splits.train, asset.splits.validation):
+            other = Judge(asset, split, groups)
+            row, paths = play_row(other, CHAMPION, population, bases.serve(recipe), tried)
+            played.append(_Played(row, paths, other))
+            played.append(_play_law(other, REAL_TRAIN, dict(other.baselines())[REAL_TRAIN]))
+        for name, who, serve in casts:
+            among = tried if name == CHAMPION else 1
+            row, paths = play_row(judge, name, who, serve(), among)
+            played.append(_Played(row, paths, judge))
+        for name, sample in judge.baselines():
+            played.append(_play_law(judge, name, sample))
+    rows = _compared(played)
+    if len(heldout) > 1:
+        rows += _pooled(played)
+    first = [p for p in played if p.judge is heldout[0]]
+    return Verdict(
+        corrected(rows),
+        {p.row["name"]: p.paths.log_returns for p in first},
+        heldout[0].real(),
+        heldout[0].prices,
+    )
+
+
+def _play_law(judge: Judge, name: str, sample: Callable[[np.random.Generator], Paths]) -> _Played:
+    began = time.perf_counter()
+    paths = sample(judge.stream(name))
+    among = GENERATIONS * POPULATION if name in ("fw", "fw_t") else 1
+    return _Played(judge.row(name, paths, 0, time.perf_counter() - began, among), paths, judge)
+
+
+def _compared(played: Sequence[_Played]) -> list[Row]:
+    """Set each row beside the champion's on the same windows."""
+    champions = {id(p.judge): p for p in played if p.row["name"] == CHAMPION}
+    rows = []
+    for p in played:
+        ours = champions[id(p.judge)]
+        if p is ours:
+            rows.append(p.row)
+            continue
+        gap = compare_ratios(ours.ratios(p), p.score.ratios, p.judge.stream("compare"))
+        rows.append({**p.row, "log_ratio": list(gap)})
+    return rows
+
+
+def _pooled(played: Sequence[_Played]) -> list[Row]:
+    """Pool rows of one name and split over the assets: geometric means, group by group."""
+    same: dict[tuple[str, str], list[_Played]] = {}
+    for p in played:
+        same.setdefault((p.row["split"], p.row["name"]), []).append(p)
+    rows = []
+    for (split, name), members in same.items():
+        pooled = pool_scores(
+            {p.row["asset"]: (p.score, _held_against(p.judge, p.paths)) for p in members}
+        )
+        rng = members[0].judge.stream("pool")
+        score, low, high = bootstrap_mean(pooled.ratios, rng)
+        row: Row = {
+            **members[0].row,
+            "asset": POOLED,
+            "score": score,
+            "ci_low": low,
+            "ci_high": high,
+            "skill": float(geometric_mean([p.row["skill"] for p in members])),
+            "p_value": pooled.p_value,
+            "worst": "",
+            "mcr": pooled.mcr,
+            "verdict": pooled.verdict,
+            **{
+                key: float(np.mean([p.row[key] for p in members]))
+                for key in ("ends_lower", "volume_volatility")
+            },
+            **{
+                key: sum(p.row[key] for p in members)
+                for key in ("seeds", "windows", "decisions", "seconds")
+            },
+        }
+        if name != CHAMPION:
+            ours = same[split, CHAMPION]
+            gap = compare_ratios(
+                geometric_mean([o.ratios(p) for o, p in zip(ours, members, strict=True)]),
+                pooled.ratios,
+                rng,
+            )
+            row["log_ratio"] = list(gap)
         rows.append(row)
-    for name, sample in laws:
-        began = time.perf_counter()
-        simulated[name] = sample(judge.stream(name))
-        among = GENERATIONS * POPULATION if name in ("fw", "fw_t") else 1
-        rows.append(judge.row(name, simulated[name], 0, time.perf_counter() - began, among))
-    better = {
-        name: _compare(judge, simulated["evolved"], other) for name, other in simulated.items()
-    }
-    better.pop("evolved")
-    return Verdict(corrected(rows), simulated, judge.real(), judge.target, better)
+    return rows
+
+
+def _held_against(judge: Judge, paths: Paths) -> Target:
+    return judge.prices if paths.volume is None else judge.target
 
 
 def corrected(rows: Sequence[Row]) -> list[Row]:
@@ -288,13 +435,13 @@ def corrected(rows: Sequence[Row]) -> list[Row]:
 
 def play_row(
     judge: Judge, name: str, population: Population, minds: Minds, tried: int = 1
-) -> tuple[Row, Returns]:
-    """Play a population on a judge's windows: its scoreboard row and its log returns."""
+) -> tuple[Row, Paths]:
+    """Play a population on a judge's windows: its scoreboard row and its paths."""
     began = time.perf_counter()
-    returns = judge.play(population, minds)
-    decisions = returns.size * judge.experiment.windows.world.n_agents
+    paths = judge.play(population, minds)
+    decisions = paths.log_returns.size * judge.experiment.windows.world.n_agents
     seconds = time.perf_counter() - began
-    return judge.row(name, returns, decisions, seconds, tried), returns
+    return judge.row(name, paths, decisions, seconds, tried), paths
 
 
 def compare_ratios(
@@ -336,12 +483,6 @@ def compare_ratios(
     return float(gap.mean()), float(interval.low), float(interval.high)
 
 
-def _compare(judge: Judge, ours: Returns, theirs: Returns) -> tuple[float, float, float]:
-    return compare_ratios(
-        judge.score(ours).ratios, judge.score(theirs).ratios, judge.stream("compare")
-    )
-
-
 def _teachable() -> tuple[str, ...]:
     from evobourse.agents.styles import STYLES
 
@@ -349,6 +490,13 @@ def _teachable() -> tuple[str, ...]:
 
 
 def finite_row(row: Row) -> Row:
-    """JSON has no infinity: null stands for the score of what failed."""
-    bad = {k: None for k, v in row.items() if isinstance(v, float) and not np.isfinite(v)}
-    return {**row, **bad}
+    """Round a row to what is recorded; JSON has no infinity: null is the score of what failed."""
+    return {key: _finite(value) for key, value in row.items()}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    if not isinstance(value, float):
+        return value
+    return recorded(value) if np.isfinite(value) else None

@@ -17,7 +17,7 @@ from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.budget import Budget
 from evobourse.evolve.durable import replace_bytes
 from evobourse.evolve.errors import RunError, hide_password
-from evobourse.evolve.evaluation import MarketEvaluator
+from evobourse.evolve.evaluation import Asset, MarketEvaluator
 from evobourse.evolve.lineage import Candidate, Lineage
 from evobourse.evolve.loop import Observer, evolve, generation_seed
 from evobourse.evolve.memetic.teacher import MindTeacher
@@ -139,6 +139,10 @@ def _run(
 def make_evaluator(experiment: Experiment, bases: Bases) -> MarketEvaluator:
     """Set up the scoring of candidates on training windows."""
     search = experiment.config.search
+    others = tuple(
+        Asset(one.windows, one.splits.train, one.target(one.splits.train))
+        for one in experiment.assets[1:]
+    )
     return MarketEvaluator(
         experiment.windows,
         experiment.splits.train,
@@ -148,6 +152,7 @@ def make_evaluator(experiment: Experiment, bases: Bases) -> MarketEvaluator:
         experiment.executor,
         needed_measures(search),
         search.rungs,
+        others=others,
     )
 
 
@@ -172,7 +177,7 @@ def make_budget(config: ExperimentConfig, run_folder: RunFolder) -> Budget:
         Timings(run_folder.timings),
         config.budget.max_minutes,
         config.budget.max_decisions,
-        market.agents * market.days,
+        market.agents * market.days * len(config.series),
         market.paths,
         config.search.memetic,
     )
@@ -186,7 +191,7 @@ def tracking_view(config: ExperimentConfig, run_folder: RunFolder) -> View:
     params = {
         "base": config.minds.base,
         "seed": config.seed,
-        "series": config.series,
+        "series": ", ".join(config.series),
         **{name: settings[name] for name in ("market", "search", "selection", "budget")},
     }
     return View.of(run_folder, config.mlflow_uri, run_name=config.name, params=params)
@@ -234,7 +239,12 @@ def _record_search(search: Optimizer, run_folder: RunFolder, say: Callable[[str]
 def pick_finalists(
     candidates: Sequence[Candidate], count: int, run_folder: RunFolder
 ) -> list[Candidate]:
-    """Return those with the best scores, and the last that did not fail: where the search ended.
+    """Return whom to play again: the latest generations' bests, the best ever, and the last.
+
+    The best score ever seen is nearly always luck, and a search ends near better ones. So half of
+    the places go to the best candidate of each of the latest generations; what is left goes to the
+    best scores of all, and one to the last that did not fail: where the search ended. Their scores
+    so far decide no more (docs/decisions/135-who-is-played-again.md).
 
     Raises
     ------
@@ -245,8 +255,13 @@ def pick_finalists(
     if not alive:
         reason = candidates[-1].failure
         raise RunError(f"{run_folder}: every candidate failed, the last one with: {reason}")
-    wanted = sorted(alive, key=lambda c: (c.score, c.id))[: count - 1]
-    return wanted + [c for c in alive[-1:] if c not in wanted]
+    ranked = sorted(alive, key=lambda c: (c.score, c.id))
+    last = alive[-1]
+    bests = {c.generation: c for c in reversed(ranked) if c is not last}
+    latest = [bests[generation] for generation in sorted(bests, reverse=True)]
+    recent = latest[: count // 2]
+    others = [c for c in ranked if c not in recent and c is not last]
+    return [*recent, *others[: max(0, count - 1 - len(recent))], last][-count:]
 
 
 def _champion(
@@ -295,7 +310,11 @@ def _report(
         target=verdict.target,
         real=verdict.real,
         simulated=verdict.simulated,
-        scoreboard=[row for row in verdict.rows if row["split"] == "heldout"],
+        scoreboard=[
+            row
+            for row in verdict.rows
+            if (row["split"], row["asset"]) == ("heldout", experiment.series.name)
+        ],
         history=[(g, min(s), float(np.median(s))) for g, s in sorted(by_generation.items())],
         heldout_dates=dates.heldout,
         train_dates=dates.train,

@@ -25,12 +25,15 @@ from evobourse.experiments.reports.page import Bar, Picture, Section, Table, Tex
 from evobourse.experiments.reports.paths import REAL, read_paths
 from evobourse.experiments.reports.run_page import draw_learning, draw_prices, log_paths
 from evobourse.experiments.reports.scores import (
+    POOLED,
     SPLITS,
     as_score,
     conclude,
     describe,
     format_score,
+    score_form,
 )
+from evobourse.experiments.reports.verdict import verdict
 from evobourse.experiments.scoring.table import FACT_MEANINGS
 from evobourse.experiments.sweep.resume import open_run
 from evobourse.experiments.sweep.setup import build_experiment
@@ -110,7 +113,7 @@ def render_run(run: RunSoFar) -> str:
         sections.append(_scoreboard_section(run))
     if run.paths:
         experiment = build_experiment(run.config)
-        target = experiment.target(experiment.splits.heldout)
+        target = experiment.target(experiment.splits.heldout).without_volume()
         sound = {name: _sound(paths) for name, paths in run.paths.items()}
         sections += [_paths_section(sound), _facts_section(sound, target)]
     if run.candidates:
@@ -124,52 +127,9 @@ def render_run(run: RunSoFar) -> str:
     return render_report(run.config.name, _lead(run), sections)
 
 
-def verdict(rows: Sequence[Row], split: str = "heldout") -> list[str]:
-    """Say what a scoreboard's champion came to, in sentences.
-
-    Parameters
-    ----------
-    rows
-        Rows of ``scoreboard.json``.
-    split
-        Whose windows.
-
-    Returns
-    -------
-    list of str
-        Its score and whether it is rejected; what it beats and what it loses to (intervals that do
-        not meet), and with what neither is shown; how far training and held-out scores are apart.
-    """
-    of = {row["name"]: row for row in rows if row["split"] == split}
-    champion = of.pop("evolved", None)
-    if champion is None:
-        return []
-    found, _ = conclude(champion)
-    said = [
-        f"On {SPLITS[split].lower()} years the evolved market scores {format_score(champion)}: "
-        f"{found} at 5 % as a real market. 1 is what chance leaves of real windows; less is closer."
-    ]
-    sides: dict[str, list[str]] = {"better": [], "worse": [], "open": []}
-    for row in sorted(of.values(), key=lambda row: as_score(row["score"])):
-        side = "open"
-        if as_score(champion["ci_high"]) < as_score(row["ci_low"]):
-            side = "better"
-        elif as_score(champion["ci_low"]) > as_score(row["ci_high"]):
-            side = "worse"
-        sides[side].append(f"{describe(row['name'])} ({format_score(row)})")
-    for side, opening in (
-        ("better", "It is better than"),
-        ("worse", "It is worse than"),
-        ("open", "Intervals overlap, so that neither is shown, with"),
-    ):
-        if sides[side]:
-            said.append(f"{opening} {', '.join(sides[side])}.")
-    return said
-
-
 def _lead(run: RunSoFar) -> list[str]:
     if run.scoreboard:
-        return verdict(run.scoreboard)
+        return [verdict(run.scoreboard)]
     champion = champion_of(run.candidates, None)
     state = "The held-out years have not been read yet, so that there is no verdict."
     if champion is None:
@@ -179,7 +139,13 @@ def _lead(run: RunSoFar) -> list[str]:
 
 def _scoreboard_section(run: RunSoFar) -> Section:
     rows = sorted(
-        run.scoreboard, key=lambda r: (list(SPLITS).index(r["split"]), as_score(r["score"]))
+        run.scoreboard,
+        key=lambda r: (
+            r["asset"] == POOLED,
+            r["asset"],
+            list(SPLITS).index(r["split"]),
+            as_score(r["score"]),
+        ),
     )
     known = [
         value
@@ -198,24 +164,30 @@ def _scoreboard_section(run: RunSoFar) -> Section:
     for row in rows:
         score, *ends = (as_score(row[key]) for key in ("score", "ci_low", "ci_high"))
         bar = Bar(place(score), place(ends[0]), place(ends[1]), (0.0, place(1.0)))
-        mcr = as_score(row.get("mcr"))
+        skill, mcr, lower = (as_score(row.get(key)) for key in ("skill", "mcr", "ends_lower"))
         cells.append(
             [
+                str(row["asset"]),
                 SPLITS.get(row["split"], str(row["split"])),
                 describe(row["name"]),
                 format_score(row),
                 bar,
+                f"{skill:{score_form(skill)}}" if math.isfinite(skill) else "-",
                 f"{mcr:.2f}" if math.isfinite(mcr) else "-",
+                f"{lower:.0%}" if math.isfinite(lower) else "-",
                 str(row.get("seeds", "-")),
                 conclude(row)[0],
             ]
         )
     headings = [
+        "asset",
         "years",
         "market",
         "#score [95 %]",
         "on a log scale",
+        "#skill",
         "#joint coverage",
+        "#end lower",
         "#paths",
         "as real",
     ]
@@ -224,8 +196,11 @@ def _scoreboard_section(run: RunSoFar) -> Section:
         "scoreboard",
         "Scoreboard",
         [
-            "J/J95: distance of the paths' moments from the real ones, over what chance leaves of "
-            "real windows. The grey band ends at 1, where a market is not rejected.",
+            "J/J95: distance of the paths' moments from the real ones, over that of real years "
+            "from each other. A market is as real where all moments together, and the worst one "
+            "alone, are no farther off than in 95 % of real years.",
+            "Skill: score over that of real training days on the same windows; below 1 the market "
+            "is closer than these are.",
             "Joint coverage: share of paths with all moments in the real 95 % bands.",
         ],
         [Table(headings, cells, pd.DataFrame(rows), "scoreboard", strong)],
@@ -350,7 +325,8 @@ def _search_section(run: RunSoFar) -> Section:
     timings = Timings(run.folder.timings).read()
     market = run.config.market
     minutes = sum(t.seconds for t in timings) / 60
-    decisions = len(run.candidates) * market.agents * market.days * market.paths
+    markets = len(run.candidates) * run.config.candidate_markets
+    decisions = markets * market.agents * market.days
     failed = [c for c in run.candidates if c.score is None]
     said = [
         f"{len(run.candidates):,} candidates in {len(groups):,} generations took {minutes:.1f} "
@@ -390,7 +366,7 @@ def _population_section(population: Population, styles: Sequence[str]) -> Sectio
             for p in rows
         ]
     )
-    society = vars(population.society)
+    society = {**vars(population.society), **population.society.mechanisms.on}
     masked = sorted(population.society.mask.items(), key=lambda item: -item[1])
     mask_table = Table(
         ["field", "#hidden from an agent"],
@@ -470,7 +446,10 @@ def _settings_section(run: RunSoFar) -> Section:
     return Section(
         "settings",
         "Settings",
-        [f"Seed {run.config.seed}, series {run.config.series}, base {run.config.minds.base}."],
+        [
+            f"Seed {run.config.seed}, series {', '.join(run.config.series)}, base "
+            f"{run.config.minds.base}."
+        ],
         blocks,
     )
 

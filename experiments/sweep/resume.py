@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from evobourse.agents.errors import CapReached
 from evobourse.evolve.durable import replace_bytes
 from evobourse.evolve.errors import RunError
 from evobourse.evolve.run_folder import RunFolder
@@ -39,6 +42,21 @@ def start_run(config: ExperimentConfig, run_folder: RunFolder) -> None:
         )
     run_folder.path.mkdir(parents=True, exist_ok=True)
     replace_bytes(file, config.to_yaml().encode())
+
+
+@contextmanager
+def withdraw_if_refused(run_folder: RunFolder) -> Iterator[None]:
+    """Remove a folder that this call has made if its sweep is refused before it begins."""
+    new = not run_folder.path.exists()
+    try:
+        yield
+    except CapReached:
+        raise  # a higher cap takes it up again
+    except Exception:
+        left = set(run_folder.path.iterdir()) if new and run_folder.path.exists() else set()
+        if left and left <= {run_folder.config, run_folder.splits}:
+            shutil.rmtree(run_folder.path)
+        raise
 
 
 def _deciding(config: ExperimentConfig) -> ExperimentConfig:

@@ -54,6 +54,21 @@ MERGED = "merged"
 
 
 @dataclass(frozen=True)
+class SeriesParts:
+    """What depends on the series: its days, their splits, and markets in its own units.
+
+    Attributes
+    ----------
+    series, splits, windows
+        As in `Experiment`.
+    """
+
+    series: PriceSeries
+    splits: Splits
+    windows: MarketWindows
+
+
+@dataclass(frozen=True)
 class Experiment:
     """Parts of an experiment.
 
@@ -73,6 +88,8 @@ class Experiment:
         Bases that personas name beside the main one.
     executor
         Where markets are run, and minds asked unless `ExecutorConfig.kind` is local.
+    others
+        Further series that candidates are scored on.
     """
 
     config: ExperimentConfig
@@ -84,6 +101,7 @@ class Experiment:
     sources: tuple[Path, ...]
     persona_bases: Mapping[str, PersonaBase] = field(default_factory=dict)
     executor: Executor = field(default_factory=InProcess)
+    others: tuple[SeriesParts, ...] = ()
 
     @property
     def asks_workers(self) -> bool:
@@ -105,17 +123,32 @@ class Experiment:
         )
         return WorkerBases(opener, self.executor) if self.asks_workers else opener()
 
+    @property
+    def assets(self) -> tuple[Experiment, ...]:
+        """Return the same experiment on each series, this one first."""
+        return (self, *(replace(self, **vars(other), others=()) for other in self.others))
+
     def split_returns(self, split: Split) -> NDArray[np.float64]:
         """Return the real daily log returns of a split's rows."""
         return self.series.log_returns[max(split.start - 1, 0) : split.stop - 1]
 
+    def split_volume(self, split: Split) -> NDArray[np.float64]:
+        """Return the units traded on the days that those returns end on."""
+        return self.series.volume[1:][max(split.start - 1, 0) : split.stop - 1]
+
     def target(self, split: Split) -> Target:
-        """Measure what the real market does in a split."""
+        """Measure what the real market does in a split, and how far years up to its end differ."""
         market = self.config.market
         key = (_TARGETS_KEY, ("train", "validation", "heldout").index(split.name))
         rng = np.random.default_rng(np.random.SeedSequence(self.config.seed, spawn_key=key))
         return make_target(
-            self.split_returns(split), market.days, market.paths, rng, split=split.name
+            self.series.log_returns[: split.stop - 1],
+            market.days,
+            market.paths,
+            rng,
+            split=split.name,
+            volume=self.series.volume[1 : split.stop],
+            earlier_days=max(split.start - 1, 0),
         )
 
     def in_market_of(self, bundle: Bundle) -> Experiment:
@@ -157,21 +190,7 @@ def build_experiment(config: ExperimentConfig) -> Experiment:
             "views, which numbers have none of; set minds.encoding: words, or run one market with "
             "evobourse simulate CONFIG"
         )
-    series = load_series(
-        config.series, stock_splits=config.stock_splits, suspended_days=config.suspended_days
-    )
-    market = config.market
-    splits = config.splits.cut(series, market.days)
-    train = slice(splits.train.start, splits.train.stop)
-    world = World(
-        fit_offsets(series.high[train], series.low[train], series.close[train])
-        if config.orders is None
-        else fit_orders(series.slice(train.start, train.stop), config.orders),
-        MarketRules(price_limit=market.price_limit, fee_bps=market.fee_bps),
-        market.agents,
-        market.days,
-    )
-    windows = MarketWindows(series, world)
+    first, *others = (_series_parts(config, name) for name in config.series)
     minds = config.minds
     adapters = _chosen(config, _folders("adapters", minds.adapters, adapter_folders))
     merged = minds.recipe_blocks > 0 or minds.stack is not None
@@ -200,18 +219,43 @@ def build_experiment(config: ExperimentConfig) -> Experiment:
         _stack_space(minds, sources) if minds.stack else None,
         minds.cores,
         max(map(read_rank, adapters), default=0) if minds.cores != "none" else 0,
+        config.mechanisms,
+        config.persona_genes,
     )
     return Experiment(
         config,
-        series,
-        splits,
-        windows,
+        first.series,
+        first.splits,
+        first.windows,
         market_genome,
         tuple(adapters),
         tuple(sources),
         {base: _persona_base(config, base, adapters) for base in config.other_bases},
         open_executor(config),
+        tuple(others),
     )
+
+
+def _series_parts(config: ExperimentConfig, name: str) -> SeriesParts:
+    """Load a series, cut it, and set up markets with the spread of its own training prices."""
+    series = load_series(
+        name, stock_splits=config.stock_splits, suspended_days=config.suspended_days
+    )
+    market = config.market
+    dates = config.splits
+    if name != config.series[0]:
+        dates = replace(dates, series_sha256=None)  # the hash is of the first
+    splits = dates.cut(series, market.days)
+    train = slice(splits.train.start, splits.train.stop)
+    world = World(
+        fit_offsets(series.high[train], series.low[train], series.close[train])
+        if config.orders is None
+        else fit_orders(series.slice(train.start, train.stop), config.orders),
+        MarketRules(price_limit=market.price_limit, fee_bps=market.fee_bps),
+        market.agents,
+        market.days,
+    )
+    return SeriesParts(series, splits, MarketWindows(series, world))
 
 
 def open_executor(config: ExperimentConfig) -> Executor:

@@ -278,7 +278,7 @@ class TrialEvaluator:
             return Evaluation(math.inf, {}, None, (), f"every candidate: {candidates[-1].failure}")
         finalists = pick_finalists(candidates, config.selection.champions, folder)
         best = rank_finalists(experiment, bases, finalists, lambda finalist: None)[0]
-        played = config.market.agents * config.market.days
+        played = config.market.agents * config.market.days * len(config.series)
         parts = {
             **best.candidate.parts,
             "validation": best.validation,

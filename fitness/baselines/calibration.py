@@ -48,7 +48,7 @@ def calibrate_franke_westerhoff(
     Parameters
     ----------
     target : Target
-        The split to come close to.
+        The split to come close to; its volume, if it has any, is left out.
     seed : numpy.random.SeedSequence
         Read, never spawned from; numpy's global stream is left alone.
     generations, population : int
@@ -77,6 +77,7 @@ def calibrate_franke_westerhoff(
             f"generations={generations}, population={population}, paths={paths}: expected at "
             "least 1, 2 and 2"
         )
+    target = target.without_volume()
     import cma  # a second, and matplotlib: only for who searches
 
     proposals, draws = (
@@ -123,7 +124,8 @@ def _expected_ratio(
     each = moments(simulated, target.sigma_real)
     if not np.isfinite(each).all():
         return WORST_RATIO
-    gap = each.mean(axis=0) - target.m_star
-    spread = float(np.sum(target.weight * np.cov(each, rowvar=False)))
-    j = float(gap @ target.weight @ gap) + spread * (1.0 / target.paths - 1.0 / paths)
+    # The mean of fewer paths is off by chance too, by so much more than that of all.
+    spread = np.var(each / target.gap_sd, axis=0, ddof=1).sum()
+    j = float(target.squares(each.mean(axis=0)).sum())
+    j += float(spread) * (1.0 / target.paths - 1.0 / paths)
     return j / target.j95

@@ -229,12 +229,18 @@ def block_bootstrap(
     Kuensch (1989), Annals of Statistics 17, 1217-1241, doi:10.1214/aos/1176347265.
     """
     series = usable(returns, "returns to redraw")
-    block = min(T if block_days is None else block_days, len(series))
+    return np.asarray(series[redraw_days(len(series), n, T, rng, block_days)])
+
+
+def redraw_days(
+    days: int, n: int, T: int, rng: np.random.Generator, block_days: int | None = None
+) -> npt.NDArray[np.int64]:
+    """Draw the days of `block_bootstrap`, int64[n, T], of a series with so many."""
+    block = min(T if block_days is None else block_days, days)
     if block < 1:
         raise FitnessError(f"block_days={block_days}, T={T}: expected one day or more")
-    starts = rng.integers(len(series) - block + 1, size=(n, -(-T // block)))
-    days = (starts[..., None] + np.arange(block)).reshape(n, -1)
-    return np.asarray(series[days[:, :T]])
+    starts = rng.integers(days - block + 1, size=(n, -(-T // block)))
+    return np.asarray((starts[..., None] + np.arange(block)).reshape(n, -1)[:, :T])
 
 
 @dataclass(frozen=True)

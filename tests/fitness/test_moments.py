@@ -5,9 +5,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.signal import lfilter
 from scipy.special import betaln
+from scipy.stats import spearmanr
 from statsmodels.tsa.stattools import acf as statsmodels_acf
 
 from evobourse.fitness.baselines.without_agents import garch_t
+from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.moments import (
     MOMENT_NAMES,
     ac1,
@@ -16,12 +18,16 @@ from evobourse.fitness.moments import (
     acf_abs_medium,
     acf_abs_short,
     displacement,
+    drift,
     hill,
+    leverage_abs,
     log_volatility,
     mean_abs,
+    measured,
     moments,
     path_faults,
     standardise,
+    volume_volatility,
 )
 
 
@@ -118,7 +124,14 @@ def test_every_moment_equals_an_independent_computation(train_returns, days):
         (of_abs[4:7].mean() + of_abs[9:12].mean()) / 2,
         np.log(np.std(r)) - np.log(0.01),
         abs(np.log(np.exp(r).prod())) / np.std(r) / np.sqrt(days),
+        np.log(np.exp(r).prod()) / np.std(r) / np.sqrt(days),
+        np.mean([z[:-k] @ (np.abs(z) - np.abs(z).mean())[k:] for k in range(1, 11)])
+        / days
+        / np.std(np.abs(z)),
     ]
+    if days >= 250:
+        far = statsmodels_acf(np.abs(z), nlags=50, fft=True)
+        expected.append(far[20:51].mean())
     np.testing.assert_allclose(moments(r, 0.01), expected, rtol=1e-9)
     np.testing.assert_allclose(acf_abs(r, 11), of_abs[1:], rtol=1e-9)
     np.testing.assert_allclose(acf(r, (0, 3)), statsmodels_acf(r, nlags=3)[[0, 3]], rtol=1e-9)
@@ -127,7 +140,7 @@ def test_every_moment_equals_an_independent_computation(train_returns, days):
 def test_a_batch_equals_its_paths_one_by_one(train_returns):
     batch = train_returns[:3000].reshape(2, 5, 300)
     batch_moments = moments(batch, 0.01)
-    assert batch_moments.shape == (2, 5, 7)
+    assert batch_moments.shape == (2, 5, 10)
     for index in np.ndindex(2, 5):
         np.testing.assert_allclose(batch_moments[index], moments(batch[index], 0.01), rtol=1e-12)
 
@@ -212,3 +225,34 @@ def test_a_path_has_the_same_bits_by_itself_and_among_others(days, rng):
     np.testing.assert_array_equal(together, [moments(group, 0.01) for group in r])
     assert np.isnan(together[3, 2]).all()
     assert np.isfinite(together).all(axis=-1).sum() == 31
+
+
+def test_the_moment_of_volume_is_spearmans_and_stands_last(train_returns, rng):
+    paths = train_returns[:500].reshape(2, 250)
+    volume = np.exp(rng.standard_normal((2, 250))) * (1 + 50 * np.abs(paths))
+    found = moments(paths, 0.01, volume)
+    assert measured(250, True) == MOMENT_NAMES
+    np.testing.assert_array_equal(found[:, :-1], moments(paths, 0.01))
+    for path, traded, values in zip(paths, volume, found, strict=True):
+        expected = spearmanr(np.abs(path - path.mean()), traded).statistic
+        assert values[-1] == pytest.approx(expected)
+    assert volume_volatility(paths, np.full_like(paths, 3.0)).tolist() == [0.0, 0.0]
+    with pytest.raises(FitnessError, match=r"volume of shape \(250,\)"):
+        moments(paths, 0.01, volume[0])
+    with pytest.raises(FitnessError, match="no finite number of 0 or more"):
+        moments(paths, 0.01, -volume)
+
+
+def test_short_paths_have_no_long_memory():
+    assert set(measured(250, False)) - set(measured(249, False)) == {"acf_abs_long"}
+
+
+def test_losses_that_stir_the_market_are_seen_as_leverage(rng):
+    shocks = rng.standard_normal((20, 2000))
+    returns, sd = np.zeros_like(shocks), np.ones(20)
+    for day in range(2000):
+        returns[:, day] = sd * shocks[:, day]
+        sd = 0.9 * sd + 0.1 + 0.15 * (returns[:, day] < -1)
+    assert leverage_abs(returns).max() < 0
+    assert leverage_abs(-returns).min() > 0
+    np.testing.assert_allclose(drift(-returns), -drift(returns))

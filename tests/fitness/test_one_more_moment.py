@@ -17,12 +17,12 @@ import json
 
 from rich.console import Console
 
-from evobourse.evolve.evaluation import MOMENT_NAMES
 from evobourse.experiments.scoring import series
 from evobourse.experiments.scoring.baselines import BaselineRow, Budget, render
 from evobourse.experiments.scoring.page import draw_score
 from evobourse.experiments.scoring.table import print_score
 from evobourse.fitness.facts import skewness
+from evobourse.fitness.moments import MOMENT_NAMES, measured
 from evobourse.fitness.plots import plot_moments
 
 series.REAL_WINDOWS = 4
@@ -30,7 +30,7 @@ scored = series.read_daily("nasdaq", "2010-01-01:2013-12-31")
 result = series.score_series(scored, series.read_daily("sp500"))
 console = Console(width=80, file=io.StringIO())
 print_score(result, console)
-shares = tuple(result.score.moments)
+shares = (1.0,) * len(measured(250, False))
 laws = [BaselineRow("gbm", "sp500", s, *[1.0] * 6, shares, "ok") for s in ("train", "heldout")]
 panels = [[t.get_text() for t in a.get_yticklabels()] for a in draw_score(result).axes]
 print(json.dumps({
@@ -40,7 +40,7 @@ print(json.dumps({
     "table": console.file.getvalue(),
     "plot": [t.get_text() for t in plot_moments(result.target, {}).get_yticklabels()],
     "panels": sum(panels, []),
-    "baselines": render(laws, ["sp500"], Budget(), "baselines"),
+    "baselines": render(laws, ["sp500"], Budget(250), "baselines"),
 }))
 """
 
@@ -75,7 +75,7 @@ def seen(tmp_path_factory):
 
 
 def test_it_is_scored_like_the_others(seen):
-    assert len(seen["names"]) == len(seen["rows"]) == 8
+    assert len(seen["names"]) == len(seen["rows"]) == 12
     row = seen["rows"][-1]
     assert row["name"] == seen["names"][-1] == "skewness"
     assert row["simulated"] == pytest.approx(seen["expected"])
@@ -85,7 +85,7 @@ def test_it_is_scored_like_the_others(seen):
 def test_table_plot_and_reports_name_it(seen):
     [line] = [line for line in seen["table"].splitlines() if "skewness, + rises" in line]
     assert f"{seen['rows'][-1]['simulated']:.2f}" in line
-    assert len(seen["plot"]) == 8
+    assert len(seen["plot"]) == 12
     assert seen["plot"][-1] == "skewness\n+ rises"
     assert {"skewness, + rises", "3 gain/loss, skewness"} <= set(seen["panels"])
-    assert "| displ. | skew |" in seen["baselines"]
+    assert "| ACF 20-50 | skew |" in seen["baselines"]

@@ -52,7 +52,7 @@ def test_memory_and_tails_leave_degenerate_paths_out(real, simulated):
 
 def test_moments_are_in_real_sd_and_a_far_one_stands_at_the_edge(target, real, simulated):
     calm = moments(0.01 * real, target.sigma_real)
-    dead = np.full((4, 7), np.nan)
+    dead = np.full((4, 10), np.nan)
     ax = plot_moments(target, {"calm": calm, "dead": dead, "real": np.atleast_2d(target.m_star)})
     lines = {line.get_label(): line for line in ax.lines}
     assert lines["calm"].get_xdata()[5] < -6

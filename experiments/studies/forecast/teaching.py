@@ -54,10 +54,10 @@ def teach(config: ExperimentConfig, bundle: Bundle, minds: Minds, groups: int) -
             name, {q: [predictive_score(g, train, test, q) for g in each] for q in QUANTITIES}
         )
 
-    yield taught("evolved", judge.play(bundle.population, minds))
+    yield taught("evolved", judge.play(bundle.population, minds).log_returns)
     for name, law in judge.baselines():
         if name in LAWS:
-            yield taught(name, law(judge.stream(name)))
+            yield taught(name, law(judge.stream(name)).log_returns)
 
 
 def teaching_table(rows: Sequence[Taught]) -> str:

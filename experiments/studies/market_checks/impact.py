@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from evobourse.fitness.moments import MOMENT_NAMES, moments
+from evobourse.fitness.moments import LONG_MEMORY_DAYS, measured, moments
 from evobourse.market.crowd import Clearing
 from evobourse.market.crowds.franke_westerhoff import (
     PUBLISHED,
@@ -28,8 +28,9 @@ CONTRACT = Instrument(
 )
 """A future that anybody can hold long or short: the paper's traders have no budget."""
 
-HILL, VOLATILITY = map(MOMENT_NAMES.index, ("hill", "log_volatility"))
-NAMES = tuple("volatility %" if k == VOLATILITY else name for k, name in enumerate(MOMENT_NAMES))
+_OF_PRICES = measured(LONG_MEMORY_DAYS, with_volume=False)
+HILL, VOLATILITY = map(_OF_PRICES.index, ("hill", "log_volatility"))
+NAMES = tuple("volatility %" if k == VOLATILITY else name for k, name in enumerate(_OF_PRICES))
 
 
 def play_market(

@@ -159,7 +159,7 @@ def put_gambles(
 def draw_views(config: ExperimentConfig, count: int) -> NDArray[np.int64]:
     """Draw different masked views of real days after the training years."""
     series = load_series(
-        config.series, stock_splits=config.stock_splits, suspended_days=config.suspended_days
+        config.series[0], stock_splits=config.stock_splits, suspended_days=config.suspended_days
     )
     heldout = config.splits.cut(series).heldout
     rows = slice(heldout.start - HISTORY_DAYS, heldout.stop)

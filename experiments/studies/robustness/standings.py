@@ -16,7 +16,6 @@ from evobourse.experiments.config.experiment import ExperimentConfig
 from evobourse.experiments.studies.robustness.variants import ORIGINAL, Variant
 from evobourse.experiments.sweep.judging import (
     Judge,
-    Returns,
     Row,
     compare_ratios,
     finite_row,
@@ -24,7 +23,6 @@ from evobourse.experiments.sweep.judging import (
 )
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.fitness.distance import SplitScore
-from evobourse.fitness.moments import MOMENT_NAMES
 from evobourse.market.series.splits import Split
 
 LEAST_AGENTS = 10
@@ -74,7 +72,7 @@ class Standing:
         Mean log ratio of its J/J95 to the original's with its 95 % interval: (mean, low, high);
         above 0 the original is better. None for the original.
     moments
-        In the order of `fitness.moments.MOMENT_NAMES`.
+        In the order of the split's target.
     """
 
     row: Row
@@ -129,16 +127,16 @@ def judge_variants(
     """
     experiment = build_experiment(config).in_market_of(bundle)
     splits = (experiment.splits.train, experiment.splits.validation)
-    originals: dict[str, tuple[SplitScore, Returns]] = {}
+    originals: dict[str, SplitScore] = {}
     for variant in variants:
         minds = variant.minds()
         for split in splits:
             judge = _judge(experiment, variant, split, groups)
-            row, returns = play_row(judge, variant.name, variant.population, minds)
-            score = judge.score(returns)
+            row, paths = play_row(judge, variant.name, variant.population, minds)
+            score = judge.score(paths)
             if variant.name == ORIGINAL:
-                originals[split.name] = (score, returns)
-            first = originals[split.name][0]
+                originals[split.name] = score
+            first = originals[split.name]
             paired = not variant.fresh
             against = compare_ratios(
                 score.ratios, first.ratios, judge.stream(f"against {variant.name}"), paired
@@ -154,11 +152,13 @@ def judge_variants(
 
 def survivors(standings: Iterable[Standing]) -> dict[str, dict[Fate, list[str]]]:
     """Sort the variants of one split by what became of each moment: moment -> fate -> names."""
-    table: dict[str, dict[Fate, list[str]]] = {name: {} for name in MOMENT_NAMES}
+    table: dict[str, dict[Fate, list[str]]] = {}
     for standing in standings:
         if standing.against is not None:
             for moment in standing.moments:
-                table[moment.name].setdefault(moment.fate, []).append(standing.row["name"])
+                table.setdefault(moment.name, {}).setdefault(moment.fate, []).append(
+                    standing.row["name"]
+                )
     return table
 
 
@@ -180,7 +180,7 @@ def _fates(
     edges = np.quantile(ours - theirs, [0.025, 0.975], axis=0)
     value, was = score.per_path.mean(axis=0), first.per_path.mean(axis=0)
     fates = []
-    for i, name in enumerate(MOMENT_NAMES):
+    for i, name in enumerate(judge.target.names):
         real = [bool(low[i] <= mean[i] <= high[i]) for mean in (was, value)]
         moved = not edges[0, i] <= 0 <= edges[1, i]  # true as well of a degenerate market's NaN
         fate: Fate = "stays" if all(real) else "absent"

@@ -1,9 +1,8 @@
-"""What a decoder's layers have, for each architecture that is known: one table, no class each."""
+"""What a decoder computes by its config, for each architecture that is known."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from evobourse.merge.engine.exact.arithmetic import Norm
 from evobourse.merge.engine.exact.attention import Heads
 from evobourse.merge.engine.exact.kernels import GELU_TANH, SILU
 from evobourse.merge.engine.exact.rotary import KINDS, frequencies, turn_table
+from evobourse.merge.engine.exact.traits import ARCHITECTURES, Traits
 from evobourse.merge.errors import ModelError
 
 if TYPE_CHECKING:
@@ -20,58 +20,6 @@ if TYPE_CHECKING:
 
 _ACTIVATIONS = {"silu": SILU, "swish": SILU, "gelu_pytorch_tanh": GELU_TANH}
 _FULL, _SLIDING = "full_attention", "sliding_attention"
-
-
-@dataclass(frozen=True)
-class Traits:
-    """Where a kind of layer differs from Llama's, beside what its config says.
-
-    Attributes
-    ----------
-    norms
-        Names of the norms before and behind attention, before and behind the network; None where
-        there is none.
-    norm_offset
-        Added to the weights of norms.
-    head_norms
-        Whether queries and keys are normed.
-    fused
-        Whether queries, keys and values are one product, and gate and up another.
-    every_window
-        Whether ``sliding_window`` holds in every layer; else where ``layer_types`` says so.
-    scaled_embedding
-        Whether embeddings are multiplied with the root of their width.
-    """
-
-    norms: tuple[str | None, str | None, str | None, str | None] = (
-        "input_layernorm", None, "post_attention_layernorm", None,
-    )  # fmt: skip
-    norm_offset: float = 0.0
-    head_norms: bool = False
-    fused: bool = False
-    every_window: bool = False
-    scaled_embedding: bool = False
-
-
-_SANDWICH = (
-    "input_layernorm", "post_attention_layernorm",
-    "pre_feedforward_layernorm", "post_feedforward_layernorm",
-)  # fmt: skip
-_BEHIND = (None, "post_attention_layernorm", None, "post_feedforward_layernorm")
-
-ARCHITECTURES: Mapping[str, Traits] = {
-    "llama": Traits(),
-    "mistral": Traits(every_window=True),
-    "qwen2": Traits(),
-    "qwen3": Traits(head_norms=True),
-    "gemma": Traits(norm_offset=1.0, scaled_embedding=True),
-    "gemma2": Traits(_SANDWICH, norm_offset=1.0, scaled_embedding=True),
-    "gemma3_text": Traits(_SANDWICH, norm_offset=1.0, head_norms=True, scaled_embedding=True),
-    "phi3": Traits(fused=True, every_window=True),
-    "granite": Traits(),
-    "olmo2": Traits(_BEHIND, head_norms=True),
-}
-"""By ``model_type``; SmolLM2 and Llama 3 are ``llama``, Qwen2.5 is ``qwen2``."""
 
 
 class Architecture:

@@ -65,10 +65,13 @@ def test_a_sweep_leaves_every_file_and_names_the_next_commands(
         assert (run / "bundle" / name).stat().st_size > 0
     rows = json.loads((run / "scoreboard.json").read_text())
     keys = (
-        "name asset split score ci_low ci_high p_value p_holm mcr verdict tried seeds windows days "
-        "decisions seconds"
+        "name asset split score ci_low ci_high skill p_value p_holm worst mcr ends_lower "
+        "volume_volatility verdict tried seeds windows days decisions seconds"
     )
-    assert all(set(row) == set(keys.split()) for row in rows)
+    for row in rows:
+        beside = set() if row["name"] == "evolved" else {"log_ratio"}
+        assert set(row) == set(keys.split()) | beside
+    assert "The evolved market scores" in printed
     names = {row["name"] for row in rows if row["split"] == "heldout"}
     expected = "evolved unevolved random_tendencies rule_based gbm garch_t fw bootstrap_train"
     assert names >= {*expected.split(), "bootstrap_target"}

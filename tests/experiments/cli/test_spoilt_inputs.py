@@ -110,10 +110,12 @@ def test_spoilt_bases(run, tmp_path):
             ["cast", "ten zorgblat investors", "--base", str(base), "--out", "cast.yaml"],
             *commands(base, adapters),
         ]
+        if name in ("gptq", "no config"):  # a plan reads no weights
+            typed.append(["plan", "--base", str(base)])
         for command in typed:
             said = run(*command)
             assert str(base) in said or "quickstart" in said, (command, said)
-        for left in ("merged", "cast.yaml", "run/lineage.jsonl"):
+        for left in ("merged", "cast.yaml", "run", "trained"):
             assert not (tmp_path / left).exists()
 
 
@@ -135,6 +137,7 @@ def test_spoilt_adapters_and_sources(run, tmp_path):
         for command in typed:
             assert re.search("style|source", run(*command)), command
         assert not (tmp_path / "merged").exists()
+        assert not (tmp_path / "run").exists()
 
 
 def test_spoilt_models_as_sources(run, tmp_path):

@@ -125,8 +125,8 @@ class CountedMarkets(InProcess):
     def submit(self, function, *arguments):
         markets = 1
         if function is play_candidates:
-            _, candidates, paths = arguments
-            markets = len(candidates) * len(paths)
+            places, candidates = arguments
+            markets = len(candidates) * sum(len(parts) for _, parts in places)
         self.played[function] += markets
         return super().submit(function, *arguments)
 

@@ -14,7 +14,8 @@ from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.reports.page import Bar, Section, Table, Text, render_report
 from evobourse.experiments.reports.paths import paths_to_bytes, read_paths
-from evobourse.experiments.sweep.report import read_run, render_run, verdict
+from evobourse.experiments.reports.verdict import verdict
+from evobourse.experiments.sweep.report import read_run, render_run
 
 DAYS, PATHS = 120, 8
 
@@ -96,6 +97,7 @@ def test_a_judged_run_carries_its_numbers(judged):
     assert chapters(page) == [
         "scoreboard", "paths", "facts", "search", "census", "lineage", "settings"
     ]  # fmt: skip
+    assert verdict(ROWS).split(";")[0] in page
     board = numbers(page, "scoreboard")
     assert len(board) == len(ROWS)
     assert board.query("name == 'evolved' and split == 'heldout'")["score"].tolist() == [3.0]
@@ -118,16 +120,6 @@ def test_the_page_needs_nothing_else(judged):
     page = render_run(read_run(judged))
     assert not re.search(r'(?:src|href)="(?!data:|#)', page)
     assert "@import" not in page
-
-
-def test_the_verdict_names_what_is_beaten_and_what_is_not():
-    first, better, worse, undecided = verdict(ROWS)
-    assert "scores 3.00 [2.50, 3.50]: rejected at 5 %" in first
-    beaten = "before evolution (9.00 [8.00, 10.00]), random tendencies (inf)"
-    assert better == f"It is better than {beaten}."
-    assert worse == "It is worse than GARCH-t (1.20 [1.00, 1.40])."
-    assert undecided.endswith("with random walk (3.20 [2.00, 4.00]).")
-    assert verdict(ROWS, "validation") == []
 
 
 def test_paths_come_back_as_they_were(tmp_path):

@@ -5,7 +5,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from evobourse.merge.engine.decoder import Decoder
-from evobourse.merge.engine.exact.architecture import ARCHITECTURES, Architecture
+from evobourse.merge.engine.exact.architecture import Architecture
+from evobourse.merge.engine.exact.traits import ARCHITECTURES
 from evobourse.merge.engine.exact.weights import unpack_groups
 from evobourse.merge.engine.int8 import Int8Linear, quantize_int8
 from evobourse.merge.engine.parts import Prefix
