@@ -21,10 +21,10 @@ demo: $(READY) ## set up and run the main job: evolve the quickstart population
 	$(BIN)/evobourse evolve experiments/quickstart.yaml
 
 test: $(READY) ## set up and run all tests, in two processes
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY) ## tests without a model and without what is slow
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not model'
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow and not model'
 
 check: docs ## style, types and the site
 	$(BIN)/ruff check .
@@ -56,6 +56,9 @@ styles: $(READY) ## train the shipped adapters that are missing (three minutes e
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --out agents/adapters \
 		--set minds.attention=3 --only expert --steps 200
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --sources --out agents/sources
+
+notebooks: $(READY) ## the notebooks from their sources, executed, five minutes
+	cd notebooks && export PYTHONWARNINGS=ignore && ../$(BIN)/jupytext --to ipynb *.py && ../$(BIN)/jupyter execute --inplace *.ipynb
 
 clean: ## remove the environment and caches, keep runs
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache build

@@ -108,6 +108,13 @@ def price_values(log_prices: NDArray[np.float64]) -> NDArray[np.float64]:
     )
 
 
+@njit(cache=True)
+def value_unit(log_prices: NDArray[np.float64]) -> float:
+    """Return the log return that the value field counts as 1, see `price_values`."""
+    returns = np.diff(log_prices[-HISTORY_DAYS:])
+    return float(max(np.sqrt(np.mean(returns * returns)), 1e-8) * 60**0.5)
+
+
 def to_levels(values: NDArray[np.float64]) -> NDArray[np.int64]:
     """Sort field values into levels.
 

@@ -19,6 +19,7 @@ from evobourse.agents.crowds.offsets import OffsetClusters
 from evobourse.agents.crowds.order_regimes import OrderRegimes, read_regimes
 from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.stored_answers import StoredAnswers, pack_answers, read_answers
+from evobourse.agents.personas.mechanisms import OFF, Mechanisms
 from evobourse.agents.personas.persona import Persona, Population, Society
 from evobourse.agents.personas.social import Contest, Social
 from evobourse.agents.personas.traits import OrderStyle, Traits
@@ -162,7 +163,7 @@ def write_bundle(
     depth
         Number of layers of the base, for the mergekit recipe.
     scoreboard
-        Rows for ``scoreboard.json``.
+        Rows for ``scoreboard.json``; without their ``seconds``.
     card
         Text of the bundle's ``README.md``.
 
@@ -269,7 +270,8 @@ def _read_society(values: Mapping[str, Any]) -> Society:
     if social is not None:
         contest = social.get("contest")
         social = Social(**{**social, "contest": None if contest is None else Contest(**contest)})
-    return Society(**{**values, "social": social})
+    mechanisms = Mechanisms(**values.get("mechanisms", {}))
+    return Society(**{**values, "social": social, "mechanisms": mechanisms})
 
 
 def _write(
@@ -290,6 +292,8 @@ def _write(
         del society["social"]  # a bundle of strangers says nothing of it
     elif society["social"]["contest"] is None:
         del society["social"]["contest"]
+    if bundle.population.society.mechanisms == OFF:
+        del society["mechanisms"]
     config = {
         "schema": SCHEMA,
         "name": bundle.name,
@@ -319,7 +323,9 @@ def _write(
     if bundle.recipe:
         (folder / "recipe.yaml").write_text(to_mergekit_yaml(bundle.recipe, depth))
     np.savetxt(folder / "history.csv", bundle.history, "%d", header="close_ticks", comments="")
-    (folder / "scoreboard.json").write_text(json.dumps(list(scoreboard), indent=2) + "\n")
+    # How long each row took is the machine's; a bundle's bytes are the population's.
+    rows = [{key: row[key] for key in row if key != "seconds"} for row in scoreboard]
+    (folder / "scoreboard.json").write_text(json.dumps(rows, indent=2) + "\n")
     (folder / "README.md").write_text(card)
     if bundle.answers is not None:
         (folder / ANSWERS).write_bytes(pack_answers(bundle.answers))

@@ -24,6 +24,7 @@ from evobourse.evolve.genomes.market import MarketGenome
 from evobourse.evolve.loop import Evaluation
 from evobourse.evolve.markets import MarketWindows, World, play_market
 from evobourse.evolve.measures import Played, measure
+from evobourse.evolve.rounding import recorded
 from evobourse.evolve.searches.racing import race
 from evobourse.evolve.watching import Begin, unwatched
 from evobourse.fitness.comparisons import geometric_mean
@@ -174,7 +175,7 @@ class MarketEvaluator:
             met = seeds[: paths.shape[2]]
             found = self._evaluation(player, paths, met, self._score([paths])[0])
             if not run.finished[i] and np.isfinite(found.score):
-                found = replace(found, score=float(run.scores[i]))
+                found = replace(found, score=recorded(run.scores[i]))
             measured.append(found)
         on_done(len(racers))
         return measured
@@ -303,7 +304,8 @@ class MarketEvaluator:
             simulated = np.concatenate(paths[0])
             played = Played(player.population, player.choices, simulated, real)
             parts |= measure(self.measures, played)
-        return Evaluation(ratio, parts, player.recipe, seeds, None)
+        parts = {name: recorded(value) for name, value in parts.items()}
+        return Evaluation(recorded(ratio), parts, player.recipe, seeds, None)
 
     def _score(self, played: Sequence[FloatArray]) -> list[list[Score]]:
         """Score candidates' paths so far on each asset; comparable among those of as many seeds."""

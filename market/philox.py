@@ -34,6 +34,8 @@ class Purpose:
     CIRCLES = 9
     POSTS = 10
     LIKES = 11
+    QUOTE = 12
+    READING = 13
 
 
 _ARRIVAL = np.uint64(Purpose.ARRIVAL)
@@ -94,10 +96,10 @@ def draw_words(n: int, day: int, turn: int, purpose: int, key: np.uint64) -> NDA
 
 
 @njit(cache=True)
-def draw_uniform(day: int, purpose: int, key: np.uint64) -> float:
-    """Draw one number of a market's day, uniform in (0, 1), of 53 bits."""
+def draw_uniform(day: int, purpose: int, key: np.uint64, row: int = 0) -> float:
+    """Draw one number of a market's day, or one a row, uniform in (0, 1), of 53 bits."""
     zero = np.uint64(0)
-    a, b, _, _ = philox(zero, np.uint64(day), zero, np.uint64(purpose), key)
+    a, b, _, _ = philox(np.uint64(row), np.uint64(day), zero, np.uint64(purpose), key)
     bits = ((a >> _IN_1) << _UP) | (b >> _IN_2)
     return float((float(bits) + 0.5) * 2.0**-53)
 

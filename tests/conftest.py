@@ -10,6 +10,7 @@ import gc
 import importlib.util
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "fetched_base" in item.fixturenames:
             item.add_marker(pytest.mark.model)
+    # Files with most that takes long come first, so that no process is left with them at the end.
+    long = Counter(
+        item.path
+        for item in items
+        if {"slow", "model"} & {mark.name for mark in item.iter_markers()}
+    )
+    items.sort(key=lambda item: -long[item.path])
 
 
 @pytest.fixture(scope="session")

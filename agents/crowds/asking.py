@@ -13,6 +13,7 @@ from evobourse.agents.crowds.offsets import OffsetClusters
 from evobourse.agents.crowds.order_regimes import OrderRegimes
 from evobourse.agents.crowds.persona_crowd import PersonaCrowd
 from evobourse.agents.encodings.window import IS_PRICE, scaled_returns, widen
+from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.choices import cumulate, lean
 from evobourse.agents.observation import (
     FIELDS,
@@ -75,6 +76,11 @@ class AskingCrowd(PersonaCrowd):
     ----------
     minds
         What answers. The others: see `agents.crowds.persona_crowd.PersonaCrowd`.
+
+    Raises
+    ------
+    AgentError
+        The society has a mechanism that needs a table, or words.
     """
 
     def __init__(
@@ -87,6 +93,11 @@ class AskingCrowd(PersonaCrowd):
         asset: int = 0,
         turns: int = 1,
     ):
+        if population.society.mechanisms.value_news and minds.encoding.numeric:
+            raise AgentError(
+                "mechanisms.value_news and numbers for minds are both set, and a window of numbers "
+                "shows no perceived value; set value_news: 0 or minds.encoding: words"
+            )
         nothing = np.empty((len(population.personas), 0, 5))
         super().__init__(population, nothing, offsets, n_agents, rng, asset, turns)
         self.minds = minds

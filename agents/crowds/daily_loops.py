@@ -42,15 +42,17 @@ class Earshot(NamedTuple):
 
     Attributes
     ----------
-    tone, noise, threshold
-        The day's news, the spread of misreadings, and what either way counts as bad or good.
+    tone
+        float64[P], the day's news as a persona's agents read it together.
+    noise, threshold
+        The spread of their own misreadings, and what either way counts as bad or good.
     told
         float64[n], tones of messages on top.
     receptivity
         float64[P], the part of those that a persona's agents hear.
     """
 
-    tone: float
+    tone: NDArray[np.float64]
     noise: float
     threshold: float
     told: NDArray[np.float64]
@@ -180,7 +182,7 @@ def see(
     for i in range(n):
         who, view = persona[i], 0
         own = news.noise * float(normals[high(words[0, i])])
-        heard = news.tone + (own + news.told[i] * news.receptivity[who])
+        heard = news.tone[who] + (own + news.told[i] * news.receptivity[who])
         level = 1 + (heard >= news.threshold) - (heard <= -news.threshold)
         own_news = (level + 1) * news_stride
         for a in range(attention):
@@ -200,6 +202,7 @@ def reconsider(
     persona: NDArray[np.int64],
     share: NDArray[np.float64],
     success: NDArray[np.float64],
+    pull: NDArray[np.float64],
     habits: tuple[float, float, float],
     words: NDArray[np.uint32],
     day: int,
@@ -211,8 +214,8 @@ def reconsider(
     ----------
     persona
         int64[n], changed.
-    share, success
-        float64[P].
+    share, success, pull
+        float64[P]; the last is added to what else draws to a persona.
     habits
         Switching, conformity and performance of the society.
     words, day, key
@@ -225,8 +228,8 @@ def reconsider(
     edges, total = np.empty(share.size), 0.0
     for p in range(share.size):
         away = present[p] / persona.size - share[p]
-        pull = conformity * share.size * away + performance * success[p]
-        total += share[p] * exponential(min(max(pull, -20.0), 20.0))
+        all_pull = conformity * share.size * away + performance * success[p] + pull[p]
+        total += share[p] * exponential(min(max(all_pull, -20.0), 20.0))
         edges[p] = total
     moves = in_parts(switching)
     for i in range(persona.size):

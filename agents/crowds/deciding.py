@@ -9,8 +9,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from evobourse.agents.crowds.daily_loops import choice_steps, decide, learn, reconsider
-from evobourse.agents.observation import VIEWS, possible_views
+from evobourse.agents.crowds.daily_loops import PARTS, choice_steps, decide, learn, reconsider
+from evobourse.agents.crowds.mechanisms import misalign
+from evobourse.agents.errors import AgentError
+from evobourse.agents.observation import FIELD_NAMES, LEVELS, STRIDES, VIEWS, possible_views
 from evobourse.agents.personas.persona import Population
 from evobourse.market.philox import Purpose, draw_words
 
@@ -57,6 +59,14 @@ class Decider:
         float64[P], of the agents at the start, and what tendencies have lately earned.
     steps, row_of
         What the present personas choose, see `agents.crowds.daily_loops.decide`.
+    lean
+        float64[P], how much they lean against deviations from value, see `value_lean`; 0 where
+        nothing depends on it.
+
+    Raises
+    ------
+    AgentError
+        The society is misaligned, and its minds have no table that says who leans where.
     """
 
     def __init__(
@@ -77,6 +87,7 @@ class Decider:
         places[order] = (np.arange(n_agents) + 0.5) / n_agents
         self.persona = np.searchsorted(np.cumsum(self.share)[:-1], places, side="right")
         self.row_of = view_rows(self._society.attention)
+        self.lean = self._measure_lean()
 
     @property
     def habits(self) -> tuple[float, float, float]:
@@ -84,11 +95,20 @@ class Decider:
         society = self._society
         return float(society.switching), float(society.conformity), float(society.performance)
 
-    def reconsider(self, day: int) -> None:
-        """Let some agents choose their persona anew."""
+    def reconsider(self, day: int, deviation: float, unease: float) -> None:
+        """Let some agents choose their persona anew.
+
+        Parameters
+        ----------
+        day, deviation, unease
+            See `agents.crowds.observing.Morning`.
+        """
         persona = self.persona.copy()
         words = draw_words(len(persona), day, 0, Purpose.DAY, self._key)
-        reconsider(persona, self.share, self.success, self.habits, words, day, self._key)
+        pull = misalign(float(self._society.mechanisms.misalignment), self.lean, deviation)
+        switching, conformity, performance = self.habits
+        habits = switching, conformity * unease, performance
+        reconsider(persona, self.share, self.success, pull, habits, words, day, self._key)
         self.persona = persona
 
     def choose(self, views: NDArray[np.int64], words: NDArray[np.uint32]) -> NDArray[np.int64]:
@@ -103,6 +123,40 @@ class Decider:
         """Take over what minds choose now that some personas are others, without a past."""
         self.steps = choice_steps(choices)
         self.success[list(personas)] = 0.0
+        self.lean = self._measure_lean()
+
+    def _measure_lean(self) -> NDArray[np.float64]:
+        if not self._society.mechanisms.misalignment:
+            return np.zeros(len(self.share))
+        if not self.steps.size:
+            raise AgentError(
+                "mechanisms.misalignment is set, and these minds are asked day by day: no table "
+                "says who leans against value; set misalignment: 0 or minds.encoding: words"
+            )
+        return value_lean(self.steps, self.row_of)
+
+
+def value_lean(steps: NDArray[np.int32], row_of: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Return how much personas lean against deviations from value, float64[P] in -1..1.
+
+    Parameters
+    ----------
+    steps, row_of
+        See `agents.crowds.daily_loops.decide`.
+
+    Returns
+    -------
+    NDArray
+        The mean tendency in view of each level of value and nothing else, weighted by how far the
+        level is from fair: 1 for who always buys strongly below it and sells so above.
+    """
+    field = FIELD_NAMES.index("value")
+    levels = np.arange(LEVELS[field])
+    own = steps[:, row_of[(levels + 1) * STRIDES[field]]] / PARTS
+    tendency = 2.0 - own.sum(axis=2)
+    weight = LEVELS[field] // 2 - levels
+    lean: NDArray[np.float64] = tendency @ weight / (2.0 * np.abs(weight).sum())
+    return lean
 
 
 @cache

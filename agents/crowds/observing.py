@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 # Numba's cache watches this file alone: after a change to these, delete __pycache__.
-from evobourse.agents.crowds.daily_loops import Earshot, mood_codes, see
+from evobourse.agents.crowds.daily_loops import Earshot, mood_codes, see, standardise
 from evobourse.agents.crowds.elementary import (
     exponential,
     logarithm,
@@ -18,7 +18,8 @@ from evobourse.agents.crowds.elementary import (
     normal_quantile,
     normal_table,
 )
-from evobourse.agents.crowds.volatility import UNMEASURED, Volatility
+from evobourse.agents.crowds.mechanisms import perceive, read_together, unease
+from evobourse.agents.crowds.volatility import UNMEASURED, Volatility, kept_a_day
 from evobourse.agents.masks import day_masks, draw_fields
 from evobourse.agents.observation import (
     FIELD_NAMES,
@@ -26,6 +27,7 @@ from evobourse.agents.observation import (
     STRIDES,
     price_values,
     public_codes,
+    value_unit,
 )
 from evobourse.agents.personas.persona import Society
 from evobourse.agents.personas.traits import TraitTable
@@ -36,6 +38,7 @@ from evobourse.market.philox import Purpose, draw_uniform, draw_words
 _CROWD, _FIELDS = FIELD_NAMES.index("crowd"), len(FIELD_NAMES)
 _NEWS_STRIDE = int(STRIDES[FIELD_NAMES.index("news")])
 _CROWD_STRIDE = int(STRIDES[_CROWD])
+_VALUE = FIELD_NAMES.index("value")
 _NEWS = Purpose.NEWS
 WORDS_SEE = 2
 """Fields whose masks the first words of a day decide; for more, agents draw a second time."""
@@ -59,6 +62,11 @@ class Morning:
         The crowd's own orders in the book; None where nothing can rest.
     day, time
         The day, and turns since the first of day 0.
+    deviation
+        Of the last close from value, as the value sign measures it.
+    unease
+        How much yesterday strengthens herding and attention, see
+        `agents.crowds.mechanisms.unease`.
     """
 
     views: NDArray[np.int64]
@@ -68,6 +76,8 @@ class Morning:
     resting: RestingOrders | None = None
     day: int = 0
     time: int = 0
+    deviation: float = 0.0
+    unease: float = 1.0
 
 
 class Observer:
@@ -90,6 +100,11 @@ class Observer:
         As given.
     volatility
         As of the last morning.
+    shared
+        float64[P], spread of what a persona's agents misread together.
+    perceived
+        Natural logarithm of the perceived value as of the last morning; NaN before the first, and
+        where value is the yearly mean.
     """
 
     def __init__(
@@ -105,6 +120,8 @@ class Observer:
         self.sees = np.where(sees < 0, _FIELDS, sees).astype(np.int8)
         self._told = np.zeros(len(persona))
         self.volatility = UNMEASURED
+        self.shared = society.mechanisms.shared_reading * traits.shared_reading
+        self.perceived = math.nan
 
     @property
     def hearing(self) -> tuple[float, float, float]:
@@ -115,6 +132,12 @@ class Observer:
             float(society.news_threshold),
             float(society.vigilance),
         )
+
+    @property
+    def value_rates(self) -> tuple[float, float]:
+        """How a perceived value moves, see `agents.crowds.mechanisms.perceive`."""
+        mechanisms = self._society.mechanisms
+        return float(mechanisms.value_news), kept_a_day(mechanisms.value_half_life_days)
 
     def tell(self, message: Message) -> None:
         """Let agents hear a message's tone with the next morning's news."""
@@ -155,18 +178,26 @@ class Observer:
         )
         told, self._told = self._told, np.zeros(n)
         none = np.zeros((4, 0), np.uint32)
+        tone, rates = draw_news(day, self._key), self.value_rates
+        if rates[0] > 0.0:
+            self.perceived = perceive(
+                self.perceived, tone, told, volatility.long_run, log_path[-1], rates
+            )
+        values = morning_values(log_path, (asset.buy_quantity, asset.sell_quantity), self.perceived)
+        last = standardise(log_path[-1] - log_path[-2], volatility.recent)
+        alarm = unease(float(society.mechanisms.loss_asymmetry), last)
+        threshold = news_threshold((volatility.long_run, volatility.recent), self.hearing)
         views = see_morning(
             self.sees,
             persona,
             self.traits.never,
             society.rates,
-            log_path,
-            (asset.buy_quantity, asset.sell_quantity),
+            values,
             np.zeros(0) if moods is None else moods,
             Earshot(
-                draw_news(day, self._key),
+                read_together(tone, self.shared, day, self._key),
                 self.hearing[0],
-                news_threshold((volatility.long_run, volatility.recent), self.hearing),
+                threshold / alarm,
                 told,
                 self.traits.receptivity,
             ),
@@ -178,8 +209,17 @@ class Observer:
             day,
             self._key,
         )
-        reference = int(closes[-1])
-        return Morning(views, log_path, reference, volatility, asset.resting, day, time)
+        return Morning(
+            views,
+            log_path,
+            int(closes[-1]),
+            volatility,
+            asset.resting,
+            day,
+            time,
+            float(values[_VALUE]),
+            alarm,
+        )
 
 
 @njit(cache=True)
@@ -209,13 +249,36 @@ def news_threshold(deviations: tuple[float, float], hearing: tuple[float, float,
 
 
 @njit(cache=True)
+def morning_values(
+    log_path: NDArray[np.float64], asked: tuple[int, int], perceived: float
+) -> NDArray[np.float64]:
+    """Measure what all could see of a morning, float64[F]; news is each agent's own.
+
+    Parameters
+    ----------
+    log_path
+        float64[`HISTORY_DAYS`].
+    asked
+        Lots bought and sold by the orders of the day before.
+    perceived
+        Natural logarithm of the perceived value; NaN for the yearly mean.
+    """
+    bought, sold = asked
+    values = np.empty(_FIELDS)
+    values[:4] = price_values(log_path)
+    if not math.isnan(perceived):
+        values[_VALUE] += (log_path.mean() - perceived) / value_unit(log_path)
+    values[4], values[5] = (bought - sold) / max(bought + sold, 1), 0.0
+    return values
+
+
+@njit(cache=True)
 def see_morning(
     sees: NDArray[np.int8],
     persona: NDArray[np.int64],
     never: NDArray[np.bool_],
     rates: NDArray[np.float64],
-    log_path: NDArray[np.float64],
-    asked: tuple[int, int],
+    values: NDArray[np.float64],
     moods: NDArray[np.float64],
     news: Earshot,
     normals: NDArray[np.float32],
@@ -230,10 +293,8 @@ def see_morning(
     ----------
     rates
         See `agents.masks.Masks.rates`.
-    log_path
-        float64[`HISTORY_DAYS`].
-    asked
-        Lots bought and sold by the orders of the day before.
+    values
+        float64[F], see `morning_values`.
     moods
         float64[n]; none where all see the same orders.
     sees, persona, never, news, normals, words, more
@@ -246,10 +307,6 @@ def see_morning(
     NDArray
         int64[n].
     """
-    bought, sold = asked
-    values = np.empty(_FIELDS)
-    values[:4] = price_values(log_path)
-    values[4], values[5] = (bought - sold) / max(bought + sold, 1), 0.0
     codes, hidden = public_codes(values), day_masks(rates, day, key)
     own = mood_codes(moods, _CROWD_STRIDE)
     return see(sees, persona, never, hidden, codes, own, news, _NEWS_STRIDE, normals, words, more)

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from evobourse.agents.crowds.daily_loops import PARTS, OrderHabits, in_parts, price_orders
 from evobourse.agents.crowds.deciding import Decision
 from evobourse.agents.crowds.elementary import normal_table
+from evobourse.agents.crowds.mechanisms import draw_quoters, quote
 from evobourse.agents.crowds.observing import Morning
 from evobourse.agents.crowds.offsets import ORDER_FRACTION, OffsetClusters
 from evobourse.agents.crowds.order_law import spread_of, spread_units, tell_regime
 from evobourse.agents.crowds.order_regimes import OrderRegimes
 from evobourse.agents.crowds.standing_orders import let_live
+from evobourse.agents.errors import AgentError
 from evobourse.agents.personas.persona import Society
 from evobourse.agents.personas.traits import TraitTable
 from evobourse.market.crowd import Orders
@@ -30,8 +32,8 @@ class Sent:
     orders
         All of it.
     agent, urgency
-        int64[m] and float64[m]: who wants to trade, and how far its limit price is from the
-        reference, in the unit of offsets.
+        int64[m] and float64[m]: who wants to trade, each once, and how far its reservation price
+        is from the reference, in the unit of offsets.
     """
 
     orders: Orders
@@ -54,11 +56,20 @@ class OrderGenerator:
         Row of the asset in the market.
     turns
         Of a day, for orders that live longer than one.
+    n_agents
+        How many.
 
     Attributes
     ----------
     habits, law
         What compiled loops need of the first three.
+    both
+        bool[n], who quotes on both sides; without elements where nobody does.
+
+    Raises
+    ------
+    AgentError
+        Some quote on both sides, and orders live longer than a day.
     """
 
     def __init__(
@@ -69,6 +80,7 @@ class OrderGenerator:
         key: np.uint64,
         asset: int,
         turns: int,
+        n_agents: int,
     ):
         self._society, self._traits, self._offsets = society, traits, offsets
         self._key, self._asset, self._turns = key, asset, turns
@@ -80,6 +92,12 @@ class OrderGenerator:
             size.copy(),
         )
         self.law = offsets.law
+        self.both = draw_quoters(n_agents, society.mechanisms.two_sided, key)
+        if len(self.both) and isinstance(offsets, OrderRegimes) and offsets.longest_days > 1:
+            raise AgentError(
+                "mechanisms.two_sided and orders.longest_days are both set, and an agent has one "
+                "order in the book at most; set longest_days: 1 or two_sided: 0"
+            )
 
     def generate(
         self,
@@ -118,9 +136,14 @@ class OrderGenerator:
             words,
             more,
         )
+        sent = agent, side, price_ticks, quantity
+        if len(self.both):
+            half_spread = float(self._society.mechanisms.half_spread)
+            reference = morning.reference_ticks
+            sent = quote(sent, urgency, self.both, half_spread, unit, reference)
         # The fast daily market knows no assets: for the first, the column is left out.
-        asset = np.full(len(agent), self._asset) if self._asset else None
-        orders = Orders(agent, side, price_ticks, quantity, asset=asset)
+        asset = np.full(len(sent[0]), self._asset) if self._asset else None
+        orders = Orders(*sent, asset=asset)
         if isinstance(self._offsets, OrderRegimes) and self._offsets.longest_days > 1:
             distance = urgency * unit / volatility.long_run
             uniform = ((more[2] >> np.uint32(16)) + 0.5) / PARTS

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evobourse.agents.crowds.persona_crowd import PersonaCrowd
+from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.engine import MindEngine
 from evobourse.agents.observation import INVOCATION, TENDENCIES, view_words
 from evobourse.market.crowd import Orders
@@ -120,6 +121,11 @@ class NamingCrowd(PersonaCrowd):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.replies: list[NamedOrder] = []
+        if self.population.society.mechanisms.two_sided:
+            raise AgentError(
+                "named_numbers and mechanisms.two_sided are both set, and a mind names one order; "
+                "set named_numbers: false"
+            )
         self._named = np.full((2, self.n_agents), np.nan)
 
     def name_with(self, writer: NumberWriter, temperature: float = 1.0) -> NamingCrowd:

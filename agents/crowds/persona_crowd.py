@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from evobourse.agents.crowds.daily_loops import draw_wealth, standardise
 from evobourse.agents.crowds.deciding import Decider, Decision
 from evobourse.agents.crowds.elementary import logarithm
+from evobourse.agents.crowds.mechanisms import follow_equity
 from evobourse.agents.crowds.observing import Morning, Observer
-from evobourse.agents.crowds.offsets import OffsetClusters
+from evobourse.agents.crowds.offsets import ORDER_FRACTION, OffsetClusters
 from evobourse.agents.crowds.order_regimes import OrderRegimes
 from evobourse.agents.crowds.ordering import OrderGenerator, Sent, usual_lots
 from evobourse.agents.errors import AgentError
@@ -27,6 +28,8 @@ from evobourse.market.crowd import Crowd, DayOutcome, MarketView, Orders
 from evobourse.market.philox import Purpose, draw_key, draw_words
 
 START_PRICE_TICKS = 10_000
+LOTS_PER_WORTH = ORDER_FRACTION / 2
+"""Lots of an ordinary order for each share that equity is worth, half of which is cash."""
 
 
 def history_ticks(closes: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -127,7 +130,7 @@ class PersonaCrowd(Crowd):
         words = draw_words(n_agents, 0, 0, Purpose.WEALTH, self.key)
         factor = traits.wealth[self.decider.persona]
         self.wealth = draw_wealth(words, society.wealth_tail, factor)
-        self.generator = OrderGenerator(society, traits, offsets, self.key, asset, turns)
+        self.generator = OrderGenerator(society, traits, offsets, self.key, asset, turns, n_agents)
         # The day so far.
         nothing = np.zeros(n_agents, np.int64)
         self._acts, self._turn = False, 0  # whether agents decide in this turn
@@ -136,6 +139,7 @@ class PersonaCrowd(Crowd):
         self._sent = Sent(Orders.empty())
         self._holdings = Holdings(nothing, nothing, nothing)
         self._due = nothing
+        self._lots = np.zeros(0)  # that each usually trades, where that follows its equity
         # Society, with streams of its own.
         social = society.social
         self.life = None if social is None else SocialLife(n_agents, social, rng.spawn(1)[0])
@@ -167,7 +171,9 @@ class PersonaCrowd(Crowd):
         moods = None if self.life is None else self._meet(self.life, view)
         asset, persona = view.assets[self._asset], self.decider.persona
         self._morning = self.observer.observe(asset, view.day, view.time, persona, moods)
-        self.decider.reconsider(view.day)
+        self.decider.reconsider(view.day, self._morning.deviation, self._morning.unease)
+        if self.population.society.mechanisms.equity_sized:
+            self._lots = self._follow_equity(view)
 
     def orders(self) -> Orders:
         """Draw tendencies from the minds' choices and turn them into limit orders."""
@@ -177,9 +183,20 @@ class PersonaCrowd(Crowd):
         words = draw_words(self.n_agents, morning.day, turn, Purpose.DAY, self.key)
         tendency = self._choose(words)
         self._decision = Decision(self.decider.persona, morning.views, tendency)
-        usual = usual_lots(self.wealth)
+        usual = self._lots if self._lots.size else usual_lots(self.wealth)
         self._sent = self.generator.generate(morning, self._decision, usual, words, turn)
         return self._sent.orders
+
+    def _follow_equity(self, view: MarketView) -> NDArray[np.float64]:
+        """Return the lots that agents usually trade, a part of which follows what they own."""
+        return follow_equity(
+            usual_lots(self.wealth),
+            float(self.population.society.mechanisms.equity_sized),
+            LOTS_PER_WORTH,
+            np.array(view.cash_cents),
+            np.array(view.position[:, self._asset]),
+            view.assets[self._asset].reference_ticks,
+        )
 
     def _choose(self, words: NDArray[np.uint32]) -> NDArray[np.int64]:
         """Draw each agent's tendency, int64[n] in -2..2, by the words of the turn, uint32[4, n]."""

@@ -24,15 +24,24 @@ from evobourse.agents.crowds.daily_loops import (
 )
 from evobourse.agents.crowds.deciding import PERFORMANCE_MEMORY
 from evobourse.agents.crowds.elementary import logarithm, logarithms, normal_table
+from evobourse.agents.crowds.mechanisms import (
+    follow_equity,
+    misalign,
+    perceive,
+    quote,
+    read_together,
+    unease,
+)
 from evobourse.agents.crowds.observing import (
     WORDS_SEE,
     draw_news,
+    morning_values,
     news_threshold,
     see_morning,
 )
 from evobourse.agents.crowds.order_law import OrderLaw, spread_of, spread_units, tell_regime
 from evobourse.agents.crowds.ordering import usual_lots
-from evobourse.agents.crowds.persona_crowd import PersonaCrowd
+from evobourse.agents.crowds.persona_crowd import LOTS_PER_WORTH, PersonaCrowd
 from evobourse.agents.crowds.volatility import (
     LONG_RUN_DAYS,
     Volatility,
@@ -40,7 +49,7 @@ from evobourse.agents.crowds.volatility import (
     kept_a_day,
     measure,
 )
-from evobourse.agents.observation import HISTORY_DAYS
+from evobourse.agents.observation import FIELD_NAMES, HISTORY_DAYS
 from evobourse.agents.society.contest import Rivalry, count_faith, count_profits
 from evobourse.agents.society.feeds import average_tones
 from evobourse.agents.society.life import SocialLife, follow_day, live_morning
@@ -51,6 +60,7 @@ from evobourse.market.daily_auction import Market, PlayedDays, Rows
 from evobourse.market.philox import Purpose, arrival_times, fill_words
 from evobourse.market.rules import price_band
 
+_VALUE = FIELD_NAMES.index("value")
 _DAY, _DAY_MORE = Purpose.DAY, Purpose.DAY_MORE
 
 
@@ -84,6 +94,19 @@ class _Society(NamedTuple):
     rates: NDArray[np.float64]
     keep: float
     volatility_weight: float
+
+
+class _Mechanisms(NamedTuple):
+    """Settings of the society's mechanisms; see the loops that take each."""
+
+    both: NDArray[np.bool_]
+    half_spread: float
+    shared: NDArray[np.float64]
+    misalignment: float
+    lean: NDArray[np.float64]
+    value_rates: tuple[float, float]
+    equity_sized: float
+    loss_asymmetry: float
 
 
 class _Social(NamedTuple):
@@ -126,9 +149,10 @@ class _Path(NamedTuple):
 
 
 class _Record(NamedTuple):
-    """What agents decided and ordered, [T, n] each; [0, n] where prices alone are kept.
+    """What agents decided, [T, n] each, and ordered, [T, n * k]; T is 0 where nothing is kept.
 
-    A side of 0 stands for no order.
+    Of k orders that an agent may send they have as many places in a row; a side of 0 stands for no
+    order.
     """
 
     persona: NDArray[np.int64]
@@ -189,8 +213,10 @@ def _play_run(market: Market, crowd: PersonaCrowd, days: int) -> None:
         np.concatenate([logarithms(past), np.zeros(days)]),
         np.zeros(days, np.int64),
     )
-    record = _record(days if market.record == "full" else 0, n)
-    deviations = np.array([observer.volatility.long_run, observer.volatility.variance])
+    kept = days if market.record == "full" else 0
+    record = _record(kept, n, 2 if generator.both.size else 1)
+    volatility, mechanisms = observer.volatility, society.mechanisms
+    measured = np.array([volatility.long_run, volatility.variance, observer.perceived])
     asked = np.array([asset.buy_quantity, asset.sell_quantity])
     persona, social = decider.persona.copy(), _social(life)
     accounts.fees_cents += _play(
@@ -215,18 +241,29 @@ def _play_run(market: Market, crowd: PersonaCrowd, days: int) -> None:
             kept_a_day(society.volatility_memory_days),
             float(society.volatility_weight),
         ),
+        _Mechanisms(
+            generator.both,
+            float(mechanisms.half_spread),
+            observer.shared,
+            float(mechanisms.misalignment),
+            decider.lean,
+            observer.value_rates,
+            float(mechanisms.equity_sized),
+            float(mechanisms.loss_asymmetry),
+        ),
         social,
         _contest(crowd.rivalry),
         generator.law,
         path,
-        deviations,
+        measured,
         asked,
         (rules.tick_cents, rules.fee_bps, rules.price_limit),
         normal_table(),
         record,
     )
     decider.persona = persona
-    observer.volatility = Volatility(float(deviations[0]), float(deviations[1]))
+    observer.volatility = Volatility(float(measured[0]), float(measured[1]))
+    observer.perceived = float(measured[2])
     if life is not None:
         life.mood, life.peers = social.mood, social.peers
     orders, decisions = _rows(market, record, crowd.first_persona, life is not None)
@@ -278,11 +315,12 @@ def _play(
     agents: _Agents,
     personas: _Personas,
     society: _Society,
+    mechanisms: _Mechanisms,
     social: _Social,
     contest: _Contest,
     law: OrderLaw,
     path: _Path,
-    deviations: NDArray[np.float64],
+    measured: NDArray[np.float64],
     asked: NDArray[np.int64],
     rules: tuple[int, int, float],
     normals: NDArray[np.float32],
@@ -292,6 +330,7 @@ def _play(
     crowd_key, market_key = keys
     tick_cents, fee_bps, price_limit = rules
     persona, n, days = agents.persona, agents.persona.size, path.volume.size
+    places = record.side.shape[1] // n  # of an agent's orders in the record
     history = path.close_ticks.size - days
     words, more = np.zeros((4, n), np.uint32), np.zeros((4, 0), np.uint32)
     needs_more = law.fitted or agents.sees.shape[1] > WORDS_SEE
@@ -319,22 +358,29 @@ def _play(
             )
             moods = average_tones(author, weight, social.mood)
             social.peers[:] = moods
-        if deviations[1] > 0.0:
-            move = log_path[-1] - log_path[-2]
-            deviations[1] = follow_variance(deviations[1], move, society.keep)
+        move = log_path[-1] - log_path[-2]
+        if measured[1] > 0.0:
+            measured[1] = follow_variance(measured[1], move, society.keep)
         else:
-            deviations[0], deviations[1] = measure(path.log_path[:today], society.keep)
-        long_run, recent = deviations[0], np.sqrt(deviations[1])
+            measured[0], measured[1] = measure(path.log_path[:today], society.keep)
+        long_run, recent = measured[0], np.sqrt(measured[1])
+        tone = draw_news(day, crowd_key)
+        if mechanisms.value_rates[0] > 0.0:
+            measured[2] = perceive(
+                measured[2], tone, told, long_run, log_path[-1], mechanisms.value_rates
+            )
+        values = morning_values(log_path, (asked[0], asked[1]), measured[2])
+        alarm = unease(mechanisms.loss_asymmetry, standardise(move, recent))
         noise, _, _ = society.hearing
-        threshold = news_threshold((long_run, recent), society.hearing)
-        news = Earshot(draw_news(day, crowd_key), noise, threshold, told, personas.receptivity)
+        threshold = news_threshold((long_run, recent), society.hearing) / alarm
+        heard = read_together(tone, mechanisms.shared, day, crowd_key)
+        news = Earshot(heard, noise, threshold, told, personas.receptivity)
         views = see_morning(
             agents.sees,
             persona,
             personas.never,
             society.rates,
-            log_path,
-            (asked[0], asked[1]),
+            values,
             moods,
             news,
             normals,
@@ -343,15 +389,28 @@ def _play(
             day,
             crowd_key,
         )
-        reconsider(persona, personas.share, personas.success, society.habits, words, day, crowd_key)
+        pull = misalign(mechanisms.misalignment, mechanisms.lean, values[_VALUE])
+        switching, conformity, performance = society.habits
+        habits = switching, conformity * alarm, performance
+        reconsider(persona, personas.share, personas.success, pull, habits, words, day, crowd_key)
 
         # They decide and order.
         tendency = decide(personas.steps, persona, personas.row_of, views, words)
         unit = (1 - society.volatility_weight) * long_run + society.volatility_weight * recent
-        agent, side, price_ticks, quantity, urgency = price_orders(
+        lots_today = agents.usual_lots
+        if mechanisms.equity_sized > 0.0:
+            lots_today = follow_equity(
+                agents.usual_lots,
+                mechanisms.equity_sized,
+                LOTS_PER_WORTH,
+                agents.cash_cents,
+                agents.shares,
+                reference,
+            )
+        sender, side, price_ticks, quantity, urgency = price_orders(
             persona,
             tendency,
-            agents.usual_lots,
+            lots_today,
             personas.orders,
             spread_of(law, tell_regime(law, log_path, long_run)),
             spread_units(law, unit, long_run),
@@ -361,7 +420,19 @@ def _play(
             more,
         )
 
-        # The market lets orders in, clears and settles. One order an agent: none waits for another.
+        agent = sender
+        if mechanisms.both.size:
+            agent, side, price_ticks, quantity = quote(
+                (sender, side, price_ticks, quantity),
+                urgency,
+                mechanisms.both,
+                mechanisms.half_spread,
+                unit,
+                reference,
+            )
+
+        # The market lets orders in, clears and settles. None waits for another: of an agent's two
+        # one reserves cash and the other shares.
         lowest, highest = price_band(price_limit, reference)
         today_rules = lowest, highest, tick_cents, fee_bps
         reason, let_in = np.empty(agent.size, np.int8), np.empty(agent.size, np.int64)
@@ -393,13 +464,14 @@ def _play(
             record.mood[played] = social.mood
         if friends:
             follow_day(social.mood, social.peers, tendency, social.contagion, social.numbers[4])
-            lots = side * filled
-            intensity = np.empty(agent.size)
+            bought = np.zeros(n, np.int64)  # of one agent's two orders one is filled at most
             for order in range(agent.size):
-                usual = max(agents.usual_lots[agent[order]], 1.0)
-                intensity[order] = filled[order] / usual
+                bought[agent[order]] += side[order] * filled[order]
+            lots, intensity = bought[sender], np.empty(sender.size)
+            for k in range(sender.size):
+                intensity[k] = abs(lots[k]) / max(agents.usual_lots[sender[k]], 1.0)
             fade_and_add(
-                social.profiles, social.numbers[4], agent, keys_of(lots, urgency), intensity
+                social.profiles, social.numbers[4], sender, keys_of(lots, urgency), intensity
             )
         if contest.held.size:
             count_profits(
@@ -411,25 +483,27 @@ def _play(
             record.persona[played], record.seen[played] = persona, views
             record.tendency[played] = tendency
             for order in range(agent.size):
-                who = agent[order]
-                record.side[played, who] = side[order]
-                record.price_ticks[played, who] = price_ticks[order]
-                record.quantity[played, who] = quantity[order]
-                record.reason[played, who] = reason[order]
-                record.filled[played, who] = filled[order]
+                again = order > 0 and agent[order] == agent[order - 1]
+                at = agent[order] * places + again
+                record.side[played, at] = side[order]
+                record.price_ticks[played, at] = price_ticks[order]
+                record.quantity[played, at] = quantity[order]
+                record.reason[played, at] = reason[order]
+                record.filled[played, at] = filled[order]
     return fees
 
 
-def _record(days: int, n: int) -> _Record:
-    """Make room for a record."""
-    wide, narrow = (np.zeros((days, n), kind) for kind in (np.int64, np.int8))
+def _record(days: int, n: int, places: int) -> _Record:
+    """Make room for a record of so many orders an agent and day."""
+    wide, narrow = (np.zeros((days, n * places), kind) for kind in (np.int64, np.int8))
+    decided = np.zeros((days, n), np.int64)
     return _Record(
-        wide,
-        wide.copy(),
-        wide.copy(),
+        decided,
+        decided.copy(),
+        decided.copy(),
         np.zeros((days, n)),
         narrow,
-        wide.copy(),
+        wide,
         wide.copy(),
         narrow.copy(),
         wide.copy(),
@@ -442,16 +516,18 @@ def _rows(
     """Return the record as a tape has it: orders by arrival, decisions by agent, day by day."""
     orders: list[Rows] = []
     decisions: list[Rows] = []
-    days, n = record.side.shape
+    days, n = record.persona.shape
+    places = record.side.shape[1] // n
     for played in range(days):
         day = market.day + played
         sent = np.flatnonzero(record.side[played])
-        sent = sent[np.argsort(arrival_times(sent, day, 0, market.key), kind="stable")]
+        times = arrival_times(sent // places, day, 0, market.key)
+        sent = sent[np.argsort(times, kind="stable")]
         columns = ("side", "price_ticks", "quantity", "reason", "filled")
         orders.append(
             {
                 "day": np.full(len(sent), day),
-                "agent": sent,
+                "agent": sent // places,
                 **{name: getattr(record, name)[played, sent] for name in columns},
             }
         )

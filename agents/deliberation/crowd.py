@@ -65,7 +65,8 @@ class DeliberateCrowd(PersonaCrowd):
     Raises
     ------
     AgentError
-        Settings name a persona that the population has not, or a persona is on another base.
+        Settings name a persona that the population has not, a persona is on another base, or the
+        society has mechanisms, which are made for one decision a day from a table.
     """
 
     def __init__(
@@ -95,6 +96,11 @@ class DeliberateCrowd(PersonaCrowd):
             raise AgentError(
                 f"deliberation: persona {elsewhere[0]!r} is on a base of its own; deliberate with "
                 "a population on one base"
+            )
+        if on := list(population.society.mechanisms.on):
+            raise AgentError(
+                f"deliberation and mechanisms.{on[0]} are both set, and they are of agents who "
+                "decide once a day at a glance; deliberate with a population without mechanisms"
             )
         self._thinker, self._turns, self._tick_cents = thinker, turns, tick_cents
         self._rngs = rng.spawn(n_agents)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from evobourse.agents.errors import AgentError
 from evobourse.agents.masks import Masks
 from evobourse.agents.observation import FIELD_NAMES
+from evobourse.agents.personas.mechanisms import OFF, Mechanisms
 from evobourse.agents.personas.social import Social
 from evobourse.agents.personas.traits import Traits
 from evobourse.merge.peft.mind_vector import join_cores
@@ -103,6 +104,8 @@ class Society(Masks):
         Pull of a persona's recent success on those who reconsider.
     social
         Links, posts, rumours and moods among the agents; None for strangers.
+    mechanisms
+        What agents do beside deciding; all off by default.
     """
 
     attention: int = 3
@@ -119,6 +122,7 @@ class Society(Masks):
     conformity: float = 1.0
     performance: float = 0.5
     social: Social | None = None
+    mechanisms: Mechanisms = OFF
 
     def __post_init__(self) -> None:
         super().__post_init__()

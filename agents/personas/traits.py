@@ -56,6 +56,8 @@ class Traits:
         Part of the tone of messages and rumours that its agents hear.
     orders
         Style of their orders.
+    shared_reading
+        Multiplies what they misread together, see `agents.personas.mechanisms.Mechanisms`.
     """
 
     never_sees: tuple[str, ...] = ()
@@ -63,6 +65,7 @@ class Traits:
     wealth: float = 1.0
     receptivity: float = 1.0
     orders: OrderStyle = OrderStyle()
+    shared_reading: float = 1.0
 
     def __post_init__(self) -> None:
         for name in self.never_sees:
@@ -70,7 +73,8 @@ class Traits:
                 raise AgentError(
                     f"never_sees: {name!r} is no field, expected some of {', '.join(FIELD_NAMES)}"
                 )
-        for name, most in (("activity", 100), ("wealth", 1e6), ("receptivity", 1)):
+        limits = {"activity": 100, "wealth": 1e6, "receptivity": 1, "shared_reading": 100}
+        for name, most in limits.items():
             value = getattr(self, name)
             if not 0 <= value <= most or (name == "wealth" and value == 0):
                 raise AgentError(f"{name} is {value}, expected {'over ' * (most > 1)}0 to {most:g}")
@@ -84,7 +88,7 @@ class TraitTable:
     ----------
     never
         bool[P, F], the fields that a persona is never shown.
-    activity, wealth, receptivity
+    activity, wealth, receptivity, shared_reading
         float64[P].
     orders
         float64[4, P]: aggressiveness, dispersion, size, patience.
@@ -95,6 +99,7 @@ class TraitTable:
     wealth: NDArray[np.float64]
     receptivity: NDArray[np.float64]
     orders: NDArray[np.float64]
+    shared_reading: NDArray[np.float64]
 
     @classmethod
     def of(cls, traits: Sequence[Traits | None]) -> TraitTable:
@@ -110,6 +115,7 @@ def _table(given: tuple[Traits, ...]) -> TraitTable:
         np.array([one.wealth for one in given]),
         np.array([one.receptivity for one in given]),
         np.array([list(asdict(one.orders).values()) for one in given]).T,
+        np.array([one.shared_reading for one in given]),
     )
 
 

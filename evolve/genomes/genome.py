@@ -22,6 +22,7 @@ from evobourse.evolve.genomes.gene import (
     refuse_duplicates,
     write_value,
 )
+from evobourse.evolve.rounding import exponentials, logarithms
 
 Values = dict[str, dict[str, Any]]
 """Gene values by segment and gene name: a float, an int or a choice's name, as the gene has it."""
@@ -120,7 +121,7 @@ class Genome:
     def draw_vector(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Draw a vector, float64[size], whose genes lie uniformly in their (log-)ranges."""
         place = rng.uniform(START_MARGIN, 1.0 - START_MARGIN, self.size)
-        return np.asarray(np.log(place) - np.log1p(-place))
+        return logarithms(place) - logarithms(1.0 - place)
 
     def to_values(self, vector: NDArray[np.float64]) -> Values:
         """Turn a vector into gene values within their bounds.
@@ -142,11 +143,11 @@ class Genome:
             worst = self.names()[int(np.flatnonzero(~np.isfinite(x))[0])]
             raise GenomeError(f"gene '{worst}' has a coordinate that is not finite")
         # exp(-|x|) cannot overflow and keeps full precision near the low bound.
-        tail = np.exp(-np.abs(x))
+        tail = exponentials(-np.abs(x))
         u = np.where(x >= 0, 1.0, tail) / (1.0 + tail)
         low, high = self._range
         flat = low + (high - low) * u
-        flat = np.where(self._is_log, np.exp(np.where(self._is_log, flat, 0.0)), flat)
+        flat = np.where(self._is_log, exponentials(np.where(self._is_log, flat, 0.0)), flat)
         numbers = iter(np.clip(flat, self._array("low"), self._array("high")).tolist())
         return {
             s.name: {
@@ -218,7 +219,7 @@ class Genome:
         return np.array([getattr(gene, field) for gene in self._coordinates], dtype=np.float64)
 
     def _scaled(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.where(self._is_log, np.log(np.where(self._is_log, numbers, 1.0)), numbers)
+        return np.where(self._is_log, logarithms(np.where(self._is_log, numbers, 1.0)), numbers)
 
     def _place(self, numbers: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
         """Return the logit of each number's place in its range, kept `margin` off the bounds."""
@@ -229,7 +230,7 @@ class Genome:
         # Both distances are measured, since 1 - u would lose what lies close to the high bound.
         below = np.clip(np.where(pinned, 0.5, (scaled - low) / width), margin, 1.0)
         above = np.clip(np.where(pinned, 0.5, (high - scaled) / width), margin, 1.0)
-        placed: NDArray[np.float64] = np.log(below) - np.log(above)
+        placed: NDArray[np.float64] = logarithms(below) - logarithms(above)
         return placed
 
     def _checked(self, values: Any) -> Values:

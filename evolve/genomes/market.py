@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evobourse.agents.observation import FIELD_NAMES
+from evobourse.agents.personas import mechanisms
+from evobourse.agents.personas.mechanisms import OFF, Mechanisms, PersonaGene
 from evobourse.agents.personas.persona import Core, Persona, Population, Society
 from evobourse.agents.personas.social import Social
+from evobourse.agents.personas.traits import OrderStyle, Traits
 from evobourse.evolve.genomes.gene import Gene
 from evobourse.evolve.genomes.genome import Genome, Segment, Values
 from evobourse.evolve.genomes.stack import StackSpace
@@ -23,6 +26,7 @@ Cores = Literal["none", "diagonal", "full"]
 SLOW_SEGMENTS = ("recipe", "minds")
 FAST_SEGMENTS = ("society",)
 _COEFFICIENT = (-0.3, 1.5)
+_FACTOR = (0.25, 4.0)
 
 # Bounds keep chance from doing the market's work: with several hundred agents, uniformly random
 # tendencies within these bounds make far too calm a market (docs/decisions/004).
@@ -91,6 +95,11 @@ class MarketGenome:
         gene for each of its ranks, or one for each pair of ranks (docs/decisions/049).
     rank
         The adapters' highest rank; for cores.
+    mechanisms
+        What agents do beside deciding; evolution sets what is on, beginning with these.
+    persona_genes
+        Traits that each persona has of its own, as factors of the society's, see
+        `agents.personas.traits.Traits`; none by default.
     """
 
     personas: tuple[PersonaStart, ...]
@@ -104,6 +113,8 @@ class MarketGenome:
     stack: StackSpace | None = None
     cores: Cores = "none"
     rank: int = 0
+    mechanisms: Mechanisms = OFF
+    persona_genes: tuple[PersonaGene, ...] = ()
 
     def genome(self) -> Genome:
         """List all genes with bounds and starts."""
@@ -129,6 +140,12 @@ class MarketGenome:
             *(Gene(f"mask_{field}", 0.02, 0.9, 0.3) for field in FIELD_NAMES),
             *_SOCIETY,
             *self._link_genes(),
+            *self._mechanism_genes(),
+            *(
+                Gene(f"{trait}_{p.name}", *_FACTOR, 1.0, "log")
+                for p in self.personas
+                for trait in self.persona_genes
+            ),
         ]
         recipe = [
             Gene(_source(block, source), 0.0, 0.6, 0.05)
@@ -172,6 +189,7 @@ class MarketGenome:
                 society[f"share_{p.name}"],
                 p.base,
                 self._cores(p, minds),
+                self._traits(p, society),
             )
             for p in self.personas
         )
@@ -179,8 +197,12 @@ class MarketGenome:
         mask = {field: society[f"mask_{field}"] for field in FIELD_NAMES}
         links = {gene.name: society[gene.name] for gene in self._link_genes()}
         social = self.social and replace(self.social, **links)
+        mechanisms = Mechanisms(
+            **{gene.name: society[gene.name] for gene in self._mechanism_genes()}
+        )
         return Population(
-            personas, Society(mask, attention=self.attention, social=social, **common)
+            personas,
+            Society(mask, attention=self.attention, social=social, mechanisms=mechanisms, **common),
         )
 
     def with_mixtures(self, values: Values, mixtures: Sequence[NDArray[np.float64]]) -> Values:
@@ -211,6 +233,25 @@ class MarketGenome:
         return (
             Gene("link_threshold", 0.05, 0.6, self.social.link_threshold),
             Gene("decay", 0.1, 2.0, self.social.decay, "log"),
+        )
+
+    def _mechanism_genes(self) -> tuple[Gene, ...]:
+        bounds = mechanisms.bounds()
+        return tuple(
+            Gene(name, one.least, one.most, start, "log" if one.least > 0 else "linear")
+            for name, start in self.mechanisms.on.items()
+            for one in [bounds[name]]
+        )
+
+    def _traits(self, persona: PersonaStart, society: Mapping[str, float]) -> Traits | None:
+        if not self.persona_genes:
+            return None
+        own = {trait: society[f"{trait}_{persona.name}"] for trait in self.persona_genes}
+        orders = OrderStyle(dispersion=own.get("dispersion", 1.0), size=own.get("size", 1.0))
+        return Traits(
+            activity=own.get("activity", 1.0),
+            orders=orders,
+            shared_reading=own.get("shared_reading", 1.0),
         )
 
     def _core_genes(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from evobourse.evolve.genomes.gene import AnyGene, ChoiceGene, Gene, IntegerGene
 from evobourse.evolve.genomes.genome import Genome, Values
+from evobourse.evolve.rounding import proposed
 
 Vector = NDArray[np.float64]
 
@@ -140,7 +141,7 @@ class CatCmaStrategy:
         vector = self._start.copy()
         if x is not None:
             vector[self._real] = x
-        values = self._genome.to_values(vector)
+        values = self._genome.to_values(proposed(vector))
         for (segment, gene), level, place in zip(
             self._whole, self._levels, z if z is not None else (), strict=True
         ):

@@ -260,7 +260,7 @@ class _RealStrategy:
 
     def propose(self) -> list[Values]:
         self._rows = self._cma.ask()
-        return [self._genome.to_values(row) for row in self._rows]
+        return [self._genome.to_values(row) for row in self._cma.proposed(self._rows)]
 
     def inject(self, values: Values) -> None:
         self._cma.inject(self._genome.to_vector(values))
@@ -269,7 +269,7 @@ class _RealStrategy:
         return self._cma.tell(self._rows, log_scores)
 
     def mean_values(self) -> Values:
-        return self._genome.to_values(self._cma.mean)
+        return self._genome.to_values(self._cma.proposed(self._cma.mean))
 
 
 def segment_scales(genome: Genome, step_sizes: Mapping[str, float]) -> NDArray[np.float64]:

@@ -150,11 +150,9 @@ class CrossSearch:
         return self._join(proposal.slow[s], proposal.fast[f])
 
     def genomes(self, proposal: Proposal) -> list[list[Values]]:
-        """Return the gene values of all candidates [S][F]."""
-        return [
-            [self.genome.to_values(self._join(slow, fast)) for fast in proposal.fast]
-            for slow in proposal.slow
-        ]
+        """Return the gene values of all candidates [S][F], before `tell` moves the step sizes."""
+        slows, fasts = self._slow.proposed(proposal.slow), self._fast.proposed(proposal.fast)
+        return [[self.genome.to_values(self._join(slow, fast)) for fast in fasts] for slow in slows]
 
     def tell(
         self, proposal: Proposal, scores: NDArray[np.float64], parts: Parts = ()
@@ -210,7 +208,8 @@ class CrossSearch:
 
     def best_guess(self) -> Values:
         """Return the gene values of the mean."""
-        return self.genome.to_values(self.mean_vector())
+        halves = (half.proposed(half.mean) for half in (self._slow, self._fast))
+        return self.genome.to_values(self._join(*halves))
 
     def archive(self) -> list[dict[str, Any]]:
         """Nothing is kept."""

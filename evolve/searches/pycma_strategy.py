@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evobourse.evolve.errors import EvolveError
+from evobourse.evolve.rounding import decompose, proposed
 
 Vector = NDArray[np.float64]
 
@@ -88,6 +89,7 @@ class Strategy:
                     "CMA_stds": scales,
                     # pycma refuses two proposals without a mirror; ask() never makes one.
                     "CMA_mirrors": 1 if count == 2 else 0,
+                    "CMA_eigenmethod": decompose,
                     "randn": Normals(seed),
                     "seed": np.nan,  # "do nothing": leaves numpy's global stream alone
                     "maxiter": np.inf,  # the loop counts generations
@@ -111,6 +113,10 @@ class Strategy:
     def sigma(self) -> float:
         """The step size."""
         return float(self._cma.sigma) if self.learns else self._sigma
+
+    def proposed(self, rows: Vector) -> Vector:
+        """Round coordinates to what is evaluated; the strategy learns from what it drew itself."""
+        return proposed(rows, self.sigma)
 
     def scale_sigma(self, factor: float) -> None:
         """Multiply the step size."""

@@ -14,6 +14,7 @@ import numpy as np
 from evobourse.agents.bounds import Bounds
 from evobourse.evolve.errors import EvolveError
 from evobourse.evolve.genomes.genome import Genome, Values
+from evobourse.evolve.rounding import proposed
 from evobourse.evolve.searches.cma import segment_scales
 from evobourse.evolve.searches.search import (
     FAILED_FACTOR,
@@ -183,8 +184,8 @@ class QualityDiversitySearch(FlatOptimizer):
     def ask(self) -> list[Values]:
         """Propose a generation."""
         self._asked = [np.asarray(emitter.ask()) for emitter in self._emitters]
-        rows = np.concatenate(self._asked)
-        return [self.genome.to_values(self._start + self._scales * row) for row in rows]
+        rows = proposed(self._start + self._scales * np.concatenate(self._asked))
+        return [self.genome.to_values(row) for row in rows]
 
     def archive(self) -> list[dict[str, Any]]:
         """List the elites: candidate, cell, score, measures; the best score first."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from evobourse.agents.bounds import Bounds
 from evobourse.agents.minds.endpoint import is_endpoint, parse_endpoint
+from evobourse.agents.personas.mechanisms import Mechanisms, PersonaGene
 from evobourse.agents.personas.social import Social
 from evobourse.experiments.config.minds import MindConfig
 from evobourse.experiments.config.orders import OrderSettings
@@ -189,6 +190,11 @@ class ExperimentConfig(Section):
     society
         Lets agents read each other's posts; evolution sets its link threshold and decay, beginning
         at those given. Null for none.
+    mechanisms
+        What agents do beside deciding; evolution sets what is on, beginning at the values given.
+    persona_genes
+        Traits that evolution sets for each persona, 0.25 to 4 times the society's: ``activity``,
+        ``dispersion`` and ``size`` of orders, ``shared_reading``.
     orders
         Lets orders be drawn by regime, see `agents.crowds.order_regimes`; null for one law.
     workers
@@ -209,6 +215,8 @@ class ExperimentConfig(Section):
     training: TrainingData = field(default_factory=TrainingData)
     personas: tuple[PersonaConfig, ...] = field(kw_only=True)
     society: Social | None = None
+    mechanisms: Mechanisms = field(default_factory=Mechanisms)
+    persona_genes: tuple[PersonaGene, ...] = ()
     orders: OrderSettings | None = None
     market: MarketConfig = field(default_factory=MarketConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
@@ -227,6 +235,13 @@ class ExperimentConfig(Section):
             )
         if not self.personas:
             raise ConfigError("personas is empty; list at least one, with a name and a style")
+        if len(set(self.persona_genes)) < len(self.persona_genes):
+            raise ConfigError(f"persona_genes has one twice: {', '.join(self.persona_genes)}")
+        if "shared_reading" in self.persona_genes and not self.mechanisms.shared_reading:
+            raise ConfigError(
+                "persona_genes has shared_reading, which is a factor of mechanisms.shared_reading, "
+                "and that is 0; set it above 0, or leave the gene out"
+            )
         for base in filter(is_endpoint, self.other_bases):
             parse_endpoint(base)
         if strange := self.minds.adapters_of.keys() - set(self.other_bases):

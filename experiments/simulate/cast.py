@@ -37,6 +37,7 @@ from evobourse.experiments.simulate.exchange import (
     naming,
     noise_traders,
     record_run,
+    refuse_equity,
 )
 from evobourse.experiments.simulate.thinkers import open_thinker
 from evobourse.experiments.sweep.orders import fit_scenario_orders
@@ -147,6 +148,7 @@ def build_cast(
         }
     _refuse_pairs(scenario, cast, bundle)
     instruments = [instrument(scenario, bundle, one.name, one.terms) for one in cast.assets]
+    refuse_equity(instruments, bundle.population)
     thinker = None
     tables = [np.empty((0, 0, 5))] * len(people)
     if scenario.deliberation is not None:

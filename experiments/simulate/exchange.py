@@ -120,6 +120,7 @@ def build_scenario(
     _refuse_numbers(scenario, choices)
     terms = instrument(scenario, bundle)
     population = bundle.population
+    refuse_equity([terms], population)
     if scenario.society is not None:
         common = replace(population.society, social=scenario.society)
         population = replace(population, society=common)
@@ -207,6 +208,24 @@ def endow(
     future = np.array([one.kind == "future" for one in instruments])
     value = closes_ticks * np.array([one.lot_tick_cents for one in instruments]) * future
     return cash_cents + lots @ value, np.where(future, 0, lots)
+
+
+def refuse_equity(instruments: Sequence[Instrument], population: Population) -> None:
+    """Refuse orders by what agents own where that is not shares at a cent a tick and cash.
+
+    Raises
+    ------
+    ConfigError
+        An asset is a future, or its ticks and lots are others.
+    """
+    if not population.society.mechanisms.equity_sized:
+        return
+    for asset in instruments:
+        if asset.kind == "future" or asset.lot_tick_cents != 1:
+            raise ConfigError(
+                f"the population's mechanisms.equity_sized and the terms of {asset.name!r} do not "
+                "go together, since equity is counted in shares at a cent a tick; trade such shares"
+            )
 
 
 def _refuse_numbers(scenario: Scenario, choices: object) -> None:

@@ -22,6 +22,7 @@ from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.evaluation import path_seeds
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.markets import play
+from evobourse.evolve.rounding import recorded
 from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.watching import Begin, unwatched
 from evobourse.experiments.reports.scores import CHAMPION, POOLED, REAL_TARGET, REAL_TRAIN
@@ -489,11 +490,13 @@ def _teachable() -> tuple[str, ...]:
 
 
 def finite_row(row: Row) -> Row:
-    """JSON has no infinity: null stands for the score of what failed."""
+    """Round a row to what is recorded; JSON has no infinity: null is the score of what failed."""
     return {key: _finite(value) for key, value in row.items()}
 
 
 def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    if not isinstance(value, float):
+        return value
+    return recorded(value) if np.isfinite(value) else None

@@ -214,6 +214,8 @@ def build_experiment(config: ExperimentConfig) -> Experiment:
         _stack_space(minds, sources) if minds.stack else None,
         minds.cores,
         max(map(read_rank, adapters), default=0) if minds.cores != "none" else 0,
+        config.mechanisms,
+        config.persona_genes,
     )
     return Experiment(
         config,

@@ -86,7 +86,8 @@ def clear_by_counting(
     Parameters
     ----------
     agent : NDArray[np.int64]
-        Whose an order is, at most one an agent; a quantity of 0 counts as no order.
+        Whose an order is, at most two an agent, one after the other; a quantity of 0 counts as no
+        order.
     day, key : int, np.uint64
         Of the market: by them arrival is drawn (`market.philox.arrival_time`), and only where it
         decides, among the orders at the limit at which a side is used up.
@@ -191,12 +192,14 @@ def _share_out(
     """Hand what is left to the orders of one side at one limit, by arrival."""
     at_side, at_ticks, remaining = level
     at, count = np.empty(side.size, np.int64), 0
+    nth = np.zeros(side.size, np.int64)
     for order in range(side.size):
         at[count] = order
+        nth[order] = order > 0 and agent[order] == agent[order - 1]
         count += (price_ticks[order] == at_ticks) & (side[order] == at_side) & (quantity[order] > 0)
     times = np.empty(count, np.uint64)
     for k in range(count):
-        times[k] = arrival_time(agent[at[k]], 0, day, 0, key)
+        times[k] = arrival_time(agent[at[k]], nth[at[k]], day, 0, key)
     for k in np.argsort(times, kind="mergesort"):
         filled[at[k]] = min(quantity[at[k]], remaining)
         remaining -= filled[at[k]]

@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from evobourse.agents.crowds.offsets import OffsetClusters
+from evobourse.agents.personas.mechanisms import OFF, Mechanisms
 from evobourse.agents.personas.social import Social
 from evobourse.evolve.bundle import Bundle, Reference, load_bundle, write_bundle
 from evobourse.evolve.errors import RunError
@@ -15,8 +16,8 @@ from evobourse.market.rules import MarketRules
 def write(population, style_folders, tmp_path):
     """Write a bundle of one persona with a society, and return its folder and population."""
 
-    def build(social):
-        people = population([[0.5, 0.25, 0.0]], social=social)
+    def build(social, mechanisms=OFF):
+        people = population([[0.5, 0.25, 0.0]], social=social, mechanisms=mechanisms)
         folder = tmp_path / "bundle"
         bundle = Bundle(
             "b",
@@ -44,6 +45,13 @@ def test_a_population_comes_back_with_its_society(social, write):
     assert load_bundle(folder).population == people
     said = yaml.safe_load((folder / "simulator.yaml").read_text())["society"]
     assert ("social" in said) == (social is not None)  # without, the file is what it was
+
+
+def test_mechanisms_travel_and_those_off_leave_the_file_as_it_was(write):
+    folder, people = write(None, Mechanisms(two_sided=0.7))
+    assert load_bundle(folder).population == people
+    folder, _ = write(None)
+    assert "mechanisms" not in yaml.safe_load((folder / "simulator.yaml").read_text())["society"]
 
 
 def test_a_society_that_cannot_be_is_refused(write):

@@ -67,6 +67,7 @@ def test_what_is_seen_is_encoded_as_a_view(attention, own_moods, rng):
     persona, never = rng.integers(0, 3, N), rng.random((3, F)) < 0.2
     hidden, told = rng.uniform(0, 0.5, F), rng.normal(0, 1, N)
     receptivity, threshold = np.array([0.0, 0.5, 1.0]), 0.7
+    tone = np.array([0.3, -0.9, 0.0])
     moods = np.where(rng.random(N) < 0.3, np.nan, rng.normal(0, 0.1, N))
     day, more = words(), words(purpose=Purpose.DAY_MORE)
     views = see(
@@ -76,13 +77,13 @@ def test_what_is_seen_is_encoded_as_a_view(attention, own_moods, rng):
         hidden,
         (levels + 1) * STRIDES,
         mood_codes(moods if own_moods else np.zeros(0), int(STRIDES[CROWD])),
-        Earshot(0.3, 0.8, threshold, told, receptivity),
+        Earshot(tone, 0.8, threshold, told, receptivity),
         int(STRIDES[NEWS]),
         normal_table(),
         day,
         more,
     )
-    heard = 0.3 + (0.8 * normal_table()[halves(day[0])[1]].astype(float))
+    heard = tone[persona] + (0.8 * normal_table()[halves(day[0])[1]].astype(float))
     heard = heard + told * receptivity[persona]
     each = np.tile(levels, (N, 1))
     each[:, NEWS] = np.where(heard >= threshold, 2, np.where(heard <= -threshold, 0, 1))
@@ -103,10 +104,12 @@ def test_what_is_seen_is_encoded_as_a_view(attention, own_moods, rng):
 def test_who_reconsiders_follows_the_odds():
     persona = np.repeat([0, 1, 2], [6000, 3000, 1000])
     share, success = np.array([0.5, 0.3, 0.2]), np.array([0.1, -0.4, 0.8])
+    pull = np.array([0.3, 0.0, -0.5])
     before, day = persona.copy(), words(10_000)
-    reconsider(persona, share, success, (0.5, 1.5, 2.0), day, 0, KEY)
+    reconsider(persona, share, success, pull, (0.5, 1.5, 2.0), day, 0, KEY)
     moves = halves(day[0])[0] < PARTS // 2
-    odds = share * np.exp(1.5 * 3 * (np.array([0.6, 0.3, 0.1]) - share) + 2.0 * success)
+    herd = 1.5 * 3 * (np.array([0.6, 0.3, 0.1]) - share)
+    odds = share * np.exp(herd + 2.0 * success + pull)
     np.testing.assert_array_equal(persona[~moves], before[~moves])
     zero, move = np.uint64(0), np.uint64(Purpose.MOVE)
     places = [int(philox(np.uint64(i), zero, zero, move, KEY)[0]) for i in range(10_000)]

@@ -15,7 +15,8 @@ from evobourse.agents.crowds.persona_crowd import PersonaCrowd, history_ticks
 from evobourse.agents.crowds.whole_days import play_days
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import TeacherMinds
-from evobourse.agents.observation import FIELD_NAMES, FIELDS, LEVELS, possible_views
+from evobourse.agents.observation import FIELD_NAMES, FIELDS, LEVELS, STRIDES, possible_views
+from evobourse.agents.personas.mechanisms import Mechanisms, bounds
 from evobourse.agents.personas.social import Contest, Social
 from evobourse.agents.personas.traits import OrderStyle, Traits
 from evobourse.agents.styles import FIRST_STYLES as STYLES
@@ -27,14 +28,34 @@ from evobourse.market.rules import MarketRules
 
 CAST = tuple(map(tuple, np.eye(len(STYLES)).tolist()))
 RULES = MarketRules(fee_bps=7)
-DEAF = Traits(receptivity=0.0, never_sees=("news", "range"), activity=1.3, wealth=3.0)
-BOLD = Traits(orders=OrderStyle(aggressiveness=2.0, dispersion=0.5, size=2.5))
+DEAF = Traits(("news", "range"), 1.3, 3.0, receptivity=0.0)
+BOLD = Traits(orders=OrderStyle(aggressiveness=2.0, dispersion=0.5, size=2.5), shared_reading=2.5)
 SOCIETIES = {
     "quickstart": {"attention": 2, "switching": 0.05},
     "watchful": {"attention": 6, "vigilance": 1.5, "momentary_mask": 0.3, "volatility_weight": 1.0},
     "herd": {"attention": 3, "switching": 0.4, "conformity": 4.0, "performance": 3.0},
     "calm": {"attention": 1, "dispersion": 0.05, "aggressiveness": 0.1, "activity": 1.0},
     "unequal": {"attention": 2, "wealth_tail": 1.1, "dispersion": 2.5, "news_noise": 3.0},
+}
+
+
+MECHANISMS = {
+    "quotes": {"two_sided": 1.0, "half_spread": 0.02},
+    "some quotes": {"two_sided": 0.5, "half_spread": 0.5},
+    "moods": {"shared_reading": 1.5},
+    "misaligned": {"misalignment": 3.0},
+    "perceived value": {"misalignment": 1.0, "value_news": 1.0, "value_half_life_days": 60.0},
+    "by equity": {"equity_sized": 1.0},
+    "afraid": {"loss_asymmetry": 1.5},
+    "all": {
+        "two_sided": 0.6,
+        "half_spread": 0.1,
+        "shared_reading": 1.0,
+        "misalignment": 2.0,
+        "value_news": 0.8,
+        "equity_sized": 0.7,
+        "loss_asymmetry": 0.5,
+    },
 }
 
 
@@ -118,7 +139,10 @@ def test_the_exchange_plays_the_same_sixty_days(name, by_regime, population, bui
 def test_days_in_one_call_are_those_of_the_plain_market_and_of_several_calls(
     name, population, build
 ):
-    people = with_traits(population(CAST, **SOCIETIES[name]))
+    check_days(with_traits(population(CAST, **SOCIETIES[name])), build)
+
+
+def check_days(people, build):
     plain, whole, parts = (build(people) for _ in range(3))
     [expected] = simulate([plain[0]], [plain[1]], 30)
     play_days(*whole, 30)
@@ -135,11 +159,60 @@ def test_days_in_one_call_are_those_of_the_plain_market_and_of_several_calls(
     assert prices.tape().orders is None
 
 
+@pytest.mark.parametrize("name", MECHANISMS)
+def test_mechanisms_play_the_same_days_everywhere(name, population, build, regimes):
+    society = SOCIETIES["herd"] | {"mechanisms": Mechanisms(**MECHANISMS[name])}
+    people = with_traits(population(CAST, **society))
+    check_days(people, build)
+    for law in (None, regimes):
+        free = {"law": law, "rules": MarketRules()}
+        market, crowd = build(people, **free)
+        play_days(market, crowd, 60)
+        tape = market.tape()
+        closes, volume, cash, shares = at_exchange(*build(people, **free), 60)
+        np.testing.assert_array_equal(tape.close_ticks, closes)
+        np.testing.assert_array_equal(tape.volume, volume)
+        np.testing.assert_array_equal(tape.accounts.cash_cents, cash)
+        np.testing.assert_array_equal(tape.accounts.shares, shares)
+        assert volume.sum() > 0
+
+
+def test_a_mechanism_that_is_off_changes_no_draw(population, build):
+    digests = []
+    for mechanisms in ({}, {"mechanisms": Mechanisms(half_spread=2.0)}):
+        market, crowd = build(population(CAST, attention=2, **mechanisms))
+        play_days(market, crowd, 20)
+        digests.append(market.tape().digest())
+    assert digests[0] == digests[1]
+
+
+def test_who_quotes_bids_below_and_asks_above_and_both_never_trade(population, build):
+    quotes = Mechanisms(two_sided=0.5, half_spread=0.1)
+    market, crowd = build(population(CAST, attention=2, mechanisms=quotes))
+    play_days(market, crowd, 20)
+    orders = market.tape().orders
+    sent = orders.groupby(["day", "agent"])
+    count = sent["side"].agg(["size", "sum", "nunique"])
+    assert set(count["size"]) == {1, 2}
+    both = count[count["size"] == 2].index
+    assert set(both.get_level_values("agent")) == set(np.flatnonzero(crowd.generator.both))
+    assert (count.loc[both, "sum"] == 0).all()
+    pairs = orders.set_index(["day", "agent"]).loc[both].set_index("side", append=True).sort_index()
+    bid, ask = (pairs.xs(side, level="side") for side in (1, -1))
+    assert (bid["price_ticks"] < ask["price_ticks"]).all()
+    assert (bid["quantity"] == ask["quantity"]).all()
+    assert not ((bid["filled"] > 0) & (ask["filled"] > 0)).any()
+    assert 0.3 < len(set(both.get_level_values("agent"))) / 80 < 0.7
+
+
+@pytest.mark.parametrize("mechanised", [False, True])
 @pytest.mark.parametrize("name", SOCIAL)
 def test_a_society_lives_the_same_days_in_one_call_in_the_plain_market_and_at_the_exchange(
-    name, population, build
+    name, mechanised, population, build
 ):
-    people = population(CAST, {"crowd": 0.0}, attention=4, social=SOCIAL[name])
+    mechanisms = Mechanisms(**MECHANISMS["all"] if mechanised else {})
+    social = SOCIAL[name]
+    people = population(CAST, {"crowd": 0.0}, attention=4, social=social, mechanisms=mechanisms)
     free = {"rules": MarketRules()}
     plain, whole, parts = (build(people, **free) for _ in range(3))
 
@@ -189,11 +262,19 @@ def test_a_society_lives_the_same_days_in_one_call_in_the_plain_market_and_at_th
             "wealth_tail": st.floats(1.01, 9),
         }
     ),
+    mechanisms=st.builds(
+        Mechanisms,
+        **{
+            name: (st.just(0.0) if one.least == 0 else st.nothing())
+            | st.floats(one.least, one.most, exclude_min=one.above)
+            for name, one in bounds().items()
+        },
+    ),
 )
 def test_small_markets_conserve_and_are_those_of_the_plain_market(
-    population, build, history, seed, agents, fee_bps, price_limit, start, society
+    population, build, history, seed, agents, fee_bps, price_limit, start, society, mechanisms
 ):
-    people = population(CAST[:3], **society)
+    people = population(CAST[:3], mechanisms=mechanisms, **society)
     given_rules = MarketRules(fee_bps=fee_bps, price_limit=price_limit)
     past = np.maximum(history[-260:] * start // 10_000, 1)  # down to prices of a few ticks
     (plain, crowd), (whole, other) = (
@@ -227,6 +308,11 @@ def words_of(agent, day, purpose, key):
     return [int(word) for word in philox(*counter, key)]
 
 
+def normal_of(row, day, purpose, key):
+    a, b, *_ = words_of(row, day, purpose, key)
+    return float(ndtri(((a >> 5) * 2**26 + (b >> 6) + 0.5) / 2**53))
+
+
 def reference_days(market, crowd, days):
     """Play a market agent by agent in plain Python, by the rules' words alone; return closes.
 
@@ -242,6 +328,14 @@ def reference_days(market, crowd, days):
     persona, wealth = crowd.persona.tolist(), crowd.wealth
     share, success = crowd.decider.share, [0.0] * len(crowd.population.personas)
     keep, variance, asked, fees = 0.5 ** (1 / society.volatility_memory_days), None, (0, 0), 0
+    does, value = society.mechanisms, logs[-1]
+    away = 2 - np.arange(5)
+    alone = [row[int((level + 1) * STRIDES[1])] for level in range(5)]
+    lean = [
+        sum(w * (2 - own[a].sum()) for w, a in zip(away, alone, strict=True)) / 12
+        for own in choices.values()
+    ]
+    quotes = [words_of(i, 0, 12, crowd.key)[0] / 2**32 < does.two_sided for i in range(n)]
     steps = np.diff(np.array(logs[-751:])) ** 2
     long_run = math.sqrt(steps.mean())
     strides = np.cumprod([1, *(size + 1 for size in LEVELS[:-1])])
@@ -257,6 +351,7 @@ def reference_days(market, crowd, days):
         returns = np.diff(path)
         sigma = math.sqrt((returns**2).mean())
         quarter = path[-55:]
+        news = normal_of(0, day, 7, crowd.key)
         values = [
             (path[-1] - path[-11]) / (sigma * math.sqrt(10)),
             (path[-1] - path.mean()) / (sigma * math.sqrt(60)),
@@ -264,19 +359,26 @@ def reference_days(market, crowd, days):
             math.sqrt((returns[-20:] ** 2).mean()) / sigma,
             (asked[0] - asked[1]) / max(sum(asked), 1),
         ]
+        if does.value_news:
+            value += (1 - 0.5 ** (1 / does.value_half_life_days)) * (logs[-1] - value)
+            value += does.value_news * long_run * news
+            values[1] = (path[-1] - value) / (sigma * math.sqrt(60))
         public = [sum(v >= e for e in f.edges) for v, f in zip(values, FIELDS, strict=False)]
-        a, b, *_ = words_of(0, day, 7, crowd.key)
-        news = ndtri(((a >> 5) * 2**26 + (b >> 6) + 0.5) / 2**53)
         threshold = math.hypot(1, society.news_noise) * society.news_threshold
         threshold *= (long_run / recent) ** society.vigilance
+        loss = min(max((logs[-2] - logs[-1]) / recent, 0), 5)
+        threshold /= 1 + does.loss_asymmetry * loss
+        shared = [does.shared_reading * normal_of(p, day, 13, crowd.key) for p in range(len(share))]
         present = [persona.count(p) / n for p in range(len(share))]
         pull = [
-            society.conformity * len(share) * (x - s) + society.performance * y
-            for x, s, y in zip(present, share, success, strict=True)
+            society.conformity * (1 + does.loss_asymmetry * loss) * len(share) * (x - s)
+            + society.performance * y
+            + does.misalignment * against * values[1] ** 2
+            for x, s, y, against in zip(present, share, success, lean, strict=True)
         ]
         odds = np.cumsum(share * np.exp(np.clip(pull, -20, 20)))
         unit = (1 - society.volatility_weight) * long_run + society.volatility_weight * recent
-        orders, tendencies = [], []
+        orders, tendencies, before = [], [], persona.copy()
         for i in range(n):
             drawn = [half for w in words_of(i, day, 4, crowd.key) for half in (w & 65535, w >> 16)]
             more = [half for w in words_of(i, day, 5, crowd.key) for half in (w & 65535, w >> 16)]
@@ -287,7 +389,7 @@ def reference_days(market, crowd, days):
                 if field == len(FIELD_NAMES) or part < round(65_536 * society.momentary_mask):
                     continue
                 if FIELD_NAMES[field] == "news":
-                    heard = news + society.news_noise * z[1]
+                    heard = news + shared[before[i]] + society.news_noise * z[1]
                     level = 1 + (heard >= threshold) - (heard <= -threshold)
                 else:
                     level = public[field]
@@ -301,15 +403,22 @@ def reference_days(market, crowd, days):
                 continue
             component = sum(drawn[4] >= edge for edge in law.steps[0])
             offset = law.means[0, component, 0] + law.factors[0, component, 0] * z[5]
-            lean = society.aggressiveness * tendencies[-1] + society.dispersion * offset
-            price = max(1, round(closes[-1] * math.exp(unit * lean)))
-            lots = max(1, round(2 * wealth[i] * (1 + abs(tendencies[-1]))))
+            far = society.aggressiveness * tendencies[-1] + society.dispersion * offset
+            worth = cash[i] / closes[-1] + shares[i]
+            usual = (1 - does.equity_sized) * 2 * wealth[i] + does.equity_sized * 0.01 * worth
+            lots = max(1, round(usual * (1 + abs(tendencies[-1]))))
             reach = math.floor(RULES.price_limit * closes[-1] + 1e-9)
-            fee = -(-lots * price * RULES.fee_bps // 10_000)
-            funds = lots * price + fee <= cash[i] if lean > 0 else lots <= shares[i]
-            if abs(price - closes[-1]) <= reach and funds:
-                first, second, *_ = words_of(i, day, 0, market.key)
-                orders.append((lean > 0, price, lots, first << 32 | second, i))
+            sent = [(far > 0, far)]
+            if quotes[i]:
+                sent = [(True, far - does.half_spread), (False, far + does.half_spread)]
+            below = 0
+            for nth, (buys, distance) in enumerate(sent):
+                price = below = max(below + 1, round(closes[-1] * math.exp(unit * distance)))
+                fee = -(-lots * price * RULES.fee_bps // 10_000)
+                funds = lots * price + fee <= cash[i] if buys else lots <= shares[i]
+                if abs(price - closes[-1]) <= reach and funds:
+                    first, second, *_ = words_of(i, day, 256 * nth, market.key)
+                    orders.append((buys, price, lots, first << 32 | second, i))
         asked = tuple(sum(o[2] for o in orders if o[0] == buys) for buys in (True, False))
         close, volume, fills = reference_auction(orders, closes[-1])
         for (buys, _, _, _, i), lots in zip(orders, fills, strict=True):
@@ -353,7 +462,17 @@ def reference_auction(orders, reference):
 
 @pytest.mark.parametrize("name", ["quickstart", "watchful", "herd", "unequal"])
 def test_a_hundred_thousand_agent_days_are_those_of_plain_python(name, population, build):
-    people = population(CAST, **SOCIETIES[name])
+    check_against_plain_python(population(CAST, **SOCIETIES[name]), build)
+
+
+@pytest.mark.parametrize("name", MECHANISMS)
+def test_a_hundred_thousand_agent_days_with_mechanisms_too(name, population, build):
+    society = SOCIETIES["watchful"] | {"switching": 0.2, "conformity": 2.0}
+    mechanisms = Mechanisms(**MECHANISMS[name])
+    check_against_plain_python(population(CAST, mechanisms=mechanisms, **society), build)
+
+
+def check_against_plain_python(people, build):
     market, crowd = build(people, agents=250)
     expected = reference_days(*build(people, agents=250), 100)
     play_days(market, crowd, 100)

@@ -9,12 +9,13 @@ from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.experiments.config.scenario import Size
 from evobourse.experiments.desk.log import SessionLog
-from evobourse.experiments.desk.session import Cast, Session, begin_settings
+from evobourse.experiments.desk.session import Cast, Session
+from evobourse.experiments.desk.settings import begin_settings
 from evobourse.market.rules import MarketRules
 
 
 @pytest.fixture(scope="session")
-def cast(population, offsets, sp500):
+def cast(population, offsets, sp500, tmp_path_factory):
     """Two personas, who read news and follow trends."""
     people = population([[0.0, 1.0], [1.0, 0.0]], mask={"news": 0.0}, attention=3)
     history = history_ticks(sp500.close[:1000])
@@ -22,7 +23,13 @@ def cast(population, offsets, sp500):
         name="test", population=people, offsets=offsets, rules=MarketRules(), history=history
     )
     choices = tabulate_choices([people], TeacherMinds(("momentum", "news-driven")))[0]
-    return Cast(bundle, choices)
+    cast = Cast(bundle, choices)
+    # A first turn compiles loops, for longer than any answer is waited for on a busy machine.
+    settings = begin_settings("BUNDLE", Size(9, 9, 3), None)
+    log = SessionLog(tmp_path_factory.mktemp("first") / "session", settings)
+    Session(cast, log).play_turn()
+    log.close()
+    return cast
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from evobourse.experiments.desk.player import Player
 from evobourse.experiments.desk.server import ADDRESS, Server, listen, make_app
-from evobourse.experiments.desk.session import PERSON_LOTS
+from evobourse.experiments.desk.settings import PERSON_LOTS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
@@ -235,10 +235,13 @@ def test_another_page_in_the_same_browser_cannot_play_it(served, browser, elsewh
     answers = desk.page.evaluate(
         """async address => {
             const body = JSON.stringify({do: "step", unit: "day"});
-            const send = (more) => fetch(address + "act", {method: "POST", body, ...more}).then(
-                (got) => got.type, () => "refused");
+            const signal = AbortSignal.timeout(60000);
+            const failed = (error) => error.name === "TypeError" ? "refused" : error.name;
+            const send = (more) => fetch(
+                address + "act", {method: "POST", body, signal, ...more}
+            ).then((got) => got.type, failed);
             const json = {headers: {"content-type": "application/json"}};
-            const read = fetch(address).then(() => "read", () => "refused");
+            const read = fetch(address, {signal}).then(() => "read", failed);
             return [await send({mode: "no-cors", credentials: "include"}),
                     await send({credentials: "include", ...json}), await read];
         }""",
