@@ -82,6 +82,21 @@ class OpenPopulation:
             from evobourse.agents.encodings.encoded_minds import EncodedMinds
 
             return EncodedMinds(self.minds, self.encoding, self.bundle.adapters)
+        return self.table()
+
+    def table(self) -> NDArray[np.float64]:
+        """Ask for all that can be met, see `agents.minds.choices.tabulate_choices`.
+
+        Raises
+        ------
+        ConfigError
+            The minds read numbers, which no table can hold.
+        """
+        if self.encoding.numeric:
+            raise ConfigError(
+                f"minds.encoding: is {self.encoding.name!r}, and this needs a table of all that "
+                "minds choose; set minds.encoding: words"
+            )
         [choices] = tabulate_choices([self.bundle.population], self.minds)
         return choices
 
