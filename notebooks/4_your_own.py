@@ -64,7 +64,7 @@ print("trouble:", understood.trouble)
 few = {"minds.attention": 1, "minds.recipe_blocks": 0, "series": str(own_prices)}
 start = eb.open_population("quickstart", few)
 score = eb.score(start.simulate(AGENTS, DAYS, seed=1), against=own_prices)
-fig, ax = plt.subplots(figsize=(7, 3.6))
+fig, ax = plt.subplots(figsize=(7, 5.5))
 score.plot(ax)
 print(f"J/J95 {score.ratio:.2f}: {score.conclusion}")
 

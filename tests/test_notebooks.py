@@ -15,18 +15,18 @@ SMALL = {
     "1_first_sweep": "GENERATIONS, AGENTS, DAYS, PATHS, OUT = 2, 30, 60, 2, 'runs/a'",
     "2_anatomy": "GENERATIONS, AGENTS, DAYS, PATHS, OUT = 2, 30, 60, 2, 'runs/a'",
     "3_scenario": "AGENTS, DAYS, NEWS_DAY = 30, 12, 5",
-    "4_your_own": "AGENTS, DAYS = 30, 60",
+    "4_your_own": "AGENTS, DAYS = 30, 40",
     "5_merging": "AGENTS, DAYS, EVERY = 30, 40, 15",
 }
 PARAMETERS = re.compile(r'(?<=# %% tags=\["parameters"\]\n).*?(?=\n# %%)', re.DOTALL)
 RUNNER = """
-import pathlib, sys, time
+import gc, pathlib, sys
 for file in map(pathlib.Path, sys.argv[1:]):
-    begun = time.monotonic()
     exec(compile(file.read_text(), file.name, "exec"), {"__name__": "__main__"})
     print(f"<{file.stem} done>")
     import matplotlib.pyplot as plt
     plt.close("all")
+    gc.collect()  # a model is gone before the next one is opened
 """
 
 

@@ -74,7 +74,7 @@ def facts_section(sound: Mapping[str, FloatArray], target: Target) -> Section:
     rows = compare_facts(evolved, real, np.random.default_rng(0))
     lags = min(60, target.window_days // 4)
     with mpl.rc_context(STYLE):
-        tails, memory, scored = new_figure(*INCHES), new_figure(*INCHES), new_figure(5.0, 4.4)
+        tails, memory, scored = new_figure(*INCHES), new_figure(*INCHES), new_figure(5.0, 5.8)
         plot_return_tails(standardise(real), standardise(evolved), tails.add_subplot())
         curves = acf_abs(real, lags), acf_abs(evolved, lags)
         plot_acf_abs(*curves, memory.add_subplot())

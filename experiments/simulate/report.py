@@ -202,7 +202,7 @@ def _against_section(folder: Path, against: str) -> Section:
         said = f"Not scored against {score.real.name}: {score.score.verdict}."
         return Section("facts", "Facts of real markets", [said])
     with mpl.rc_context(STYLE):
-        figure = new_figure(WIDE[0], 3.6)
+        figure = new_figure(WIDE[0], 5.4)
         score.plot(figure.add_subplot())
     each = pd.DataFrame([vars(row) for row in score.moments])
     return Section(

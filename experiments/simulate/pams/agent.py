@@ -67,14 +67,14 @@ class _Group:
     def __init__(self, bundle: str, seed: int, market: int) -> None:
         self.market, self._bundle, self._seed = market, bundle, seed
         self._agents: list[Any] = []
-        self._resting: list[Any] = []
+        self._resting: list[list[Any]] = []  # what each agent sent last
         self._people: SteppedPopulation | None = None
         self._step, self._collected = -1, False
         self._to_send: dict[int, list[Any]] = {}
 
     def join(self, agent: Any) -> int:
         self._agents.append(agent)
-        self._resting.append(None)
+        self._resting.append([])
         return len(self._agents) - 1
 
     def orders_of(self, row: int, market: Any) -> list[Any]:
@@ -101,20 +101,22 @@ class _Group:
             people.settle(close, int(market.get_executed_volume(step - 1)))
         self._to_send = {}
         cents, lots = people.cash_cents.copy(), people.position.copy()
-        for row, old in enumerate(self._resting):
-            self._resting[row] = None
-            if old is None or old.volume == 0 or old.is_expired(step):
-                continue
-            self._to_send[row] = [Cancel(order=old)]
-            if old.is_buy:
-                cents[row] -= round(old.price * CENTS) * old.volume
-            else:
-                lots[row] -= old.volume
+        for row, sent in enumerate(self._resting):
+            self._resting[row] = []
+            for old in sent:
+                if old.volume == 0 or old.is_expired(step):
+                    continue
+                self._to_send.setdefault(row, []).append(Cancel(order=old))
+                if old.is_buy:
+                    cents[row] -= round(old.price * CENTS) * old.volume
+                else:
+                    lots[row] -= old.volume
         orders = people.ask(cents, lots)
         columns = (orders.agent, orders.side, orders.price_ticks, orders.quantity)
         for row, side, price, quantity in zip(*(c.tolist() for c in columns), strict=True):
-            self._resting[row] = self._order(row, side > 0, price, quantity)
-            self._to_send.setdefault(row, []).append(self._resting[row])
+            order = self._order(row, side > 0, price, quantity)
+            self._resting[row].append(order)
+            self._to_send.setdefault(row, []).append(order)
 
     def _order(self, row: int, is_buy: bool, price_ticks: int, quantity: int) -> Any:
         """Make an order that is gone after the step that follows its own."""

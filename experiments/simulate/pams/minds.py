@@ -75,7 +75,7 @@ class SteppedPopulation:
         Returns
         -------
         market.crowd.Orders
-            Limit orders, one an agent at most.
+            Limit orders, one an agent and side at most.
         """
         reference = self.last_ticks
         low, high = self._rules.price_band(reference)

@@ -15,6 +15,7 @@ from evobourse.agents.crowds.persona_crowd import history_ticks
 from evobourse.agents.encodings.encoding import Encoding
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import TeacherMinds
+from evobourse.agents.personas.mechanisms import Mechanisms
 from evobourse.evolve.markets import World, play_market
 from evobourse.experiments.config.scenario import Size
 from evobourse.experiments.errors import ConfigError
@@ -30,9 +31,11 @@ AGENTS, DAYS, SEED = 60, 30, 3
 ROOT = Path(__file__).parents[3]
 
 
-def test_agents_order_as_in_our_own_market(population, offsets, sp500):
+@pytest.mark.parametrize("two_sided", [0.0, 0.5])
+def test_agents_order_as_in_our_own_market(population, offsets, sp500, two_sided):
     """Told the closes of a market of ours, they send what they sent there, day by day."""
-    people = population([[0.0, 1.0], [1.0, 0.0]], mask={"crowd": 1.0}, attention=3)
+    how = Mechanisms(two_sided=two_sided)
+    people = population([[0.0, 1.0], [1.0, 0.0]], mask={"crowd": 1.0}, attention=3, mechanisms=how)
     history, rules = history_ticks(sp500.close[:1000]), MarketRules()
     minds = TeacherMinds(("momentum", "news-driven"))
     [choices] = tabulate_choices([people], minds)
@@ -44,11 +47,13 @@ def test_agents_order_as_in_our_own_market(population, offsets, sp500):
     sent = tape.orders.set_index("day")
     for day in range(DAYS):
         orders = stepped.ask(plenty, plenty)
-        theirs = sent.loc[day].sort_values("agent")
-        mine = np.argsort(orders.agent)
+        theirs = sent.loc[day].sort_values(["agent", "side"])
+        mine = np.lexsort((orders.side, orders.agent))
         for name in ("agent", "side", "price_ticks", "quantity"):
             np.testing.assert_array_equal(getattr(orders, name)[mine], theirs[name])
         stepped.settle(int(tape.close_ticks[day]), int(tape.volume[day]))
+    twice = sent.groupby("day")["agent"].value_counts().max()
+    assert twice == (2 if two_sided else 1)
 
 
 def test_what_agents_cannot_pay_is_left_out(population, offsets, sp500):
