@@ -73,7 +73,7 @@ class Settings:
     Attributes
     ----------
     population
-        A bundle's folder, or a config: the population that its sweep begins with.
+        A bundle's folder, a config (the population that its sweep begins with), or `hand-set`.
     temperatures
         Times each persona's own.
     seeds
@@ -86,9 +86,9 @@ class Settings:
         Real prices with volume, whose windows give the bands.
     """
 
-    population: str = "quickstart"
+    population: str = "hand-set"
     temperatures: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
-    seeds: int = 6
+    seeds: int = 5
     agents: int = 200
     days: int = 250
     link_threshold: float = 0.2

@@ -48,7 +48,7 @@ class Settings:
     Attributes
     ----------
     population
-        A bundle's folder, or a config: the population that its sweep begins with.
+        A bundle's folder, a config (the population that its sweep begins with), or `hand-set`.
     seeds
         Markets of each cast and channel.
     agents, days, seed
@@ -61,8 +61,8 @@ class Settings:
         Which of `shipped`, `other mixtures`, `bare base`, `rule-based`, `dice`.
     """
 
-    population: str = "quickstart"
-    seeds: int = 12
+    population: str = "hand-set"
+    seeds: int = 8
     agents: int = 100
     days: int = 35
     seed: int = 1

@@ -46,7 +46,7 @@ class Settings:
     Attributes
     ----------
     population
-        A bundle's folder, or a config: the population that its sweep begins with.
+        A bundle's folder, a config (the population that its sweep begins with), or `hand-set`.
     pairs
         Markets with each factor and without, one a seed.
     agents, days, seed
@@ -57,8 +57,8 @@ class Settings:
         Of a report, in standard deviations of an ordinary day's news.
     """
 
-    population: str = "quickstart"
-    pairs: int = 16
+    population: str = "hand-set"
+    pairs: int = 10
     agents: int = 100
     days: int = 60
     seed: int = 1

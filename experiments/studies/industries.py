@@ -45,7 +45,7 @@ class Settings:
     Attributes
     ----------
     population
-        A bundle's folder, or a config: whose styles, society and model.
+        A bundle's folder, a config (the population that its sweep begins with), or `hand-set`.
     stocks
         Real ones whose prices markets begin with; names of shipped ones, or files of your own.
     until
@@ -60,11 +60,11 @@ class Settings:
         Of each market.
     """
 
-    population: str = "quickstart"
+    population: str = "hand-set"
     stocks: tuple[str, ...] = ("aapl", "ibm", "msft", "goog")
     until: str = "2010-12-31"
     arms: tuple[str, ...] = ARMS
-    seeds: int = 8
+    seeds: int = 5
     investors: int = 8
     days: int = 120
 

@@ -42,7 +42,7 @@ class Settings:
     Attributes
     ----------
     populations
-        Bundles' folders, or configs: the populations that their sweeps begin with.
+        Bundles' folders, configs (the populations that their sweeps begin with), or `hand-set`.
     config
         Whose windows they are scored on, and with how many agents.
     groups
@@ -53,7 +53,7 @@ class Settings:
         Of each of those markets.
     """
 
-    populations: tuple[str, ...] = ("quickstart",)
+    populations: tuple[str, ...] = ("quickstart", "hand-set")
     config: str = "quickstart"
     groups: int | None = None
     seeds: int = 8
@@ -184,7 +184,8 @@ PAGE = """# Masking: is a market better or worse with asymmetry?
 
 Written by `{command}`; do not edit.
 
-Minds are real. A population of a config is the one that its sweep begins with, not bred at all; a
+Minds are real. A population of a config is the one that its sweep begins with, not bred at all;
+`hand-set` has the same personas in a society that was set by hand (docs/studies/mechanisms.md); a
 bundle's was bred with its own masks, so that any others put it out of place.
 
 A *lasting* mask hides a field from an agent for good, a *momentary* one for a day; each field has

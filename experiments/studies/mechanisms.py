@@ -29,6 +29,7 @@ from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.reports.intervals import show
+from evobourse.experiments.simulate.hand_set import BY_HAND, ON, set_by_hand
 from evobourse.experiments.studies.run import Page, Study
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.fitness.distance import score_paths
@@ -67,37 +68,6 @@ HEADINGS = (
 )
 STEP_DAYS = 21
 """Between the first days of two real windows."""
-
-ON = Mechanisms(
-    two_sided=0.95,
-    half_spread=0.15,
-    shared_reading=3.0,
-    misalignment=1.0,
-    value_news=1.0,
-    value_half_life_days=1000.0,
-    equity_sized=0.7,
-    loss_asymmetry=0.2,
-)
-"""Set by hand; a search begins at them."""
-
-BY_HAND = {
-    "share_amateur": 3.5,
-    "share_bargain-hunter": 4.0,
-    "share_news-reader": 3.0,
-    "share_trend-rider": 0.5,
-    "share_sceptic": 0.5,
-    "share_follower": 0.5,
-    "mask_news": 0.1,
-    "mask_trend": 0.85,
-    "news_noise": 2.5,
-    "news_threshold": 0.2,
-    "aggressiveness": 2.4,
-    "dispersion": 1.0,
-    "switching": 0.02,
-    "conformity": 0.6,
-    "performance": -2.0,
-}
-"""Where the society set by hand differs from the un-evolved one, with which searches begin."""
 
 
 @dataclass(frozen=True)
@@ -202,14 +172,6 @@ def with_mechanisms(experiment: Experiment, mechanisms: Mechanisms) -> SocietyGe
     """Return the experiment's genome with mechanisms, minds fixed."""
     given = {**vars(experiment.market_genome), "mechanisms": mechanisms}
     return SocietyGenome(**given)
-
-
-def set_by_hand(experiment: Experiment) -> Population:
-    """Return the population that is set by hand, all mechanisms on."""
-    market = with_mechanisms(experiment, ON)
-    genome = market.genome()
-    values = genome.to_values(genome.start_vector())
-    return market.population({"society": {**values["society"], **BY_HAND}})
 
 
 def vary(population: Population, alone: bool = True) -> dict[str, Population]:

@@ -51,7 +51,7 @@ class Settings:
     Attributes
     ----------
     population
-        A bundle's folder, or a config: whose society, adapters and market.
+        A bundle's folder, a config (the population that its sweep begins with), or `hand-set`.
     config
         Whose windows markets are scored on, and with how many agents.
     minds
@@ -62,7 +62,7 @@ class Settings:
         Of paths, one score each.
     """
 
-    population: str = "quickstart"
+    population: str = "hand-set"
     config: str = "quickstart"
     minds: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     draws: int = 3

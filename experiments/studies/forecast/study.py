@@ -63,7 +63,7 @@ class Settings:
     Attributes
     ----------
     population
-        A bundle's folder, or a config: the population that its sweep begins with.
+        A bundle's folder, a config (the population that its sweep begins with), or `hand-set`.
     config
         Whose training days teach a forecaster, and whose validation days test it.
     series
@@ -82,7 +82,7 @@ class Settings:
         Folder of a Chronos model, if there is one.
     """
 
-    population: str = "quickstart"
+    population: str = "hand-set"
     config: str = "quickstart"
     series: tuple[str, ...] = ("sp500", "nasdaq", "aapl", "ibm", "msft", "goog", "wti")
     origins: int = 40

@@ -36,7 +36,7 @@ class Settings:
     Attributes
     ----------
     population
-        A bundle's folder, or a config: the population that its sweep begins with.
+        A bundle's folder, a config (the population that its sweep begins with), or `hand-set`.
     scenario
         Where; an exchange with a call a day by default.
     rates
@@ -52,10 +52,10 @@ class Settings:
         default each of a list in turn.
     """
 
-    population: str = "quickstart"
+    population: str = "hand-set"
     scenario: Path | None = None
     rates: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2)
-    pairs: int = 8
+    pairs: int = 6
     agents: int = 200
     days: int = 60
     seed: int = 1
