@@ -19,7 +19,7 @@ import pandas as pd
 
 import evobourse as eb
 from evobourse.experiments.config.scenario import Beside, Scenario, Size
-from evobourse.experiments.desk.branch import Branch
+from evobourse.experiments.simulate.branch import Branch
 from evobourse.experiments.simulate.exchange import build_scenario
 from evobourse.market.events.kinds import Halt, News, Resume
 

@@ -345,13 +345,21 @@ def response(
     from evobourse.evolve.run_folder import RunFolder
     from evobourse.experiments.config.scenario import Scenario, Size, load_scenario
     from evobourse.experiments.reports.figures import figure_bytes
-    from evobourse.experiments.studies.response import draw_response, measure_bundle, print_response
+    from evobourse.experiments.simulate.bundle import open_population
+    from evobourse.experiments.studies.impact.response import (
+        draw_response,
+        measure_response_to,
+        print_response,
+        read_rates,
+    )
 
     console, news = make_console(quiet=as_json), news_console(as_json)
     place = load_scenario(scenario) if scenario else Scenario()
     size, told = Size(agents, days, seed), f"playing {pairs} pairs of markets of {bundle}"
     with working(news, told):
-        report = measure_bundle(bundle, place, rates, pairs, size)
+        asked, opened = read_rates(rates), open_population(bundle)
+        choices = opened.table()
+        report = measure_response_to(opened.bundle, choices, place, asked, pairs, size)
     file = out or RunFolder(bundle.resolve().parent).response
     replace_bytes(file, figure_bytes(draw_response(report)))
     if as_json:

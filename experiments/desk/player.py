@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from evobourse.experiments.desk.facts import FactBands
 from evobourse.experiments.desk.session import Session
-from evobourse.experiments.desk.watch import DayRow, describe_society
 from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.simulate.watch import DayRow, describe_society
 from evobourse.market.crowds.person import RecordedPerson
 from evobourse.market.events.schedule import plain_event
 

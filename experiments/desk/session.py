@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from evobourse.agents.minds.stand_ins import Minds
 from evobourse.evolve.bundle import Bundle
 from evobourse.experiments.config.scenario import Scenario, Size, load_scenario
-from evobourse.experiments.desk.branch import Branch, same_state
 from evobourse.experiments.desk.log import SessionLog
 from evobourse.experiments.desk.plans import read_plans
 from evobourse.experiments.desk.settings import desk_scenario
 from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.simulate.branch import Branch, same_state
 from evobourse.experiments.simulate.exchange import STOCK, build_scenario, record_run
 from evobourse.market.errors import MarketError
 from evobourse.market.events.kinds import Event

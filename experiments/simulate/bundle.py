@@ -82,12 +82,30 @@ class OpenPopulation:
             from evobourse.agents.encodings.encoded_minds import EncodedMinds
 
             return EncodedMinds(self.minds, self.encoding, self.bundle.adapters)
+        return self.table()
+
+    def table(self) -> NDArray[np.float64]:
+        """Ask for all that can be met, see `agents.minds.choices.tabulate_choices`.
+
+        Raises
+        ------
+        ConfigError
+            The minds read numbers, which no table can hold.
+        """
+        if self.encoding.numeric:
+            raise ConfigError(
+                f"minds.encoding: is {self.encoding.name!r}, and this needs a table of all that "
+                "minds choose; set minds.encoding: words"
+            )
         [choices] = tabulate_choices([self.bundle.population], self.minds)
         return choices
 
 
 def open_population(place: str | Path, overrides: Sequence[str] = ()) -> OpenPopulation:
     """Open a bundle's folder, or a config: the population that its sweep begins with.
+
+    `experiments.simulate.hand_set.HAND_SET` stands for the quickstart's personas in the society
+    that was set by hand.
 
     A config's market starts where its held-out years do. Views of `minds.encoding` digits and
     patches hold numbers, so that those minds are asked as the market goes.
@@ -97,8 +115,18 @@ def open_population(place: str | Path, overrides: Sequence[str] = ()) -> OpenPop
     ConfigError
         Overrides for a bundle, or an encoding of numbers where it cannot be used.
     """
+    from evobourse.experiments.simulate.hand_set import HAND_SET, set_by_hand
+
     encoding = Encoding()
-    if not Path(place).is_dir():
+    if place == HAND_SET:
+        from evobourse.experiments.config.experiment import find_config, load_config
+        from evobourse.experiments.sweep.setup import build_experiment
+
+        config = find_config("quickstart")
+        bundle, bases, encoding = begin(config, overrides)
+        population = set_by_hand(build_experiment(load_config(config, overrides)))
+        bundle = replace(bundle, name=HAND_SET, population=population)
+    elif not Path(place).is_dir():
         from evobourse.experiments.config.experiment import find_config
 
         config = find_config(place)

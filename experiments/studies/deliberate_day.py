@@ -32,7 +32,7 @@ from evobourse.merge.sources import load_model
 STUDY = Study(
     question="what does a day of agents who think in words take, and what do they write?",
     minutes=5,
-    page="docs/deliberation_day.md",
+    page="docs/studies/deliberate_day.md",
 )
 
 TABLES = ("texts", "decisions", "orders", "fills", "readings")

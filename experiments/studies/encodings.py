@@ -38,7 +38,7 @@ from evobourse.merge.sources import adapter_folders
 STUDY = Study(
     question="words, digits or soft tokens: how should past prices be put to a mind?",
     minutes=240,
-    page="docs/encodings.md",
+    page="docs/studies/encodings.md",
 )
 
 QUICKSTART = Path(__file__).parents[1] / "quickstart.yaml"

@@ -29,11 +29,11 @@ from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.reports.intervals import show
+from evobourse.experiments.simulate.hand_set import BY_HAND, ON, set_by_hand
 from evobourse.experiments.studies.run import Page, Study
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.fitness.distance import score_paths
-from evobourse.fitness.facts import leverage
-from evobourse.fitness.moments import MOMENT_NAMES, moments
+from evobourse.fitness.moments import measured, moments
 from evobourse.market.series.splits import Split
 
 STUDY = Study(
@@ -43,7 +43,16 @@ STUDY = Study(
 )
 
 SPLITS = ("train", "validation")
-SHOWN = ("hill", "acf_abs_short", "acf_abs_medium", "ac1", "log_volatility", "displacement")
+SHOWN = (
+    "volume_volatility",
+    "hill",
+    "acf_abs_short",
+    "acf_abs_medium",
+    "ac1",
+    "log_volatility",
+    "displacement",
+    "leverage_abs",
+)
 HEADINGS = (
     "population",
     "J/J95",
@@ -59,37 +68,6 @@ HEADINGS = (
 )
 STEP_DAYS = 21
 """Between the first days of two real windows."""
-
-ON = Mechanisms(
-    two_sided=0.95,
-    half_spread=0.15,
-    shared_reading=3.0,
-    misalignment=1.0,
-    value_news=1.0,
-    value_half_life_days=1000.0,
-    equity_sized=0.7,
-    loss_asymmetry=0.2,
-)
-"""Set by hand; a search begins at them."""
-
-BY_HAND = {
-    "share_amateur": 3.5,
-    "share_bargain-hunter": 4.0,
-    "share_news-reader": 3.0,
-    "share_trend-rider": 0.5,
-    "share_sceptic": 0.5,
-    "share_follower": 0.5,
-    "mask_news": 0.1,
-    "mask_trend": 0.85,
-    "news_noise": 2.5,
-    "news_threshold": 0.2,
-    "aggressiveness": 2.4,
-    "dispersion": 1.0,
-    "switching": 0.02,
-    "conformity": 0.6,
-    "performance": -2.0,
-}
-"""Where the society set by hand differs from the un-evolved one, with which searches begin."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +115,6 @@ class Row:
     """What a population's market does: float64[paths] each, but a score a group of paths."""
 
     scores: NDArray[np.float64]
-    volume: NDArray[np.float64]
     moments: Mapping[str, NDArray[np.float64]]
     lower: NDArray[np.float64]
 
@@ -172,8 +149,8 @@ def run(settings: Settings, report: Report) -> Page:
                     step()
             for name, row in rows.items():
                 figure = f"{name}, {split_name} windows"
-                volume = float(np.nanmean(row.volume))
-                report.figure(f"correlation of abs r with log volume, {figure}", volume, "1")
+                volume = float(np.nanmean(row.moments["volume_volatility"]))
+                report.figure(f"rank correlation of abs r with volume, {figure}", volume, "1")
             sections.append(f"## {split_name.capitalize()} windows\n\n{table(rows)}\n")
     by_hand = ", ".join(f"`{name}` {value:g}" for name, value in BY_HAND.items())
     page = PAGE.format(
@@ -195,14 +172,6 @@ def with_mechanisms(experiment: Experiment, mechanisms: Mechanisms) -> SocietyGe
     """Return the experiment's genome with mechanisms, minds fixed."""
     given = {**vars(experiment.market_genome), "mechanisms": mechanisms}
     return SocietyGenome(**given)
-
-
-def set_by_hand(experiment: Experiment) -> Population:
-    """Return the population that is set by hand, all mechanisms on."""
-    market = with_mechanisms(experiment, ON)
-    genome = market.genome()
-    values = genome.to_values(genome.start_vector())
-    return market.population({"society": {**values["society"], **BY_HAND}})
 
 
 def vary(population: Population, alone: bool = True) -> dict[str, Population]:
@@ -284,41 +253,23 @@ def measure_real(experiment: Experiment, split: Split) -> Row:
 
 def _row(experiment: Experiment, split: Split, returns: NDArray[Any], volume: NDArray[Any]) -> Row:
     target, real = experiment.target(split), experiment.split_returns(split)
-    groups = returns[: len(returns) // target.paths * target.paths]
-    groups = groups.reshape(-1, target.paths, returns.shape[1])
-    found = moments(returns, float(real.std()))
+    pairs, days = np.stack([returns, volume.astype(np.float64)], axis=1), returns.shape[1]
+    groups = pairs[: len(pairs) // target.paths * target.paths].reshape(-1, target.paths, 2, days)
+    names = measured(days, with_volume=True)
+    found = moments(returns, float(real.std()), volume)
     return Row(
-        np.array([score_paths(group, target).ratio for group in groups], np.float64),
-        volume_volatility(returns, volume),
-        {name: found[:, MOMENT_NAMES.index(name)] for name in SHOWN}
-        | {"leverage": leverage(returns)},
+        np.array([score_paths(one[:, 0], target, one[:, 1]).ratio for one in groups], np.float64),
+        {name: found[:, names.index(name)] for name in SHOWN},
         (returns.sum(axis=1) < 0).astype(np.float64),
     )
-
-
-def volume_volatility(returns: NDArray[Any], volume: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the correlation of absolute returns with log volume: [paths, days] to float64[paths].
-
-    A day without a trade counts as one of a lot; NaN where either does not vary.
-
-    References
-    ----------
-    Karpoff (1987), J. Financial and Quantitative Analysis 22(1), doi:10.2307/2330874.
-    """
-    size, traded = np.abs(returns), np.log(np.maximum(volume, 1))
-    size = size - size.mean(axis=1, keepdims=True)
-    traded = traded - traded.mean(axis=1, keepdims=True)
-    scale = np.sqrt((size**2).sum(axis=1) * (traded**2).sum(axis=1))
-    found: NDArray[np.float64] = (size * traded).sum(axis=1) / np.where(scale > 0, scale, np.nan)
-    return found
 
 
 def table(rows: Mapping[str, Row]) -> str:
     """Return a row a population: the score with its interval, means of everything else."""
     lines = [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|"]
     for name, row in rows.items():
-        cells = [name, show(row.scores), f"{np.nanmean(row.volume):.2f}"]
-        cells += [f"{np.nanmean(row.moments[moment]):.2f}" for moment in (*SHOWN, "leverage")]
+        cells = [name, show(row.scores)]
+        cells += [f"{np.nanmean(row.moments[moment]):.2f}" for moment in SHOWN]
         lines.append(f"| {' | '.join([*cells, f'{row.lower.mean():.0%}'])} |")
     return "\n".join(lines)
 
@@ -336,9 +287,9 @@ Written by `{command}`; do not edit.
 Minds are the style teachers, personas and rules the quickstart's, with {agents} agents and {days}
 days. A row is {paths} paths on windows of S&P 500; all rows have the same windows and the same
 draws. J/J95 is the mean over groups of {group} paths with a 95 % interval: 0 is as close to the
-real market as that is to itself, 1 is its 95 % bound. Volume and abs r is the correlation of
-absolute returns with log volume within a path; leverage that of returns with later squared ones
-(`fitness.facts.leverage`). The other columns are means over paths; the last is
+real market as that is to itself, 1 is its 95 % bound. Volume and abs r is the rank
+correlation of the size of a day's return with its volume, leverage the correlation of returns with
+absolute ones of later days. The other columns are means over paths; the last is
 the part of the paths that end below their start. Real windows overlap.
 
 *Set by hand* is a society that was set with all mechanisms on, by looking at training windows; then
@@ -353,8 +304,7 @@ they are switched, and no other setting follows.
 *Evolved without any* and *evolved with all* are societies that CMA-ES found on training windows
 with the same budget, {candidates} candidates each, beginning with the un-evolved society and these
 mechanisms; each is the mean of the last generation. In *all but* one a mechanism of the evolved
-society is switched off and nothing is evolved anew: what leaned on it is out of place. No score
-sees volume.
+society is switched off and nothing is evolved anew: what leaned on it is out of place.
 
 {sections}
 ## The society that was found with all

@@ -27,7 +27,7 @@ from evobourse.market.series.splits import LEAST_EMBARGO_DAYS
 STUDY = Study(
     question="how long must a simulation be for a wrong market to be told from a real one?",
     minutes=5,
-    page="docs/power.md",
+    page="docs/studies/power.md",
 )
 
 WINDOW_DAYS = (125, 250, 500, 1000)

@@ -32,7 +32,7 @@ from evobourse.fitness.moments import FloatArray
 STUDY = Study(
     question="what do styles that learnt from their own profit earn in later markets?",
     minutes=120,
-    page="docs/reinforcement.md",
+    page="docs/studies/reinforcement.md",
 )
 
 MOST_LOST = 0.10

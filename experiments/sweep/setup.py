@@ -18,7 +18,7 @@ from evobourse.agents.minds.endpoint import is_endpoint
 from evobourse.agents.styles import FIRST_STYLES
 from evobourse.evolve.bases.protocol import PersonaBase
 from evobourse.evolve.bases.workers import WorkerBases
-from evobourse.evolve.bundle import load_bundle
+from evobourse.evolve.bundle import Bundle, load_bundle
 from evobourse.evolve.executors.executor import Executor, InProcess
 from evobourse.evolve.executors.processes import local_processes
 from evobourse.evolve.executors.ray_actors import ray_actors
@@ -150,6 +150,11 @@ class Experiment:
             volume=self.series.volume[1 : split.stop],
             earlier_days=max(split.start - 1, 0),
         )
+
+    def in_market_of(self, bundle: Bundle) -> Experiment:
+        """Return the same experiment with a bundle's rules and spread of limit prices."""
+        world = replace(self.windows.world, offsets=bundle.offsets, rules=bundle.rules)
+        return replace(self, windows=replace(self.windows, world=world))
 
     def search_seed(self) -> np.random.SeedSequence:
         """Return the seed of the proposals' streams."""

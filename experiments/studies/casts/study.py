@@ -46,7 +46,7 @@ from evobourse.market.series.named import load_series
 STUDY = Study(
     question="what do orders by regime, contests, guessed words and companies do?",
     minutes=30,
-    page="docs/cast_checks.md",
+    page="docs/studies/casts.md",
 )
 
 SERIES = ("sp500", "nasdaq")

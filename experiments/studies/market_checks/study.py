@@ -33,7 +33,7 @@ from evobourse.market.crowds.zero_intelligence import equilibrium
 STUDY = Study(
     question="does the exchange reproduce textbook and published results?",
     minutes=5,
-    page="docs/market_checks.md",
+    page="docs/studies/market_checks.md",
 )
 
 GODE_SUNDER_EFFICIENCY = 0.987

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from evobourse.experiments.reports.figures import new_figure, plain_axes
+from evobourse.experiments.reports.intervals import show
 from evobourse.fitness.palette import COLOURS, INK, MUTED, SIMULATED
 from evobourse.fitness.plots import BAND
 
@@ -46,25 +47,30 @@ def table_text(table: pd.DataFrame) -> str:
     return "\n".join([*lines, LEGEND])
 
 
-def list_errors(tables: Sequence[pd.DataFrame]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each seed's mean distance from the real closes on free days: settled, Shanghai's."""
+def list_errors(tables: Sequence[pd.DataFrame]) -> dict[str, NDArray[np.float64]]:
+    """Return each seed's mean distance from the real closes on free days, by price.
+
+    Free days are neither authored nor halted; prices are ``settle`` (simulated), ``parity``
+    (Shanghai's) and ``known`` (the last close before the scenario, as a straight line).
+    """
     free = [table[~table.authored & ~table.halted] for table in tables]
-    settled, parity = (
-        np.array([np.abs(day[name] / day.lme_3m_close - 1.0).mean() for day in free])
-        for name in ("settle", "parity")
-    )
-    return settled, parity
+    return {
+        name: np.array([np.abs(day[name] / day.lme_3m_close - 1.0).mean() for day in free])
+        for name in ("settle", "parity", "known")
+    }
 
 
-def describe_errors(tables: Sequence[pd.DataFrame]) -> str:
-    """Say how far free settlements are from the real closes, beside Shanghai's price."""
-    settled, parity = list_errors(tables)
+def error_table(tables: Sequence[pd.DataFrame]) -> str:
+    """Say how far free settlements are from the real closes, beside prices without a market."""
+    errors = list_errors(tables)
     free = (~tables[0].authored & ~tables[0].halted).sum()
-    return (
-        f"Days neither authored nor halted: {free}. Mean distance from the real 3M close "
-        f"over {len(tables)} seeds: {settled.mean():.1%} "
-        f"({settled.min():.1%} to {settled.max():.1%}); of Shanghai's price: {parity.mean():.1%}"
+    rows = (
+        (f"simulated settlement, {len(tables)} seeds", show(100 * errors["settle"], 1)),
+        ("Shanghai's price", f"{100 * errors['parity'][0]:.1f}"),
+        ("straight line from the last known close", f"{100 * errors['known'][0]:.1f}"),
     )
+    head = f"| price | mean distance from the real 3M close on {free} free days, % |\n|---|---|"
+    return "\n".join([head, *(f"| {name} | {error} |" for name, error in rows)])
 
 
 def draw(tables: Sequence[pd.DataFrame]) -> Figure:

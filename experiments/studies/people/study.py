@@ -43,7 +43,7 @@ from evobourse.market.series.named import load_series
 STUDY = Study(
     question="do minds choose as people do, and does the order of options choose for them?",
     minutes=30,
-    page="docs/people_checks.md",
+    page="docs/studies/people.md",
 )
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)

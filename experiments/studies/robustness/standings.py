@@ -125,7 +125,7 @@ def judge_variants(
     Standing
         Training and validation windows of each variant.
     """
-    experiment = _experiment_of(config, bundle)
+    experiment = build_experiment(config).in_market_of(bundle)
     splits = (experiment.splits.train, experiment.splits.validation)
     originals: dict[str, SplitScore] = {}
     for variant in variants:
@@ -160,13 +160,6 @@ def survivors(standings: Iterable[Standing]) -> dict[str, dict[Fate, list[str]]]
                     standing.row["name"]
                 )
     return table
-
-
-def _experiment_of(config: ExperimentConfig, bundle: Bundle) -> Experiment:
-    """Build the config's experiment with the bundle's market in it."""
-    experiment = build_experiment(config)
-    world = replace(experiment.windows.world, offsets=bundle.offsets, rules=bundle.rules)
-    return replace(experiment, windows=replace(experiment.windows, world=world))
 
 
 def _judge(experiment: Experiment, variant: Variant, split: Split, groups: int) -> Judge:

@@ -30,7 +30,7 @@ from evobourse.market.daily_auction import Market, simulate
 STUDY = Study(
     question="what links a population, what does a rumour do in it, what does society cost?",
     minutes=20,
-    page="docs/society_checks.md",
+    page="docs/studies/society.md",
 )
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)

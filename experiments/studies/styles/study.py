@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 STUDY = Study(
     question="do the trained styles hold, can words do the same, do mixtures interpolate?",
     minutes=15,
-    page="docs/style_checks.md",
+    page="docs/studies/styles.md",
 )
 
 QUICKSTART = Path(__file__).parents[2] / "quickstart.yaml"
 LEAST_MARGIN = 0.30
-PICTURE = "style_checks.png"
+PICTURE = "styles.png"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ def test_studies_and_benchmarks_are_listed_for_people_and_for_programs():
     studies = json.loads(evobourse("study", "--list", "--json").stdout)
     assert all(list(study) == ["name", "minutes", "page"] for study in studies)
     power = next(study for study in studies if study["name"] == "power")
-    assert power["page"] == "docs/power.md"
+    assert power["page"] == "docs/studies/power.md"
     benches = json.loads(evobourse("bench", "--list", "--json").stdout)
     assert all(list(bench) == ["name", "minutes"] for bench in benches)
     for kind, found in (("study", studies), ("bench", benches)):
@@ -40,7 +40,7 @@ def test_the_settings_of_one_are_listed():
         (("study", "pwer"), "study 'pwer' is unknown; did you mean 'power'?"),
         (("study", "power", "--set", "pahts=3"), "unknown key 'pahts'; did you mean 'paths'?"),
         (("bench", "mind"), "benchmark 'mind' is unknown; did you mean 'minds'?"),
-        (("study", "masks", "--set", "run=nowhere"), "nowhere/config.yaml: cannot be read"),
+        (("study", "masking", "--set", "config=nowhere"), "nowhere"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, said, tmp_path):

@@ -11,11 +11,16 @@ from evobourse.experiments.studies.run import Page, find_studies, load_study, ru
 
 ROOT = Path(__file__).parents[3]
 STUDIES = find_studies()
-NAMES = {
-    *("masks", "power", "coverage", "encodings", "deliberate_day", "stacks", "reinforcement"),
-    *("behaviour", "response", "trunk_depth", "robustness", "society", "nickel", "people"),
-    *("casts", "market_checks", "styles"),
+NAMED_PAGES = {
+    *("nickel", "forecast", "council", "bubble", "scale_effect", "masking", "industries", "impact"),
+    *("events", "live"),
 }
+"""Studies that run from a clean clone; others too may have their page in docs."""
+
+NAMES = {
+    *("power", "coverage", "encodings", "deliberate_day", "stacks", "reinforcement", "behaviour"),
+    *("trunk_depth", "robustness", "society", "people", "casts", "market_checks", "styles"),
+} | NAMED_PAGES
 IN_DOCS = sorted(name for name, found in STUDIES.items() if found.declared.page.startswith("docs/"))
 
 
@@ -29,6 +34,18 @@ def source_of(name):
 def test_all_studies_are_found():
     assert set(STUDIES) >= NAMES
     assert len({found.declared.page for found in STUDIES.values()}) == len(STUDIES)
+
+
+@pytest.mark.parametrize("name", sorted(NAMED_PAGES))
+def test_a_study_for_a_clean_clone_needs_no_run_and_writes_the_page_of_its_name(name):
+    assert STUDIES[name].declared.page == f"docs/studies/{name}.md"
+    assert STUDIES[name].declared.minutes <= 5
+    settings = vars(load_study(name).Settings())
+    given = [value for value in settings.values() if isinstance(value, str | Path)]
+    assert not [value for value in given if str(value).startswith("runs")]
+    # by default pages say what was typed without a setting: that is how they were made
+    page = (ROOT / STUDIES[name].declared.page).read_text()
+    assert f"Written by `evobourse study {name}`; do not edit." in page
 
 
 @pytest.mark.parametrize("name", STUDIES)

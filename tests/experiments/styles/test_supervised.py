@@ -169,7 +169,7 @@ def test_the_study_measures_writes_cards_and_draws(smol, tmp_path, told):
     for name in ("momentum", "expert"):
         shutil.copytree(SHIPPED / name, tmp_path / "adapters" / name)
     small = ["views=60", "mixed_views=20", "steps=2", "attention=2"]
-    out = tmp_path / "style_checks.md"
+    out = tmp_path / "styles.md"
     run_study("styles", [f"adapters={tmp_path / 'adapters'}", *small], out)
     lines = told()
     assert all(set(line) == {"bench", "figure", "value", "unit", "peer", "ratio"} for line in lines)
@@ -177,7 +177,7 @@ def test_the_study_measures_writes_cards_and_draws(smol, tmp_path, told):
     assert named["momentum, agreement", "bare base"]["value"] > 0.9
     assert named["momentum, margin", "at least 0.3 over both"]["ratio"] > 1
     assert named["pairs that mix monotonously", "1 pairs"]["value"] in (0, 1)
-    assert (tmp_path / "style_checks.png").stat().st_size > 10_000
+    assert (tmp_path / "styles.png").stat().st_size > 10_000
     page = out.read_text()
     for name in ("momentum", "expert"):
         assert f"| {name} |" in page

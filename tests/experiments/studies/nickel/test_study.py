@@ -1,5 +1,7 @@
 """The nickel days of March 2022, at full size: what the schedule says is what happens."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -139,8 +141,11 @@ def test_the_page_has_a_row_a_day_and_a_picture(tmp_path, told):
     assert "81,052" in said
     assert f"]({picture.name})" in said
     assert picture.read_bytes().startswith(b"\x89PNG")
-    [figure] = told()
-    assert 0 < figure["value"] < 0.2
+    parity, line = told()
+    assert 0 < parity["value"] == line["value"] < 0.2
+    straight = float(re.search(r"straight line .*\| ([\d.]+) \|", said)[1])
+    assert 100 * line["value"] / line["ratio"] == pytest.approx(straight, abs=0.05)
+    assert re.search(r"simulated settlement, 2 seeds \| \d\.\d \[", said)
 
 
 @pytest.mark.parametrize("text", ["events: [{kind: halt, day: 1, asset: zinc}]", "events: ["])

@@ -11,7 +11,7 @@ from evobourse.agents.observation import FIELD_NAMES
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.markets import World
 from evobourse.experiments.config.experiment import load_config
-from evobourse.experiments.studies.masks import judge, measure, table, vary_masks
+from evobourse.experiments.studies.masking import judge, measure, table, vary_masks
 from evobourse.market.rules import MarketRules
 
 QUICKSTART = Path(__file__).parents[3] / "experiments" / "quickstart.yaml"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,21 +16,19 @@ from evobourse.agents.minds.stand_ins import Minds
 from evobourse.agents.personas.persona import Population
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.markets import World, play_market
-from evobourse.evolve.run_folder import RunFolder
-from evobourse.experiments.config.experiment import ExperimentConfig, load_config
+from evobourse.experiments.config.experiment import ExperimentConfig, find_config, load_config
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.reports.intervals import show, write_interval
-from evobourse.experiments.simulate.bundle import open_bundle
+from evobourse.experiments.simulate.bundle import open_population
 from evobourse.experiments.studies.robustness.standings import Standing, judge_variants
 from evobourse.experiments.studies.robustness.variants import ORIGINAL, Variant
 from evobourse.experiments.studies.run import Page, Study
-from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.fitness.behaviour.table import describe_behaviour
 
 STUDY = Study(
     question="is a market better or worse where investors see different things?",
-    minutes=40,
-    page="docs/mask_checks.md",
+    minutes=1,
+    page="docs/studies/masking.md",
 )
 
 RATES = (0.0, 0.2, 0.4, 0.6, 0.8)
@@ -44,17 +41,20 @@ class Settings:
 
     Attributes
     ----------
-    run
-        Folder of a finished run.
+    populations
+        Bundles' folders, configs (the populations that their sweeps begin with), or `hand-set`.
+    config
+        Whose windows they are scored on, and with how many agents.
     groups
-        Of paths a score; as on the run's scoreboard by default.
+        Of paths a score; as on the config's scoreboard by default.
     seeds
         Markets for the behaviour.
     agents, days
         Of each of those markets.
     """
 
-    run: Path = Path("runs/quickstart")
+    populations: tuple[str, ...] = ("quickstart", "hand-set")
+    config: str = "quickstart"
     groups: int | None = None
     seeds: int = 8
     agents: int = 400
@@ -63,32 +63,25 @@ class Settings:
 
 def run(settings: Settings, report: Report) -> Page:
     """Score and measure the populations at every mask rate."""
-    folder = RunFolder(settings.run)
-    config = load_config(folder.config)
+    config = load_config(find_config(settings.config))
     groups = settings.groups or config.selection.heldout_groups
-    bundle, bases = open_bundle(folder.bundle)
-    world = World(bundle.offsets, bundle.rules, settings.agents, settings.days)
-    genome = build_experiment(config).market_genome
-    values = genome.genome().to_values(genome.genome().start_vector())
-    casts: dict[str, tuple[Population, Callable[[], Minds]]] = {
-        "evolved": (bundle.population, lambda: bases.serve(bundle.recipe)),
-        "un-evolved": (genome.population(values), lambda: bases.serve(genome.recipe(values))),
-    }
     sections = []
     count = 1 + len(RATES) + len(MOMENTARY)
-    with report.steps("mask rates", 3 * count * len(casts)) as step:
-        for name, (population, minds) in casts.items():
-            variants = vary_masks(population, minds)
+    with report.steps("mask rates", 3 * count * len(settings.populations)) as step:
+        for place in settings.populations:
+            opened = open_population(place)
+            bundle, minds = opened.bundle, opened.minds
+            world = World(bundle.offsets, bundle.rules, settings.agents, settings.days)
+            variants = vary_masks(bundle.population, lambda minds=minds: minds)  # type: ignore[misc]
             standings = judge(config, bundle, variants, groups, step)
             behaviour = {}
             for variant in variants:
                 behaviour[variant.name] = measure(bundle, variant, world, settings.seeds)
                 step()
-            sections.append(f"## The {name} population\n\n{table(standings, behaviour)}\n")
-            tell(name, standings, report)
+            sections.append(f"## Population {place}\n\n{table(standings, behaviour)}\n")
+            tell(place, standings, report)
     page = PAGE.format(
         command=report.command,
-        run=settings.run.name,
         attention=bundle.population.society.attention,
         paths=groups * config.market.paths,
         groups=groups,
@@ -187,22 +180,22 @@ def _score_cells(standing: Standing) -> list[str]:
     return [score, f"{write_interval(against, sign='+')}, {standing.verdict}"]
 
 
-PAGE = """# Masks: is a market better or worse with asymmetry?
+PAGE = """# Masking: is a market better or worse with asymmetry?
 
 Written by `{command}`; do not edit.
 
-Run {run}, real minds. A *lasting* mask hides a field from an agent for good, a *momentary* one for
-a day; each field has the rate of its row, the other kind is off. At all rates an agent attends to
-at most {attention} of the fields that it could see, drawn once: even without masks agents see
-different things.
+Minds are real. A population of a config is the one that its sweep begins with, not bred at all;
+`hand-set` has the same personas in a society that was set by hand (docs/studies/mechanisms.md); a
+bundle's was bred with its own masks, so that any others put it out of place.
+
+A *lasting* mask hides a field from an agent for good, a *momentary* one for a day; each field has
+the rate of its row, the other kind is off. At all rates an agent attends to at most {attention} of
+the fields that it could see, drawn once: even without masks agents see different things.
 
 J/J95 (0: as close to the real market as that is to itself; 95 % bootstrap intervals over {groups}
 groups, {paths} paths a split); *against its own*: mean log ratio to the same population with its
 own masks, over 0 worse. K* is the effective number of independent minds, days as situations;
 turnover is how often a year's trades turn over all shares. Both from {seeds} markets of {agents}
 agents over {days} days, means with 95 % intervals.
-
-The evolved population was bred with its own masks, so that any others put it out of place; the
-un-evolved one was not bred at all.
 
 {sections}"""

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from evobourse.experiments.desk.watch import Watch
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.exchange import pay_contests
+from evobourse.experiments.simulate.watch import Watch
 from evobourse.market.events.kinds import Event
 from evobourse.market.events.schedule import EventSchedule
 from evobourse.market.exchange import Exchange

@@ -10,20 +10,24 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from evobourse.agents.crowds.persona_crowd import history_ticks
+from evobourse.agents.encodings.encoding import Encoding
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.evolve.bundle import Bundle, Reference
 from evobourse.experiments.cli.main import app
 from evobourse.experiments.config.scenario import Beside, Scenario, Size
 from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.simulate import bundle as simulate_bundle
+from evobourse.experiments.simulate.bundle import OpenPopulation
 from evobourse.experiments.simulate.exchange import run_scenario
-from evobourse.experiments.studies import response
-from evobourse.experiments.studies.response import (
+from evobourse.experiments.studies.impact.response import (
+    WEALTH_LOTS,
     Runs,
     draw_response,
-    measure_bundle,
     measure_rates,
+    measure_response_to,
     print_response,
+    read_rates,
     run_pairs,
 )
 from evobourse.fitness.errors import FitnessError
@@ -76,7 +80,7 @@ def test_a_pair_is_the_scenarios_own_run_and_does_not_depend_on_its_company(
     bundle, choices, runs, tmp_path
 ):
     buyer = VolumeParticipant(0.3, 0, DAYS - 1)
-    further = [(buyer, response.WEALTH_LOTS * AGENTS)]
+    further = [(buyer, WEALTH_LOTS * AGENTS)]
     tape = run_scenario(
         Scenario(), bundle, choices, Size(AGENTS, DAYS, 6), tmp_path / "t", further=further
     )
@@ -153,19 +157,22 @@ def test_the_report_fits_the_terminal_and_one_pair_has_no_interval(runs, rng):
         assert "%" in axes.get_ylabel()
 
 
-@pytest.mark.parametrize("rates", ["", "0.1,x", "0.1,0.1", "0,0.1", "1.0", "nan"])
-def test_impossible_rates_are_refused(rates, tmp_path):
-    with pytest.raises(ConfigError, match="numbers over 0 and below 1") as caught:
-        measure_bundle(tmp_path, Scenario(), rates, 1, Size(60, 40, 1))
-    assert repr(rates) in str(caught.value)
+@pytest.mark.parametrize("rates", ["", "0.1,x"])
+def test_rates_that_are_no_numbers_are_refused(rates):
+    with pytest.raises(ConfigError, match="expected numbers"):
+        read_rates(rates)
+
+
+@pytest.mark.parametrize("rates", [(), (0.1, 0.1), (0.0, 0.1), (1.0,), (float("nan"),)])
+def test_impossible_rates_are_refused(rates, bundle, choices):
+    with pytest.raises(ConfigError, match="numbers over 0 and below 1"):
+        measure_response_to(bundle, choices, Scenario(), rates, 1, Size(60, 40, 1))
 
 
 def test_the_command_prints_json_and_draws(bundle, monkeypatch, tmp_path):
-    class Bases:
-        def serve(self, recipe):
-            return TeacherMinds(("momentum", "contrarian"))
-
-    monkeypatch.setattr(response, "open_bundle", lambda folder: (bundle, Bases()))
+    minds = TeacherMinds(("momentum", "contrarian"))
+    opened = OpenPopulation(bundle, minds, Encoding())
+    monkeypatch.setattr(simulate_bundle, "open_population", lambda place: opened)
     (tmp_path / "hashes.json").touch()  # what makes a folder a bundle
     size = ["--pairs", "1", "--days", "32", "--agents", "40", "--rates", "0.2", "--json"]
     out = tmp_path / "p.png"

@@ -1,4 +1,4 @@
-"""How a bundle's market answers a buyer: paired runs on the exchange at several rates of buying."""
+"""How a market answers a buyer: paired runs on the exchange at several rates of buying."""
 
 from __future__ import annotations
 
@@ -15,54 +15,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.evolve.bundle import Bundle
-from evobourse.experiments.config.scenario import Scenario, Size, load_scenario
+from evobourse.experiments.config.scenario import Scenario, Size
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.reports.figures import new_figure, plain_axes
-from evobourse.experiments.simulate.bundle import open_bundle
 from evobourse.experiments.simulate.exchange import run_scenario
-from evobourse.experiments.studies.run import Page, Study, as_block
 from evobourse.fitness.palette import INK, MUTED, SIMULATED
 from evobourse.fitness.responsiveness import KyleFit, Responsiveness, fit_kyle, measure_response
 from evobourse.market.crowds.pov import VolumeParticipant
 
-STUDY = Study(
-    question="how does a bundle's market answer a buyer: impact, Kyle's lambda, linearity?",
-    minutes=5,
-    page="runs/studies/response.md",
-)
-
 WEALTH_LOTS = 1_000
 """Lots that the buyer has for each agent, and as much in cash, so that it does not run dry."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is played.
-
-    Attributes
-    ----------
-    bundle
-        Whose market.
-    scenario
-        Where; an exchange with a call a day by default.
-    rates
-        Parts of the volume that the buyer wants, over 0 and below 1.
-    pairs
-        Markets with the buyer and without, one a seed.
-    agents, days, seed
-        Of each market, and the seed of the first.
-    """
-
-    bundle: Path = Path("runs/quickstart/bundle")
-    scenario: Path | None = None
-    rates: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2)
-    pairs: int = 8
-    agents: int = 400
-    days: int = 60
-    seed: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,58 +159,33 @@ def run_pairs(
     return Runs(asked, closes, volume, bought)
 
 
-def run(settings: Settings, report: Report) -> Page:
-    """Run the pairs and measure the market's answer."""
-    place = load_scenario(settings.scenario) if settings.scenario else Scenario()
-    size = Size(settings.agents, settings.days, settings.seed)
-    rates = ",".join(map(str, settings.rates))
-    with report.steps("markets", settings.pairs * (1 + len(settings.rates))) as step:
-        found = measure_bundle(settings.bundle, place, rates, settings.pairs, size, step)
-    for rate in found.rates:
-        name = f"log price impact on the last day, a buyer of {rate.rate:g} of the volume"
-        report.figure(name, rate.measured.response[-1], "1", "the market without the buyer")
-    unit = "log price per usual day's volume"
-    report.figure("Kyle's lambda over all rates", found.pooled.slope, unit)
-    picture = "response.png"
-    page = PAGE.format(
-        command=report.command,
-        bundle=settings.bundle,
-        pairs=settings.pairs,
-        agents=settings.agents,
-        days=settings.days,
-        table=as_block(lambda console: print_response(found, console)),
-        picture=picture,
-    )
-    return Page(page, {picture: draw_response(found)})
-
-
-def measure_bundle(
-    folder: Path,
+def measure_response_to(
+    bundle: Bundle,
+    choices: NDArray[np.float64],
     scenario: Scenario,
-    rates: str,
+    rates: Sequence[float],
     pairs: int,
     size: Size,
     on_run: Callable[[], None] = lambda: None,
 ) -> ResponseReport:
-    """Load a bundle, run its pairs and measure them; rates as ``0.05,0.1``, the rest as there.
+    """Run a population's pairs and measure them; see `run_pairs`.
 
     Raises
     ------
     ConfigError
-        The rates are no numbers, out of range or given twice.
-    evolve.errors.RunError
-        The bundle is malformed, or its base is not the one that it was exported with.
+        The rates are out of range or given twice, or the scenario has personas of its own.
     """
-    asked = _read_rates(rates)
+    if not rates or len(set(rates)) != len(rates) or not all(0 < rate < 1 for rate in rates):
+        raise ConfigError(
+            f"rates {list(rates)}: expected different numbers over 0 and below 1, as in 0.05, 0.1"
+        )
     for key in ("cast", "deliberation", "named_numbers"):
         if getattr(scenario, key):
             raise ConfigError(
                 f"response: the scenario has {key}, and the buyer is put beside the bundle's own "
                 "personas, who choose at a glance; leave it out"
             )
-    bundle, bases = open_bundle(folder)
-    [choices] = tabulate_choices([bundle.population], bases.serve(bundle.recipe))
-    runs = run_pairs(scenario, bundle, choices, asked, pairs, size, on_run)
+    runs = run_pairs(scenario, bundle, choices, rates, pairs, size, on_run)
     return measure_rates(runs, np.random.default_rng(size.seed))
 
 
@@ -342,16 +280,18 @@ def draw_response(report: ResponseReport) -> Figure:
     return figure
 
 
-def _read_rates(text: str) -> tuple[float, ...]:
+def read_rates(text: str) -> tuple[float, ...]:
+    """Read rates as they are typed, ``0.05,0.1``.
+
+    Raises
+    ------
+    ConfigError
+        They are no numbers.
+    """
     try:
-        rates = tuple(map(float, text.split(",")))
+        return tuple(map(float, text.split(",")))
     except ValueError:
-        rates = ()
-    if not rates or len(set(rates)) != len(rates) or not all(0 < rate < 1 for rate in rates):
-        raise ConfigError(
-            f"--rates {text!r}: expected different numbers over 0 and below 1, as in 0.05,0.1"
-        )
-    return rates
+        raise ConfigError(f"rates {text!r}: expected numbers, as in 0.05,0.1") from None
 
 
 def _fit_json(fit: KyleFit) -> dict[str, Any]:
@@ -360,16 +300,3 @@ def _fit_json(fit: KyleFit) -> dict[str, Any]:
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-PAGE = """# How a market answers a buyer
-
-Written by `{command}`; do not edit.
-
-The market of `{bundle}` with a buyer and without: {pairs} pairs of {agents} agents over {days}
-days.
-
-{table}
-
-![price impact against the part of the volume bought]({picture})
-"""

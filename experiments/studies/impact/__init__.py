@@ -1,0 +1,1 @@
+"""Study: how a market answers a buyer, and what would have been."""
