@@ -57,6 +57,9 @@ styles: $(READY) ## train the shipped adapters that are missing (three minutes e
 		--set minds.attention=3 --only expert --steps 200
 	$(BIN)/evobourse train-styles experiments/quickstart.yaml --sources --out agents/sources
 
+notebooks: $(READY) ## the notebooks from their sources, executed, five minutes
+	cd notebooks && export PYTHONWARNINGS=ignore && ../$(BIN)/jupytext --to ipynb *.py && ../$(BIN)/jupyter execute --inplace *.ipynb
+
 clean: ## remove the environment and caches, keep runs
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache build
 	find . -name __pycache__ -prune -exec rm -rf {} +

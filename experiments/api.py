@@ -97,8 +97,9 @@ def evolve(
     read = load_config(config, _overrides(changes))
     folder = RunFolder(Path(out) if out is not None else Path("runs") / read.name)
     start_run(read, folder)
-    shown = Console().is_terminal if progress is None else progress
-    watch_sweep(read, folder, Console(quiet=not shown))
+    if not folder.is_finished:
+        shown = Console().is_terminal if progress is None else progress
+        watch_sweep(read, folder, Console(quiet=not shown))
     return Run(folder)
 
 

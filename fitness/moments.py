@@ -387,8 +387,11 @@ def measured(days: int, with_volume: bool) -> tuple[str, ...]:
     with_volume : bool
         Whether volumes are known.
     """
+    length = max(days, MIN_DAYS)  # of a path too short for any, all are NaN
     return tuple(
-        m.name for m in MOMENTS if days >= m.least_days and (with_volume or "volume" not in m.needs)
+        m.name
+        for m in MOMENTS
+        if length >= m.least_days and (with_volume or "volume" not in m.needs)
     )
 
 

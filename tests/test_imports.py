@@ -34,7 +34,10 @@ FLOORS = (
 
 MOST_MODULES = 20
 TORCH_FREE = ("market", "fitness", "evolve")
-EXTRAS = ("bitsandbytes", "bokeh_sampledata", "chronos", "psycopg", "ray", "ribs", "torchao")
+EXTRAS = (
+    "bitsandbytes", "bokeh_sampledata", "chronos", "gymnasium", "pettingzoo", "psycopg", "ray",
+    "ribs", "torchao",
+)  # fmt: skip
 
 
 def name_of(file):

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from evobourse.experiments.cli.options import Set, make_console, print_next_steps
+from evobourse.experiments.cli.options import (
+    Json,
+    Set,
+    make_console,
+    news_console,
+    print_next_steps,
+    typed,
+)
 
 
 def desk(
@@ -29,6 +37,7 @@ def desk(
         Path | None, typer.Option(help="Folder of the session, begun or to be gone on with.")
     ] = None,
     overrides: Set = [],  # noqa: B006
+    as_json: Json = False,
 ) -> None:
     """Serve a page on which an exported population trades live, and a person takes part.
 
@@ -47,10 +56,10 @@ def desk(
     from evobourse.experiments.config.scenario import Size
     from evobourse.experiments.desk.log import LOG, SessionLog, new_folder
     from evobourse.experiments.desk.server import ADDRESS, listen, new_token
-    from evobourse.experiments.desk.session import begin_settings
+    from evobourse.experiments.desk.settings import begin_settings
 
     # cheap checks first: port, bundle, scenario, session; models after them
-    console = make_console()
+    console, news = make_console(), news_console(as_json)
     own = listen(port)
     if not find_config(bundle).is_file():
         load_bundle(bundle)
@@ -70,7 +79,7 @@ def desk(
     from evobourse.experiments.desk.server import make_app, serve
     from evobourse.experiments.desk.session import Session
 
-    console.print(f"loading {bundle}")
+    news.print(f"loading {bundle}")
     players: list[Player] = []
 
     def show_stage(stage: str) -> None:
@@ -79,7 +88,7 @@ def desk(
 
     overrides = log.settings["overrides"]
     cast = open_cast(bundle, log, show_stage, overrides)
-    with console.status("playing the session again") as status:
+    with news.status("playing the session again") as status:
         opened = Session(
             cast, log, lambda name, day: status.update(f"playing {name} again: day {day}")
         )
@@ -88,17 +97,21 @@ def desk(
     token, port = new_token(), own.getsockname()[1]
     app = make_app(player, port, token)
     player.start()
-    print_next_steps(
-        console,
-        [("desk", f"http://{ADDRESS}:{port}/?token={token}"), ("session", str(log.folder))],
-    )
-    console.print("Ctrl-C ends it; the session is kept")
+    place = {"desk": f"http://{ADDRESS}:{port}/?token={token}", "session": str(log.folder)}
+    if as_json:
+        typer.echo(json.dumps(place))
+    else:  # also where quiet was asked for: without its address a desk is of no use
+        for name, where in place.items():
+            console.print(f"{name:<7}  {where}", highlight=False, soft_wrap=True)
+    news.print("Ctrl-C ends it; the session is kept")
     serve(app, own)
     player.stop()
+    if as_json:
+        return
     print_next_steps(
         console,
         [
-            ("again", f"evobourse desk {bundle} --session {log.folder}"),
+            ("again", typed("evobourse", "desk", bundle, "--session", log.folder)),
             ("replay", opened.command(opened.branch, max(1, opened.branch.day))),
         ],
     )

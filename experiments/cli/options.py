@@ -47,6 +47,25 @@ def _existing_bundle(place: Path) -> Path:
     return place
 
 
+def existing_folder(place: Path) -> Path:
+    """Refuse a folder that is not there; a callback of typer's."""
+    if not place.is_dir():
+        raise ConfigError(f"{place}: no such folder; name one that is there")
+    return place
+
+
+def bundle_of(place: Path) -> Path:
+    """Return a run's bundle, or a bundle as it is.
+
+    Raises
+    ------
+    RunError
+        There is none.
+    """
+    own = RunFolder(place).bundle
+    return _existing_bundle(own if own.is_dir() else place)
+
+
 def existing_population(place: Path) -> Path:
     """Refuse what is neither a bundle's folder nor a config; a callback of typer's."""
     return _existing_bundle(place) if place.is_dir() else existing_config(place)

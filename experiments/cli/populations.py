@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,11 +16,14 @@ from evobourse.experiments.cli.options import (
     DayBar,
     Json,
     Set,
+    bundle_of,
     existing_file,
+    existing_folder,
     existing_population,
     make_console,
     news_console,
     print_next_steps,
+    typed,
     working,
 )
 
@@ -151,34 +154,75 @@ def _agree(bundle: Path, console: Any) -> Agreement:
 
 
 def export(
-    bundle: BundleFolder,
-    out: Annotated[Path, typer.Option(help="Folder for model/ and minds/NAME/.")] = Path("export"),
+    place: Annotated[
+        Path,
+        typer.Argument(
+            help="A bundle's folder, or its run's; of a data set a simulation's.",
+            callback=existing_folder,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("export"),
+    to: Annotated[
+        Literal["models", "pams", "datasets"],
+        typer.Option(
+            help="models: model/ and minds/NAME/; pams: a market of PAMS 0.3; datasets: a tape "
+            "with a card."
+        ),
+    ] = "models",
+    agents: Annotated[int, typer.Option(help="Of a market of PAMS.", min=10)] = 400,
+    days: Annotated[int, typer.Option(help="Of a market of PAMS.", min=1)] = 250,
+    seed: Annotated[int, typer.Option(help="Of a market of PAMS.", min=0)] = 1,
     as_json: Json = False,
 ) -> None:
-    """Write a population's models for other tools: its base, and each mind as a PEFT adapter.
+    """Write a population's models, its market, or a simulation's tape for other tools.
+
+    Models are its base as a Hugging Face folder, and each mind as a PEFT adapter. A data set is
+    read by the library datasets, and can be pushed to a hub as it is.
 
     Example: evobourse export runs/quickstart/bundle --out export
+
+    Example: evobourse export runs/quickstart --to pams --out in-pams
+
+    Example: evobourse export runs/simulate-400-250-1 --to datasets --out year
     """
+    from evobourse.experiments.config.scenario import Size
+
+    if to == "datasets":
+        from evobourse.experiments.simulate.dataset import export_dataset
+
+        tables = export_dataset(place, out)
+        made = {"dataset": str(out), "tables": ", ".join(tables)}
+    elif to == "pams":
+        from evobourse.experiments.simulate.pams.export import export_pams
+
+        export_pams(bundle_of(place), out, Size(agents, days, seed))
+        made = {"config": str(out / "config.json"), "run": typed("python", out / "run.py", 100)}
+    else:
+        made = _export_models(bundle_of(place), out, news_console(as_json))
+    if as_json:
+        typer.echo(json.dumps(made))
+    else:
+        print_next_steps(news_console(), list(made.items()))
+
+
+def _export_models(bundle: Path, out: Path, news: Any) -> dict[str, str]:
     from evobourse.evolve.addresses import file_name
     from evobourse.evolve.bundle import load_bundle
     from evobourse.evolve.export import export_base, export_mind
 
-    news, loaded = news_console(as_json), load_bundle(bundle)
-    made = []
+    loaded = load_bundle(bundle)
+    made = {}
     if loaded.recipe is not None:
         with working(news, f"making the base of {len(loaded.recipe.sources)} sources"):
             export_base(loaded, out / "model")
-        made.append(("model", str(out / "model")))
+        made["model"] = str(out / "model")
     for persona in loaded.population.personas if loaded.adapters else ():
         folder = out / "minds" / file_name(persona.name)
         export_mind(loaded, persona.name, folder)
-        made.append((persona.name, str(folder)))
-    if as_json:
-        typer.echo(json.dumps(dict(made)))
-        return
+        made[persona.name] = str(folder)
     if not made:
         news.print(f"nothing to write: all its minds are {loaded.base} itself")
-    print_next_steps(news, made)
+    return made
 
 
 def behaviour(

@@ -9,7 +9,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from evobourse.experiments.cli.options import Json, make_console, print_next_steps
+from evobourse.experiments.cli.options import (
+    Json,
+    make_console,
+    news_console,
+    print_next_steps,
+)
 
 StockSplits = Annotated[
     Literal["refuse", "adjust", "accept"],
@@ -113,7 +118,7 @@ def baselines(
     names = series or ["sp500", "nasdaq"]
     assets = [load_series(name, close_only=True) for name in names]
     budget = Budget(window_days, paths, groups)
-    with Progress(console=console, transient=True) as bar:
+    with Progress(console=news_console(as_json), transient=True) as bar:
         task = bar.add_task("scoring", total=len(assets) * len(SPLITS) * len(LAW_NAMES))
         rows = baseline_rows(assets, budget, seed, lambda: bar.advance(task))
     spans = [f"{asset.name}, {asset.dates[0]} to {asset.dates[-1]}" for asset in assets]
@@ -137,6 +142,7 @@ def to_daily(
     ] = None,
     stock_splits: StockSplits = "refuse",
     suspended_days: SuspendedDays = "refuse",
+    as_json: Json = False,
 ) -> None:
     """Write a price file as plain daily bars: days made of minutes, in the exchange's zone.
 
@@ -149,8 +155,13 @@ def to_daily(
 
     series = make_daily(prices, zone, stock_splits, suspended_days)
     write_prices(series, out)
+    first, last = str(series.dates[0]), str(series.dates[-1])
+    if as_json:
+        found = {"prices": str(out), "days": len(series), "first_day": first, "last_day": last}
+        typer.echo(json.dumps(found))
+        return
     console = make_console()
-    span = f"{len(series)} days, {series.dates[0]} to {series.dates[-1]}"
+    span = f"{len(series)} days, {first} to {last}"
     print_next_steps(
         console,
         [

@@ -2,29 +2,84 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from evobourse.experiments.cli.options import Run, make_console, print_next_steps
+from evobourse.experiments.cli.options import (
+    Json,
+    make_console,
+    news_console,
+    print_next_steps,
+    working,
+)
 
 
 def report(
-    run: Run,
+    place: Annotated[
+        Path,
+        typer.Argument(help="A run's, simulation's or bundle's folder, or a study's page (.md)."),
+    ],
+    against: Annotated[
+        str, typer.Option(help="Real series beside a simulation: a file, or a name.")
+    ] = "sp500",
     out: Annotated[
-        Path | None, typer.Option(help="The page; default report.html in the run's folder.")
+        Path | None, typer.Option(help="The page; default in the folder, or beside it.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Write a run as one HTML page: verdict, paths, facts, population, genes, lineage, settings.
+    """Write one HTML page that opens from disk, every figure with its numbers.
+
+    Of a run: verdict, paths, facts, population, genes, lineage, settings. Of a simulation: prices,
+    who chose what, facts beside a real series, events. Of a bundle: scores, choices, personas.
 
     Example: evobourse report runs/quickstart
+
+    Example: evobourse report runs/simulate-400-250-1 --against nasdaq
+
+    Example: evobourse report runs/studies/response.md
     """
+    from evobourse.experiments.errors import ConfigError
+
+    if not place.exists():
+        raise ConfigError(f"{place}: no such folder or page; name one that is there")
     from evobourse.evolve.durable import replace_bytes
     from evobourse.evolve.run_folder import RunFolder
-    from evobourse.experiments.sweep.report import read_run, render_run
+    from evobourse.market.tape.daily_tape import is_tape
 
-    folder = RunFolder(run)
-    page = out or folder.report_page
-    replace_bytes(page, render_run(read_run(folder)).encode())
-    print_next_steps(make_console(), [("report", str(page))])
+    folder = RunFolder(place)
+
+    def written() -> AbstractContextManager[Any]:
+        return working(news_console(as_json), f"writing the page of {place}")
+
+    if place.suffix == ".md" and place.is_file():
+        from evobourse.experiments.reports.markdown_page import render_markdown
+
+        page, text = place.with_suffix(".html"), render_markdown(place)
+    elif folder.config.is_file():
+        from evobourse.experiments.sweep.report import read_run, render_run
+
+        with written():
+            page, text = folder.report_page, render_run(read_run(folder))
+    elif is_tape(place):
+        from evobourse.experiments.simulate.report import render_simulation
+
+        with written():
+            page, text = folder.report_page, render_simulation(place, against)
+    elif (place / "simulator.yaml").is_file():
+        from evobourse.experiments.simulate.report import render_bundle
+
+        with written():  # beside it: a bundle holds what its hashes name, and no more
+            page, text = place.with_name(f"{place.name}.html"), render_bundle(place)
+    else:
+        raise ConfigError(
+            f"{place}: no run, simulation or bundle, and no page of Markdown; name one of these"
+        )
+    replace_bytes(out or page, text.encode())
+    if as_json:
+        typer.echo(json.dumps({"report": str(out or page)}))
+        return
+    print_next_steps(make_console(), [("report", str(out or page))])

@@ -58,7 +58,9 @@ def _allowed(hint: Any) -> dict[str, Any]:
         return {"enum": list(parts)}
     if origin is tuple:
         count = {} if parts[-1] is Ellipsis else {"minItems": len(parts), "maxItems": len(parts)}
-        return {"type": "array", "items": _allowed(parts[0]), **count}
+        listed = {"type": "array", "items": _allowed(parts[0]), **count}
+        # One text is a list of one, see `sections.read_section`.
+        return {"anyOf": [{"type": "string"}, listed]} if parts == (str, Ellipsis) else listed
     if origin is dict:
         return {"type": "object", "additionalProperties": _allowed(parts[1])}
     return {"type": _TYPES[hint]} if hint in _TYPES else _section(hint)

@@ -13,7 +13,8 @@ from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.config.experiment import find_config, load_config
 from evobourse.experiments.desk.log import SessionLog
-from evobourse.experiments.desk.session import Cast, desk_scenario
+from evobourse.experiments.desk.session import Cast
+from evobourse.experiments.desk.settings import desk_scenario
 from evobourse.experiments.errors import ConfigError
 from evobourse.market.errors import MarketError
 from evobourse.market.series.named import load_series

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,24 +17,22 @@ from numpy.typing import NDArray
 from evobourse.agents.minds.stand_ins import Minds
 from evobourse.evolve.bundle import Bundle
 from evobourse.experiments.config.scenario import Scenario, Size, load_scenario
-from evobourse.experiments.config.sections import read_section, read_yaml
 from evobourse.experiments.desk.log import SessionLog
+from evobourse.experiments.desk.plans import read_plans
+from evobourse.experiments.desk.settings import desk_scenario
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.branch import Branch, same_state
 from evobourse.experiments.simulate.exchange import STOCK, build_scenario, record_run
 from evobourse.market.errors import MarketError
 from evobourse.market.events.kinds import Event
-from evobourse.market.events.schedule import load_schedule, plain_event, read_event
+from evobourse.market.events.schedule import plain_event, read_event
 from evobourse.market.exchange import Exchange
 
 if TYPE_CHECKING:
     from evobourse.agents.deliberation.thinking import Thinker
     from evobourse.agents.encodings.encoded_minds import EncodedMinds
 
-MAIN = "main"
 MOST_BRANCHES = 8
-PERSON_LOTS = 2_000
-"""What the person begins with in a scenario that does not say: 20 times what an investor holds."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,23}")
 _WITH_ASSET = ("halt", "resume", "change_terms", "settle_at", "cancel_trades")
@@ -57,16 +55,6 @@ class Cast:
     bundle: Bundle
     choices: NDArray[np.float64] | EncodedMinds | Thinker
     minds: Minds | None = None
-
-
-@dataclass
-class _Plan:
-    """What a log says of a line of days."""
-
-    parent: tuple[str, int] | None = None
-    happened: list[Event] = field(default_factory=list)
-    day: int = 0
-    turn: int = 0
 
 
 class Session:
@@ -111,9 +99,9 @@ class Session:
             read_event(entry, f"session {log.folder}: events[{row}]")
             for row, entry in enumerate(settings["events"])
         ]
-        self.shown = MAIN
         self.branches: dict[str, Branch] = {}
-        for name, plan in self._plans().items():
+        plans, self.shown = read_plans(log)
+        for name, plan in plans.items():
             branch = self._begun(name)
             branch.parent = plan.parent
             for event in plan.happened:
@@ -312,38 +300,6 @@ class Session:
             "command": self.command(branch, days),
         }
 
-    def _plans(self) -> dict[str, _Plan]:
-        """Read the log: where each line of days is in the end."""
-        plans = {MAIN: _Plan()}
-        for number, line in enumerate(self.log.lines, 2):
-            where = f"session {self.log.folder}: line {number}"
-            try:
-                do, name = line["do"], line.get("branch", MAIN)
-                if do == "fork":
-                    parent, day = line["parent"], line["day"]
-                    kept = [event for event in plans[parent].happened if event.day < day]
-                    plans[name] = _Plan((parent, day), kept, day)
-                    self.shown = name
-                    continue
-                plan = plans[name]
-                if do == "play":
-                    plan.day, plan.turn = line["day"], line["turn"]
-                elif do == "rewind":
-                    plan.day, plan.turn = line["day"], 0
-                elif do == "happen":
-                    plan.happened.append(read_event(line["event"], where))
-                elif do == "call_off":
-                    plan.happened.reverse()
-                    plan.happened.remove(read_event(line["event"], where))
-                    plan.happened.reverse()
-                elif do == "show":
-                    self.shown = name
-                else:
-                    raise ConfigError(f"{where}: {do!r} is nothing that a desk does")
-            except (KeyError, TypeError, ValueError) as error:
-                raise ConfigError(f"{where} is damaged ({error!r})") from error
-        return plans
-
     def _begun(self, name: str) -> Branch:
         cast = self._cast
         exchange = self._exchange(self.scenario, self._events)
@@ -402,65 +358,6 @@ class Session:
         events = [*self._events, *branch.happened]
         settings = self.log.settings["scenario"]
         self.log.write_scenario(branch.name, settings, events, self.command(branch))
-
-
-def desk_scenario(settings: Mapping[str, Any]) -> Scenario:
-    """Read a session's scenario, whose events are the session's own.
-
-    Raises
-    ------
-    ConfigError
-        It is none, or names a cast.
-    """
-    scenario = read_section(Scenario, settings, "the session's scenario")
-    if scenario.cast is not None:
-        raise ConfigError("cast: a desk plays a bundle's personas; leave the cast out")
-    return scenario
-
-
-def begin_settings(
-    bundle: Path, size: Size, scenario: Path | None, overrides: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Return the first line of a session's log.
-
-    Parameters
-    ----------
-    bundle
-        The bundle's folder, or a config's file.
-    size
-        Of the market; its days are the most that can be played.
-    scenario
-        A scenario's file; one call auction a day if left out. A person is seated where it seats
-        none.
-    overrides
-        Of the config.
-
-    Raises
-    ------
-    ConfigError, MarketError
-        The scenario or its events cannot be read.
-    """
-    raw: dict[str, Any] = {}
-    events: list[dict[str, Any]] = []
-    if scenario is not None:
-        checked = load_scenario(scenario)
-        raw = dict(read_yaml(scenario, "a scenario"))
-        raw.pop("events", None)
-        if checked.events is not None:
-            events = [plain_event(event) for event in load_schedule(Path(checked.events)).events]
-    beside = dict(raw.get("beside") or {})
-    beside.setdefault("person_lots", PERSON_LOTS)
-    settings = {**raw, "beside": beside}
-    desk_scenario(settings)
-    return {
-        "bundle": str(bundle),
-        "agents": size.agents,
-        "days": size.days,
-        "seed": size.seed,
-        "scenario": settings,
-        "events": events,
-        "overrides": list(overrides),
-    }
 
 
 @contextmanager

@@ -89,6 +89,8 @@ class Picture:
         The numbers behind it, for download.
     name : str
         Of the downloaded files.
+    wide : bool
+        Whether it takes the page's width, and is scrolled on a narrow one.
     """
 
     title: str
@@ -96,12 +98,21 @@ class Picture:
     png: bytes
     data: pd.DataFrame
     name: str
+    wide: bool = False
     kind: str = field(default="picture", init=False)
 
     @classmethod
-    def of(cls, figure: Figure, title: str, alt: str, data: pd.DataFrame, name: str) -> Picture:
+    def of(
+        cls,
+        figure: Figure,
+        title: str,
+        alt: str,
+        data: pd.DataFrame,
+        name: str,
+        wide: bool = False,
+    ) -> Picture:
         """Render a figure."""
-        return cls(title, alt, figure_bytes(figure), data, name)
+        return cls(title, alt, figure_bytes(figure), data, name, wide)
 
     @property
     def url(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -73,12 +73,13 @@ def print_scoreboard(rows: Sequence[Row], console: Console | None = None) -> Non
         )
         table.add_column("name", no_wrap=True)
         table.add_column("score [95 %]", no_wrap=True)
-        for heading in ("skill", "MCR", "lower"):
-            table.add_column(heading, justify="right", no_wrap=True)
+        shown = [key for key in _SHARES if any(row.get(key) is not None for row in members)]
+        for key in shown:
+            table.add_column(_SHARES[key][0], justify="right", no_wrap=True)
         table.add_column("verdict", no_wrap=True)
         table.add_column("what it is", style="dim")
         for row in members:
-            table.add_row(*_cells(row), style="bold" if row["name"] == "evolved" else "")
+            table.add_row(*_cells(row, shown), style="bold" if row["name"] == "evolved" else "")
         console.print(table)
         for row in members:
             if row.get("verdict", "ok") != "ok":
@@ -110,16 +111,21 @@ def score_form(score: float) -> str:
     return ".2f" if score < 10 else ".1f" if score < 100 else ".0f" if score < 10_000 else ".1e"
 
 
-def _cells(row: Row) -> tuple[str | Text, ...]:
-    verdict = Text(*conclude(row))
-    skill, mcr, lower = (as_score(row.get(key)) for key in ("skill", "mcr", "ends_lower"))
-    share = f"{mcr:.2f}" if math.isfinite(mcr) else "-"
-    relative = f"{skill:{score_form(skill)}}" if math.isfinite(skill) else "-"
-    down = f"{lower:.0%}" if math.isfinite(lower) else "-"
+_SHARES: dict[str, tuple[str, Callable[[float], str]]] = {
+    "skill": ("skill", lambda skill: f"{skill:{score_form(skill)}}"),
+    "mcr": ("MCR", lambda share: f"{share:.2f}"),
+    "ends_lower": ("lower", lambda share: f"{share:.0%}"),
+}
+"""Columns beside the score: what each is called, and how it is printed."""
+
+
+def _cells(row: Row, shown: Sequence[str]) -> tuple[str | Text, ...]:
+    values = {key: as_score(row.get(key)) for key in shown}
+    beside = [_SHARES[k][1](value) if math.isfinite(value) else "-" for k, value in values.items()]
     meaning, tried = describe(row["name"]), row.get("tried", 1)
     if tried > 1:
         meaning += f", best of {tried:,}"
-    return row["name"], format_score(row), relative, share, down, verdict, meaning
+    return row["name"], format_score(row), *beside, Text(*conclude(row)), meaning
 
 
 def conclude(row: Row) -> tuple[str, str]:

@@ -33,8 +33,7 @@ from evobourse.experiments.simulate.hand_set import BY_HAND, ON, set_by_hand
 from evobourse.experiments.studies.run import Page, Study
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.fitness.distance import score_paths
-from evobourse.fitness.facts import leverage
-from evobourse.fitness.moments import MOMENT_NAMES, moments
+from evobourse.fitness.moments import measured, moments
 from evobourse.market.series.splits import Split
 
 STUDY = Study(
@@ -44,7 +43,16 @@ STUDY = Study(
 )
 
 SPLITS = ("train", "validation")
-SHOWN = ("hill", "acf_abs_short", "acf_abs_medium", "ac1", "log_volatility", "displacement")
+SHOWN = (
+    "volume_volatility",
+    "hill",
+    "acf_abs_short",
+    "acf_abs_medium",
+    "ac1",
+    "log_volatility",
+    "displacement",
+    "leverage_abs",
+)
 HEADINGS = (
     "population",
     "J/J95",
@@ -107,7 +115,6 @@ class Row:
     """What a population's market does: float64[paths] each, but a score a group of paths."""
 
     scores: NDArray[np.float64]
-    volume: NDArray[np.float64]
     moments: Mapping[str, NDArray[np.float64]]
     lower: NDArray[np.float64]
 
@@ -142,8 +149,8 @@ def run(settings: Settings, report: Report) -> Page:
                     step()
             for name, row in rows.items():
                 figure = f"{name}, {split_name} windows"
-                volume = float(np.nanmean(row.volume))
-                report.figure(f"correlation of abs r with log volume, {figure}", volume, "1")
+                volume = float(np.nanmean(row.moments["volume_volatility"]))
+                report.figure(f"rank correlation of abs r with volume, {figure}", volume, "1")
             title = split_name.capitalize()
             sections.append(f"## {title} windows\n\n{table(rows)}\n")
     by_hand = ", ".join(f"`{name}` {value:g}" for name, value in BY_HAND.items())
@@ -247,41 +254,23 @@ def measure_real(experiment: Experiment, split: Split) -> Row:
 
 def _row(experiment: Experiment, split: Split, returns: NDArray[Any], volume: NDArray[Any]) -> Row:
     target, real = experiment.target(split), experiment.split_returns(split)
-    groups = returns[: len(returns) // target.paths * target.paths]
-    groups = groups.reshape(-1, target.paths, returns.shape[1])
-    found = moments(returns, float(real.std()))
+    pairs, days = np.stack([returns, volume.astype(np.float64)], axis=1), returns.shape[1]
+    groups = pairs[: len(pairs) // target.paths * target.paths].reshape(-1, target.paths, 2, days)
+    names = measured(days, with_volume=True)
+    found = moments(returns, float(real.std()), volume)
     return Row(
-        np.array([score_paths(group, target).ratio for group in groups], np.float64),
-        volume_volatility(returns, volume),
-        {name: found[:, MOMENT_NAMES.index(name)] for name in SHOWN}
-        | {"leverage": leverage(returns)},
+        np.array([score_paths(one[:, 0], target, one[:, 1]).ratio for one in groups], np.float64),
+        {name: found[:, names.index(name)] for name in SHOWN},
         (returns.sum(axis=1) < 0).astype(np.float64),
     )
-
-
-def volume_volatility(returns: NDArray[Any], volume: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the correlation of absolute returns with log volume: [paths, days] to float64[paths].
-
-    A day without a trade counts as one of a lot; NaN where either does not vary.
-
-    References
-    ----------
-    Karpoff (1987), J. Financial and Quantitative Analysis 22(1), doi:10.2307/2330874.
-    """
-    size, traded = np.abs(returns), np.log(np.maximum(volume, 1))
-    size = size - size.mean(axis=1, keepdims=True)
-    traded = traded - traded.mean(axis=1, keepdims=True)
-    scale = np.sqrt((size**2).sum(axis=1) * (traded**2).sum(axis=1))
-    found: NDArray[np.float64] = (size * traded).sum(axis=1) / np.where(scale > 0, scale, np.nan)
-    return found
 
 
 def table(rows: Mapping[str, Row]) -> str:
     """Return a row a population: the score with its interval, means of everything else."""
     lines = [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|"]
     for name, row in rows.items():
-        cells = [name, show(row.scores), f"{np.nanmean(row.volume):.2f}"]
-        cells += [f"{np.nanmean(row.moments[moment]):.2f}" for moment in (*SHOWN, "leverage")]
+        cells = [name, show(row.scores)]
+        cells += [f"{np.nanmean(row.moments[moment]):.2f}" for moment in SHOWN]
         lines.append(f"| {' | '.join([*cells, f'{row.lower.mean():.0%}'])} |")
     return "\n".join(lines)
 
@@ -299,9 +288,9 @@ Written by `{command}`; do not edit.
 Minds are the style teachers, personas and rules the quickstart's, with {agents} agents and {days}
 days. A row is {paths} paths on windows of S&P 500; all rows have the same windows and the same
 draws. J/J95 is the mean over groups of {group} paths with a 95 % interval: 0 is as close to the
-real market as that is to itself, 1 is its 95 % bound. Volume and abs r is the correlation of
-absolute returns with log volume within a path; leverage that of returns with later squared ones
-(`fitness.facts.leverage`). The other columns are means over paths; the last is
+real market as that is to itself, 1 is its 95 % bound. Volume and abs r is the rank
+correlation of the size of a day's return with its volume, leverage the correlation of returns with
+absolute ones of later days. The other columns are means over paths; the last is
 the part of the paths that end below their start. Real windows overlap.
 
 *Set by hand* is a society that was set with all mechanisms on, by looking at training windows; then
@@ -316,8 +305,7 @@ they are switched, and no other setting follows.
 *Evolved without any* and *evolved with all* are societies that CMA-ES found on training windows
 with the same budget, {candidates} candidates each, beginning with the un-evolved society and these
 mechanisms; each is the mean of the last generation. In *all but* one a mechanism of the evolved
-society is switched off and nothing is evolved anew: what leaned on it is out of place. No score
-sees volume.
+society is switched off and nothing is evolved anew: what leaned on it is out of place.
 
 {sections}
 ## The society that was found with all

@@ -76,6 +76,7 @@ def test_wrong_paths_are_refused_in_one_line_before_anything_heavy_is_imported(t
         ["response", "nothing"],
         ["robust", "nothing"],
         ["export", "nothing"],
+        ["report", "nothing"],
         ["merge", "nothing.yaml"],
         ["plan", "--config", "nothing.yaml"],
     ]
@@ -99,6 +100,7 @@ def test_help_of_every_command_needs_nothing_heavy(tmp_path):
         assert name in listed
         assert f"Example: evobourse {name}" in re.sub(r"\s+", " ", text)
         assert "--quiet" in text
+        assert "--json" in text
 
 
 def test_no_color_is_heeded_and_a_word_is_completed(tmp_path):

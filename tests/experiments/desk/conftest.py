@@ -9,7 +9,8 @@ from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.experiments.config.scenario import Size
 from evobourse.experiments.desk.log import SessionLog
-from evobourse.experiments.desk.session import Cast, Session, begin_settings
+from evobourse.experiments.desk.session import Cast, Session
+from evobourse.experiments.desk.settings import begin_settings
 from evobourse.market.rules import MarketRules
 
 

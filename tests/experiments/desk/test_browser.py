@@ -10,7 +10,7 @@ import pytest
 
 from evobourse.experiments.desk.player import Player
 from evobourse.experiments.desk.server import ADDRESS, Server, listen, make_app
-from evobourse.experiments.desk.session import PERSON_LOTS
+from evobourse.experiments.desk.settings import PERSON_LOTS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from evobourse.experiments.config.scenario import Size, load_scenario
-from evobourse.experiments.desk.session import PERSON_LOTS
+from evobourse.experiments.desk.settings import PERSON_LOTS
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.branch import MOST_SNAPSHOTS, same_state
 from evobourse.experiments.simulate.exchange import run_scenario

@@ -15,9 +15,7 @@ from evobourse.fitness.baselines.calibration import calibrate_franke_westerhoff
 from evobourse.fitness.baselines.laws import LAW_NAMES, reference_laws
 from evobourse.fitness.baselines.without_agents import gbm
 from evobourse.fitness.comparisons import holm
-from evobourse.fitness.distance import make_target
 from evobourse.market.series.named import load_series
-from evobourse.market.series.splits import LEAST_EMBARGO_DAYS
 
 BUDGET = Budget(window_days=250, paths=4, groups=6)
 
@@ -46,12 +44,13 @@ def test_every_law_has_a_row_on_both_halves_of_every_asset_and_pooled(rows):
 
 
 def test_the_real_days_pass_and_a_random_walk_does_not(rows):
+    ceiling = {(r.split, r.asset): r.ratio for r in rows if r.law == "bootstrap_target"}
     for row in rows:
         if row.law == "bootstrap_target":
-            assert row.ratio < 1
+            assert row.ratio < 0.5
             assert row.p_holm > 0.05
         if row.law == "gbm":
-            assert row.ratio > 1
+            assert row.ratio > 2 * ceiling[row.split, row.asset]
             assert row.p_holm < 0.05
 
 
@@ -62,19 +61,12 @@ def test_p_values_are_corrected_within_a_table(rows):
         assert [row.p_holm for row in table] == pytest.approx(list(expected))
 
 
-def test_a_pooled_ratio_is_the_sum_of_distances_over_the_sum_of_bounds(rows, assets):
+def test_a_pooled_ratio_is_the_geometric_mean(rows):
     by_key = {(row.split, row.asset, row.law): row for row in rows}
-    half = (len(assets[0].log_returns) - LEAST_EMBARGO_DAYS) // 2
-    j95 = {}
-    for key, series in enumerate(assets):
-        child = np.random.SeedSequence((0, key)).spawn(3)[0].spawn(2)[0]
-        target = make_target(
-            series.log_returns[:half], 250, 4, np.random.default_rng(child), split="train"
-        )
-        j95[series.name] = target.j95
     for law in LAW_NAMES:
-        sums = sum(by_key["train", name, law].ratio * j95[name] for name in j95)
-        assert by_key["train", POOLED, law].ratio == pytest.approx(sums / sum(j95.values()))
+        first, second, pooled = (by_key["train", name, law] for name in ("sp500", "nasdaq", POOLED))
+        assert pooled.ratio == pytest.approx(np.sqrt(first.ratio * second.ratio))
+        assert pooled.p_value == pytest.approx(min(1, first.p_value + second.p_value))
 
 
 def test_the_page_holds_every_row_and_its_command_and_json_has_no_nan(rows):

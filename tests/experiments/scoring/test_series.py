@@ -26,7 +26,7 @@ from evobourse.experiments.scoring.table import print_score
 from evobourse.fitness.distance import make_target
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.fact_table import FACT_NAMES
-from evobourse.fitness.moments import MOMENT_NAMES, moments
+from evobourse.fitness.moments import MOMENT_NAMES, measured, moments
 from evobourse.market.errors import MarketError
 from evobourse.market.series.named import SERIES_NAMES
 
@@ -372,7 +372,7 @@ def test_the_command_prints_a_score_json_or_one_line_of_refusal(tmp_path: Path) 
     again = shown.stdout.strip().splitlines()[-1].partition("evobourse ")[2].split()
     data = json.loads(evobourse(*again, cwd=tmp_path).stdout)
     assert f"J/J95  {data['ratio']:.2f}" in shown.stdout
-    assert [row["name"] for row in data["moments"]] == list(MOMENT_NAMES)
+    assert [row["name"] for row in data["moments"]] == list(measured(data["window_days"], False))
     assert [row["name"] for row in data["facts"]] == list(FACT_NAMES)
     assert data["conclusion"] in ("rejected", "undecided")
     refused = evobourse("score", "nothing.csv", cwd=tmp_path)

@@ -15,7 +15,6 @@ from evobourse.experiments.studies.mechanisms import (
     run,
     set_by_hand,
     vary,
-    volume_volatility,
     with_mechanisms,
 )
 from evobourse.experiments.sweep.setup import build_experiment
@@ -58,22 +57,9 @@ def test_only_the_society_is_searched(experiment):
         assert set(np.unique(mixtures.round(3))) == {0.0, 0.9}
 
 
-def test_volume_that_follows_volatility_is_told_from_one_that_does_not():
-    rng = np.random.default_rng(0)
-    returns = rng.normal(0, 0.01, (3, 400))
-    size = np.abs(returns)
-    volume = np.stack([np.exp(100 * size[0]) * 1000, np.exp(-100 * size[1]) * 1000, size[2] * 0])
-    found = volume_volatility(returns, volume)
-    np.testing.assert_allclose(found[:2], [1.0, -1.0])
-    assert np.isnan(found[2])
-    expected = np.corrcoef(size[0], np.log(volume[1] + 1))[0, 1]
-    mixed = volume_volatility(returns[:1], volume[1:2] + 1)
-    np.testing.assert_allclose(mixed, [expected])
-
-
 def test_real_volume_rises_with_volatility(experiment):
     real = measure_real(experiment, experiment.splits.train)
-    assert 0.0 < real.volume.mean() < 0.6
+    assert 0.0 < real.moments["volume_volatility"].mean() < 0.6
     assert np.isnan(real.scores).all()
 
 

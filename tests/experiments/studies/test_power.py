@@ -36,7 +36,7 @@ def test_held_out_windows_never_touch_their_target(monkeypatch):
 
     seen = []
 
-    def target_of_windows(windows, sigma, days, n, side_by_side, rng, split):
+    def target_of_windows(windows, names, sigma, days, n, known_days, rng, split):
         seen.append(windows[:, 0])
         return None
 

@@ -96,7 +96,7 @@ def test_every_candidate_of_another_search_has_minds_of_its_own():
 def test_judging_is_counted_as_the_scoreboard_plays_it():
     config = load_config(QUICKSTART)
     choosing, judging = plan_judging(config)
-    assert choosing.markets == 12 * 2 * 4 * 4  # finalists, splits, groups, paths
+    assert choosing.markets == 12 * 2 * 8 * 4  # finalists, splits, groups, paths
     assert judging.markets == (2 + 4) * 8 * 4 + 1  # champion on two splits, four casts held out
     assert (choosing.casts, judging.casts) == (12, 2)
 

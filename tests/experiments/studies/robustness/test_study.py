@@ -119,7 +119,7 @@ def test_held_out_days_play_no_part(config, bundle, bases, sp500, tmp_path):
         file = tmp_path / f"{name}.csv"
         table = pd.DataFrame({"date": sp500.dates, **prices, "volume": sp500.volume})
         table.to_csv(file, index=False)
-        own, wanted = replace(config, series=str(file)), list_variants(bundle, bases)[:2]
+        own, wanted = replace(config, series=(str(file),)), list_variants(bundle, bases)[:2]
         reports.append(plain(judge_variants(own, bundle, wanted, GROUPS)))
     assert reports[0] == reports[1]
 

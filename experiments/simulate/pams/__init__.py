@@ -1,0 +1,1 @@
+"""A bundle's population in PAMS, a market simulator of others."""
