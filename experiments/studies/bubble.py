@@ -124,7 +124,7 @@ def measure_path(returns: NDArray[np.float64], volume: NDArray[np.float64]) -> l
     """Return `SWINGS`, then `FACTS` of log returns and volumes float64[T]."""
     facts = [mean_abs_acf, hill, excess_kurtosis, volatility_clustering, leverage]
     return [
-        100 * _run_up(returns),
+        100 * float(1 / (1 - max_drawdown(-returns)) - 1),  # a rise is a fall of the inverse price
         100 * float(max_drawdown(returns)),
         float(longest_run(returns)),
         runs_statistic(returns),
@@ -133,16 +133,10 @@ def measure_path(returns: NDArray[np.float64], volume: NDArray[np.float64]) -> l
     ]
 
 
-def _run_up(returns: NDArray[np.float64]) -> float:
-    """Return the largest rise from an earlier trough, as a part of it."""
-    path = np.concatenate([[0.0], returns.cumsum()])
-    return float(np.expm1((path - np.minimum.accumulate(path)).max()))
-
-
-def heat(population: Population, times: float) -> Population:
-    """Return a population with every temperature multiplied."""
+def heat(population: Population, times: float, social: Social | None) -> Population:
+    """Return a population with every temperature multiplied, strangers or a society."""
     personas = tuple(replace(p, temperature=p.temperature * times) for p in population.personas)
-    return replace(population, personas=personas)
+    return Population(personas, replace(population.society, social=social))
 
 
 def measure_markets(
@@ -154,8 +148,7 @@ def measure_markets(
 ) -> NDArray[np.float64]:
     """Play the markets of one temperature: float64[seeds, `SWINGS`, `FACTS` and `CROWD`]."""
     bundle = opened.bundle
-    population = heat(bundle.population, times)
-    population = replace(population, society=replace(population.society, social=social))
+    population = heat(bundle.population, times, social)
     [choices] = tabulate_choices([population], opened.minds)
     world = World(bundle.offsets, bundle.rules, settings.agents, settings.days)
     names = [persona.name for persona in population.personas]
@@ -185,7 +178,7 @@ def run(settings: Settings, report: Report) -> Page:
     """Play all markets and hold them against real windows."""
     opened = open_population(settings.population)
     social = Social(link_threshold=settings.link_threshold, decay=settings.decay)
-    found: dict[tuple[str, float], NDArray[np.float64]] = {}
+    found = {}
     kinds: dict[str, Social | None] = {"strangers": None, "society": social}
     with report.steps("markets", 2 * len(settings.temperatures) * settings.seeds) as step:
         for kind, society in kinds.items():
@@ -194,9 +187,9 @@ def run(settings: Settings, report: Report) -> Page:
     bands = real_bands(settings.series, settings.days)
     measures = [*SWINGS.values(), *FACTS.values(), *CROWD.values()]
     for (kind, times), values in found.items():
-        for column, name in enumerate(measures):
+        for name, mean in zip(measures, np.nanmean(values, axis=0), strict=True):
             figure = f"{name}, {kind}, temperature x {times:g}, mean over seeds"
-            report.figure(figure, float(np.nanmean(values[:, column])), "1")
+            report.figure(figure, float(mean), "1")
     first = len(SWINGS)
     page = PAGE.format(
         command=report.command,
@@ -223,8 +216,8 @@ def measure_table(
     found: Found, names: Mapping[str, str], first: int, bands: NDArray[np.float64] | None
 ) -> str:
     """Return a row a kind and temperature, below the real band: means, and how many are in it."""
-    lines = [f"| | temperature, times | {' | '.join(names.values())} |", "|---" * (len(names) + 2)]
-    lines[1] += "|"
+    lines = [f"| | temperature, times | {' | '.join(names.values())} |"]
+    lines.append("|---" * (len(names) + 2) + "|")
     columns = range(first, first + len(names))
     if bands is not None:
         real = " | ".join(f"{bands[0, k]:.2f} to {bands[1, k]:.2f}" for k in columns)

@@ -151,7 +151,8 @@ def run(settings: Settings, report: Report) -> Page:
                 figure = f"{name}, {split_name} windows"
                 volume = float(np.nanmean(row.moments["volume_volatility"]))
                 report.figure(f"rank correlation of abs r with volume, {figure}", volume, "1")
-            sections.append(f"## {split_name.capitalize()} windows\n\n{table(rows)}\n")
+            title = split_name.capitalize()
+            sections.append(f"## {title} windows\n\n{table(rows)}\n")
     by_hand = ", ".join(f"`{name}` {value:g}" for name, value in BY_HAND.items())
     page = PAGE.format(
         command=report.command,

@@ -43,7 +43,7 @@ def test_the_runs_statistic_is_below_nil_for_rows_above_for_turns_and_near_it_fo
 
 
 def test_heat_multiplies_every_temperature(opened):
-    population = heat(opened.bundle.population, 3.0)
+    population = heat(opened.bundle.population, 3.0, None)
     assert {persona.temperature for persona in population.personas} == {3.0}
 
 

@@ -8,19 +8,19 @@ import pytest
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.experiments.config.scenario import Size
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.studies import council
-from evobourse.experiments.studies.council import (
-    Settings,
-    list_casts,
+from evobourse.experiments.studies.council import study as council
+from evobourse.experiments.studies.council.game import (
+    RUN,
+    Plan,
     list_channels,
     play_cast,
     play_game,
-    survival,
     trades,
 )
+from evobourse.experiments.studies.council.study import list_casts, survival
 from evobourse.experiments.studies.run import run_study
 
-SMALL = Settings(seeds=2, agents=40, days=18, day=6, lots=30)
+SMALL = Plan(seeds=2, agents=40, days=18, day=6, lots=30)
 
 
 def test_an_operator_who_does_nothing_earns_nothing_and_a_fall_pays_one_who_sold(opened):
@@ -41,7 +41,7 @@ def test_a_channel_changes_nothing_before_its_day_and_an_override_does_what_it_s
     assert list(games) == list(list_channels(bundle, SMALL))
     own = trades(SMALL)
     for name, events in list_channels(bundle, SMALL).items():
-        run_day = SMALL.day if name == council.RUN else -1
+        run_day = SMALL.day if name == RUN else -1
         sizes = Size(40, 18, 1), 30
         without, _ = play_game(bundle, choices, own, *sizes)
         closes, _ = play_game(bundle, choices, [*own, *events], *sizes, run_day)

@@ -1,0 +1,1 @@
+"""Study: what of an operator's game survives a change of cast."""
