@@ -180,7 +180,8 @@ def plot_moments(
         ylim=(rows[-1] + 0.5, -0.5),
         xlabel=f"distance from the real mean (sd of {target.window_days}-day real windows)",
     )
-    ax.set_yticks(rows, labels=[MOMENT_LABELS[n].replace(", ", "\n", 1) for n in target.names])
+    labels = [MOMENT_LABELS[n].replace(", ", "\n", 1) for n in target.names]
+    ax.set_yticks(rows, labels=labels, fontsize=7, linespacing=0.9)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     _finish(ax, None)

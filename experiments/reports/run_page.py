@@ -288,7 +288,14 @@ def _draw_scoreboard(
     ax.axvspan(low, 1.0, color="0.95", linewidth=0, zorder=0)
     ax.axvline(1.0, color=INK, linewidth=1.2)
     across = ax.get_xaxis_transform()
-    ax.text(1.0, 0.015, "not rejected at 5 % ", transform=across, ha="right", color="0.4")
+    ax.text(
+        1.0,
+        0.015,
+        "as near as real years are to each other ",
+        transform=across,
+        ha="right",
+        color="0.4",
+    )
     beside = ax.get_yaxis_transform()
     names = []
     for y, row in enumerate(rows):

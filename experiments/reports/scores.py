@@ -39,6 +39,8 @@ SPLITS = {"train": "Training", "validation": "Validation", "heldout": "Held out"
 
 
 Row = Mapping[str, Any]
+WIDE = 100
+"""Columns of a terminal from which on a scoreboard says what each row is."""
 
 
 def print_scoreboard(rows: Sequence[Row], console: Console | None = None) -> None:
@@ -77,9 +79,13 @@ def print_scoreboard(rows: Sequence[Row], console: Console | None = None) -> Non
         for key in shown:
             table.add_column(_SHARES[key][0], justify="right", no_wrap=True)
         table.add_column("verdict", no_wrap=True)
-        table.add_column("what it is", style="dim")
+        wide = console.width >= WIDE
+        if wide:
+            table.add_column("what it is", style="dim")
         for row in members:
-            table.add_row(*_cells(row, shown), style="bold" if row["name"] == "evolved" else "")
+            cells = _cells(row, shown)
+            style = "bold" if row["name"] == "evolved" else ""
+            table.add_row(*(cells if wide else cells[:-1]), style=style)
         console.print(table)
         for row in members:
             if row.get("verdict", "ok") != "ok":
