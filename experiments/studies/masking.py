@@ -27,7 +27,7 @@ from evobourse.fitness.behaviour.table import describe_behaviour
 
 STUDY = Study(
     question="is a market better or worse where investors see different things?",
-    minutes=1,
+    minutes=2,
     page="docs/studies/masking.md",
 )
 
