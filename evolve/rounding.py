@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 DIGITS = 8
-STEP_BITS = 20  # of a search's step size
+STEP_BITS = 26  # of a search's first step size
 COVARIANCE_BITS = 26
 
 
@@ -43,7 +43,7 @@ def recorded(value: float) -> float:
 
 
 def proposed(rows: Matrix, sigma: float = 1.0) -> Matrix:
-    """Round a search's coordinates to a step that follows its step size by powers of two."""
+    """Round a search's coordinates to a step of its first step size's order."""
     step = 2.0 ** (math.frexp(sigma)[1] - STEP_BITS)
     rounded: Matrix = np.rint(rows / step) * step
     return rounded

@@ -115,8 +115,12 @@ class Strategy:
         return float(self._cma.sigma) if self.learns else self._sigma
 
     def proposed(self, rows: Vector) -> Vector:
-        """Round coordinates to what is evaluated; the strategy learns from what it drew itself."""
-        return proposed(rows, self.sigma)
+        """Round coordinates to what is evaluated; the strategy learns from what it drew itself.
+
+        The start stays as it is: its minds have been asked for others than this search too.
+        """
+        begun = (rows == self._start).all(axis=-1, keepdims=True)
+        return np.where(begun, rows, proposed(rows, self._sigma))
 
     def scale_sigma(self, factor: float) -> None:
         """Multiply the step size."""

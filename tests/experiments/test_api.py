@@ -91,7 +91,7 @@ def test_a_finished_run_is_returned_and_another_one_refused(page, monkeypatch):
     monkeypatch.chdir(page[0])
     before = {path: path.stat().st_mtime_ns for path in Path("runs/a").glob("lineage.jsonl")}
     config = "runs/a/config.yaml"
-    monkeypatch.setattr(eb.experiments.api, "watch_sweep", None)  # nothing is run again
+    monkeypatch.setattr("evobourse.experiments.api.watch_sweep", None)  # nothing is run again
     assert eb.evolve(config, out="runs/a").scoreboard.equals(eb.load("runs/a").scoreboard)
     with pytest.raises(RunError, match="another config"):
         eb.evolve(config, out="runs/a", settings={"market.agents": 20})

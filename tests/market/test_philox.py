@@ -53,7 +53,7 @@ def test_another_day_turn_purpose_or_key_is_another_draw():
     ]
     assert len(set(drawn)) == 12
     purposes = [value for name, value in vars(Purpose).items() if name.isupper()]
-    assert len(set(purposes)) == len(purposes) == 12
+    assert len(set(purposes)) == len(purposes) == 14
 
 
 def test_words_are_uniform_and_their_halves_independent():

@@ -142,6 +142,7 @@ def check_impact(settings: Settings, report: Report) -> str:
     rng = np.random.default_rng(seeds)
     many = describe(franke_westerhoff(PUBLISHED, settings.paths, settings.days, rng, burn_in))
     own = {name: describe(paths) for name, paths in returns.items()}
+    shown = range(many.shape[1])  # the last moment is of long paths alone
     exact, free, few, different, call = own.values()
     twin = describe(direct)
     error = {
@@ -162,22 +163,16 @@ def check_impact(settings: Settings, report: Report) -> str:
         paths=f"{settings.paths:,}",
         limit=_table(
             ("moment", "equations alone", "at the exchange", "difference, seed by seed"),
-            [(many[:, k], exact[:, k], exact[:, k] - twin[:, k]) for k in range(len(NAMES))],
+            [(many[:, k], exact[:, k], exact[:, k] - twin[:, k]) for k in shown],
         ),
         finite=_table(
             ("difference from the equations", *list(own)[:4]),
-            [
-                [x[:, k] - twin[:, k] for x in (exact, free, few, different)]
-                for k in range(len(NAMES))
-            ],
+            [[x[:, k] - twin[:, k] for x in (exact, free, few, different)] for k in shown],
             ("error of a day's return, in standard deviations", *error.values()),
         ),
         call=_table(
             ("moment", "impact", "call", "call less impact, seed by seed"),
-            [
-                (different[:, k], call[:, k], call[:, k] - different[:, k])
-                for k in range(len(NAMES))
-            ],
+            [(different[:, k], call[:, k], call[:, k] - different[:, k]) for k in shown],
         ),
     )
 
@@ -207,7 +202,7 @@ def _deviations(runs: Sequence[Periods]) -> str:
 
 
 def _table(head: Sequence[str], columns: Sequence[Sequence[Array]], *extra: Sequence[Any]) -> str:
-    rows = [(name, *values) for name, values in zip(NAMES, columns, strict=True)]
+    rows = [(name, *values) for name, values in zip(NAMES[: len(columns)], columns, strict=True)]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name, *values in [*rows, *extra]:
         lines.append(f"| {name} | {' | '.join(_show(v, 3) for v in values)} |")

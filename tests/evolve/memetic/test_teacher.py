@@ -242,7 +242,8 @@ def test_a_gain_is_handed_back_to_the_search(sphere, tmp_path, name):
         if child.score < pupil.score:
             wanted = numbers(child)
             proposed = [c for c in candidates if c.generation == generation + 1][:-2]
-            taken += any(np.allclose(numbers(c), wanted, rtol=1e-9) for c in proposed)
+            # as near as proposals are rounded
+            taken += any(np.allclose(numbers(c), wanted, rtol=1e-5, atol=1e-6) for c in proposed)
     assert taken > 0
     run(tmp_path / "parts", 2)
     run(tmp_path / "parts", 6)

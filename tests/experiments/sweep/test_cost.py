@@ -75,7 +75,7 @@ def test_the_plan_is_what_the_search_does(tmp_path, slow, every, generations):
     candidates = evolve(
         RunFolder(tmp_path), genome.genome(), search, evaluator, generations, config.seed
     )
-    mean = genome.genome().to_values(search.mean_vector())
+    mean = search.best_guess()
     evaluator.evaluate(generations, [[mean]], experiment.search_seed(), lambda *_: None)
 
     total = sum(plan, Work())
