@@ -23,7 +23,7 @@ def test_a_small_run_writes_every_table_and_figure(monkeypatch, report, told):
         free_turns=120,
         seeds=2,
         burn_in_days=5,
-        days=60,
+        days=250,
         paths=50,
     )
     text = checks.run(small, report).text
