@@ -5,7 +5,6 @@ Libraries of linear algebra and of elementary functions differ in last bits (doc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from decimal import Context, Decimal
 
@@ -15,10 +14,8 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 DIGITS = 8
-STEP_BITS = 26  # of a search's first step size
+STEP = 2.0**-26
 COVARIANCE_BITS = 26
-
-
 _PRECISE = Context(prec=25)
 
 
@@ -42,10 +39,9 @@ def recorded(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def proposed(rows: Matrix, sigma: float = 1.0) -> Matrix:
-    """Round a search's coordinates to a step of its first step size's order."""
-    step = 2.0 ** (math.frexp(sigma)[1] - STEP_BITS)
-    rounded: Matrix = np.rint(rows / step) * step
+def proposed(rows: Matrix) -> Matrix:
+    """Round a search's coordinates, of which one is a quarter of a gene's range, to `STEP`."""
+    rounded: Matrix = np.rint(rows / STEP) * STEP
     return rounded
 
 

@@ -225,9 +225,7 @@ def displacement(log_returns: npt.ArrayLike) -> FloatArray:
     The longest horizon of a variance ratio: Lo and MacKinlay (1988), Review of Financial
     Studies 1(1), 41-66, doi:10.1093/rfs/1.1.41.
     """
-    return on_sound_paths(
-        lambda r: np.abs(r.sum(axis=-1)) / (r.std(axis=-1) * np.sqrt(r.shape[-1])), log_returns
-    )
+    return np.abs(drift(log_returns))
 
 
 def drift(log_returns: npt.ArrayLike) -> FloatArray:

@@ -150,7 +150,7 @@ class CrossSearch:
         return self._join(proposal.slow[s], proposal.fast[f])
 
     def genomes(self, proposal: Proposal) -> list[list[Values]]:
-        """Return the gene values of all candidates [S][F], before `tell` moves the step sizes."""
+        """Return the gene values of all candidates [S][F]."""
         slows, fasts = self._slow.proposed(proposal.slow), self._fast.proposed(proposal.fast)
         return [[self.genome.to_values(self._join(slow, fast)) for fast in fasts] for slow in slows]
 

@@ -120,7 +120,7 @@ class Strategy:
         The start stays as it is: its minds have been asked for others than this search too.
         """
         begun = (rows == self._start).all(axis=-1, keepdims=True)
-        return np.where(begun, rows, proposed(rows, self._sigma))
+        return np.where(begun, rows, proposed(rows))
 
     def scale_sigma(self, factor: float) -> None:
         """Multiply the step size."""
