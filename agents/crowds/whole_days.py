@@ -6,8 +6,6 @@ days, and the call holds no lock, so that markets run beside each other in threa
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -15,12 +13,25 @@ from numpy.typing import NDArray
 # Numba's cache watches this file alone: after a change to these, delete __pycache__.
 from evobourse.agents.crowds.daily_loops import (
     Earshot,
-    OrderHabits,
     decide,
     learn,
     price_orders,
     reconsider,
     standardise,
+)
+from evobourse.agents.crowds.day_state import (
+    AgentState,
+    ContestState,
+    DayRecord,
+    MechanismState,
+    PathState,
+    PersonaState,
+    SocialState,
+    SocietyState,
+    contest_state,
+    make_record,
+    record_rows,
+    social_state,
 )
 from evobourse.agents.crowds.deciding import PERFORMANCE_MEMORY
 from evobourse.agents.crowds.elementary import logarithm, logarithms, normal_table
@@ -50,120 +61,18 @@ from evobourse.agents.crowds.volatility import (
     measure,
 )
 from evobourse.agents.observation import FIELD_NAMES, HISTORY_DAYS
-from evobourse.agents.society.contest import Rivalry, count_faith, count_profits
+from evobourse.agents.society.contest import count_faith, count_profits
 from evobourse.agents.society.feeds import average_tones
-from evobourse.agents.society.life import SocialLife, follow_day, live_morning
+from evobourse.agents.society.life import follow_day, live_morning
 from evobourse.agents.society.links import fade_and_add, keys_of
 from evobourse.market.accounts import judge_order, settle_fills
 from evobourse.market.book.auction import clear_by_counting
-from evobourse.market.daily_auction import Market, PlayedDays, Rows
-from evobourse.market.philox import Purpose, arrival_times, fill_words
+from evobourse.market.daily_auction import Market, PlayedDays
+from evobourse.market.philox import Purpose, fill_words
 from evobourse.market.rules import price_band
 
 _VALUE = FIELD_NAMES.index("value")
 _DAY, _DAY_MORE = Purpose.DAY, Purpose.DAY_MORE
-
-
-class _Agents(NamedTuple):
-    """Agents, changed in place: int64[n], int8[n, A], float64[n]; their balances, int64[n]."""
-
-    persona: NDArray[np.int64]
-    sees: NDArray[np.int8]
-    usual_lots: NDArray[np.float64]
-    cash_cents: NDArray[np.int64]
-    shares: NDArray[np.int64]
-
-
-class _Personas(NamedTuple):
-    """Personas, whose success changes; see the loops that take each."""
-
-    share: NDArray[np.float64]
-    success: NDArray[np.float64]
-    never: NDArray[np.bool_]
-    receptivity: NDArray[np.float64]
-    orders: OrderHabits
-    steps: NDArray[np.int32]
-    row_of: NDArray[np.int16]
-
-
-class _Society(NamedTuple):
-    """What agents have in common; see the loops that take each."""
-
-    habits: tuple[float, float, float]
-    hearing: tuple[float, float, float]
-    rates: NDArray[np.float64]
-    keep: float
-    volatility_weight: float
-
-
-class _Mechanisms(NamedTuple):
-    """Settings of the society's mechanisms; see the loops that take each."""
-
-    both: NDArray[np.bool_]
-    half_spread: float
-    shared: NDArray[np.float64]
-    misalignment: float
-    lean: NDArray[np.float64]
-    value_rates: tuple[float, float]
-    equity_sized: float
-    loss_asymmetry: float
-
-
-class _Social(NamedTuple):
-    """A society's state, changed in place, and its settings; without agents for strangers.
-
-    See `agents.society.life` and `agents.society.links`.
-    """
-
-    spots: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]
-    pairs: tuple[NDArray[np.int64], NDArray[np.int64]]
-    numbers: tuple[float, float, float, int, float]
-    contagion: float
-    profiles: NDArray[np.float64]
-    mood: NDArray[np.float64]
-    voice: NDArray[np.float64]
-    likes: NDArray[np.float64]
-    peers: NDArray[np.float64]
-    key: np.uint64
-
-
-class _Contest(NamedTuple):
-    """What a contest counts, changed in place; see `agents.society.contest`.
-
-    Without agents in `held` profits are not counted, without views in `taught` faith is not.
-    """
-
-    held: NDArray[np.int64]
-    cost: NDArray[np.float64]
-    taught: NDArray[np.int8]
-    score: NDArray[np.float64]
-    weight: NDArray[np.float64]
-
-
-class _Path(NamedTuple):
-    """Closes int64[H + T] and their logarithms, the history filled in; volumes int64[T]."""
-
-    close_ticks: NDArray[np.int64]
-    log_path: NDArray[np.float64]
-    volume: NDArray[np.int64]
-
-
-class _Record(NamedTuple):
-    """What agents decided, [T, n] each, and ordered, [T, n * k]; T is 0 where nothing is kept.
-
-    Of k orders that an agent may send they have as many places in a row; a side of 0 stands for no
-    order.
-    """
-
-    persona: NDArray[np.int64]
-    seen: NDArray[np.int64]
-    tendency: NDArray[np.int64]
-    mood: NDArray[np.float64]
-    side: NDArray[np.int8]
-    price_ticks: NDArray[np.int64]
-    quantity: NDArray[np.int64]
-    reason: NDArray[np.int8]
-    filled: NDArray[np.int64]
 
 
 def play_days(market: Market, crowd: PersonaCrowd, days: int) -> None:
@@ -208,24 +117,24 @@ def _play_run(market: Market, crowd: PersonaCrowd, days: int) -> None:
     accounts, rules, n = market.accounts, market.rules, crowd.n_agents
     asset = market.open_day().assets[0]
     past = asset.close_ticks[-LONG_RUN_DAYS - 1 :]
-    path = _Path(
+    path = PathState(
         np.concatenate([past, np.zeros(days, np.int64)]),
         np.concatenate([logarithms(past), np.zeros(days)]),
         np.zeros(days, np.int64),
     )
     kept = days if market.record == "full" else 0
-    record = _record(kept, n, 2 if generator.both.size else 1)
+    record = make_record(kept, n, 2 if generator.both.size else 1)
     volatility, mechanisms = observer.volatility, society.mechanisms
     measured = np.array([volatility.long_run, volatility.variance, observer.perceived])
     asked = np.array([asset.buy_quantity, asset.sell_quantity])
-    persona, social = decider.persona.copy(), _social(life)
+    persona, social = decider.persona.copy(), social_state(life)
     accounts.fees_cents += _play(
         market.day,
         (crowd.key, market.key),
-        _Agents(
+        AgentState(
             persona, observer.sees, usual_lots(crowd.wealth), accounts.cash_cents, accounts.shares
         ),
-        _Personas(
+        PersonaState(
             decider.share,
             decider.success,
             observer.traits.never,
@@ -234,14 +143,14 @@ def _play_run(market: Market, crowd: PersonaCrowd, days: int) -> None:
             decider.steps,
             decider.row_of,
         ),
-        _Society(
+        SocietyState(
             decider.habits,
             observer.hearing,
             society.rates,
             kept_a_day(society.volatility_memory_days),
             float(society.volatility_weight),
         ),
-        _Mechanisms(
+        MechanismState(
             generator.both,
             float(mechanisms.half_spread),
             observer.shared,
@@ -252,7 +161,7 @@ def _play_run(market: Market, crowd: PersonaCrowd, days: int) -> None:
             float(mechanisms.loss_asymmetry),
         ),
         social,
-        _contest(crowd.rivalry),
+        contest_state(crowd.rivalry),
         generator.law,
         path,
         measured,
@@ -266,65 +175,30 @@ def _play_run(market: Market, crowd: PersonaCrowd, days: int) -> None:
     observer.perceived = float(measured[2])
     if life is not None:
         life.mood, life.peers = social.mood, social.peers
-    orders, decisions = _rows(market, record, crowd.first_persona, life is not None)
+    orders, decisions = record_rows(market, record, crowd.first_persona, life is not None)
     bought, sold = asked.tolist()
     market.take_over(
         PlayedDays(path.close_ticks[-days:], path.volume, (bought, sold), orders, decisions)
     )
 
 
-def _social(life: SocialLife | None) -> _Social:
-    """Return a society's state for compiled loops; moods are copies, the rest is its own."""
-    if life is None:
-        none, numbers, small = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int32)
-        nothing = np.zeros((0, 0)), numbers, numbers, numbers, numbers
-        settings = (0.0, 0.0, 0.0, 0, 0.0)
-        return _Social((none, small, small), (none, none), settings, 0.0, *nothing, np.uint64(0))
-    circles = life.circles
-    return _Social(
-        (circles.starts, circles.neighbour, circles.pair),
-        (circles.first, circles.second),
-        life.numbers,
-        float(life.social.contagion),
-        life.profiles.weights,
-        life.mood.copy(),
-        life.voice,
-        life.likes,
-        life.peers.copy(),
-        life.key,
-    )
-
-
-def _contest(rivalry: Rivalry | None) -> _Contest:
-    """Return what a contest counts; the arrays are its own."""
-    nothing = np.zeros(0, np.int64), np.zeros(0), np.zeros((0, 0), np.int8)
-    if rivalry is None:
-        return _Contest(*nothing, np.zeros(0), np.zeros(0))
-    held, cost, taught = nothing
-    if rivalry.taught is not None:
-        taught = rivalry.taught
-    elif rivalry.held is not None:
-        held, cost = rivalry.held, rivalry.cost
-    return _Contest(held, cost, taught, rivalry.score, rivalry.weight)
-
-
 @njit(cache=True, nogil=True)
 def _play(
     first_day: int,
     keys: tuple[np.uint64, np.uint64],
-    agents: _Agents,
-    personas: _Personas,
-    society: _Society,
-    mechanisms: _Mechanisms,
-    social: _Social,
-    contest: _Contest,
+    agents: AgentState,
+    personas: PersonaState,
+    society: SocietyState,
+    mechanisms: MechanismState,
+    social: SocialState,
+    contest: ContestState,
     law: OrderLaw,
-    path: _Path,
+    path: PathState,
     measured: NDArray[np.float64],
     asked: NDArray[np.int64],
     rules: tuple[int, int, float],
     normals: NDArray[np.float32],
-    record: _Record,
+    record: DayRecord,
 ) -> int:
     """Play days in place, and return the fees paid."""
     crowd_key, market_key = keys
@@ -491,54 +365,3 @@ def _play(
                 record.reason[played, at] = reason[order]
                 record.filled[played, at] = filled[order]
     return fees
-
-
-def _record(days: int, n: int, places: int) -> _Record:
-    """Make room for a record of so many orders an agent and day."""
-    wide, narrow = (np.zeros((days, n * places), kind) for kind in (np.int64, np.int8))
-    decided = np.zeros((days, n), np.int64)
-    return _Record(
-        decided,
-        decided.copy(),
-        decided.copy(),
-        np.zeros((days, n)),
-        narrow,
-        wide,
-        wide.copy(),
-        narrow.copy(),
-        wide.copy(),
-    )
-
-
-def _rows(
-    market: Market, record: _Record, first_persona: int, with_moods: bool
-) -> tuple[list[Rows], list[Rows]]:
-    """Return the record as a tape has it: orders by arrival, decisions by agent, day by day."""
-    orders: list[Rows] = []
-    decisions: list[Rows] = []
-    days, n = record.persona.shape
-    places = record.side.shape[1] // n
-    for played in range(days):
-        day = market.day + played
-        sent = np.flatnonzero(record.side[played])
-        times = arrival_times(sent // places, day, 0, market.key)
-        sent = sent[np.argsort(times, kind="stable")]
-        columns = ("side", "price_ticks", "quantity", "reason", "filled")
-        orders.append(
-            {
-                "day": np.full(len(sent), day),
-                "agent": sent // places,
-                **{name: getattr(record, name)[played, sent] for name in columns},
-            }
-        )
-        decisions.append(
-            {
-                "day": np.full(n, day),
-                "agent": np.arange(n),
-                "persona": first_persona + record.persona[played],
-                "view": record.seen[played],
-                "tendency": record.tendency[played],
-                **({"mood": record.mood[played]} if with_moods else {}),
-            }
-        )
-    return orders, decisions

@@ -88,6 +88,8 @@ def print_scoreboard(rows: Sequence[Row], console: Console | None = None) -> Non
             table.add_row(*(cells if wide else cells[:-1]), style=style)
         console.print(table)
         for row in members:
+            if not wide and row.get("tried", 1) > 1:
+                console.print(f"{row['name']}: {_chosen_from(row)}", highlight=False)
             if row.get("verdict", "ok") != "ok":
                 console.print(f"{row['name']}: {row['verdict']}", style="red", highlight=False)
         console.print()
@@ -128,10 +130,14 @@ _SHARES: dict[str, tuple[str, Callable[[float], str]]] = {
 def _cells(row: Row, shown: Sequence[str]) -> tuple[str | Text, ...]:
     values = {key: as_score(row.get(key)) for key in shown}
     beside = [_SHARES[k][1](value) if math.isfinite(value) else "-" for k, value in values.items()]
-    meaning, tried = describe(row["name"]), row.get("tried", 1)
-    if tried > 1:
-        meaning += f", best of {tried:,}"
+    meaning = describe(row["name"])
+    if row.get("tried", 1) > 1:
+        meaning += f", {_chosen_from(row)}"
     return row["name"], format_score(row), *beside, Text(*conclude(row)), meaning
+
+
+def _chosen_from(row: Row) -> str:
+    return f"best of {row['tried']:,}"
 
 
 def conclude(row: Row) -> tuple[str, str]:

@@ -27,7 +27,8 @@ from evobourse.experiments.config.experiment import ExperimentConfig, load_confi
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.studies.run import Page, Study
-from evobourse.experiments.sweep.judging import Finalist, Judge, Returns, rank_finalists
+from evobourse.experiments.sweep.finalists import Finalist, rank_finalists
+from evobourse.experiments.sweep.judging import Judge, Returns
 from evobourse.experiments.sweep.searches import make_search
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.merge.recipes.layer_stack import LayerStack

@@ -15,7 +15,7 @@ from evobourse.evolve.bundle import Bundle, Reference, write_bundle
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.markets import play_market
 from evobourse.experiments.config.experiment import ExperimentConfig
-from evobourse.experiments.sweep.judging import finite_row
+from evobourse.experiments.sweep.rows import finite_row
 from evobourse.experiments.sweep.setup import Experiment
 
 REFERENCE_SEED = 1

@@ -22,10 +22,10 @@ from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.evaluation import path_seeds
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.markets import play
-from evobourse.evolve.rounding import recorded
 from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.watching import Begin, unwatched
 from evobourse.experiments.reports.scores import CHAMPION, POOLED, REAL_TARGET, REAL_TRAIN
+from evobourse.experiments.sweep.rows import Row, compare_ratios, corrected
 from evobourse.experiments.sweep.setup import Experiment
 from evobourse.fitness.baselines.calibration import (
     GENERATIONS,
@@ -35,14 +35,13 @@ from evobourse.fitness.baselines.calibration import (
 from evobourse.fitness.baselines.franke_westerhoff import FrankeWesterhoff
 from evobourse.fitness.baselines.laws import reference_laws
 from evobourse.fitness.baselines.without_agents import garch_t_history, gbm_history, redraw_days
-from evobourse.fitness.comparisons import geometric_mean, holm, pool_scores
+from evobourse.fitness.comparisons import geometric_mean, pool_scores
 from evobourse.fitness.distance import SplitScore, Target, bootstrap_mean, score_groups
 from evobourse.fitness.paths import Paths
 from evobourse.fitness.protocol import HeldOutDoor
 from evobourse.market.series.splits import Split
 
 Returns = NDArray[np.float64]
-Row = dict[str, Any]
 _SPLIT_KEYS = {"train": 21, "validation": 22, "heldout": 23}
 _PURPOSE_KEYS = {"report": 31, "choose": 32, "robust": 33}
 
@@ -191,61 +190,6 @@ class Judge:
         """Return a baseline's own random stream."""
         digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
         return np.random.default_rng(self._stream(digest))
-
-
-@dataclass(frozen=True)
-class Finalist:
-    """A candidate played again: mean J/J95 on validation and on training windows, pooled."""
-
-    candidate: Candidate
-    validation: float
-    train: float
-
-    @property
-    def score(self) -> float:
-        """The geometric mean of both."""
-        return float(np.sqrt(self.validation * self.train))
-
-
-def rank_finalists(
-    experiment: Experiment,
-    bases: Bases,
-    candidates: Sequence[Candidate],
-    on_done: Callable[[Finalist], None],
-    begin: Begin = unwatched,
-) -> list[Finalist]:
-    """Play candidates on validation and training windows with fresh seeds, and rank them.
-
-    The score that bred a candidate plays no part: the winner of many noisy trials looks better
-    than it is. Training windows count as much as validation windows, since a validation split
-    of a few years is a single regime (docs/decisions/006).
-
-    Returns
-    -------
-    list of Finalist
-        Best first.
-    """
-    groups = experiment.config.selection.validation_groups
-    assets = experiment.assets
-    judges = [
-        [Judge(asset, asset.splits.validation, groups, "choose") for asset in assets],
-        [Judge(asset, asset.splits.train, groups, "choose") for asset in assets],
-    ]
-    finalists: list[Finalist] = []
-    begin("choose", len(candidates), lambda: len(finalists))
-    genome = experiment.market_genome
-    in_turn = sorted(candidates, key=lambda c: json.dumps(c.recipe))
-    casts = [(genome.recipe(c.genome), [genome.population(c.genome)]) for c in in_turn]
-    bases.expect(casts)
-    for candidate, (recipe, [population]) in zip(in_turn, casts, strict=True):
-        minds = bases.serve(recipe)
-        validation, train = (
-            float(geometric_mean([j.score(j.play(population, minds)).ratio for j in of_split]))
-            for of_split in judges
-        )
-        finalists.append(Finalist(candidate, validation, train))
-        on_done(finalists[-1])
-    return sorted(finalists, key=lambda f: (f.score, f.candidate.id))
 
 
 @dataclass(frozen=True, eq=False)
@@ -422,17 +366,6 @@ def _held_against(judge: Judge, paths: Paths) -> Target:
     return judge.prices if paths.volume is None else judge.target
 
 
-def corrected(rows: Sequence[Row]) -> list[Row]:
-    """Add each row's p-value after Holm's correction for the rows on the same asset and split."""
-    tables: dict[tuple[str, str], list[int]] = {}
-    for i, row in enumerate(rows):
-        tables.setdefault((row["asset"], row["split"]), []).append(i)
-    adjusted = np.empty(len(rows))
-    for members in tables.values():
-        adjusted[members] = holm([rows[i]["p_value"] for i in members])
-    return [{**row, "p_holm": float(p)} for row, p in zip(rows, adjusted, strict=True)]
-
-
 def play_row(
     judge: Judge, name: str, population: Population, minds: Minds, tried: int = 1
 ) -> tuple[Row, Paths]:
@@ -444,59 +377,7 @@ def play_row(
     return judge.row(name, paths, decisions, seconds, tried), paths
 
 
-def compare_ratios(
-    ours: Returns, theirs: Returns, rng: np.random.Generator, paired: bool = True
-) -> tuple[float, float, float]:
-    """Compare J/J95 of groups of paths.
-
-    Parameters
-    ----------
-    ours, theirs
-        J/J95 of each group, float64[groups].
-    rng
-        Of the bootstrap over groups.
-    paired
-        Whether group by group both had the same seeds.
-
-    Returns
-    -------
-    tuple of float
-        Mean log ratio of ours to theirs with its 95 % percentile bootstrap interval: below 0 ours
-        are better. An infinite interval where a group is degenerate.
-    """
-    from scipy.stats import bootstrap
-
-    first, second = np.log(ours), np.log(theirs)
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        return (float(first.mean()) - float(second.mean()), -np.inf, np.inf)
-    gap = first - second
-    if paired:
-        found = bootstrap((gap,), np.mean, method="percentile", rng=rng)
-    else:
-        found = bootstrap(
-            (first, second),
-            lambda x, y, axis=-1: np.mean(x, axis=axis) - np.mean(y, axis=axis),
-            method="percentile",
-            rng=rng,
-        )
-    interval = found.confidence_interval
-    return float(gap.mean()), float(interval.low), float(interval.high)
-
-
 def _teachable() -> tuple[str, ...]:
     from evobourse.agents.styles import STYLES
 
     return STYLES
-
-
-def finite_row(row: Row) -> Row:
-    """Round a row to what is recorded; JSON has no infinity: null is the score of what failed."""
-    return {key: _finite(value) for key, value in row.items()}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    if not isinstance(value, float):
-        return value
-    return recorded(value) if np.isfinite(value) else None

@@ -31,8 +31,10 @@ from evobourse.experiments.reports.lineage_picture import draw_candidate
 from evobourse.experiments.reports.paths import paths_to_bytes
 from evobourse.experiments.reports.run_page import ReportData, save_report
 from evobourse.experiments.sweep.export import export_bundle
-from evobourse.experiments.sweep.judging import Verdict, finite_row, judge_champion, rank_finalists
+from evobourse.experiments.sweep.finalists import rank_finalists
+from evobourse.experiments.sweep.judging import Verdict, judge_champion
 from evobourse.experiments.sweep.resume import freeze_splits
+from evobourse.experiments.sweep.rows import finite_row
 from evobourse.experiments.sweep.searches import make_search, needed_measures
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
 

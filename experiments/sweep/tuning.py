@@ -32,7 +32,7 @@ from evobourse.experiments.config.experiment import ExperimentConfig, load_confi
 from evobourse.experiments.config.search import unchosen
 from evobourse.experiments.config.sections import read_yaml
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.sweep.judging import rank_finalists
+from evobourse.experiments.sweep.finalists import rank_finalists
 from evobourse.experiments.sweep.pipeline import (
     make_budget,
     make_evaluator,

@@ -14,13 +14,8 @@ import numpy as np
 from evobourse.evolve.bundle import Bundle
 from evobourse.experiments.config.experiment import ExperimentConfig
 from evobourse.experiments.studies.robustness.variants import ORIGINAL, Variant
-from evobourse.experiments.sweep.judging import (
-    Judge,
-    Row,
-    compare_ratios,
-    finite_row,
-    play_row,
-)
+from evobourse.experiments.sweep.judging import Judge, play_row
+from evobourse.experiments.sweep.rows import Row, compare_ratios, finite_row
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.fitness.distance import SplitScore
 from evobourse.market.series.splits import Split

@@ -7,7 +7,8 @@ import pytest
 from evobourse import experiments
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.sweep import judging as scoreboard
-from evobourse.experiments.sweep.judging import Judge, _compared, _Played, _pooled, corrected
+from evobourse.experiments.sweep.judging import Judge, _compared, _Played, _pooled
+from evobourse.experiments.sweep.rows import corrected
 from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.fitness.baselines.calibration import calibrate_franke_westerhoff
 from evobourse.fitness.moments import volume_volatility
