@@ -71,14 +71,50 @@ def replay_log(tape: RecordedTape, asset: int) -> Replay:
     for day, today in orders[orders["asset"] == asset].groupby("day"):
         reference, lowest, highest = (int(bound) for bound in bounds.loc[day].to_numpy())
         book.last_ticks = reference
-        for turn, rows in today.groupby("turn"):
-            dealt = rows["number"] == NO_NUMBER
-            if dealt.any():
-                fills = _deal(rows[dealt], book, session, (lowest, highest))
-                played.append(pd.DataFrame({"day": day, "turn": turn, **vars(fills)}))
-            fills, _ = book.process(_events(rows[~dealt]), _turned_away(rows[~dealt]))
+        for turn, fills in replay_day(book, today, session, (lowest, highest)):
             played.append(pd.DataFrame({"day": day, "turn": turn, **vars(fills)}))
     return Replay(pd.concat(played, ignore_index=True), book)
+
+
+def replay_day(
+    book: OrderBook,
+    today: pd.DataFrame,
+    session: dict[str, Any],
+    limits_ticks: tuple[int, int],
+    absent: NDArray[np.int64] | None = None,
+) -> list[tuple[int, Fills]]:
+    """Play a day's log of one asset on its book.
+
+    Parameters
+    ----------
+    book : OrderBook
+        As the day began; it is changed.
+    today : pandas.DataFrame
+        The day's rows.
+    session : dict
+        Of the asset's terms in the manifest.
+    limits_ticks : tuple of int
+        Lowest and highest price of the day.
+    absent : NDArray[np.int64], optional
+        Agents all of whose orders are turned away; all others send what they sent.
+
+    Returns
+    -------
+    list of (int, Fills)
+        Turns with what traded in each.
+    """
+    played = []
+    turn: Any
+    # a rejected order keeps its number, so that what later rows aim at stays where it was
+    gone = today["agent"].isin([] if absent is None else absent) & (today["kind"] <= Kind.REPLACE)
+    today = today.assign(reason=today["reason"].mask(gone, int(Reason.HALTED)))
+    for turn, rows in today.groupby("turn"):
+        dealt = rows["number"] == NO_NUMBER
+        if dealt.any():
+            played.append((int(turn), _deal(rows[dealt], book, session, limits_ticks)))
+        fills, _ = book.process(_events(rows[~dealt]), _turned_away(rows[~dealt]))
+        played.append((int(turn), fills))
+    return played
 
 
 def _events(rows: pd.DataFrame) -> OrderEvents:

@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from evobourse.agents.crowds.persona_crowd import history_ticks
@@ -17,6 +18,7 @@ from evobourse.experiments.simulate.exchange import run_scenario
 from evobourse.market.errors import MarketError
 from evobourse.market.rules import MarketRules
 from evobourse.market.tape.daily_tape import is_tape, read_closes
+from evobourse.market.tape.movers import NOBODY, find_movers
 from evobourse.market.tape.recorded import verify_tape
 from evobourse.market.tape.replay import replay_log
 
@@ -50,6 +52,13 @@ def test_alone_in_one_call_a_population_makes_the_fast_markets_prices(bundle, ch
     np.testing.assert_array_equal(prices["close_ticks"], fast.close_ticks)
     np.testing.assert_array_equal(prices["volume"], fast.volume)
     assert is_tape(tmp_path / "tape")
+    full = play_market(world, (bundle.population, bundle.history, 3), choices, "full")
+    full.write(tmp_path / "fast")
+    movers, of_auction = (find_movers(tmp_path / name) for name in ("tape", "fast"))
+    pd.testing.assert_frame_equal(movers, of_auction)
+    np.testing.assert_array_equal(
+        movers.groupby("day")["price_ticks"].first(), prices["close_ticks"]
+    )
     closes, volume = read_closes(tmp_path / "tape")
     np.testing.assert_array_equal(closes, [bundle.history[-1], *fast.close_ticks])
     np.testing.assert_array_equal(volume, fast.volume)
@@ -78,6 +87,10 @@ def test_everything_at_once_is_recorded_replays_and_repeats(bundle, choices, tmp
         assert fills["seller"].between(start, stop - 1).any()
     told = [json.loads(detail).get("tone") for detail in first.frame("events")["detail"]]
     assert told == [-6.0, None, None]
+    movers = find_movers(tmp_path / "a")
+    assert set(movers["group"]) == {NOBODY, 0, 1}
+    whole = movers.groupby("day")["price_ticks"].first()
+    np.testing.assert_array_equal(whole, prices.loc[whole.index, "close_ticks"])
 
 
 def test_news_moves_those_who_are_told(bundle, choices, tmp_path):

@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 from joblib import Parallel, delayed
 
-from evobourse.market.book.order_events import Reason, Status
+from evobourse.market.book.book import MAX_TICKS, BookRules, OrderBook
+from evobourse.market.book.order_events import Reason, SelfTrade, Status
 from evobourse.market.tape.journal import TapeJournal, describe_instruments
 from evobourse.market.tape.recorded import read_tape
 from evobourse.market.tape.recorder import MemoryRecorder, Recorder
-from evobourse.market.tape.replay import replay_log
+from evobourse.market.tape.replay import BOUNDS, replay_day, replay_log
 from tests.market.anything import INSTRUMENTS, TURNS, make_anything
 
 FILLS = ["day", "turn", "event", "buy", "sell", "price_ticks", "quantity", "aggressor"]
@@ -37,6 +38,29 @@ def test_the_log_makes_the_same_trades_prices_and_book_again(turns):
         rests, resting = listing.book.resting, replay.book.resting
         for name in ("number", "agent", "side", "price_ticks", "remaining"):
             np.testing.assert_array_equal(getattr(resting, name), getattr(rests, name))
+
+
+def test_agents_who_are_absent_trade_with_nobody_and_the_others_go_on():
+    _, tape = recorded(("call", "continuous", "call"))
+    orders, fills = tape.frame("orders"), tape.frame("fills")
+    terms = tape.manifest.instruments[0]
+    today = orders.query("asset == 0 and day == 0")
+    prices = tape.frame("prices").query("asset == 0 and day == 0")
+    reference, lowest, highest = (int(prices[name].iloc[0]) for name in BOUNDS)
+    session = terms["session"]
+
+    def play(absent):
+        rules = BookRules(1, MAX_TICKS - 1, SelfTrade(session["self_trade"]))
+        played = replay_day(OrderBook(rules, reference), today, session, (lowest, highest), absent)
+        return pd.concat([pd.DataFrame(vars(one)) for _, one in played], ignore_index=True)
+
+    first = fills.query("asset == 0 and day == 0")
+    everybody = play(np.zeros(0, np.int64))
+    np.testing.assert_array_equal(everybody["price_ticks"], first["price_ticks"])
+    busiest = int(first["buyer"].mode()[0])
+    others = play(np.array([busiest]))
+    assert len(others)
+    assert not ((others["buyer"] == busiest) | (others["seller"] == busiest)).any()
 
 
 def test_a_log_with_one_price_changed_does_not():
