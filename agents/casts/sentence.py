@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +54,8 @@ class Described:
         from them.
     lost
         Words that were not understood.
+    unknown
+        The noun, where no table knows it: an investor is guessed.
     diverse
         No two of them are to be alike.
     """
@@ -62,6 +65,7 @@ class Described:
     reasons: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    unknown: str | None = None
     diverse: bool = False
 
 
@@ -78,27 +82,38 @@ def read_sentence(sentence: str) -> list[Described]:
     AgentError
         No phrase says who trades.
     """
-    plain = re.sub(r"(?<=\d),(?=\d{3})", "", sentence.lower()).replace("-", " ")
-    members, lost = [], []
-    for phrase in _phrases(plain):
-        described = _read_phrase(phrase)
-        if described is None:
-            lost.append(phrase)
-        else:
-            members.append(described)
+    members, lost = read_phrases(split_phrases(sentence))
     if not members:
         raise AgentError(
             f"cast: nobody is named in {sentence!r}; say how many of whom, as in 'forty cautious "
             "pensioners, ten momentum day-traders who see no news'"
         )
     members[-1].lost += lost
+    return members
+
+
+def split_phrases(sentence: str) -> list[str]:
+    """Cut a sentence into phrases of small letters, each of which says one thing."""
+    plain = re.sub(r"(?<=\d),(?=\d{3})", "", sentence.lower()).replace("-", " ")
+    return _phrases(plain)
+
+
+def read_phrases(phrases: Sequence[str]) -> tuple[list[Described], list[str]]:
+    """Read members from phrases; names are unique. Return them, and phrases that name nobody."""
+    members, lost = [], []
+    for phrase in phrases:
+        described = _read_phrase(phrase)
+        if described is None:
+            lost.append(phrase)
+        else:
+            members.append(described)
     taken: set[str] = set()
     for member in members:
         name, number = member.values["name"], 2
         while member.values["name"] in taken:
             member.values["name"], number = f"{name}-{number}", number + 1
         taken.add(member.values["name"])
-    return members
+    return members, lost
 
 
 def read_number(words: list[str]) -> int:
@@ -128,7 +143,7 @@ def singular(word: str) -> str:
 def _phrases(plain: str) -> list[str]:
     """Cut at commas and semicolons, and at an "and" that a number or a noun of its own follows."""
     parts = []
-    for part in re.split(r"[,;.\n]+", plain):
+    for part in re.split(r"(?:[,;\n]|\.(?!\d))+", plain):  # the point of 2.5 is no full stop
         words, start = part.split(), 0
         for at, word in enumerate(words):
             after = words[at + 1 : at + 2]
@@ -162,6 +177,7 @@ def _read_phrase(phrase: str) -> Described | None:
             at += length
     if not noun and count is not None and words and words[-1] in found.left:
         found.left.remove(words[-1])
+        found.unknown = words[-1]
         name.append(words[-1])
         found.reasons.append(f"{words[-1]}: no occupation known, an investor (guessed)")
         noun = True

@@ -1,4 +1,4 @@
-"""The command that writes a cast from a sentence, or one of many who all differ."""
+"""The commands that write a cast or a scenario from a sentence, and a cast of many who differ."""
 
 from __future__ import annotations
 
@@ -83,3 +83,46 @@ def cast(
             ("then", typed("evobourse", "simulate", "RUN/bundle", "--days", 60, "--cast", out)),
         ],
     )
+
+
+def scenario(
+    sentence: Annotated[
+        str, typer.Argument(help="The market, as in 'margin 10 %, 5 turns a day'.")
+    ],
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="The bundle that it is for, whose styles it has; else the first seven."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="YAML file; printed if left out.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a market from words, as YAML to read and change before it is used.
+
+    Terms, turns and rule-based traders make a scenario; who else is named trades in the place of
+    the bundle's personas, in a cast beside it. A word that is not understood is refused by name.
+
+    Example: evobourse scenario "six classes of nickel traders, margin 10 %, 5 turns a day"
+    --out nickel.yaml
+
+    Example: evobourse scenario "price limit 5 %, fee 2 bp, three market makers" --out tight.yaml
+    """
+    import yaml
+
+    from evobourse.agents.styles import FIRST_STYLES
+    from evobourse.evolve.bundle import load_bundle
+    from evobourse.experiments.simulate.write_cast import save_market, write_market
+
+    styles: Sequence[str] = FIRST_STYLES
+    if bundle is not None:
+        styles = [folder.name for folder in load_bundle(bundle).adapters]
+    text, people = write_market(sentence, "market.cast.yaml", styles)
+    made = {} if out is None else save_market(sentence, out, styles)
+    if as_json:
+        written = {"scenario": yaml.safe_load(text), "cast": yaml.safe_load(people or "null")}
+        typer.echo(json.dumps(written))
+    elif out is None:
+        typer.echo(f"{text}---\n# market.cast.yaml\n{people}" if people else text, nl=False)
+    else:
+        then = typed("evobourse", "simulate", bundle or "RUN/bundle", "--days", 60)
+        lines = [(name, str(file)) for name, file in made.items()]
+        print_next_steps(news_console(), [*lines, ("then", f"{then} {typed('--scenario', out)}")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +34,10 @@ def desk(
     scenario: Annotated[
         Path | None, typer.Option(help="YAML of an exchange: turns, other traders, events.")
     ] = None,
+    words: Annotated[
+        str | None,
+        typer.Option(help="The market in words instead, see evobourse scenario; kept in FOLDER."),
+    ] = None,
     session: Annotated[
         Path | None, typer.Option(help="Folder of the session, begun or to be gone on with.")
     ] = None,
@@ -49,26 +54,38 @@ def desk(
     Example: evobourse desk runs/quickstart/bundle --agents 1000 --days 500
     --scenario experiments/scenarios/friends.yaml
 
+    Example: evobourse desk runs/quickstart/bundle
+    --words "six classes of nickel traders, margin 10 %, 5 turns a day"
+
     Example: evobourse desk runs/quickstart/bundle --session runs/desk-1
     """
+    from evobourse.agents.styles import FIRST_STYLES
     from evobourse.evolve.bundle import load_bundle
     from evobourse.experiments.config.experiment import find_config
     from evobourse.experiments.config.scenario import Size
     from evobourse.experiments.desk.log import LOG, SessionLog, new_folder
     from evobourse.experiments.desk.server import ADDRESS, listen, new_token
     from evobourse.experiments.desk.settings import begin_settings
+    from evobourse.experiments.errors import ConfigError
+    from evobourse.experiments.simulate.write_cast import save_market
 
     # cheap checks first: port, bundle, scenario, session; models after them
     console, news = make_console(), news_console(as_json)
     own = listen(port)
+    styles: Sequence[str] = FIRST_STYLES
     if not find_config(bundle).is_file():
-        load_bundle(bundle)
+        styles = [folder.name for folder in load_bundle(bundle).adapters]
+    if words is not None:
+        if scenario is not None:
+            raise ConfigError("--words and --scenario are both given; give one of them")
+        session = session or new_folder()
+        scenario = save_market(words, session / "market.yaml", styles)["scenario"]
     size = Size(agents or 400, days or 250, 1 if seed is None else seed)
     settings: dict[str, Any] = begin_settings(bundle, size, scenario, overrides)
     if session is not None and (session / LOG).exists():
         given = {"agents": agents, "days": days, "seed": seed}
         if scenario is None:
-            given |= {"scenario": None, "events": None}
+            given |= {"scenario": None, "events": None, "cast": None}
         if not overrides:
             given |= {"overrides": None}
         settings |= given

@@ -547,7 +547,7 @@ function begin() {
   at("setting").textContent = `${whole(about.agents)} agents, seed ${about.seed}, ${about.turns.join(", ")} · ${about.folder}`;
   at("command").textContent = `evobourse simulate ${about.bundle} --scenario ${about.folder}/${state.parts.now.scenario} --agents ${about.agents} --days ${about.days} --seed ${about.seed}`;
   at("say-persona").append(make("option", { value: "", text: "all personas" }),
-    ...about.groups.filter((name) => !["market makers", "noise traders", "forecasters", "you"].includes(name)).map((name) => make("option", { value: name, text: name })));
+    ...about.personas.map((name) => make("option", { value: name, text: name })));
   for (const speed of SPEEDS)
     at("speeds").append(make("button", { text: speed === 1000 ? "max" : String(speed), value: speed, title: `${speed === 1000 ? "As fast as it goes" : `${speed} days a second`} (${SPEEDS.indexOf(speed) + 1})`, on: { click: () => setSpeed(speed) } }));
   at("speeds").append(make("span", { className: "unit", text: "days a second" }));

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evobourse.evolve.bundle import Bundle
+from evobourse.evolve.bundle import Bundle, load_bundle
 from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.config.experiment import find_config, load_config
 from evobourse.experiments.desk.log import SessionLog
 from evobourse.experiments.desk.session import Cast
-from evobourse.experiments.desk.settings import desk_scenario
+from evobourse.experiments.desk.settings import desk_cast, desk_scenario
 from evobourse.experiments.errors import ConfigError
 from evobourse.market.errors import MarketError
 from evobourse.market.series.named import load_series
@@ -26,7 +26,7 @@ def open_cast(
     on_stage: Callable[[str], None],
     overrides: Sequence[str] = (),
 ) -> Cast:
-    """Open who plays a session: a bundle's population, or the one that a config begins with.
+    """Open who plays a session: its cast, a bundle's population, or that a config begins with.
 
     Parameters
     ----------
@@ -47,9 +47,17 @@ def open_cast(
         The bundle is malformed, or its base another one.
     """
     from evobourse.experiments.simulate.bundle import open_population
+    from evobourse.experiments.simulate.cast import open_cast_bases
     from evobourse.experiments.simulate.thinkers import open_thinker
 
-    deliberation = desk_scenario(log.settings["scenario"]).deliberation
+    scenario = desk_scenario(log.settings["scenario"])
+    if log.settings.get("cast") is not None:
+        if not Path(place).is_dir():
+            raise ConfigError(f"{place}: a cast trades in a bundle's market; name a bundle")
+        members, bundle = desk_cast(log.settings["cast"], scenario), load_bundle(Path(place))
+        minds = open_cast_bases(bundle, members).serve(bundle.recipe)
+        return Cast(bundle, np.empty((0, 0, 5)), minds, members)
+    deliberation = scenario.deliberation
     opened = open_population(place, overrides)
     if deliberation is None:
         return Cast(opened.bundle, opened.choices(), opened.minds)

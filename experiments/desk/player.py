@@ -88,6 +88,7 @@ class Player:
             "seed": session.size.seed,
             "turns": list(session.scenario.turns),
             "groups": session.branch.watch.groups,
+            "personas": session.branch.watch.personas,
             "past": session.history[-PAST_DAYS:].tolist(),
             "real": real,
         }

@@ -16,13 +16,17 @@ from numpy.typing import NDArray
 
 from evobourse.agents.minds.stand_ins import Minds
 from evobourse.evolve.bundle import Bundle
+from evobourse.evolve.durable import replace_bytes
+from evobourse.experiments.config.cast import Cast as Members
 from evobourse.experiments.config.scenario import Scenario, Size, load_scenario
+from evobourse.experiments.config.sections import write_yaml
 from evobourse.experiments.desk.log import SessionLog
 from evobourse.experiments.desk.plans import read_plans
-from evobourse.experiments.desk.settings import desk_scenario
+from evobourse.experiments.desk.settings import CAST_FILE, desk_scenario
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.branch import Branch, same_state
-from evobourse.experiments.simulate.exchange import STOCK, build_scenario, record_run
+from evobourse.experiments.simulate.cast import asset_history, build_cast
+from evobourse.experiments.simulate.exchange import build_scenario, record_run
 from evobourse.market.errors import MarketError
 from evobourse.market.events.kinds import Event
 from evobourse.market.events.schedule import plain_event, read_event
@@ -49,12 +53,15 @@ class Cast:
     choices
         What its minds choose, or minds to be asked, see `simulate.exchange.build_scenario`.
     minds
-        What answered, for contests.
+        What answered, for contests; what answers, for members.
+    members
+        Who trades in the place of the bundle's personas; None for these.
     """
 
     bundle: Bundle
     choices: NDArray[np.float64] | EncodedMinds | Thinker
     minds: Minds | None = None
+    members: Members | None = None
 
 
 class Session:
@@ -99,6 +106,9 @@ class Session:
             read_event(entry, f"session {log.folder}: events[{row}]")
             for row, entry in enumerate(settings["events"])
         ]
+        if settings.get("cast") is not None:  # an older log has none
+            text = write_yaml(settings["cast"])
+            replace_bytes(log.folder / CAST_FILE, text.encode())
         self.branches: dict[str, Branch] = {}
         plans, self.shown = read_plans(log)
         for name, plan in plans.items():
@@ -120,7 +130,10 @@ class Session:
     @property
     def history(self) -> NDArray[np.int64]:
         """Closes before the first day, in ticks."""
-        return self._cast.bundle.history
+        cast = self._cast
+        if cast.members is not None:
+            return asset_history(cast.members.assets[0], cast.bundle)
+        return cast.bundle.history
 
     @property
     def branch(self) -> Branch:
@@ -184,7 +197,7 @@ class Session:
         given.setdefault("day", branch.day)
         kind = given.get("kind")
         if kind in _WITH_ASSET:
-            given.setdefault("asset", STOCK)
+            given.setdefault("asset", branch.exchange.listings[0].instrument.name)
         if kind not in ("settle_at", "cancel_trades") and given["day"] == branch.day:
             given.setdefault("turn", branch.turn)
         if "agents" in given:
@@ -303,11 +316,16 @@ class Session:
     def _begun(self, name: str) -> Branch:
         cast = self._cast
         exchange = self._exchange(self.scenario, self._events)
-        shared = [one for one in (cast.choices, cast.minds, cast.bundle) if one is not None]
+        shared = [one for one in vars(cast).values() if one is not None]
         return Branch(exchange, shared, name)
 
     def _exchange(self, scenario: Scenario, events: list[Event] | None) -> Exchange:
         cast = self._cast
+        if cast.members is not None:
+            assert cast.minds is not None  # whoever opened it has them
+            days, seed, minds = self.size.days, self.size.seed, cast.minds
+            given = (scenario, cast.members, cast.bundle, minds, days, seed)
+            return build_cast(*given, events=events).exchange
         return build_scenario(
             scenario, cast.bundle, cast.choices, self.size, minds=cast.minds, events=events
         )

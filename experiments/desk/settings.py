@@ -6,27 +6,46 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evobourse.experiments.config.cast import Cast, read_cast
 from evobourse.experiments.config.scenario import Scenario, Size, load_scenario
 from evobourse.experiments.config.sections import read_section, read_yaml
 from evobourse.experiments.errors import ConfigError
 from evobourse.market.events.schedule import load_schedule, plain_event
+
+CAST_FILE = "cast.yaml"
+"""A session's cast, in its folder."""
 
 PERSON_LOTS = 2_000
 """What the person begins with in a scenario that does not say: 20 times what an investor holds."""
 
 
 def desk_scenario(settings: Mapping[str, Any]) -> Scenario:
-    """Read a session's scenario, whose events are the session's own.
+    """Read a session's scenario, whose events and cast are the session's own.
 
     Raises
     ------
     ConfigError
-        It is none, or names a cast.
+        It is none.
     """
-    scenario = read_section(Scenario, settings, "the session's scenario")
-    if scenario.cast is not None:
-        raise ConfigError("cast: a desk plays a bundle's personas; leave the cast out")
-    return scenario
+    return read_section(Scenario, settings, "the session's scenario")
+
+
+def desk_cast(settings: Mapping[str, Any], scenario: Scenario) -> Cast:
+    """Read a session's cast.
+
+    Raises
+    ------
+    ConfigError
+        It is none, or one that a desk cannot show: of several assets, with companies, or thinking.
+    """
+    cast = read_cast(settings, "the session's cast")
+    if len(cast.assets) > 1:
+        raise ConfigError(f"cast: has {len(cast.assets)} assets, and a desk shows one; leave one")
+    if speaking := [m.name for m in cast.members if m.kind in ("company", "industry")]:
+        raise ConfigError(f"cast: {speaking[0]!r} speaks for assets; a desk has traders alone")
+    if scenario.deliberation is not None:
+        raise ConfigError("cast and deliberation are both set; a desk takes one of them")
+    return cast
 
 
 def begin_settings(
@@ -49,26 +68,33 @@ def begin_settings(
     Raises
     ------
     ConfigError, MarketError
-        The scenario or its events cannot be read.
+        The scenario, its events or its cast cannot be read.
     """
     raw: dict[str, Any] = {}
     events: list[dict[str, Any]] = []
     if scenario is not None:
-        checked = load_scenario(scenario)
+        given = load_scenario(scenario)
         raw = dict(read_yaml(scenario, "a scenario"))
         raw.pop("events", None)
-        if checked.events is not None:
-            events = [plain_event(event) for event in load_schedule(Path(checked.events)).events]
+        if given.events is not None:
+            events = [plain_event(event) for event in load_schedule(Path(given.events)).events]
     beside = dict(raw.get("beside") or {})
     beside.setdefault("person_lots", PERSON_LOTS)
     settings = {**raw, "beside": beside}
-    desk_scenario(settings)
+    checked, agents, cast = desk_scenario(settings), size.agents, None
+    if file := settings.get("cast"):
+        assert scenario is not None  # it says so
+        cast = dict(read_yaml(scenario.parent / str(file), "a cast"))
+        settings["cast"] = CAST_FILE
+        members = desk_cast(cast, checked).members
+        agents = sum(member.count for member in members if member.kind == "investor")
     return {
         "bundle": str(bundle),
-        "agents": size.agents,
+        "agents": agents,
         "days": size.days,
         "seed": size.seed,
         "scenario": settings,
         "events": events,
+        "cast": cast,
         "overrides": list(overrides),
     }

@@ -42,7 +42,9 @@ from evobourse.experiments.simulate.exchange import (
 from evobourse.experiments.simulate.thinkers import open_thinker
 from evobourse.experiments.sweep.orders import fit_scenario_orders
 from evobourse.market.crowd import Crowd
-from evobourse.market.events.schedule import load_schedule
+from evobourse.market.crowds.person import RecordedPerson
+from evobourse.market.events.kinds import Event
+from evobourse.market.events.schedule import EventSchedule, load_schedule
 from evobourse.market.exchange import Exchange
 from evobourse.market.instruments import Instrument
 from evobourse.market.series.named import load_series
@@ -110,6 +112,7 @@ def build_cast(
     days: int,
     seed: int,
     on_stage: Callable[[str], None] | None = None,
+    events: Sequence[Event] | None = None,
 ) -> CastMarket:
     """Put a cast into a scenario.
 
@@ -126,6 +129,8 @@ def build_cast(
         Days that will be played, and the seed of every draw.
     on_stage
         Called with each stage of a deliberate turn.
+    events
+        What happens, in the place of the scenario's own.
 
     Raises
     ------
@@ -227,6 +232,14 @@ def build_cast(
             seat = _seat(member, 0, lots, int(histories[0][-1]), stream(2 + at), terms)
             crowds.append(_endowed(seat, 0, len(cast.assets)))
             members += [f"beside: {rule}"] * count
+    if scenario.beside.person_lots:  # last, where whoever shows a market looks for a person
+        held = np.zeros((1, len(cast.assets)), np.int64)
+        held[0, 0] = scenario.beside.person_lots
+        crowds.append((RecordedPerson([asset.name for asset in cast.assets]), held))
+        members.append("beside: person")
+    schedule = None if events is None else EventSchedule(events, stream(5))
+    if schedule is None and scenario.events:
+        schedule = load_schedule(Path(scenario.events), stream(5))
     position = np.concatenate([held for _, held in crowds])
     closes = np.array([history[-1] for history in histories])
     cash = position @ (closes * np.array([one.lot_tick_cents for one in instruments]))
@@ -237,7 +250,7 @@ def build_cast(
         *endow(instruments, cash, position, closes),
         stream(2),
         SessionRules(scenario.turns),
-        load_schedule(Path(scenario.events), stream(5)) if scenario.events else None,
+        schedule,
     )
     return CastMarket(exchange, investors, tuple(personas), tuple(members), thinker)
 

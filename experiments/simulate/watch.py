@@ -85,6 +85,8 @@ class Watch:
     ----------
     groups
         Names of those who are told apart: personas, then the crowds beside them.
+    personas
+        Those of them that are personas.
     rows
         One a day; never changed in place but for appending.
     """
@@ -92,15 +94,19 @@ class Watch:
     def __init__(self, exchange: Market) -> None:
         self.rows: list[DayRow] = []
         self.groups: list[str] = []
+        self.personas: list[str] = []
         self._first: dict[int, int] = {}  # first group of each crowd
         self._persona_crowd = -1
         for number, crowd in enumerate(exchange.floor.crowds):
             self._first[number] = len(self.groups)
             if isinstance(crowd, PersonaCrowd):
                 self._persona_crowd = number
+                self.personas += [persona.name for persona in crowd.population.personas]
                 self.groups += [persona.name for persona in crowd.population.personas]
             else:
-                self.groups.append(next(name for kind, name in _CROWDS if isinstance(crowd, kind)))
+                called = next(name for kind, name in _CROWDS if isinstance(crowd, kind))
+                again = sum(name.startswith(called) for name in self.groups)
+                self.groups.append(f"{called} {again + 1}" if again else called)
         self._endowed = exchange.ledger.equity_cents()[: exchange.n_agents].astype(np.float64)
         self._group = self.group_of(exchange)
         self._tendency = np.full(len(self.groups), np.nan)

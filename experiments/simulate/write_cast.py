@@ -1,11 +1,12 @@
-"""A cast written out: members as YAML, each under a comment that says where it comes from.
+"""A cast or a market written out: YAML under comments that say where each part comes from.
 
-The file is to be read, and changed, before it is used.
+The files are to be read, and changed, before they are used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,13 @@ import yaml
 
 from evobourse.agents.casts.backgrounds import Background, draw_backgrounds, measure_diversity
 from evobourse.agents.casts.sentence import Described, read_sentence
+from evobourse.agents.casts.terms import read_market
 from evobourse.agents.minds.voices import SENTENCES
 from evobourse.agents.styles import FIRST_STYLES, STYLES
+from evobourse.evolve.durable import replace_bytes
 from evobourse.experiments.config.cast import read_cast
+from evobourse.experiments.config.scenario import Scenario
+from evobourse.experiments.config.sections import read_section
 from evobourse.experiments.errors import ConfigError
 
 Guess = Callable[[str], tuple[str, float]]
@@ -57,9 +62,109 @@ def write_sentence(
     AgentError, ConfigError
         The sentence names nobody.
     """
+    parts, lost = _write_members(read_sentence(sentence), guess, seed, styles)
+    head = [f"# From: {' '.join(sentence.split())}"]
+    if lost:
+        head.append(f"# Not understood: {', '.join(lost)}")
+    return _file(head, parts), lost
+
+
+def write_market(
+    sentence: str, cast: str, styles: Sequence[str] = FIRST_STYLES
+) -> tuple[str, str | None]:
+    """Write the market that a sentence describes: its scenario, and who trades in it.
+
+    Parameters
+    ----------
+    sentence
+        See `agents.casts.terms.read_market`.
+    cast
+        The cast's file as the scenario names it.
+    styles
+        Those of the bundle that it is for; no other is given to anybody.
+
+    Returns
+    -------
+    str, str or None
+        The scenario's YAML, and the cast's; None where nobody is named but traders that follow
+        rules, who stand beside the bundle's own personas.
+
+    Raises
+    ------
+    AgentError, ConfigError
+        A word is not understood, or a value is out of range.
+    """
+    found = read_market(sentence)
+    raw: dict[str, Any] = {}
+    if found.turns:
+        raw["turns"] = list(found.turns)
+    if found.terms:
+        raw["stock"] = found.terms
+    reasons, text = list(found.reasons), None
+    if all(member.values.get("kind") == "rule" for member in found.members):
+        if found.asset is not None:
+            raise ConfigError(
+                f"asset {found.asset} is named, and nobody who trades it; say who, as in 'six "
+                f"classes of {found.asset} traders', or leave it out"
+            )
+        beside: dict[str, int] = {}
+        for member in found.members:
+            key = str(member.values["rule"]).replace("-", "_")
+            beside[key] = beside.get(key, 0) + int(member.values["count"])
+            reasons += member.reasons
+        raw |= {"beside": beside} if beside else {}
+    else:
+        parts, lost = _write_members(found.members, None, 1, styles)
+        if lost:
+            raise ConfigError(f"not understood: {', '.join(lost)}")
+        asset = {"name": found.asset, "series": found.series}
+        given = {key: value for key, value in asset.items() if value}
+        head = [f"# From: {' '.join(sentence.split())}"]
+        raw["cast"], text = cast, _file(head, parts, [given] if given else [])
+    read_section(Scenario, raw, "the scenario written")  # what is written can be read
+    lines = [
+        f"# From: {' '.join(sentence.split())}",
+        *(f"# {reason}" for reason in reasons),
+        "# Read it, change what is wrong, then: evobourse simulate RUN/bundle --scenario FILE",
+    ]
+    written = yaml.safe_dump(raw, sort_keys=False, default_flow_style=None) if raw else "{}\n"
+    return "\n".join(lines) + "\n" + written, text
+
+
+def save_market(sentence: str, file: Path, styles: Sequence[str] = FIRST_STYLES) -> dict[str, Path]:
+    """Write the market that a sentence describes: its scenario, and a cast beside it if need be.
+
+    Parameters
+    ----------
+    sentence, styles
+        See `write_market`.
+    file
+        The scenario's; its folder is made.
+
+    Returns
+    -------
+    dict of str to Path
+        What was written: ``scenario``, and ``cast`` if there is one.
+    """
+    made = {"scenario": file, "cast": file.with_suffix(".cast.yaml")}
+    for path, text in zip(
+        list(made.values()), write_market(sentence, made["cast"].name, styles), strict=True
+    ):
+        if text is None:
+            del made["cast"]
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_bytes(path, text.encode())
+    return made
+
+
+def _write_members(
+    members: Sequence[Described], guess: Guess | None, seed: int, styles: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Write members; return them, and the words that were not understood."""
     lost: list[str] = []
     parts = []
-    for described in read_sentence(sentence):
+    for described in members:
         values, reasons = described.values, described.reasons
         styled = {"style", "mixture", "kind"} & values.keys()
         for word in described.left:
@@ -75,10 +180,7 @@ def write_sentence(
         else:
             lost += _drop_strange(values, styles)
             parts.append(_member(values, [f'"{described.phrase}": {"; ".join(reasons)}']))
-    head = [f"# From: {' '.join(sentence.split())}"]
-    if lost:
-        head.append(f"# Not understood: {', '.join(lost)}")
-    return _file(head, parts), lost
+    return parts, lost
 
 
 def write_diverse(
@@ -178,12 +280,14 @@ def _member(values: dict[str, Any], comments: Sequence[str]) -> str:
     return "".join(f"# {comment}\n" for comment in comments) + text
 
 
-def _file(head: list[str], members: Sequence[str]) -> str:
+def _file(head: list[str], members: Sequence[str], assets: Sequence[dict[str, Any]] = ()) -> str:
     lines = [
         *head,
         "# Read it, change what is wrong, then: evobourse simulate RUN/bundle --cast FILE",
-        "members:",
     ]
-    text = "\n".join(lines) + "\n" + "".join(members)
+    text = "\n".join(lines) + "\n"
+    if assets:
+        text += yaml.safe_dump({"assets": list(assets)}, sort_keys=False, default_flow_style=None)
+    text += "members:\n" + "".join(members)
     read_cast(yaml.safe_load(text), "the cast written")  # what is written can be read
     return text

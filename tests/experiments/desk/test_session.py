@@ -5,15 +5,26 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.experiments.config.scenario import Size, load_scenario
-from evobourse.experiments.desk.settings import PERSON_LOTS
+from evobourse.experiments.desk.log import SessionLog
+from evobourse.experiments.desk.session import Cast, Session
+from evobourse.experiments.desk.settings import (
+    PERSON_LOTS,
+    begin_settings,
+    desk_cast,
+    desk_scenario,
+)
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.branch import MOST_SNAPSHOTS, same_state
 from evobourse.experiments.simulate.exchange import run_scenario
+from evobourse.experiments.simulate.write_cast import save_market
 from evobourse.market.errors import MarketError
 
 EVERYTHING = """
@@ -340,6 +351,81 @@ def test_days_that_have_not_come_are_refused(desk):
     assert list(session.branches) == ["main"]
 
 
-def test_a_cast_is_refused(desk):
-    with pytest.raises(ConfigError, match="leave the cast out"):
-        desk("cast: cast.yaml")
+WORDS = (
+    "twelve momentum traders, eight news-driven investors, two market makers, ten noise traders, "
+    "five noise traders, margin 10 %, 3 turns a day"
+)
+
+
+@pytest.fixture
+def in_words(cast, tmp_path):
+    """Open a session on a market in words, on the styles of the test's bundle."""
+    styles = ("momentum", "news-driven")
+    bundle = SimpleNamespace(
+        **vars(cast.bundle), adapters=[Path(name) for name in styles], blocks=1, base="none"
+    )
+    logs = []
+
+    def open_session():
+        file = save_market(WORDS, tmp_path / "market.yaml", styles)["scenario"]
+        settings = begin_settings("BUNDLE", Size(400, 60, 3), file)
+        logs.append(SessionLog(tmp_path / "session", settings))
+        members = desk_cast(settings["cast"], desk_scenario(settings["scenario"]))
+        return Session(Cast(bundle, np.empty((0, 0, 5)), TeacherMinds(styles), members), logs[-1])
+
+    open_session.leave = lambda: [logs.pop().close() for _ in logs[:]]
+    yield open_session
+    open_session.leave()
+
+
+def test_a_market_in_words_is_played_and_replays(in_words):
+    session = in_words()
+    assert session.size.agents == 20
+    assert session.branch.watch.groups == [
+        "momentum-traders", "news-driven-investors", "market makers", "noise traders",
+        "noise traders 2", "you",
+    ]  # fmt: skip
+    play(session, 2)
+    session.happen({"kind": "order", "line": "buy 40 market"})
+    told = {"persona": "news-driven-investors"}
+    session.happen({"kind": "rumour", "text": "Good.", "tone": 3.0, "agents": told})
+    session.happen({"kind": "change_terms", "initial_margin_bps": 2_000})
+    play(session, 2)
+    assert (
+        session.branch.exchange.ledger.position[-1, 0] == 40
+    )  # of a future nobody begins with any
+    assert session.branch.exchange.listings[0].instrument.initial_margin_bps == 2_000
+    assert session.replay()["same"]
+    before = bars(session)
+    session.fork(1, "other")
+    play(session, 3)
+    assert bars(session)[:2] == before[:2]
+    assert bars(session)[3] != before[3]
+    # and a desk that was closed goes on where it was
+    in_words.leave()
+    again = in_words()
+    assert (again.shown, bars(again)) == ("other", bars(session))
+    assert again.replay()["same"]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"assets": [{"name": "a"}, {"name": "b"}]}, "has 2 assets, and a desk shows one"),
+        ({"members": [{"name": "c", "kind": "company"}]}, "'c' speaks for assets"),
+        ({"members": []}, "members is empty"),
+    ],
+)
+def test_a_cast_that_a_desk_cannot_show_is_refused(tmp_path, change, complaint):
+    cast = {"members": [{"name": "a", "style": "momentum"}]} | change
+    (tmp_path / "people.yaml").write_text(json.dumps(cast))
+    (tmp_path / "market.yaml").write_text("cast: people.yaml")
+    with pytest.raises(ConfigError, match=complaint):
+        begin_settings("BUNDLE", Size(40, 60, 3), tmp_path / "market.yaml")
+
+
+def test_a_cast_does_not_think_at_a_desk(tmp_path):
+    (tmp_path / "people.yaml").write_text("members: [{name: a, style: momentum}]")
+    (tmp_path / "market.yaml").write_text("{cast: people.yaml, deliberation: {}}")
+    with pytest.raises(ConfigError, match="cast and deliberation are both set"):
+        begin_settings("BUNDLE", Size(40, 60, 3), tmp_path / "market.yaml")

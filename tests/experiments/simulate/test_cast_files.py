@@ -14,7 +14,7 @@ from evobourse.experiments.config.cast import load_cast, read_cast
 from evobourse.experiments.config.orders import ScenarioOrders
 from evobourse.experiments.config.scenario import load_scenario
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.simulate.write_cast import write_diverse, write_sentence
+from evobourse.experiments.simulate.write_cast import write_diverse, write_market, write_sentence
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,37 @@ def test_the_command_prints_writes_and_refuses(tmp_path):
     assert "not understood: gloomy" in left.stderr
     for bad, error in ((["cast", "hello world"], AgentError), (["cast"], ConfigError)):
         assert isinstance(run(app, bad).exception, error)
+
+
+def test_a_market_in_words_is_a_scenario_and_its_cast(tmp_path):
+    said = "six classes of nickel traders, margin 10 %, 5 turns a day"
+    told = CliRunner().invoke(
+        app, ["scenario", said, "--out", str(tmp_path / "nickel.yaml")], catch_exceptions=False
+    )
+    assert told.exit_code == 0
+    scenario = load_scenario(tmp_path / "nickel.yaml")
+    assert scenario.stock.initial_margin_bps == 1_000
+    assert len(scenario.turns) == 5
+    cast = load_cast(Path(scenario.cast))
+    assert [member.name for member in cast.members][:2] == ["producers", "merchants"]
+    assert [asset.name for asset in cast.assets] == ["nickel"]
+    text = (tmp_path / "nickel.yaml").read_text()
+    assert text.startswith(f"# From: {said}\n")
+    assert "(guessed" in text
+
+
+def test_traders_that_follow_rules_stand_beside_the_bundles_own():
+    text, cast = write_market("price limit 5 %, three market makers, 10 noise traders", "c.yaml")
+    assert cast is None
+    assert yaml.safe_load(text) == {
+        "stock": {"price_limit": 0.05}, "beside": {"market_makers": 3, "noise_traders": 10}
+    }  # fmt: skip
+
+
+def test_a_market_that_cannot_be_is_refused_before_it_is_written():
+    with pytest.raises(ConfigError, match=r"stock\.price_limit is 3"):
+        write_market("price limit 300 %", "c.yaml")
+    with pytest.raises(ConfigError, match="asset nickel is named, and nobody who trades it"):
+        write_market("nickel futures, margin 10 %", "c.yaml")
+    with pytest.raises(ConfigError, match="not understood: style value, which the bundle lacks"):
+        write_market("ten value investors", "c.yaml", ["momentum"])
