@@ -119,12 +119,31 @@ def play(
     populations = list({id(part[0]): part[0] for part in parts}.values())
     tables = tabulate_choices(populations, minds)
     choices = {id(p): table for p, table in zip(populations, tables, strict=True)}
+    return play_tables(world, parts, [choices[id(part[0])] for part in parts], executor, on_market)
+
+
+def play_tables(
+    world: World,
+    parts: Sequence[Part],
+    choices: Sequence[NDArray[np.float64]],
+    executor: Executor | None = None,
+    on_market: Callable[[], None] = lambda: None,
+) -> list[Tape]:
+    """Run the markets as `play` does, of populations whose minds were asked.
+
+    Parameters
+    ----------
+    choices
+        Of each part's population, see `agents.minds.choices.tabulate_choices`. The others: see
+        `play`.
+    """
     run = executor or InProcess()
     calls = Calls()
     futures = []
-    for chunk in in_chunks(parts, run.workers):
-        own = [choices[id(population)] for population, _, _ in chunk]
-        future = run.submit(play_markets, world, chunk, own)
+    asked = list(zip(parts, choices, strict=True))
+    for chunk in in_chunks(asked, run.workers):
+        own, tables = [part for part, _ in chunk], [table for _, table in chunk]
+        future = run.submit(play_markets, world, own, tables)
         futures.append(calls.add(future, partial(_tell, on_market, len(chunk))))
     calls.wait()
     return [tape for future in futures for tape in future.result()]

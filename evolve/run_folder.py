@@ -116,6 +116,11 @@ class RunFolder:
         return self.path / "robustness.json"
 
     @property
+    def attribution(self) -> Path:
+        """What ``evobourse attribution`` finds."""
+        return self.path / "attribution.json"
+
+    @property
     def response(self) -> Path:
         """What ``evobourse response`` draws."""
         return self.path / "response.png"

@@ -1,4 +1,4 @@
-"""The command `report`."""
+"""The commands `report` and `attribution`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from evobourse.experiments.cli.options import (
+    BundleFolder,
     Json,
+    existing_file,
     make_console,
     news_console,
     print_next_steps,
+    typed,
     working,
 )
 
@@ -83,3 +86,70 @@ def report(
         typer.echo(json.dumps({"report": str(out or page)}))
         return
     print_next_steps(make_console(), [("report", str(out or page))])
+
+
+def attribution(
+    bundle: BundleFolder,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="Its experiment config; default config.yaml of its run.", callback=existing_file
+        ),
+    ] = None,
+    groups: Annotated[
+        int | None, typer.Option(help="Groups of paths; default as the scoreboard.", min=2)
+    ] = None,
+    ask_models: Annotated[
+        bool,
+        typer.Option(
+            "--ask-models", help="Put back mixtures and the recipe as well; opens the models."
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="What was found; default attribution.json of its run.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say who moved the market: what each persona, its mind and each gene is worth to it.
+
+    Plays all coalitions of up to ten minds, the others' places taken by dice, on the same seeds;
+    of more personas a sample of orders. Genes are put back to their un-evolved values, one at a
+    time. Reads validation windows alone; `evobourse report` shows it as a chapter.
+
+    Example: evobourse attribution runs/quickstart/bundle
+    """
+    from rich.progress import Progress
+
+    from evobourse.evolve.durable import replace_bytes
+    from evobourse.evolve.run_folder import RunFolder
+    from evobourse.experiments.config.experiment import load_config
+    from evobourse.experiments.reports.attribution import print_attribution
+    from evobourse.experiments.simulate.attribution import attribute, read_champion
+    from evobourse.experiments.simulate.bundle import open_bundle
+
+    run, news = RunFolder(bundle.resolve().parent), news_console(as_json)
+    settings = load_config(config or run.config)
+    champion = read_champion(run) if config is None else None
+    opened, bases = open_bundle(bundle)
+    wanted = groups or settings.selection.heldout_groups
+    news.print(f"playing {bundle} without each of its minds", highlight=False)
+    with Progress(console=news, transient=True, disable=not news.is_terminal) as bar:
+        task = bar.add_task("populations", total=None)
+        found = attribute(
+            settings,
+            opened,
+            bases,
+            None if champion is None else champion.genome,
+            wanted,
+            ask_models,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        ).as_json()
+    file = out or run.attribution
+    text = json.dumps(found, indent=2) + "\n"
+    replace_bytes(file, text.encode())
+    if as_json:
+        typer.echo(text, nl=False)
+        return
+    print_attribution(found, make_console())
+    page = typed("evobourse", "report", bundle.parent if run.lineage.is_file() else bundle)
+    print_next_steps(make_console(), [("found", str(file)), ("chapter", page)])

@@ -12,6 +12,8 @@ import pandas as pd
 
 from evobourse.agents.observation import decode_view, possible_views, view_words
 from evobourse.evolve.bundle import Bundle, load_bundle
+from evobourse.evolve.run_folder import RunFolder
+from evobourse.experiments.reports.attribution import attribution_section, read_attribution
 from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.experiments.reports.page import Picture, Section, Table, Text, render_report
 from evobourse.experiments.reports.query import open_tables
@@ -20,8 +22,10 @@ from evobourse.experiments.scoring.sections import STYLE, fact_table
 from evobourse.experiments.scoring.series import read_daily, score_series
 from evobourse.experiments.simulate.bundle import open_population
 from evobourse.fitness.palette import MUTED, SIMULATED
+from evobourse.market.tape.movers import NOBODY, find_movers
 
 WIDE = (10.0, 4.6)
+MOST_MOVES = 10
 MOST_EVENTS = 200
 
 
@@ -40,6 +44,9 @@ def render_bundle(folder: Path) -> str:
     if bundle.answers is not None:
         sections.append(_choices_section(folder, bundle))
     sections.append(population_section(bundle.population, styles))
+    found = read_attribution(RunFolder(folder.resolve().parent), bundle.reference.digest)
+    if found is not None:
+        sections.append(attribution_section(found))
     settings = [Text("simulator.yaml", (folder / "simulator.yaml").read_text())]
     if bundle.recipe is not None:
         settings.append(Text("recipe.yaml, as mergekit takes it", _read(folder / "recipe.yaml")))
@@ -124,6 +131,8 @@ def render_simulation(folder: Path, against: str = "sp500") -> str:
         columns = {str(name) for name in tables.sql("describe decisions").df()["column_name"]}
         if {"persona", "tendency", "agent"} <= columns:
             sections.append(_who_section(tables))
+            if "orders" in views:
+                sections.append(_movers_section(folder))
     first = prices[prices["asset"] == 0]
     sections.append(_against_section(folder, against))
     if len(events):
@@ -193,6 +202,38 @@ def _who_section(tables: Any) -> Section:
         ],
         [Table(headings, cells, data, "choices")],
     )
+
+
+def _movers_section(folder: Path) -> Section:
+    """Show without whose orders the largest moves would have been which."""
+    movers = find_movers(folder)
+    largest = movers.groupby("day")["log_move"].first().abs().nlargest(MOST_MOVES).index
+    cells: list[list[str | Any]] = []
+    for day in largest:
+        today = movers[movers["day"] == day]
+        move = float(today["log_move"].iloc[0])
+        # with the move first; against it last
+        ranked = today.iloc[np.argsort(-np.sign(move) * today["log_effect"].to_numpy())]
+        first, last = ranked.iloc[0], ranked.iloc[-1]
+        cells.append([f"{day}", f"{np.expm1(move):+.2%}", *_moved(first), *_moved(last)])
+    beside = "; - are all others" if (movers["group"] == NOBODY).any() else ""
+    headings = ["#day", "#move", "most with it", "#lots", "#effect", "least", "#lots", "#effect"]
+    return Section(
+        "movers",
+        "Who moved the market",
+        [
+            "The largest moves of a day's close. Effect: the close over what the day's orders come "
+            "to without the persona's, all others as they were sent. Lots: bid less offered.",
+            f"Personas are numbered as in the bundle's personas.yaml, from 0{beside}. Effects need "
+            "not add up to the move: two personas may each have been enough for it.",
+        ],
+        [Table(headings, cells, movers, "movers")],
+    )
+
+
+def _moved(row: pd.Series) -> list[str]:
+    who = "-" if row["group"] == NOBODY else f"persona {row['group']:.0f}"
+    return [who, f"{row['net_lots']:+,.0f}", f"{np.expm1(row['log_effect']):+.2%}"]
 
 
 def _against_section(folder: Path, against: str) -> Section:

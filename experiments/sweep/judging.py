@@ -16,12 +16,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import Minds, RandomMinds, TeacherMinds
 from evobourse.agents.personas.persona import Population
 from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.evaluation import path_seeds
 from evobourse.evolve.lineage import Candidate
-from evobourse.evolve.markets import play
+from evobourse.evolve.markets import play_tables
 from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.watching import Begin, unwatched
 from evobourse.experiments.reports.scores import CHAMPION, POOLED, REAL_TARGET, REAL_TRAIN
@@ -86,9 +87,14 @@ class Judge:
 
     def play(self, population: Population, minds: Minds) -> Paths:
         """Simulate all windows: groups * paths of them."""
+        [choices] = tabulate_choices([population], minds)
+        return self.play_table(population, choices)
+
+    def play_table(self, population: Population, choices: NDArray[np.float64]) -> Paths:
+        """Simulate all windows of a population whose minds were asked, see `tabulate_choices`."""
         windows, executor = self.experiment.windows, self.experiment.executor
         parts = [(population, windows.history(self.split, seed), seed) for seed in self.seeds]
-        tapes = play(windows.world, parts, minds, executor)
+        tapes = play_tables(windows.world, parts, [choices] * len(parts), executor)
         return Paths(
             np.stack([tape.log_returns() for tape in tapes]),
             np.stack([tape.volume.astype(np.float64) for tape in tapes]),

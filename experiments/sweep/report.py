@@ -18,6 +18,7 @@ from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.timings import Timings
 from evobourse.experiments.config.experiment import ExperimentConfig
 from evobourse.experiments.reports.ancestry import by_generation, champion_of, gene_table
+from evobourse.experiments.reports.attribution import attribution_section, read_attribution
 from evobourse.experiments.reports.figures import new_figure
 from evobourse.experiments.reports.lineage_page import lineage_section
 from evobourse.experiments.reports.page import Bar, Picture, Section, Table, Text, render_report
@@ -60,6 +61,8 @@ class RunSoFar:
         Held-out log returns by market; none before, or in runs of before there was such a file.
     population, styles
         The champion's, from its bundle; None before there is one.
+    attribution
+        What ``evobourse attribution`` found of this champion; None unless it did.
     """
 
     folder: RunFolder
@@ -71,6 +74,7 @@ class RunSoFar:
     paths: dict[str, FloatArray]
     population: Population | None
     styles: tuple[str, ...]
+    attribution: Row | None = None
 
 
 def read_run(folder: RunFolder) -> RunSoFar:
@@ -93,6 +97,7 @@ def read_run(folder: RunFolder) -> RunSoFar:
         read_paths(folder.paths) if folder.paths.exists() else {},
         bundle.population if bundle else None,
         tuple(path.name for path in bundle.adapters) if bundle else (),
+        read_attribution(folder, bundle.reference.digest) if bundle else None,
     )
 
 
@@ -110,6 +115,8 @@ def render_run(run: RunSoFar) -> str:
         sections.append(_search_section(run))
     if run.population is not None:
         sections.append(population_section(run.population, run.styles))
+    if run.attribution is not None:
+        sections.append(attribution_section(run.attribution))
     if champion_of(run.candidates, run.champion_id) is not None:
         sections += [_genes_section(run)]
         sections.append(lineage_section(run.candidates, run.champion_id, run.stopped))

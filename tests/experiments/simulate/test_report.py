@@ -14,6 +14,7 @@ from evobourse.experiments.cli.main import app
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.bundle import open_population
 from evobourse.experiments.simulate.report import render_bundle, render_simulation
+from evobourse.market.tape.movers import find_movers
 
 AGENTS, DAYS = 40, 60  # of the fixture `tapes`
 
@@ -41,7 +42,7 @@ def test_a_bundles_page_has_its_scores_choices_and_people(small_bundle):
 
 def test_a_simulations_page_is_its_tape(tapes):
     page = render_simulation(tapes / "fast")
-    assert chapters(page) == ["prices", "personas", "facts"]
+    assert chapters(page) == ["prices", "personas", "movers", "facts"]
     prices = pd.read_parquet(tapes / "fast" / "prices.parquet")
     np.testing.assert_array_equal(numbers(page, "prices_0")["close_ticks"], prices["close_ticks"])
     chosen = numbers(page, "choices")
@@ -51,11 +52,17 @@ def test_a_simulations_page_is_its_tape(tapes):
     np.testing.assert_allclose(chosen.set_index("persona")["tendency"], means)
     assert re.search(r"Against sp500, \d+ days a window: J/J95 [\d.]+, \w+", page)
     assert len(numbers(page, "facts")) > 5
+    movers = numbers(page, "movers")
+    pd.testing.assert_frame_equal(movers, find_movers(tapes / "fast"), check_dtype=False)
+    largest = movers.loc[movers["log_move"].abs().idxmax()]
+    assert f'<td class="number">{largest["day"]:.0f}</td>' in page
+    assert f"{np.expm1(largest['log_move']):+.2%}" in page
 
 
 def test_an_exchanges_page_tells_its_events(tapes):
     page = render_simulation(tapes / "exchange")
-    assert chapters(page)[-1] == "events"
+    assert chapters(page) == ["prices", "personas", "movers", "facts", "events"]
+    assert "; - are all others" in page  # the market makers
     assert "&lt;b&gt;Fraud&lt;/b&gt; (tone: -6.0)" in page
     assert "<b>Fraud" not in page
     assert "agents: 3" in page
