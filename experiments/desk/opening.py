@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,8 +83,9 @@ def real_path(
     if not config.is_file():
         return None
     try:
-        settings: Any = load_config(config, overrides)
-        series = load_series(settings.series, close_only=True, stock_splits=settings.stock_splits)
+        settings = load_config(config, overrides)
+        first = settings.series[0]  # a bundle's history is of the first
+        series = load_series(first, close_only=True, stock_splits=settings.stock_splits)
     except (ConfigError, MarketError, OSError):
         return None  # a bundle that was moved; its market plays without
     known = len(bundle.history)
