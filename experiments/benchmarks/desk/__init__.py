@@ -1,0 +1,1 @@
+"""Benchmark: the desk at a thousand agents, from its address alone."""
