@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 
 from evobourse.agents.minds.stand_ins import RandomMinds, TeacherMinds
 from evobourse.agents.minds.stored_answers import gather_answers
+from evobourse.agents.personas.mechanisms import OFF
 from evobourse.agents.personas.persona import Population
+from evobourse.evolve.bases.stand_ins import ServedTeachers, TeacherBases
 from evobourse.evolve.bundle import Bundle, Reference, write_bundle
 from evobourse.evolve.errors import RunError
 from evobourse.evolve.lineage import Candidate, Lineage
-from evobourse.experiments.benchmarks.teacher_bases import ServedTeachers, TeacherBases
 from evobourse.experiments.cli.main import app
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.reports.attribution import attribution_section, tell_attribution
@@ -122,7 +123,9 @@ def test_a_mind_that_is_dice_is_worth_nothing(found):
 
 def test_left_out_is_the_population_without_it(found, experiment, bundle, bases):
     who = bundle.population
-    others = replace(who, society=replace(who.society, conformity=0.0, switching=0.0))
+    # what is counted or drawn by a persona's number is off
+    alone = replace(who.society, conformity=0.0, switching=0.0, mechanisms=OFF)
+    others = replace(who, society=alone)
     rest = Population(others.personas[1:], others.society)
     gone = (replace(others.personas[0], share=1e-12), *others.personas[1:])
     one, two = (
