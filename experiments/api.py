@@ -16,7 +16,8 @@ from evobourse.evolve.lineage import Candidate, Lineage
 from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.cli.progress import watch_sweep
 from evobourse.experiments.config.experiment import ExperimentConfig, load_config
-from evobourse.experiments.scoring.series import SeriesScore, read_daily, score_series
+from evobourse.experiments.scoring.daily import read_daily
+from evobourse.experiments.scoring.series import SeriesScore, score_series
 from evobourse.experiments.simulate.bundle import OpenPopulation
 from evobourse.experiments.simulate.bundle import open_population as open_place
 from evobourse.experiments.sweep.resume import open_run, start_run

@@ -96,7 +96,7 @@ class OrderGenerator:
         if len(self.both) and isinstance(offsets, OrderRegimes) and offsets.longest_days > 1:
             raise AgentError(
                 "mechanisms.two_sided and orders.longest_days are both set, and an agent has one "
-                "order in the book at most; set longest_days: 1 or two_sided: 0"
+                "order in the book at most; set longest_days: 1, or mechanisms: false in a scenario"
             )
 
     def generate(

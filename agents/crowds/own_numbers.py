@@ -124,7 +124,7 @@ class NamingCrowd(PersonaCrowd):
         if self.population.society.mechanisms.two_sided:
             raise AgentError(
                 "named_numbers and mechanisms.two_sided are both set, and a mind names one order; "
-                "set named_numbers: false"
+                "set named_numbers: false, or mechanisms: false in the scenario"
             )
         self._named = np.full((2, self.n_agents), np.nan)
 

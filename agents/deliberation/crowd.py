@@ -100,7 +100,7 @@ class DeliberateCrowd(PersonaCrowd):
         if on := list(population.society.mechanisms.on):
             raise AgentError(
                 f"deliberation and mechanisms.{on[0]} are both set, and they are of agents who "
-                "decide once a day at a glance; deliberate with a population without mechanisms"
+                "decide once a day at a glance; set mechanisms: false in the scenario"
             )
         self._thinker, self._turns, self._tick_cents = thinker, turns, tick_cents
         self._rngs = rng.spawn(n_agents)

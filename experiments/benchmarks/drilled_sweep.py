@@ -47,11 +47,11 @@ def sweep(
     mlflow_uri: str | None = None,
 ) -> None:
     """Run or resume the small sweep; say when its search begins."""
+    from evobourse.evolve.bases.stand_ins import TeacherBases
     from evobourse.evolve.bases.workers import WorkerBases
     from evobourse.evolve.evaluation import MarketEvaluator
     from evobourse.evolve.loop import evolve
     from evobourse.evolve.tracking.follower import MlflowTracker, View
-    from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
     from evobourse.experiments.config.experiment import load_config
     from evobourse.experiments.sweep.searches import make_search
     from evobourse.experiments.sweep.setup import build_experiment

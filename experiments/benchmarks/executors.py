@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from evobourse.evolve.bases.stand_ins import TeacherBases
 from evobourse.evolve.bases.workers import WorkerBases
 from evobourse.evolve.evaluation import MarketEvaluator
 from evobourse.evolve.executors.executor import Executor, InProcess, collect
@@ -24,7 +25,6 @@ from evobourse.evolve.executors.ray_actors import ray_actors
 from evobourse.evolve.genomes.genome import Values
 from evobourse.evolve.loop import generation_seed
 from evobourse.experiments.benchmarks.run import Benchmark
-from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.sweep.setup import Experiment, build_experiment

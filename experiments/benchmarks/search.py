@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from evobourse.evolve.bases.stand_ins import TeacherBases
 from evobourse.evolve.evaluation import MarketEvaluator
 from evobourse.evolve.genomes.gene import ChoiceGene, Gene, IntegerGene
 from evobourse.evolve.genomes.genome import Genome, Values
@@ -24,7 +25,6 @@ from evobourse.evolve.searches.optuna import OptunaSearch
 from evobourse.evolve.searches.search import Optimizer
 from evobourse.experiments.benchmarks.run import Benchmark
 from evobourse.experiments.benchmarks.search_problems import NEAR, PROBLEMS, Problem
-from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.reports.intervals import bootstrap_interval

@@ -59,7 +59,8 @@ def score(
 
     Example: evobourse score prices.csv --against sp500 --window-days 250 --picture facts.png
     """
-    from evobourse.experiments.scoring.series import read_daily, score_series
+    from evobourse.experiments.scoring.daily import read_daily
+    from evobourse.experiments.scoring.series import score_series
     from evobourse.experiments.scoring.table import print_score
 
     scored = read_daily(series, None, stock_splits, suspended_days)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from evobourse.evolve.evaluation import MarketEvaluator
     from evobourse.evolve.run_folder import RunFolder
     from evobourse.experiments.config.experiment import ExperimentConfig
-    from evobourse.experiments.sweep.cost import SweepPlan, Work
+    from evobourse.experiments.sweep.cost import SweepPlan
+    from evobourse.experiments.sweep.pace import Work
     from evobourse.experiments.sweep.pipeline import Outcome
 
 SEARCHING: tuple[Phase, ...] = ("merge", "ask", "trade")

@@ -41,6 +41,9 @@ def evolve(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what it will cost, and start nothing.")
     ] = False,
+    seeds: Annotated[
+        int, typer.Option(help="Sweeps with as many seeds in a row, and their spread.", min=1)
+    ] = 1,
     executor: Executor = None,
     workers: Workers = None,
     address: Address = None,
@@ -52,22 +55,28 @@ def evolve(
 
     Within limits: --set budget.max_minutes=30 --set budget.max_decisions=1000000000
 
+    Ten seeds, a folder each, and what they say together: --seeds 10
+
     On a cluster: --executor ray --address auto --workers 8 (no result depends on who works)
     """
     from evobourse.experiments.config.experiment import load_config
 
     overrides = [*overrides, *executor_overrides(executor, workers, address)]
     settings = load_config(config, overrides)
+    start = ["evolve", str(config), *(["--seeds", str(seeds)] if seeds > 1 else [])]
+    start += ["--run", str(run)] if run else []
+    start += [part for change in overrides for part in ("--set", change)]
     if dry_run:
-        _price(
-            settings, [str(config), *(part for o in overrides for part in ("--set", o))], as_json
-        )
+        _price(settings, start, as_json, seeds)
         return
     from evobourse.evolve.addresses import file_name
     from evobourse.evolve.run_folder import RunFolder
     from evobourse.experiments.sweep.resume import start_run, withdraw_if_refused
 
     folder = RunFolder(run or Path("runs") / file_name(settings.name))
+    if seeds > 1:
+        _sweep_seeds(settings, folder.path, seeds, as_json, start)
+        return
     with withdraw_if_refused(folder):
         start_run(settings, folder)
         _sweep(settings, folder, as_json)
@@ -250,7 +259,7 @@ def compare(
     )
 
 
-def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
+def _price(settings: Any, arguments: list[str], as_json: bool, sweeps: int) -> None:
     """Print the cost of a sweep that is not started."""
     from evobourse.experiments.cli.cost_table import print_estimate
     from evobourse.experiments.sweep.cost import estimate
@@ -260,28 +269,70 @@ def _price(settings: Any, arguments: list[str], as_json: bool) -> None:
     with news.status("counting what the sweep will do"):
         cost = estimate(settings, say=news.print)
     if as_json:
-        typer.echo(json.dumps(cost))
+        typer.echo(json.dumps({**cost, "sweeps": sweeps}))
         return
     print_estimate(cost, console)
-    print_next_steps(console, [("start", typed("evobourse", "evolve", *arguments))])
+    if sweeps > 1:
+        console.print(f"{sweeps} sweeps, each of this cost")
+    print_next_steps(console, [("start", typed("evobourse", *arguments))])
+
+
+def _sweep_seeds(settings: Any, place: Path, count: int, as_json: bool, again: list[str]) -> None:
+    """Run or go on with a sweep a seed, and print how far they spread."""
+    from dataclasses import replace
+
+    from evobourse.evolve.durable import replace_bytes
+    from evobourse.evolve.run_folder import RunFolder
+    from evobourse.experiments.reports.spread import print_spread, spread
+    from evobourse.experiments.sweep.resume import start_run, withdraw_if_refused
+
+    console = make_console(quiet=as_json)
+    boards: dict[int, Any] = {}
+    for seed in range(settings.seed, settings.seed + count):
+        folder, own = RunFolder(place / f"seed-{seed}"), replace(settings, seed=seed)
+        console.print(f"seed {seed}, {len(boards) + 1} of {count}: {folder}", highlight=False)
+        with withdraw_if_refused(folder):
+            start_run(own, folder)
+            if trouble := _run_to_its_end(own, folder, as_json, again):
+                console.print(trouble)
+        boards[seed] = json.loads(folder.scoreboard.read_text())
+    summary, file = spread(boards), place / "spread.json"
+    replace_bytes(file, (json.dumps(summary, indent=2) + "\n").encode())
+    if as_json:
+        typer.echo(json.dumps(summary))
+        return
+    print_spread(summary, console)
+    first = place / f"seed-{settings.seed}"
+    steps = [("spread", str(file)), ("report", typed("evobourse", "report", first))]
+    print_next_steps(console, steps)
 
 
 def _sweep(settings: Any, folder: RunFolder, as_json: bool) -> None:
     console = make_console(quiet=as_json)
+    trouble = _run_to_its_end(settings, folder, as_json, ["resume", str(folder)])
+    _print_results(settings, folder, console, as_json)
+    if trouble:
+        console.print(trouble)
+
+
+def _run_to_its_end(
+    settings: Any, folder: RunFolder, as_json: bool, again: list[str]
+) -> str | None:
+    """Run what is left of a sweep; returns what went wrong with tracking it, if anything did.
+
+    Interrupted, it says how to go on: `again` are the arguments.
+    """
     if folder.is_finished:
-        _print_results(settings, folder, console, as_json)
-        return
+        return None
     from evobourse.experiments.cli.progress import watch_sweep
 
     try:
         outcome = watch_sweep(settings, folder, news_console(as_json))
     except KeyboardInterrupt:
-        again = typed("evobourse", "resume", folder)
-        console.print(f"interrupted; nothing is lost: {again}", highlight=False, soft_wrap=True)
+        text = f"interrupted; nothing is lost: {typed('evobourse', *again)}"
+        make_console(quiet=as_json).print(text, highlight=False, soft_wrap=True)
         raise typer.Exit(130) from None
-    _print_results(settings, folder, console, as_json)
-    if outcome.tracking_trouble:
-        console.print(outcome.tracking_trouble)
+    return outcome.tracking_trouble
 
 
 def _print_results(settings: Any, folder: RunFolder, console: Console, as_json: bool) -> None:

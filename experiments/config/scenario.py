@@ -101,6 +101,9 @@ class Scenario(Section):
         called ``stock`` there.
     society
         Links, posts, rumours and moods among the personas' agents; as in the bundle if left out.
+    mechanisms
+        Whether the society's mechanisms act. They are of agents who choose at a glance: false
+        where agents deliberate, name numbers themselves, or send orders that live for days.
     deliberation
         How the personas' agents think in every turn; they choose at a glance, once a day, if left
         out.
@@ -120,6 +123,7 @@ class Scenario(Section):
     beside: Beside = field(default_factory=Beside)
     events: str | None = None
     society: Social | None = None
+    mechanisms: bool = True
     deliberation: Deliberation | None = None
     orders: ScenarioOrders | None = None
     cast: str | None = None

@@ -31,6 +31,7 @@ from evobourse.experiments.simulate.exchange import (
     endow,
     for_named_numbers,
     forecasters,
+    in_society,
     instrument,
     maker_rule,
     market_makers,
@@ -140,15 +141,10 @@ def build_cast(
         return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
     histories = [asset_history(asset, bundle) for asset in cast.assets]
-    people = populations(cast, bundle)
-    if scenario.society is not None:
-        people = {
-            row: replace(one, society=replace(one.society, social=scenario.society))
-            for row, one in people.items()
-        }
+    people = {row: in_society(scenario, one) for row, one in populations(cast, bundle).items()}
     _refuse_pairs(scenario, cast, bundle)
     instruments = [instrument(scenario, bundle, one.name, one.terms) for one in cast.assets]
-    refuse_equity(instruments, bundle.population)
+    refuse_equity(instruments, in_society(scenario, bundle.population))
     thinker = None
     tables = [np.empty((0, 0, 5))] * len(people)
     if scenario.deliberation is not None:

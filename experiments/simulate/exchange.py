@@ -20,6 +20,7 @@ from evobourse.agents.crowds.order_regimes import OrderRegimes
 from evobourse.agents.crowds.persona_crowd import PersonaCrowd
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import Minds
+from evobourse.agents.personas.mechanisms import OFF
 from evobourse.agents.personas.persona import Persona, Population
 from evobourse.agents.personas.social import Contest
 from evobourse.agents.personas.traits import Traits, order_style
@@ -119,11 +120,8 @@ def build_scenario(
     )
     _refuse_numbers(scenario, choices)
     terms = instrument(scenario, bundle)
-    population = bundle.population
+    population = in_society(scenario, bundle.population)
     refuse_equity([terms], population)
-    if scenario.society is not None:
-        common = replace(population.society, social=scenario.society)
-        population = replace(population, society=common)
     offsets, turns = bundle.offsets, len(scenario.turns)
     if scenario.orders is not None:
         offsets = fit_scenario_orders(scenario.orders)
@@ -183,6 +181,16 @@ def build_scenario(
         SessionRules(scenario.turns),
         schedule,
     )
+
+
+def in_society(scenario: Scenario, population: Population) -> Population:
+    """Return a population with a scenario's links, and without mechanisms where it wants none."""
+    society = population.society
+    if scenario.society is not None:
+        society = replace(society, social=scenario.society)
+    if not scenario.mechanisms:
+        society = replace(society, mechanisms=OFF)
+    return replace(population, society=society)
 
 
 def endow(

@@ -16,8 +16,9 @@ from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.experiments.reports.page import Picture, Section, Table, Text, render_report
 from evobourse.experiments.reports.query import open_tables
 from evobourse.experiments.reports.sections import population_section, scoreboard_section
+from evobourse.experiments.scoring.daily import read_daily
 from evobourse.experiments.scoring.sections import STYLE, fact_table
-from evobourse.experiments.scoring.series import read_daily, score_series
+from evobourse.experiments.scoring.series import score_series
 from evobourse.experiments.simulate.bundle import open_population
 from evobourse.fitness.palette import MUTED, SIMULATED
 

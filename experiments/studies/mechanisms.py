@@ -19,13 +19,13 @@ from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.agents.personas.mechanisms import DETAILS, OFF, Mechanisms
 from evobourse.agents.personas.persona import Population
+from evobourse.evolve.bases.stand_ins import TeacherBases
 from evobourse.evolve.evaluation import MarketEvaluator, path_seeds
 from evobourse.evolve.genomes.genome import Genome, Values
 from evobourse.evolve.genomes.market import FAST_SEGMENTS, MarketGenome
 from evobourse.evolve.loop import generation_seed
 from evobourse.evolve.markets import play_market
 from evobourse.evolve.searches.cma import CmaSearch
-from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.reports.intervals import show

@@ -61,10 +61,13 @@ class Page:
         The page in Markdown, whole.
     pictures
         File beside the page to picture.
+    files
+        File beside the page to what it holds.
     """
 
     text: str
     pictures: Mapping[str, Figure] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def find_studies() -> dict[str, Found[Study]]:
@@ -115,8 +118,10 @@ def run_study(name: str, changes: Sequence[str] = (), out: Path | None = None) -
         from evobourse.experiments.reports.figures import figure_bytes
 
         replace_bytes(file.with_name(picture), figure_bytes(figure))
+    for name, held in page.files.items():
+        replace_bytes(file.with_name(name), held)
     replace_bytes(file, page.text.encode())
-    return [file, *map(file.with_name, page.pictures)]
+    return [file, *map(file.with_name, (*page.pictures, *page.files))]
 
 
 def as_block(show: Callable[[Console], None]) -> str:

@@ -173,7 +173,7 @@ def _source(folder: Path, base: str) -> Understood:
 
 
 def _prices(target: str) -> Understood:
-    from evobourse.experiments.scoring.series import read_daily
+    from evobourse.experiments.scoring.daily import read_daily
 
     daily = read_daily(target)
     moves = daily.log_returns

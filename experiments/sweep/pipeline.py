@@ -106,23 +106,16 @@ def _run(
         tracking_view(config, run_folder), partial(draw_candidate, target=evaluator.target)
     )
     try:
-        candidates = evolve(
-            run_folder,
-            market_genome.genome(),
-            search,
+        champion, candidates = search_champion(
+            experiment,
+            bases,
             evaluator,
-            config.search.generations,
-            config.seed,
+            search,
+            run_folder,
             (screen(search, evaluator),),
-            make_budget(config, run_folder),
-            make_teacher(experiment, bases),
+            say,
+            begin,
         )
-        stopped = run_folder.read_stop() or ""
-        say(f"the search has ended: {stopped}")
-        last, found = score_last_mean(experiment, evaluator, run_folder)
-        _record_search(found, run_folder, say)
-        candidates.append(last)
-        champion = _champion(experiment, bases, candidates, run_folder, say, begin)
         say(f"champion {champion.id}; reading the held-out windows, once")
         tried = len(candidates)
         verdict = judge_champion(experiment, bases, champion, run_folder, tried, begin)
@@ -135,7 +128,44 @@ def _run(
     finally:
         trouble = tracker.close()
     uri = tracker.view.tracking_uri
+    stopped = run_folder.read_stop() or ""
     return Outcome(run_folder, champion.id, verdict, stopped, uri, trouble)
+
+
+def search_champion(
+    experiment: Experiment,
+    bases: Bases,
+    evaluator: MarketEvaluator,
+    search: Optimizer,
+    run_folder: RunFolder,
+    observers: Sequence[Observer],
+    say: Callable[[str], None],
+    begin: Begin = unwatched,
+) -> tuple[Candidate, list[Candidate]]:
+    """Evolve, or go on where the folder's sweep was left, and choose; nothing held out is read.
+
+    Returns
+    -------
+    tuple
+        The champion, and all candidates, the search's end among them.
+    """
+    config = experiment.config
+    candidates = evolve(
+        run_folder,
+        experiment.market_genome.genome(),
+        search,
+        evaluator,
+        config.search.generations,
+        config.seed,
+        observers,
+        make_budget(config, run_folder),
+        make_teacher(experiment, bases),
+    )
+    say(f"the search has ended: {run_folder.read_stop() or ''}")
+    last, found = score_last_mean(experiment, evaluator, run_folder)
+    _record_search(found, run_folder, say)
+    candidates.append(last)
+    return _champion(experiment, bases, candidates, run_folder, say, begin), candidates
 
 
 def make_evaluator(experiment: Experiment, bases: Bases) -> MarketEvaluator:

@@ -17,7 +17,7 @@ import json
 
 from rich.console import Console
 
-from evobourse.experiments.scoring import series
+from evobourse.experiments.scoring import daily, series
 from evobourse.experiments.scoring.baselines import BaselineRow, Budget, render
 from evobourse.experiments.scoring.page import draw_score
 from evobourse.experiments.scoring.table import print_score
@@ -26,8 +26,8 @@ from evobourse.fitness.moments import MOMENT_NAMES, measured
 from evobourse.fitness.plots import plot_moments
 
 series.REAL_WINDOWS = 4
-scored = series.read_daily("nasdaq", "2010-01-01:2013-12-31")
-result = series.score_series(scored, series.read_daily("sp500"))
+scored = daily.read_daily("nasdaq", "2010-01-01:2013-12-31")
+result = series.score_series(scored, daily.read_daily("sp500"))
 console = Console(width=80, file=io.StringIO())
 print_score(result, console)
 shares = (1.0,) * len(measured(250, False))

@@ -16,12 +16,12 @@ import numpy as np
 
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import TeacherMinds
+from evobourse.evolve.bases.stand_ins import TeacherBases
 from evobourse.evolve.evaluation import MarketEvaluator
 from evobourse.evolve.loop import generation_seed
 from evobourse.evolve.markets import Part, play_market, play_markets
 from evobourse.experiments.benchmarks.market import prototype
 from evobourse.experiments.benchmarks.run import Benchmark
-from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.sweep.setup import Experiment, build_experiment

@@ -16,7 +16,7 @@ from evobourse.agents.minds.stored_answers import (
     read_answers,
 )
 from evobourse.agents.observation import possible_views
-from evobourse.experiments.benchmarks.teacher_bases import ServedTeachers
+from evobourse.evolve.bases.stand_ins import ServedTeachers
 
 STYLES = ("momentum", "contrarian")
 

@@ -13,10 +13,10 @@ from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.agents.observation import possible_views
 from evobourse.agents.styles import FIRST_STYLES as STYLES
 from evobourse.evolve.bases.base_pool import BasePool, PooledBase
+from evobourse.evolve.bases.stand_ins import TeacherBases
 from evobourse.evolve.bases.workers import SHARE_MINDS, WorkerBases
 from evobourse.evolve.executors.executor import InProcess
 from evobourse.evolve.executors.processes import local_processes
-from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.merge.errors import RecipeError
 from evobourse.merge.sources import adapter_folders
 

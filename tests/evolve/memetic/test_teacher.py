@@ -7,6 +7,7 @@ import pytest
 from evobourse.agents.observation import possible_views
 from evobourse.agents.styles import STYLES
 from evobourse.evolve import checkpoint
+from evobourse.evolve.bases.stand_ins import TeacherBases
 from evobourse.evolve.errors import EvolveError, RunError
 from evobourse.evolve.evaluation import MarketEvaluator
 from evobourse.evolve.executors.processes import local_processes
@@ -18,7 +19,6 @@ from evobourse.evolve.memetic.settings import MemeticConfig
 from evobourse.evolve.memetic.teacher import PROBE, MindTeacher, natural_step
 from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.searches.cross import CrossSearch
-from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.fitness.distance import make_target
 from evobourse.market.rules import MarketRules
 from evobourse.market.series.splits import SplitDates

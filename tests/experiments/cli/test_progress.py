@@ -21,7 +21,8 @@ from evobourse.experiments.reports.scores import (
     format_score,
     print_scoreboard,
 )
-from evobourse.experiments.sweep.cost import Pace, SweepPlan, Work
+from evobourse.experiments.sweep.cost import SweepPlan
+from evobourse.experiments.sweep.pace import Pace, Work
 
 WIDTH = 80
 

@@ -20,8 +20,9 @@ from typer.main import get_command
 from evobourse.experiments.cli.main import app
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.reports.figures import figure_bytes
+from evobourse.experiments.scoring.daily import Daily, read_daily
 from evobourse.experiments.scoring.page import draw_score
-from evobourse.experiments.scoring.series import Daily, SeriesScore, read_daily, score_series
+from evobourse.experiments.scoring.series import SeriesScore, score_series
 from evobourse.experiments.scoring.table import print_score
 from evobourse.fitness.distance import make_target
 from evobourse.fitness.errors import FitnessError

@@ -6,8 +6,8 @@ import pytest
 
 from evobourse.agents.crowds.persona_crowd import history_ticks
 from evobourse.agents.minds.stored_answers import gather_answers
+from evobourse.evolve.bases.stand_ins import ServedTeachers, TeacherBases
 from evobourse.evolve.bundle import Bundle, Reference, write_bundle
-from evobourse.experiments.benchmarks.teacher_bases import ServedTeachers, TeacherBases
 from evobourse.experiments.config.scenario import Beside, Scenario, Size
 from evobourse.experiments.simulate.bundle import open_population
 from evobourse.experiments.simulate.exchange import run_scenario

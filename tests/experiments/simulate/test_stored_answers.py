@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from evobourse.agents.crowds.persona_crowd import history_ticks
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stored_answers import gather_answers
+from evobourse.evolve.bases.stand_ins import ServedTeachers, TeacherBases
 from evobourse.evolve.bundle import ANSWERS, Bundle, Reference, load_bundle, write_bundle
 from evobourse.evolve.errors import RunError
 from evobourse.evolve.markets import World, play_market
-from evobourse.experiments.benchmarks.teacher_bases import ServedTeachers, TeacherBases
 from evobourse.experiments.cli.main import app
 from evobourse.experiments.simulate.agreement import compare_answers
 from evobourse.market.rules import MarketRules

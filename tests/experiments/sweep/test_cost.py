@@ -24,7 +24,8 @@ from evobourse.experiments.cli.progress import ProgressScreen
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.planner.rates import Rates, find_rates, recall_rates, remember_rates
 from evobourse.experiments.sweep import cost
-from evobourse.experiments.sweep.cost import Pace, Work, plan_judging, plan_lessons, plan_search
+from evobourse.experiments.sweep.cost import plan_judging, plan_lessons, plan_search
+from evobourse.experiments.sweep.pace import Pace, Work
 from evobourse.experiments.sweep.pipeline import make_evaluator, make_teacher
 from evobourse.experiments.sweep.searches import make_search
 from evobourse.experiments.sweep.setup import build_experiment

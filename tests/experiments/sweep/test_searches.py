@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from evobourse.evolve import checkpoint
+from evobourse.evolve.bases.stand_ins import TeacherBases
 from evobourse.evolve.evaluation import MarketEvaluator
 from evobourse.evolve.loop import evolve
 from evobourse.evolve.run_folder import RunFolder
-from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.sweep.searches import make_search, needed_measures

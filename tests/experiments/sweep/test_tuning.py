@@ -9,10 +9,10 @@ import optuna
 import pytest
 import yaml
 
+from evobourse.evolve.bases.stand_ins import TeacherBases
 from evobourse.evolve.errors import EvolveError, GenomeError, RunError
 from evobourse.evolve.lineage import Lineage
 from evobourse.evolve.run_folder import RunFolder
-from evobourse.experiments.benchmarks.teacher_bases import TeacherBases
 from evobourse.experiments.cli.sweeps import lineage
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.config.search import FAST_STEP

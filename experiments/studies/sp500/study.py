@@ -1,0 +1,201 @@
+"""Evolved markets against laws, and against sweeps with less, over seeds and pooled assets.
+
+Held-out windows are read once, for the champions of all sweeps, at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from evobourse.evolve.bases.protocol import Bases
+from evobourse.evolve.lineage import Candidate
+from evobourse.evolve.run_folder import RunFolder
+from evobourse.experiments.config.experiment import ExperimentConfig, load_config
+from evobourse.experiments.config.runnable import choose
+from evobourse.experiments.reports.figure_lines import Report
+from evobourse.experiments.reports.scores import MEANINGS
+from evobourse.experiments.studies.run import Page, Study
+from evobourse.experiments.studies.sp500.arms import ARMS, EVOLVED, Models, evolve_arm
+from evobourse.experiments.studies.sp500.page import draw_scores, write_page
+from evobourse.experiments.studies.sp500.standings import Reading, make_rows, read
+from evobourse.experiments.sweep.judging import Judge
+from evobourse.experiments.sweep.setup import Experiment, build_experiment
+from evobourse.fitness.protocol import HeldOutDoor
+
+STUDY = Study(
+    question="do evolved markets hold up, against laws and against sweeps with less?",
+    minutes=8,
+    page="docs/studies/sp500.md",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is evolved, and on what it is judged.
+
+    Attributes
+    ----------
+    seeds, first_seed
+        Sweeps of each arm, and the seed of the first.
+    arms
+        Names of arms, see `ARMS`; ``evolved`` is always one.
+    generations
+        Of each sweep.
+    trained
+        Series that sweeps are scored on.
+    judged
+        Series whose held-out windows are read.
+    groups
+        Of ``market.paths`` paths, one score each, of a champion on an asset.
+    folder
+        Of the sweeps; they go on from there.
+    changes
+        Of the quickstart's config: any key with a dot, such as market.agents.
+    """
+
+    seeds: int = 2
+    first_seed: int = 1
+    arms: tuple[str, ...] = ("evolved", "teachers_evolved", "dice_evolved")
+    generations: int = 20
+    trained: tuple[str, ...] = ("sp500", "nasdaq")
+    judged: tuple[str, ...] = ("sp500", "nasdaq", "aapl", "ibm", "msft")
+    groups: int = 8
+    folder: Path = Path("runs/studies/sp500")
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Champion:
+    """Whom a sweep chose, and what answers for it."""
+
+    experiment: Experiment
+    bases: Bases
+    candidate: Candidate
+    run_folder: RunFolder
+
+    def play(self, judge: Judge) -> Any:
+        """Play it on a judge's windows."""
+        genome, values = self.experiment.market_genome, self.candidate.genome
+        return judge.play(genome.population(values), self.bases.serve(genome.recipe(values)))
+
+
+def run(settings: Settings, report: Report) -> Page:
+    """Run all sweeps, then read the held-out windows."""
+    began = time.perf_counter()
+    arms = {name: choose(ARMS, name, "arm") for name in dict.fromkeys((EVOLVED, *settings.arms))}
+    config = load_config("quickstart", settings.changes)
+    config = replace(
+        config,
+        name="sp500",
+        series=settings.trained,
+        search=replace(config.search, generations=settings.generations),
+    )
+    champions: dict[str, list[Champion]] = {name: [] for name in arms}
+    models = Models({})
+    seeds = range(settings.first_seed, settings.first_seed + settings.seeds)
+    with report.steps("generations", len(arms) * len(seeds) * settings.generations) as step:
+        for seed in seeds:
+            for name, arm in arms.items():
+                folder = RunFolder(settings.folder / name / f"seed-{seed}")
+                say = partial(_say, report, f"{name}, seed {seed}")
+                found = evolve_arm(arm, replace(config, seed=seed), models, folder, say, step)
+                champions[name].append(Champion(*found, folder))
+    readings = judge_all(replace(config, series=settings.judged), champions, settings, report)
+    heldout = readings["heldout"]
+    rows = make_rows(heldout, EVOLVED)
+    for name, row in rows.items():
+        against = row.get("against") or [None]
+        report.figure(f"held-out J/J95, {name}", row["score"], "1", "evolved over it", against[0],
+                      low=row["ci_low"], high=row["ci_high"])  # fmt: skip
+    minutes = (time.perf_counter() - began) / 60
+    record = {
+        "rows": rows,
+        "assets": list(settings.judged),
+        "trained": list(settings.trained),
+        "sweep_seeds": settings.seeds,
+        "generations": settings.generations,
+        "candidates": count_candidates(champions[EVOLVED][0]),
+        "commit": find_commit(),
+        "command": report.command,
+        "minutes": round(minutes, 1),
+    }
+    meanings = {**MEANINGS, **{name: arm.meaning for name, arm in arms.items()}}
+    text = write_page(record, readings, meanings, config)
+    return Page(
+        text,
+        {"sp500.png": draw_scores(heldout, meanings)},
+        {"sp500.json": (json.dumps(record, indent=2) + "\n").encode()},
+    )
+
+
+def judge_all(
+    config: ExperimentConfig,
+    champions: Mapping[str, Sequence[Champion]],
+    settings: Settings,
+    report: Report,
+) -> dict[str, dict[str, list[Reading]]]:
+    """Read all windows of the judged series, the held-out ones last: by split, then by name."""
+    assets = build_experiment(replace(config, seed=settings.first_seed)).assets
+    found: dict[str, dict[str, list[Reading]]] = {}
+    for split in ("train", "validation", "heldout"):
+        judges = [Judge(one, getattr(one.splits, split), settings.groups) for one in assets]
+        laws = [dict(judge.baselines()) for judge in judges] if split == "heldout" else []
+        count = sum(map(len, champions.values())) + (len(laws[0]) if laws else 0)
+        with report.steps(f"{split} windows", count) as step:
+            found[split] = {}
+            for name, each in champions.items():
+                found[split][name] = []
+                for one in each:
+                    if split == "heldout":
+                        open_door(one, settings)
+                    paths = [one.play(judge) for judge in judges]
+                    found[split][name].append(read(judges, paths))
+                    step()
+            for name in laws[0] if laws else ():
+                drawn = [
+                    law[name](judge.stream(name)) for law, judge in zip(laws, judges, strict=True)
+                ]
+                found[split][name] = [read(judges, drawn)]
+                step()
+    return found
+
+
+def open_door(champion: Champion, settings: Settings) -> None:
+    """Note that a sweep's held-out windows are read; a sweep reads them for one champion alone."""
+    given = [champion.candidate.genome, settings.judged, settings.groups]
+    scored = json.dumps(given, sort_keys=True)  # a resumed lineage is sorted
+    digest = hashlib.sha256(scored.encode()).hexdigest()
+    HeldOutDoor(champion.run_folder.path).read("heldout", "study sp500", digest)
+
+
+def count_candidates(champion: Champion) -> int:
+    """Count the candidates of a champion's sweep."""
+    with champion.run_folder.lineage.open("rb") as lines:
+        return sum(1 for _ in lines)
+
+
+def find_commit() -> str | None:
+    """Return the checkout's commit, "+" after it where files differ; None where there is none."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
+
+
+def _say(report: Report, who: str, text: str) -> None:
+    report.say(f"{who}: {text}")
