@@ -1,8 +1,9 @@
-"""transformers' own forward of a base, layer by layer from its files: the answer to be met."""
+"""transformers' own forward of a base, module by module from its files: the answer to be met."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from evobourse.merge.model_folder import foreign_code, open_weights
+from evobourse.merge.errors import foreign_code
+from evobourse.merge.model_folder import open_weights
 
 
 @torch.inference_mode()
@@ -20,7 +22,7 @@ def reference_logits(
 ) -> NDArray[np.float32]:
     """Compute the logits of a few tokens behind each prompt, in float32 from the weights as stored.
 
-    A layer's weights are read when the layer runs and let go behind it.
+    A module's weights are read when the module runs and let go behind it.
 
     Parameters
     ----------
@@ -44,18 +46,12 @@ def reference_logits(
         The weights cannot be read, or transformers cannot run the model.
     """
     model, read = open_weights(name, folder)
-    state = model.state_dict()
-    parts: Any = getattr(model, model.base_model_prefix, model)
-    layers = list(getattr(parts, "layers", ()))
-    of_layer = {id(p) for layer in layers for p in layer.parameters()}
-    names = {id(parameter): key for key, parameter in model.named_parameters()}
-    for key in state:
-        if id(model.get_parameter(key)) not in of_layer:
-            _put(model, key, read(key))
-    for layer in layers:
-        own = [names[id(parameter)] for parameter in layer.parameters()]
-        layer.register_forward_pre_hook(_Reader(model, own, read))
-        layer.register_forward_hook(_Forgetter(model, own))
+    for owner, module in list(model.named_modules()):
+        leaves = [leaf for leaf, _ in module.named_parameters(recurse=False)]
+        keys = {leaf: f"{owner}.{leaf}".removeprefix(".") for leaf in leaves}
+        if keys:
+            module.register_forward_pre_hook(partial(_fill, keys, read))
+            module.register_forward_hook(partial(_empty, leaves))
     last = [len(prompt) - 1 for prompt in prompts]
     width = max(last) + 1
     # Filled on the right, behind what is read: causal attention never sees it.
@@ -67,28 +63,16 @@ def reference_logits(
     return np.asarray(logits.float().numpy())
 
 
-class _Reader:
-    """Fills a layer before it runs."""
-
-    def __init__(self, model: nn.Module, keys: Sequence[str], read: Callable[[str], torch.Tensor]):
-        self.model, self.keys, self.read = model, keys, read
-
-    def __call__(self, *_: Any) -> None:
-        for key in self.keys:
-            _put(self.model, key, self.read(key))
+def _fill(
+    keys: Mapping[str, str], read: Callable[[str], torch.Tensor], module: nn.Module, *_: Any
+) -> None:
+    """Read a module's own weights, by their names there."""
+    for leaf, key in keys.items():
+        setattr(module, leaf, nn.Parameter(read(key).float(), requires_grad=False))
 
 
-class _Forgetter:
-    """Empties a layer after it has run."""
-
-    def __init__(self, model: nn.Module, keys: Sequence[str]):
-        self.model, self.keys = model, keys
-
-    def __call__(self, *_: Any) -> None:
-        for key in self.keys:
-            _put(self.model, key, self.model.get_parameter(key).to("meta"))
-
-
-def _put(model: nn.Module, key: str, tensor: torch.Tensor) -> None:
-    owner, _, leaf = key.rpartition(".")
-    setattr(model.get_submodule(owner), leaf, nn.Parameter(tensor, requires_grad=False))
+def _empty(leaves: Sequence[str], module: nn.Module, *_: Any) -> None:
+    """Let a module's own weights go."""
+    for leaf in leaves:
+        gone = module.get_parameter(leaf).to("meta")
+        setattr(module, leaf, nn.Parameter(gone, requires_grad=False))

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evobourse.merge.errors import ModelError
-from evobourse.merge.model_folder import load_whole, read_config, read_tokenizer
+from evobourse.merge.model_config import read_config
+from evobourse.merge.model_folder import load_whole, read_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -29,8 +29,7 @@ from evobourse.market.durable import replace_bytes
 from evobourse.merge.engine.adapter_bank import AdapterBank
 from evobourse.merge.engine.loading import local_folder
 from evobourse.merge.engine.prompt import Prompt
-from evobourse.merge.errors import ModelError
-from evobourse.merge.model_folder import foreign_code
+from evobourse.merge.errors import ModelError, foreign_code
 from evobourse.merge.reference import reference_logits
 from evobourse.merge.sources import cache_folder
 
@@ -83,7 +82,7 @@ def prove_base(
     """Compare a base that was opened for minds with transformers' own forward of its files.
 
     A few short prompts are answered by both; the reference has the weights as stored, in float32,
-    layer by layer. What was found is kept in the cache folder by all that it depends on, so that
+    module by module. What was found is kept in the cache folder by all that it depends on, so that
     the same base is not compared twice.
 
     Parameters
@@ -153,7 +152,8 @@ def _prompts(engine: MindEngine) -> list[Prompt]:
 def _key(engine: MindEngine, config: PretrainedConfig, prompts: list[Prompt]) -> str:
     """Name a comparison by what its outcome depends on: the code that answers among it."""
     code = hashlib.sha256()
-    for place in (*sorted(Path(merge.__file__).parent.glob("engine/*.py")), Path(__file__)):
+    here = Path(merge.__file__).parent
+    for place in (*sorted(here.glob("engine/**/*.py")), here / "reference.py", Path(__file__)):
         code.update(place.read_bytes())
     told = {k: v for k, v in config.to_dict().items() if k != "_name_or_path"}
     scope: list[Any] = [code.hexdigest(), engine.base_hash, engine.decoder.engine, told]

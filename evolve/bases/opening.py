@@ -26,7 +26,8 @@ from evobourse.merge.engine.batch_invariance import check_batches
 from evobourse.merge.engine.loading import load_quantized, untie_head
 from evobourse.merge.engine.placement import Storage
 from evobourse.merge.errors import AdapterError, ModelError
-from evobourse.merge.model_folder import empty_model, linear_layers, read_config
+from evobourse.merge.model_config import read_config
+from evobourse.merge.model_folder import empty_model, linear_layers
 from evobourse.merge.peft.folder import read_adapter
 from evobourse.merge.recipes.recipe import is_tied, load_source
 from evobourse.merge.sources import cache_folder, hash_folder, resolve_model

@@ -13,7 +13,7 @@ from typing import Any
 
 from evobourse.experiments.errors import ConfigError
 from evobourse.merge.engine.exact.traits import ARCHITECTURES
-from evobourse.merge.model_folder import quantization_of
+from evobourse.merge.model_config import quantization_of
 from evobourse.merge.sources import DEFAULT_BASE
 
 GIVE = "--layers --hidden --intermediate --heads --kv-heads --vocabulary"

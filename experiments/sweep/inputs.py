@@ -131,7 +131,8 @@ def _adapter(folder: Path, base: str) -> Understood:
     from evobourse.agents.observation import INVOCATION, render_rules
     from evobourse.merge.engine.prompt_tokens import PromptTokens
     from evobourse.merge.errors import AdapterError
-    from evobourse.merge.model_folder import empty_model, linear_layers, read_config
+    from evobourse.merge.model_config import read_config
+    from evobourse.merge.model_folder import empty_model, linear_layers
     from evobourse.merge.peft.folder import read_adapter
     from evobourse.merge.sources import load_tokenizer, resolve_model
 
@@ -159,7 +160,8 @@ def _adapter(folder: Path, base: str) -> Understood:
 
 
 def _source(folder: Path, base: str) -> Understood:
-    from evobourse.merge.model_folder import check_source, check_weights, read_config
+    from evobourse.merge.model_config import check_source, read_config
+    from evobourse.merge.model_folder import check_weights
     from evobourse.merge.sources import check_vocabulary, load_tokenizer, resolve_model
 
     name = str(folder)

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from evobourse.fitness.baselines.without_agents import LARGEST_PERSISTENCE, usable
+from evobourse.fitness.baselines.garch_fit import LARGEST_PERSISTENCE, NEAR, usable
+from evobourse.fitness.baselines.optimum import settled
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.moments import FloatArray
 
@@ -83,11 +84,11 @@ def fit_stochastic_volatility(train_returns: npt.ArrayLike) -> StochasticVolatil
         warnings.simplefilter("ignore")  # what matters of them is asked below
         # From several persistences: a flat likelihood holds a search where it starts.
         for start in STARTS:
-            at = {"sigma2.ar": signal * (1.0 - start**2), "ar.L1": start}
+            begin = {"sigma2.ar": signal * (1.0 - start**2), "ar.L1": start}
             fits.append(
                 model.fit_constrained(
                     {"sigma2.irregular": LOG_CHI_VARIANCE},
-                    start_params=[at[name] for name in model.param_names if name in at],
+                    start_params=[begin[name] for name in model.param_names if name in begin],
                     disp=0,
                     maxiter=500,
                 )
@@ -98,7 +99,18 @@ def fit_stochastic_volatility(train_returns: npt.ArrayLike) -> StochasticVolatil
             f"stochastic volatility did not converge on {len(returns)} training returns: "
             "use a longer training split"
         )
-    found = dict(zip(fitted.param_names, fitted.params, strict=True))
+    names = list(fitted.param_names)
+    at = np.asarray(fitted.params, dtype=np.float64)
+    spread, last = at[names.index("sigma2.ar")], at[names.index("ar.L1")]
+    scales = {"sigma2.ar": spread, "ar.L1": 1.0 - abs(last)}
+    inside = spread > NEAR * signal and abs(last) < LARGEST_PERSISTENCE
+    at = settled(
+        lambda x: -float(model.loglike(x)) / len(logs),
+        at,
+        [scales.get(name, 1.0) for name in names],
+        [inside and name in scales for name in names],
+    )
+    found = dict(zip(names, at.tolist(), strict=True))
     persistence = float(np.clip(found["ar.L1"], -LARGEST_PERSISTENCE, LARGEST_PERSISTENCE))
     return StochasticVolatility(mu, centre, persistence, math.sqrt(max(found["sigma2.ar"], 0.0)))
 

@@ -6,22 +6,18 @@ that a calm or a nervous start is no advantage of the agents alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from arch.univariate import GARCH, ConstantMean, StudentsT
 
+from evobourse.fitness.baselines.garch_fit import PERCENT, fit_garch_t, usable
 from evobourse.fitness.errors import FitnessError
-from evobourse.fitness.moments import MIN_DAYS, FloatArray, path_faults
+from evobourse.fitness.moments import FloatArray
 
 GBM_TRAILING_DAYS = 250
 GARCH_TRAILING_DAYS = 750
 GARCH_BURN_IN_DAYS = 500
-LARGEST_PERSISTENCE = 0.999
-"""Cap on alpha + gamma / 2 + beta: at 1 the GARCH variance to simulate around does not exist."""
-
-_PERCENT = 100.0  # arch's optimizer wants a variance near one
 
 
 def gbm(train_returns: npt.ArrayLike, n: int, T: int, rng: np.random.Generator) -> FloatArray:
@@ -179,10 +175,10 @@ def garch_t_history(
     ----------
     Engle and Mezrich (1996), GARCH for groups, Risk 9(8), 36-40 (variance targeting).
     """
-    fit = _fit_garch_t(train_returns, 0)
+    fit = fit_garch_t(train_returns, 0)
     paths = np.empty((len(histories), T))
     for i, history in enumerate(histories):
-        recent = usable(history, f"history {i}")[-GARCH_TRAILING_DAYS:] * _PERCENT
+        recent = usable(history, f"history {i}")[-GARCH_TRAILING_DAYS:] * PERCENT
         model = ConstantMean(
             recent, volatility=GARCH(), distribution=StudentsT(seed=rng), rescale=False
         )
@@ -191,7 +187,7 @@ def garch_t_history(
             fit.parameters(recent.var()), horizon=T, method="simulation", simulations=1
         )
         paths[i] = np.asarray(continued.simulations.values, dtype=np.float64).reshape(T)
-    return np.asarray(paths / _PERCENT)
+    return np.asarray(paths / PERCENT)
 
 
 def block_bootstrap(
@@ -243,58 +239,13 @@ def redraw_days(
     return np.asarray((starts[..., None] + np.arange(block)).reshape(n, -1)[:, :T])
 
 
-@dataclass(frozen=True)
-class _GarchT:
-    """Fitted (GJR-)GARCH(1,1)-t, in percent: mean, loadings, freedom, unconditional variance."""
-
-    mu: float
-    loadings: tuple[float, ...]  # alpha, gamma if there is one, beta
-    persistence: float
-    nu: float
-    variance: float
-
-    def parameters(self, variance: float) -> FloatArray:
-        """Arch's parameter vector, with omega such that `variance` is the unconditional one."""
-        omega = variance * (1.0 - self.persistence)
-        return np.array([self.mu, omega, *self.loadings, self.nu])
-
-
 def _simulate(
     train_returns: npt.ArrayLike, asymmetric: int, n: int, T: int, rng: np.random.Generator
 ) -> FloatArray:
-    fit = _fit_garch_t(train_returns, asymmetric)
+    fit = fit_garch_t(train_returns, asymmetric)
     model = ConstantMean(volatility=GARCH(o=asymmetric), distribution=StudentsT(seed=rng))
     parameters = fit.parameters(fit.variance)
     paths = [
         model.simulate(parameters, T, burn=GARCH_BURN_IN_DAYS)["data"].to_numpy() for _ in range(n)
     ]
-    return np.asarray(np.stack(paths) / _PERCENT)
-
-
-def _fit_garch_t(train_returns: npt.ArrayLike, asymmetric: int) -> _GarchT:
-    returns = usable(train_returns, "training returns") * _PERCENT
-    volatility = GARCH(o=asymmetric)
-    model = ConstantMean(returns, volatility=volatility, distribution=StudentsT(), rescale=False)
-    result = model.fit(disp="off", show_warning=False)
-    if result.convergence_flag != 0:
-        raise FitnessError(
-            f"{volatility.name}(1,1)-t did not converge on {len(returns)} training returns "
-            f"(optimizer flag {result.convergence_flag}): use a longer training split"
-        )
-    mu, omega, *loadings, nu = (float(value) for value in result.params)
-    persistence = loadings[0] + loadings[-1] + (0.5 * loadings[1] if asymmetric else 0.0)
-    if persistence > LARGEST_PERSISTENCE:
-        shrunk = (loading * LARGEST_PERSISTENCE / persistence for loading in loadings)
-        return _GarchT(mu, tuple(shrunk), LARGEST_PERSISTENCE, nu, float(returns.var()))
-    return _GarchT(mu, tuple(loadings), persistence, nu, omega / (1.0 - persistence))
-
-
-def usable(returns: npt.ArrayLike, what: str) -> FloatArray:
-    """Return daily log returns as an array [days], or refuse them by their name."""
-    series = np.asarray(returns, dtype=np.float64)
-    if series.ndim != 1:
-        raise FitnessError(f"{what}: shape {series.shape}, expected [days]")
-    fault = str(path_faults(series))
-    if fault:
-        raise FitnessError(f"{what}: {fault}; expected {MIN_DAYS} or more daily log returns")
-    return series
+    return np.asarray(np.stack(paths) / PERCENT)

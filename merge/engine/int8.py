@@ -15,8 +15,8 @@ from evobourse.merge.engine.exact.products import Matrix
 from evobourse.merge.engine.exact.weights import (
     dequantize_groups,
     matrix_of,
-    pack_groups,
     quantize_groups,
+    quantize_packed,
     unpack_groups,
 )
 from evobourse.merge.engine.low_rank import LowRankSite
@@ -131,8 +131,7 @@ class Int8Linear(QuantizedLinear):
         self.scale.copy_(scale)
 
     def _quantized(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        quantised, scale = quantize_groups(weight)
-        return pack_groups(quantised, scale) if self.packed else (quantised, scale)
+        return (quantize_packed if self.packed else quantize_groups)(weight)
 
 
 def multiply_groups(

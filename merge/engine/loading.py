@@ -18,12 +18,14 @@ from evobourse.merge.engine.exact.architecture import Architecture
 from evobourse.merge.engine.int8 import QuantizedLinear
 from evobourse.merge.engine.placement import Storage, place
 from evobourse.merge.engine.quantizers import linear_maker
-from evobourse.merge.errors import ModelError
-from evobourse.merge.model_folder import EMBEDDING, HEAD, foreign_code, open_weights, read_tokenizer
+from evobourse.merge.errors import ModelError, foreign_code
+from evobourse.merge.model_folder import EMBEDDING, HEAD, check_finite, open_weights, read_tokenizer
 from evobourse.merge.sources import cache_folder, resolve_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_LAYERS = "model.layers."
 
 
 def load_quantized(
@@ -34,8 +36,8 @@ def load_quantized(
     """Load a base with INT8 layers onto its device or devices.
 
     A base in safetensors is read tensor by tensor: beside what stays, memory holds one of them in
-    float32 and its quantisation. Any other base is loaded whole first. Embedding and head are
-    held in bf16 where that is exact, unless recipes are to be merged.
+    float32. Any other base is loaded whole first. Embedding and head are held in bf16 where that is
+    exact, mapped from their file where they lie there so, unless recipes are to be merged.
 
     Parameters
     ----------
@@ -69,12 +71,15 @@ def load_quantized(
     digest = hashlib.sha256()
     kept = {}
     for key in sorted(order):  # a bias before its weight
-        tensor = read(key)
+        tensor = read(key).float()
+        check_finite(f"base {name!r}", key, tensor)
         hash_tensor(digest, key, tensor)
         if keep is not None:
             kept[key] = tensor.clone()
         if not (tied and key == HEAD):
-            spread.put(key, tensor if keep is not None else _narrow(tensor), make)
+            if keep is None and not key.startswith(_LAYERS):
+                tensor = _narrow(read(key), tensor)  # read again: nothing of it is in memory yet
+            spread.put(key, tensor, make)
     if keep is not None:
         keep.update({key: kept[key] for key in order})
     spread.finish(tied)
@@ -99,10 +104,11 @@ def untie_head(model: PreTrainedModel) -> None:
     model.config.tie_word_embeddings = False
 
 
-def _narrow(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a matrix in bf16 if that loses nothing: most bases are published so."""
-    narrow = tensor.to(torch.bfloat16)
-    return narrow if tensor.dim() == 2 and torch.equal(narrow.float(), tensor) else tensor
+def _narrow(stored: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    """Return a matrix in bf16 if that loses nothing; most bases are stored so, and stay mapped."""
+    narrow = stored.to(torch.bfloat16)
+    exact = stored.dtype == torch.bfloat16 or torch.equal(narrow.float(), tensor)
+    return narrow if tensor.dim() == 2 and exact else tensor
 
 
 def hash_tensor(digest: Any, name: str, tensor: torch.Tensor) -> None:
@@ -139,7 +145,7 @@ class _Spread:
         module = self.model.get_submodule(owner)
         device = device_of(self.map, key)
         near = "cpu" if device == DISK else device
-        in_layers = owner.startswith("model.layers.")
+        in_layers = owner.startswith(_LAYERS)
         if in_layers and tensor.dim() > 1 and not isinstance(module, nn.Linear):
             raise ModelError(
                 f"base: {key} {tuple(tensor.shape)} is no linear layer's but "

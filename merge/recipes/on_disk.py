@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from evobourse.merge.errors import RecipeError
-from evobourse.merge.model_folder import check_source, check_weights, read_config, settle_head
+from evobourse.merge.model_config import check_source, read_config
+from evobourse.merge.model_folder import check_weights, settle_head
 from evobourse.merge.recipes.export import export_model, new_folder, write_card
 from evobourse.merge.recipes.mergekit_yaml import write_recipe
 from evobourse.merge.recipes.recipe import Recipe, load_source

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from evobourse.merge.errors import RecipeError
-from evobourse.merge.model_folder import check_source
+from evobourse.merge.model_config import check_source
 from evobourse.merge.peft.folder import read_adapter
 from evobourse.merge.recipes.methods import (
     Method,

@@ -75,8 +75,8 @@ def pretend_two_gpus():
     batch_size.free_bytes = minds.free_bytes = lambda device: 8 << 30
     loading.hash_tensor = lambda *_: None
     model_folder._stored = shaped
-    model_folder.check_finite = lambda *_: None  # by values
-    loading._narrow = lambda tensor: tensor  # by values, which fake tensors lack
+    loading.check_finite = lambda *_: None  # by values
+    loading._narrow = lambda _, tensor: tensor  # by values, which fake tensors lack
     big_modeling.find_tied_parameters = lambda _: []  # by addresses, which fake tensors lack
     exact = decoder.Decoder.option_logits
 

@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM, LlamaForSequenceClassification, L
 
 from evobourse.merge.engine.loading import load_quantized
 from evobourse.merge.errors import ModelError
-from evobourse.merge.model_folder import open_weights, read_config
+from evobourse.merge.model_config import read_config
+from evobourse.merge.model_folder import open_weights
 from evobourse.merge.sources import load_model
 from tests.random_models import WIDTHS, make_model, make_tokenizer, with_nan, without, write_base
 

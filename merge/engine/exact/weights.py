@@ -9,6 +9,8 @@ from torch.nn import functional
 from evobourse.merge.engine.exact.products import Matrix
 from evobourse.merge.engine.exact.tiles import COLUMNS, GROUP
 
+_PIECE = 1 << 22  # weights that are rounded at once
+
 
 def quantize_groups(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Round a matrix to INT8, symmetrically, by the absolute maximum of each group.
@@ -51,6 +53,22 @@ def pack_groups(weight: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor
     )
 
 
+def quantize_packed(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Round a matrix [out, in] as `quantize_groups` does, and return it as `pack_groups` does.
+
+    Some rows at a time: beside the result, memory holds a few copies of a piece, not of the whole.
+    """
+    outputs, inputs = weight.shape
+    blocks, groups = -(-outputs // COLUMNS), -(-inputs // GROUP)
+    packed = torch.empty(blocks, groups * GROUP, COLUMNS, dtype=torch.int8, device=weight.device)
+    scale = torch.empty(blocks, groups, COLUMNS, dtype=torch.bfloat16, device=weight.device)
+    step = max(1, _PIECE // (inputs * COLUMNS))
+    for at in range(0, blocks, step):
+        piece = quantize_groups(weight[at * COLUMNS : (at + step) * COLUMNS])
+        packed[at : at + step], scale[at : at + step] = pack_groups(*piece)
+    return packed, scale
+
+
 def unpack_groups(
     weight: torch.Tensor, scale: torch.Tensor, inputs: int, outputs: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -79,7 +97,4 @@ def matrix_of(weight: torch.Tensor, scale: torch.Tensor, inputs: int, outputs: i
 def to_matrix(weight: torch.Tensor) -> Matrix:
     """Round a matrix [out, in] on the processor to INT8, for products."""
     outputs, inputs = weight.shape
-    # Some rows at a time: a vocabulary's head in float32 is as large as a small model.
-    packed = [pack_groups(*quantize_groups(rows)) for rows in weight.detach().split(256 * COLUMNS)]
-    whole, scale = (torch.cat(parts) for parts in zip(*packed, strict=True))
-    return matrix_of(whole, scale, inputs, outputs)
+    return matrix_of(*quantize_packed(weight.detach()), inputs, outputs)

@@ -105,7 +105,7 @@ def test_a_beginning_of_sequence_stands_where_the_tokenizer_puts_it(tmp_path, st
 
 @pytest.mark.parametrize("form", ["safetensors", "bin"])
 @pytest.mark.parametrize("kind", ["llama", "granite", "gemma2", "mixtral", "stablelm"])
-def test_the_reference_read_layer_by_layer_is_transformers_own(tmp_path, form, kind):
+def test_the_reference_read_module_by_module_is_transformers_own(tmp_path, form, kind):
     folder = write_base(tmp_path / "base", make_model(kind), form=form)
     prompts = [[5, 6, 7], [8] * 11, [400, 3]]
     streamed = reference_logits("name", folder, prompts, [3, 9, 20])

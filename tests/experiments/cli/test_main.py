@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -29,6 +30,9 @@ SMALL = [
     "market.paths=2",
     "minds.attention=1",
 ]
+LINEAGE = "115e46e00ef458df58400098f03ec93302610daf71f3571838799e441abe92bb"
+"""sha256 of that sweep's lineage, on every processor and number of threads (decision 123)."""
+
 OVERRIDES = [part for value in SMALL for part in ("--set", value)]
 
 
@@ -80,6 +84,18 @@ def test_a_sweep_leaves_every_file_and_names_the_next_commands(
     lines = (run / "lineage.jsonl").read_text().splitlines()
     assert len(lines) == 3 + 6 + 3 + 1
     assert set(json.loads(lines[0])) >= {"id", "generation", "parents", "genome", "recipe"}
+
+
+@pytest.mark.usefixtures("fetched_base")
+def test_the_small_sweep_has_the_known_lineage(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    found = hashlib.sha256((folder / "run" / "lineage.jsonl").read_bytes()).hexdigest()
+    assert found == LINEAGE, (
+        "the small sweep's lineage has other bytes than before: every run of the same seed is "
+        "another one now. If that was meant, put the new digest into LINEAGE and say what changed "
+        "in CHANGELOG.md; if not, or if it differs on this processor alone, find the cause "
+        "(`evobourse bench machine_drill`, docs/decisions/123-what-a-sweep-rounds.md)"
+    )
 
 
 @pytest.mark.slow

@@ -1,0 +1,1 @@
+"""A base of a 7B's size on this machine."""
