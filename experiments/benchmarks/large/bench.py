@@ -78,6 +78,8 @@ class Settings:
     ----------
     shape
         Model whose shape the base has, by name, or ``tiny``; with the shipped model's vocabulary.
+    layers
+        How many of them; None: all.
     adapters
         Of the bank, on the topmost fifth of the layers.
     few
@@ -91,6 +93,7 @@ class Settings:
     """
 
     shape: str = "mistralai/Mistral-7B-v0.3"
+    layers: int | None = None
     adapters: int = 16
     few: int = 8
     minds: int = 1_000
@@ -101,6 +104,7 @@ class Settings:
 def run(settings: Settings, report: Report) -> None:
     """Write the model unless it is there, and measure in a process of its own."""
     shape = TINY if settings.shape == "tiny" else find_shape(settings.shape)
+    shape = replace(shape, layers=settings.layers or shape.layers)
     with tempfile.TemporaryDirectory(prefix="large-") as scratch:
         folder = settings.folder or Path(scratch)
         base, bank = folder / "base", folder / "adapters"
@@ -127,7 +131,8 @@ def write(shape: ModelShape, base: Path, bank: Path, adapters: int, report: Repo
             f"benchmark large: {base} has room for {free / 1e9:.0f} GB and {shape.name} needs "
             f"{needed / 1e9:.0f} GB; set folder= to a larger disk"
         )
-    report.say(f"{shape.name} with random weights, {needed / 1e9:.1f} GB, into {base}")
+    what = f"{shape.layers} layers of {shape.name} with random weights, {needed / 1e9:.1f} GB"
+    report.say(f"{what}, into {base}")
     began = time.perf_counter()
     generator = torch.Generator().manual_seed(0)
     tokenizer.save_pretrained(base)

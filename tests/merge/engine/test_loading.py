@@ -125,6 +125,18 @@ def test_shards_heads_biases_and_older_files(kind, config, tied, form, save):
     same({key: model.state_dict()[key] for key in finer}, finer)
 
 
+def test_a_base_stays_itself_when_its_files_are_replaced(save):
+    torch.manual_seed(0)
+    folder = save(LlamaForCausalLM(LlamaConfig(**TINY)))
+    model, _, _ = load_quantized(str(folder))
+    held = model.model.embed_tokens.weight
+    assert held.dtype == torch.bfloat16
+    expected = load_model(str(folder))[0].model.embed_tokens.weight  # the model's is not read yet
+    save(LlamaForCausalLM(LlamaConfig(**TINY)))  # other weights
+    assert torch.equal(held.float(), expected)
+    assert not torch.equal(load_quantized(str(folder))[0].model.embed_tokens.weight, held)
+
+
 def test_a_damaged_or_foreign_folder_is_refused_in_one_line(save, tmp_path):
     torch.manual_seed(0)
     folder = save(LlamaForCausalLM(LlamaConfig(**TINY)))
