@@ -56,6 +56,7 @@ def write_page(
         asked=_asked(record["rows"], readings["heldout"]),
         splits=_splits(readings),
         assets=_assets(readings["heldout"]),
+        heldout=", ".join(f"{name} to {last[:4]}" for name, (_, last) in record["heldout"].items()),
     )
 
 
@@ -210,7 +211,7 @@ Means over seeds with 95 % intervals (Student's t), pooled over the judged asset
 
 ## By asset
 
-Held out, prices alone, means over seeds:
+Held out, prices alone, means over seeds. Windows are of {heldout}.
 
 {assets}
 """

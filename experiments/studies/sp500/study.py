@@ -29,6 +29,7 @@ from evobourse.experiments.studies.sp500.standings import Reading, make_rows, re
 from evobourse.experiments.sweep.judging import Judge
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.fitness.protocol import HeldOutDoor
+from evobourse.market.series.named import load_series
 
 STUDY = Study(
     question="do evolved markets hold up, against laws and against sweeps with less?",
@@ -52,7 +53,7 @@ class Settings:
     trained
         Series that sweeps are scored on.
     judged
-        Series whose held-out windows are read.
+        Series whose held-out windows are read; where one is shorter, so are its splits.
     groups
         Of ``market.paths`` paths, one score each, of a champion on an asset.
     folder
@@ -108,7 +109,7 @@ def run(settings: Settings, report: Report) -> Page:
                 say = partial(_say, report, f"{name}, seed {seed}")
                 found = evolve_arm(arm, replace(config, seed=seed), models, folder, say, step)
                 champions[name].append(Champion(*found, folder))
-    readings = judge_all(replace(config, series=settings.judged), champions, settings, report)
+    readings = judge_all(config, champions, settings, report)
     heldout = readings["heldout"]
     rows = make_rows(heldout, EVOLVED)
     for name, row in rows.items():
@@ -119,6 +120,7 @@ def run(settings: Settings, report: Report) -> Page:
     record = {
         "rows": rows,
         "assets": list(settings.judged),
+        "heldout": {name: of_series(config, name).splits.heldout for name in settings.judged},
         "trained": list(settings.trained),
         "sweep_seeds": settings.seeds,
         "generations": settings.generations,
@@ -143,7 +145,8 @@ def judge_all(
     report: Report,
 ) -> dict[str, dict[str, list[Reading]]]:
     """Read all windows of the judged series, the held-out ones last: by split, then by name."""
-    assets = build_experiment(replace(config, seed=settings.first_seed)).assets
+    config = replace(config, seed=settings.first_seed)
+    assets = [build_experiment(of_series(config, name)) for name in settings.judged]
     found: dict[str, dict[str, list[Reading]]] = {}
     for split in ("train", "validation", "heldout"):
         judges = [Judge(one, getattr(one.splits, split), settings.groups) for one in assets]
@@ -166,6 +169,15 @@ def judge_all(
                 found[split][name] = [read(judges, drawn)]
                 step()
     return found
+
+
+def of_series(config: ExperimentConfig, name: str) -> ExperimentConfig:
+    """Return a config of one series, its splits within the days that the series has."""
+    dates, splits = load_series(name).dates, config.splits
+    first, last = str(dates[0]), str(dates[-1])
+    train = (max(splits.train[0], first), splits.train[1])
+    heldout = (splits.heldout[0], min(splits.heldout[1], last))
+    return replace(config, series=(name,), splits=replace(splits, train=train, heldout=heldout))
 
 
 def open_door(champion: Champion, settings: Settings) -> None:

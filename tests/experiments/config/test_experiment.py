@@ -50,7 +50,7 @@ def test_the_resolved_config_reads_back_as_itself(tmp_path: Path) -> None:
         ("search.cross.sigma_fast=.nan", "search.cross.sigma_fast is nan, expected above 0"),
         ("budget.max_decisions=0", "budget.max_decisions is 0, expected at least 1"),
         ("persona_genes=[size, size]", "persona_genes has one twice: size, size"),
-        ("persona_genes=[shared_reading]", "that is 0; set it above 0, or leave the gene out"),
+        ("mechanisms={}", "that is 0; set it above 0, or leave the gene out"),
         ("mechanisms={two_sided: 2}", "mechanisms.two_sided is 2.0, expected 0 to 1"),
         ("society={decay: 20}", "society.decay is 20.0, expected 0 to 10"),
         ("society={contest: {every: 0}}", "society.contest.every is 0, expected 1 to 10,000"),

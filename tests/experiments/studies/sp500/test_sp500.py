@@ -79,6 +79,16 @@ def test_a_sweep_reads_its_held_out_windows_for_one_purpose(small):
         run(replace(small, groups=3), Report("sp500", ""))
 
 
+def test_a_series_that_is_shorter_than_the_splits_is_judged_on_the_days_that_it_has():
+    config = load_config("quickstart")
+    found = {name: study.of_series(config, name).splits for name in Settings().judged}
+    assert found["sp500"] == config.splits
+    assert found["aapl"].train[0] > config.splits.train[0]
+    assert found["aapl"].heldout[1] < config.splits.heldout[1]
+    for name in found:
+        build_experiment(study.of_series(config, name))
+
+
 def test_an_unknown_arm_is_one_line(small):
     with pytest.raises(ConfigError, match="did you mean 'bare_evolved'"):
         run(replace(small, arms=("bare_evolve",)), Report("sp500", ""))
