@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -90,7 +89,6 @@ class Champion:
 
 def run(settings: Settings, report: Report) -> Page:
     """Run all sweeps, then read the held-out windows."""
-    began = time.perf_counter()
     arms = {name: choose(ARMS, name, "arm") for name in dict.fromkeys((EVOLVED, *settings.arms))}
     config = load_config("quickstart", settings.changes)
     config = replace(
@@ -116,7 +114,6 @@ def run(settings: Settings, report: Report) -> Page:
         against = row.get("against") or [None]
         report.figure(f"held-out J/J95, {name}", row["score"], "1", "evolved over it", against[0],
                       low=row["ci_low"], high=row["ci_high"])  # fmt: skip
-    minutes = (time.perf_counter() - began) / 60
     record = {
         "rows": rows,
         "assets": list(settings.judged),
@@ -127,7 +124,6 @@ def run(settings: Settings, report: Report) -> Page:
         "candidates": count_candidates(champions[EVOLVED][0]),
         "commit": find_commit(),
         "command": report.command,
-        "minutes": round(minutes, 1),
     }
     meanings = {**MEANINGS, **{name: arm.meaning for name, arm in arms.items()}}
     text = write_page(record, readings, meanings, config)
