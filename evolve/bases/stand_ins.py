@@ -66,8 +66,8 @@ class StandInBases:
 class TeacherBases(StandInBases):
     """The style teachers, see `agents.minds.stand_ins.TeacherMinds`."""
 
-    def __init__(self, styles: tuple[str, ...]) -> None:
-        super().__init__("teachers", ServedTeachers(styles))
+    def __init__(self, styles: tuple[str, ...], base_hash: str = "teachers") -> None:
+        super().__init__(base_hash, ServedTeachers(styles))
 
 
 class DiceBases(StandInBases):

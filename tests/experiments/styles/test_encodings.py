@@ -8,6 +8,7 @@ import pytest
 
 from evobourse import agents, experiments
 from evobourse.agents.encodings.window import IS_PRICE, levels_of, shows_window
+from evobourse.agents.errors import AgentError
 from evobourse.agents.observation import FIELD_NAMES, decode_view
 from evobourse.agents.training.examples import labelled_dataset
 from evobourse.experiments.config.experiment import load_config
@@ -85,11 +86,15 @@ def test_a_config_is_simulated_in_its_encoding(tmp_path):
         "minds.styles=[]",
         "minds.recipe_blocks=0",
         "personas=[{name: one}]",
+        "mechanisms={}",
+        "persona_genes=[]",
     ]
     result = simulate_bundle(QUICKSTART, Size(20, 2, 1), tmp_path, overrides=changed)
     assert result["decisions"] == 40
     assert result["forward_passes"] > 0
     assert result["reference"] is None
+    with pytest.raises(AgentError, match="set value_news: 0"):
+        simulate_bundle(QUICKSTART, Size(20, 2, 1), tmp_path / "refused", overrides=changed[:4])
     own = [*changed[1:3], "personas=[{name: one, base: other/model}]", changed[0]]
     with pytest.raises(ConfigError, match="needs all personas on one model here"):
         simulate_bundle(QUICKSTART, Size(20, 2, 1), tmp_path, overrides=own)
