@@ -110,7 +110,7 @@ def test_a_budget_cuts_the_plan_where_it_cuts_the_sweep():
     kept, ends = cost._within_budget(config, plan, teaching, pace)
     a_generation = 16 * 4 * 250 * 400
     assert kept == 20_000_000 // a_generation
-    assert ends == "by the decision budget after 3 of 80"
+    assert ends == f"by the decision budget after 3 of {config.search.generations}"
     config = load_config(QUICKSTART, ("budget.max_minutes=3",))
     kept, ends = cost._within_budget(config, plan, teaching, pace)
     assert kept == 2  # 64 s each
