@@ -50,8 +50,8 @@ def _no_merge(config: ExperimentConfig) -> ExperimentConfig:
 
 def _bare(config: ExperimentConfig) -> ExperimentConfig:
     bare = tuple(replace(persona, style=None) for persona in config.personas)
-    return replace(_no_merge(config), minds=replace(_no_merge(config).minds, styles=()),
-                   personas=bare)  # fmt: skip
+    minds = replace(config.minds, recipe_blocks=0, styles=())
+    return replace(config, minds=minds, personas=bare)
 
 
 def _one_mind(config: ExperimentConfig) -> ExperimentConfig:
