@@ -163,6 +163,9 @@ def make_app(player: Player, port: int, token: str) -> Starlette:
         return JSONResponse({"done": result})
 
     async def stream(request: Request) -> Response:
+        if request.method == "HEAD":
+            # an endless body holds its connection, on which a browser sends what comes next
+            return Response(media_type="text/event-stream")
         return StreamingResponse(changes(player, request), media_type="text/event-stream")
 
     routes = [Route(path, page) for path in FILES]

@@ -233,3 +233,10 @@ def test_a_port_that_is_taken_is_refused_in_one_line():
         assert own.getsockname()[0] == "127.0.0.1"
         with pytest.raises(ConfigError, match=r"port \d+: .*; name another one, or 0"):
             listen(own.getsockname()[1])
+
+
+def test_a_question_for_the_heads_of_the_stream_leaves_its_connection_free(client):
+    # Chromium sends its next command on it, and would wait for the end of the stream
+    answer = client.head("/stream")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/event-stream")
