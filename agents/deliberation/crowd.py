@@ -23,6 +23,7 @@ from evobourse.agents.deliberation.wording import (
     render_fill,
     render_memory,
     render_morning,
+    render_position,
     render_situation,
     render_withdrawal,
 )
@@ -55,7 +56,9 @@ class DeliberateCrowd(PersonaCrowd):
     turns
         Of a day.
     tick_cents
-        Of the asset.
+        Value of a tick of a lot.
+    future
+        Whether the asset is one: then cash is all that an agent owns, and a position is open.
 
     Attributes
     ----------
@@ -80,6 +83,7 @@ class DeliberateCrowd(PersonaCrowd):
         tick_cents: int = 1,
         asset: int = 0,
         first_persona: int = 0,
+        future: bool = False,
     ):
         nothing = np.empty((0, 0, 5))
         super().__init__(
@@ -103,6 +107,10 @@ class DeliberateCrowd(PersonaCrowd):
                 "decide once a day at a glance; set mechanisms: false in the scenario"
             )
         self._thinker, self._turns, self._tick_cents = thinker, turns, tick_cents
+        self._future, self._unit = future, "lot" if future else "share"
+        self._called = np.zeros(n_agents, bool)
+        profiles = [p.profile if settings.profiles else "" for p in population.personas]
+        self._profiles = profiles
         self._rngs = rng.spawn(n_agents)
         traits = np.array([settings.of_persona(name) for name in names])
         self._receptivity, self._memory_days = traits.T
@@ -116,6 +124,7 @@ class DeliberateCrowd(PersonaCrowd):
         self._rows: list[Text] = []
         # The day so far.
         self._turn = self._day = self._close = 0
+        self._mark = 0  # what positions have been paid for: a future's last settlement
         self._opening = np.ones(n_agents)
         self._tendencies: list[NDArray[np.int64]] = []
         self._sent_today: list[Sent] = []
@@ -137,6 +146,7 @@ class DeliberateCrowd(PersonaCrowd):
         if view.turn == 0:
             self._said = []
             self._close = asset.reference_ticks
+            self._mark = self._close if self._future else 0
             self._opening = self._equity(self._close)
             self._tendencies, self._sent_today = [], []
         else:
@@ -177,7 +187,8 @@ class DeliberateCrowd(PersonaCrowd):
         questions = []
         for agent, side, ticks in zip(agents, cancels.side, cancels.price_ticks, strict=True):
             order = (int(side), int(left[agent]), float(ticks / self._close - 1.0))
-            questions.append((render_withdrawal(*order, False), render_withdrawal(*order, True)))
+            keep, swapped = (render_withdrawal(*order, s, self._unit) for s in (False, True))
+            questions.append((keep, swapped))
         asks = [self._thought.asks[agent] for agent in agents]
         keeps = self._thinker.keeps(asks, questions, self._temperature[self.persona[agents]])
         drawn = np.array([self._rngs[agent].random() for agent in agents])
@@ -191,6 +202,9 @@ class DeliberateCrowd(PersonaCrowd):
     def settled(self, outcome: DayOutcome) -> None:
         """Reflect on the day, remember it, write posts, and learn as a `PersonaCrowd` does."""
         settle_ticks = int(outcome.settle_ticks[self._asset])
+        self._mark = settle_ticks if self._future else 0  # gains are in the cash by now
+        self._called[:] = False
+        self._called[outcome.margin_called] = True
         profits = self._equity(settle_ticks) / self._opening - 1.0
         chosen = np.rint(np.mean(self._tendencies, axis=0)).astype(np.int64)
         accounts = self._accounts(settle_ticks, np.zeros(self.n_agents, np.int64))
@@ -309,12 +323,13 @@ class DeliberateCrowd(PersonaCrowd):
         query = " ".join([*view_words(self._morning.views[agent]), *self._heard_by(agent)])
         episodes = memory.recall(self._day, query)
         remembered = [(self._day - episode.day, episode.text) for episode in episodes]
-        return render_morning(remembered, self._read_by(agent))
+        profile = self._profiles[self.decider.persona[agent]]
+        return render_morning(remembered, self._read_by(agent), profile)
 
     def _equity(self, price_ticks: int) -> NDArray[np.float64]:
         """Return what agents own at a price: float64[n] cents, at least 1."""
         cash, lots = self._live
-        equity: NDArray[np.int64] = cash + lots * (price_ticks * self._tick_cents)
+        equity: NDArray[np.int64] = cash + lots * ((price_ticks - self._mark) * self._tick_cents)
         return np.maximum(equity, 1).astype(np.float64)
 
     def _accounts(self, price_ticks: int, waiting: NDArray[np.int64]) -> list[str]:
@@ -322,7 +337,13 @@ class DeliberateCrowd(PersonaCrowd):
         share = lots * (price_ticks * self._tick_cents) / equity
         profit = equity / self._opening - 1.0
         columns = (lots, share, profit, waiting)
-        return [render_account(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
+        rows = zip(*(c.tolist() for c in columns), strict=True)
+        if self._future:
+            called = self._called.tolist()
+            return [
+                render_position(*row, called=own) for row, own in zip(rows, called, strict=True)
+            ]
+        return [render_account(*row) for row in rows]
 
     def _note(self, agent: int, text: str) -> None:
         self.memories[agent].note(text, self._thinker.writer.count(" " + text))
@@ -332,9 +353,9 @@ class DeliberateCrowd(PersonaCrowd):
         paid = self._before[0] - self._live[0]
         bought = self._live[1] - self._before[1]
         for agent in np.flatnonzero(bought).tolist():
-            price_ticks = paid[agent] / (bought[agent] * self._tick_cents)
+            price_ticks = self._mark + paid[agent] / (bought[agent] * self._tick_cents)
             distance = float(price_ticks / self._close - 1.0)
-            self._note(agent, render_fill(int(bought[agent]), distance))
+            self._note(agent, render_fill(int(bought[agent]), distance, self._unit))
 
     def _senders(self) -> Sent:
         """Return who sent an order today, once each, and the mean urgency of their orders."""

@@ -111,6 +111,8 @@ class Deliberation:
         `agents.deliberation.thinking.revise`.
     memory_days
         Days after which a memory weighs ``exp(-1)`` of what it did.
+    profiles
+        Whether each page begins with the persona's profile, a cast's ``background``.
     personas
         Receptivity and memory of single personas, by name.
     memory
@@ -132,6 +134,7 @@ class Deliberation:
     text_temperature: Annotated[float, Bounds(0, 10)] = 0.7
     receptivity: Part = 0.5
     memory_days: Days = 5.0
+    profiles: bool = False
     personas: dict[str, Traits] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
 

@@ -45,12 +45,15 @@ def render_memory(age_days: int, text: str) -> str:
     return f"\n- {when}: {text}"
 
 
-def render_morning(memories: Sequence[tuple[int, str]], posts: Sequence[str]) -> str:
-    """Write what holds for the day: memories, each with its age in days, and friends' posts."""
+def render_morning(
+    memories: Sequence[tuple[int, str]], posts: Sequence[str], profile: str = ""
+) -> str:
+    """Write what holds for the day: who one is, memories with their ages, friends' posts."""
+    own = f"\nWho you are: {profile}" if profile else ""
     lines = [render_memory(age, text) for age, text in memories]
     remembered = "\nYou remember:" + "".join(lines) if lines else ""
     read = "\nYour friends wrote:" + "".join(f"\n- {post}" for post in posts) if posts else ""
-    return remembered + read
+    return own + remembered + read
 
 
 def render_situation(
@@ -78,6 +81,19 @@ def render_account(lots: int, stock_share: float, profit: float, resting: int) -
     )
 
 
+def render_position(lots: int, worth: float, profit: float, resting: int, called: bool) -> str:
+    """Write an account in a future: lots, their worth over its wealth, profit, orders, a call."""
+    side = "long" if lots > 0 else "short"
+    part = min(100 * abs(worth), 9_999)  # of one that has lost all
+    held = f"are {side} {_count(abs(lots), 'lot')}, worth {part:.0f}% of your wealth"
+    forced = " You are called for margin: a part of that is closed by force." if called else ""
+    waiting = "" if not resting else f" {_count(resting, 'order')} of yours still wait."
+    return (
+        f"You {held if lots else 'hold no lots'}. Your profit today is {100 * profit:.1f}%."
+        f"{forced}{waiting}"
+    )
+
+
 def render_decision(turn: int, tendency: int) -> str:
     """Write what an agent chose in a turn."""
     return f"Round {turn + 1}: you chose {TENDENCIES[tendency + 2]}."
@@ -92,17 +108,19 @@ def render_naming(tendency: int) -> str:
     )
 
 
-def render_fill(bought: int, distance: float) -> str:
+def render_fill(bought: int, distance: float, unit: str = "share") -> str:
     """Write what an agent traded: lots, negative if sold, at a distance from the reference."""
     verb = "bought" if bought > 0 else "sold"
     where = "above" if distance >= 0 else "below"
     return (
-        f"You {verb} {_count(abs(bought), 'share')} at {100 * abs(distance):.1f}% {where} "
+        f"You {verb} {_count(abs(bought), unit)} at {100 * abs(distance):.1f}% {where} "
         "yesterday's close."
     )
 
 
-def render_withdrawal(side: int, lots: int, distance: float, swapped: bool) -> str:
+def render_withdrawal(
+    side: int, lots: int, distance: float, swapped: bool, unit: str = "share"
+) -> str:
     """Ask what shall become of an order that was not filled; swapped, the answers change letters.
 
     The distance is that of the limit price from the reference.
@@ -111,7 +129,7 @@ def render_withdrawal(side: int, lots: int, distance: float, swapped: bool) -> s
     where = "above" if distance >= 0 else "below"
     first, second = ("withdraw it", "keep it") if swapped else ("keep it", "withdraw it")
     return (
-        f"\nYour order to {verb} {_count(lots, 'share')} at {100 * abs(distance):.1f}% {where} "
+        f"\nYour order to {verb} {_count(lots, unit)} at {100 * abs(distance):.1f}% {where} "
         f"yesterday's close waits. Now you answer with one letter: A {first}, B {second}."
     )
 

@@ -49,6 +49,22 @@ class CastAsset(Section):
 
 
 @dataclass(frozen=True)
+class Account(Section):
+    """What an investor begins with, in the place of what its wealth draws.
+
+    Attributes
+    ----------
+    cash_cents
+        Its cash; of futures it is all that margins and losses are paid from.
+    lots
+        Its lots of the asset that it trades, below 0 for a short position in a future.
+    """
+
+    cash_cents: Annotated[int, Bounds(0, 2**48, "cents")]
+    lots: Annotated[int, Bounds(-(2**31), 2**31, "lots")] = 0
+
+
+@dataclass(frozen=True)
 class Member(Section):
     """One kind of trader in a cast.
 
@@ -79,6 +95,9 @@ class Member(Section):
         at least, and waits longer where orders live for days, as the root of it.
     wealth
         Relative to others.
+    account
+        What each of them begins with, in the place of a wealth; an ordinary order is then 2 % of
+        the lots that this can bear.
     receptivity
         Part of the tone of messages and rumours that it hears.
     background
@@ -105,6 +124,7 @@ class Member(Section):
     only_sees: tuple[str, ...] | None = None
     horizon_days: Annotated[float, Bounds(1, 100_000, "days")] = USUAL_HORIZON_DAYS
     wealth: Annotated[float, Bounds(0.001, 1_000_000)] = 1.0
+    account: Account | None = None
     receptivity: Annotated[float, Bounds(0, 1)] = 1.0
     background: str = ""
     orders: OrderStyle | None = None
@@ -130,6 +150,12 @@ class Member(Section):
             raise ConfigError("asset is set for kind industry; give assets")
         if (self.rule is None) == (self.kind == "rule"):
             raise ConfigError(f"rule is {self.rule!r} for kind {self.kind}; give both or none")
+        if self.account and (self.kind != "investor" or self.wealth != 1.0):
+            other = f"kind {self.kind}" if self.kind != "investor" else f"wealth {self.wealth:g}"
+            raise ConfigError(
+                f"account and {other} are both set, and an account is an investor's in the place "
+                "of a wealth; leave one out"
+            )
         if self.kind == "rule" and (self.weights or self.base or self.hidden):
             raise ConfigError("rule is set, and such traders have no style, base or masks")
 

@@ -27,6 +27,8 @@ class Terms(Section):
     kind
         ``equity``, paid in full and owned; or ``future``, a position to either side whose gains
         and losses are paid every day at the settlement price.
+    tick_cents
+        Value of one tick of one unit.
     lot_units
         Units in a lot: shares of a round lot, a contract's size. Orders count lots.
     price_limit
@@ -44,8 +46,8 @@ class Terms(Section):
     """
 
     kind: Literal["equity", "future"] | None = None
+    tick_cents: Annotated[int, Bounds(1, 2**20, "cents")] | None = None
     lot_units: Annotated[int, Bounds(1, 2**20, "units")] | None = None
-
     price_limit: Annotated[float, Bounds(0, 1, above=True)] | None = None
     fee_bps: Annotated[int, Bounds(0, 10_000, "basis points")] | None = None
     sell_tax_bps: Annotated[int, Bounds(0, 10_000, "basis points")] | None = None
@@ -144,22 +146,18 @@ class Scenario(Section):
         self.refuse_futures("stock", self.stock)
 
     def refuse_futures(self, name: str, terms: Terms) -> None:
-        """Refuse an asset whose kind does not go with how the personas think or compete.
+        """Refuse an asset whose kind does not go with how the personas compete.
 
         Raises
         ------
         ConfigError
-            It is a future, and they count what they own.
+            It is a future, and they are ranked by what they own.
         """
-        if terms.kind != "future":
-            return
-        contest = self.society and self.society.contest
-        for key, given in (("deliberation", self.deliberation), ("society.contest", contest)):
-            if given is not None:
-                raise ConfigError(
-                    f"{key} and kind: future of {name} are both set, and {key} counts what agents "
-                    "own, which a future is not; leave one out"
-                )
+        if terms.kind == "future" and self.society and self.society.contest:
+            raise ConfigError(
+                f"society.contest and kind: future of {name} are both set, and society.contest "
+                "counts what agents own, which a future is not; leave one out"
+            )
 
 
 @dataclass(frozen=True)

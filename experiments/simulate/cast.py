@@ -22,7 +22,7 @@ from evobourse.evolve.bases.base_pool import BasePool
 from evobourse.evolve.bases.protocol import Bases, PersonaBase
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.markets import MIN_HISTORY_DAYS
-from evobourse.experiments.config.cast import Cast, CastAsset, Member, Rule
+from evobourse.experiments.config.cast import Account, Cast, CastAsset, Member, Rule
 from evobourse.experiments.config.scenario import Scenario
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.exchange import (
@@ -150,6 +150,7 @@ def build_cast(
     _refuse_pairs(scenario, cast, bundle)
     instruments = [instrument(scenario, bundle, one.name, one.terms) for one in cast.assets]
     refuse_equity(instruments, in_society(scenario, bundle.population))
+    accounts = {member.name: member.account for member in cast.members if member.account}
     thinker = None
     tables = [np.empty((0, 0, 5))] * len(people)
     if scenario.deliberation is not None:
@@ -172,7 +173,8 @@ def build_cast(
         if thinker is not None:
             cents = instruments[row].lot_tick_cents
             given = (population, thinker.among(names), offsets, agents, rng, turns, cents, row)
-            crowd = deliberate(scenario)(*given, first_persona=len(personas))
+            future = instruments[row].kind == "future"
+            crowd = deliberate(scenario)(*given, first_persona=len(personas), future=future)
         else:
             crowd = (naming(minds) if scenario.named_numbers else PersonaCrowd)(
                 population,
@@ -187,6 +189,10 @@ def build_cast(
                 tabulate=lambda people: tabulate_choices([people], minds)[0],
             )
         investors[row] = crowd
+        for agent, p in enumerate(crowd.persona):
+            if account := accounts.get(names[p]):
+                bearable = bearable_lots(account, instruments[row], int(histories[row][-1]))
+                crowd.wealth[agent] = bearable / LOTS  # by which its orders are sized
         held = np.zeros((crowd.n_agents, len(cast.assets)), np.int64)
         held[:, row] = crowd.accounts().shares
         lots[row] = int(np.median(held[:, row]))
@@ -239,11 +245,19 @@ def build_cast(
     position = np.concatenate([held for _, held in crowds])
     closes = np.array([history[-1] for history in histories])
     cash = position @ (closes * np.array([one.lot_tick_cents for one in instruments]))
+    cash, position = endow(instruments, cash, position, closes)
+    rows = {member.name: cast.rows(member)[0] for member in cast.members}
+    for agent, name in enumerate(members):
+        if account := accounts.get(name):
+            cash[agent], position[agent] = account.cash_cents, 0
+            position[agent, rows[name]] = account.lots
+    _refuse_open_interest(instruments, position)
     exchange = Exchange(
         instruments,
         histories,
         [crowd for crowd, _ in crowds],
-        *endow(instruments, cash, position, closes),
+        cash,
+        position,
         stream(2),
         SessionRules(scenario.turns),
         schedule,
@@ -266,6 +280,25 @@ def run_cast(
     return record_run(market.exchange, days, out, on_day)
 
 
+def bearable_lots(account: Account, terms: Instrument, close_ticks: int) -> float:
+    """Return the lots that an account can bear: of a future by its margin, else half its worth."""
+    lot_cents = close_ticks * terms.lot_tick_cents
+    if terms.kind == "future":
+        return account.cash_cents / (lot_cents * terms.initial_margin_bps / 10_000)
+    return (account.cash_cents / lot_cents + account.lots) / 2
+
+
+def _refuse_open_interest(instruments: Sequence[Instrument], position: NDArray[np.int64]) -> None:
+    """Refuse futures whose long and short positions differ, int64[n, A]."""
+    for asset, terms in enumerate(instruments):
+        together = int(position[:, asset].sum())
+        if terms.kind == "future" and together:
+            raise ConfigError(
+                f"cast: accounts hold {together:+} lots of {terms.name!r} together, expected 0: "
+                "every long position in a future has a short one; change account.lots"
+            )
+
+
 def _refuse_pairs(scenario: Scenario, cast: Cast, bundle: Bundle) -> None:
     """Refuse what members, assets and the scenario's way of deciding cannot do together."""
     kinds = {}
@@ -284,6 +317,12 @@ def _refuse_pairs(scenario: Scenario, cast: Cast, bundle: Bundle) -> None:
                         f"cast: {member.name!r} is a {member.kind} that speaks for {name!r}, a "
                         "future, which nobody issues; give it assets that are equities"
                     )
+        account = member.account
+        if account and account.lots < 0 and kinds[spoken_for[0]] != "future":
+            raise ConfigError(
+                f"cast: {member.name!r} has account.lots {account.lots} of {spoken_for[0]!r}, "
+                "expected 0 or more of an equity"
+            )
         elsewhere = member.kind != "rule" and member.base not in (None, bundle.base)
         if elsewhere and (scenario.deliberation or scenario.named_numbers):
             raise ConfigError(

@@ -145,9 +145,9 @@ def build_scenario(
         from evobourse.agents.deliberation.thinking import Thinker  # models, there by now
 
         if isinstance(choices, Thinker):
-            cents = terms.lot_tick_cents
+            cents, future = terms.lot_tick_cents, terms.kind == "future"
             personas = deliberate(scenario)(
-                population, choices, offsets, agents, of_personas, turns, cents
+                population, choices, offsets, agents, of_personas, turns, cents, future=future
             )
         else:
             personas = AskingCrowd(population, choices, offsets, agents, of_personas, turns=turns)
@@ -167,7 +167,7 @@ def build_scenario(
     others = np.repeat([held for _, held in seats], [crowd.n_agents for crowd, _ in seats])
     others = others.astype(np.int64)
     shares = np.concatenate([endowed.shares, others])[:, None]
-    own_cash = endowed.cash_cents * terms.lot_units
+    own_cash = endowed.cash_cents * terms.lot_tick_cents
     cash = np.concatenate([own_cash, others * close * terms.lot_tick_cents])
     schedule = None if events is None else EventSchedule(events, of_events)
     if schedule is None and scenario.events:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from evobourse.agents.crowds.ordering import usual_lots
 from evobourse.agents.crowds.persona_crowd import history_ticks
 from evobourse.agents.errors import AgentError
 from evobourse.agents.minds.choices import tabulate_choices
@@ -17,10 +18,10 @@ from evobourse.agents.personas.social import Contest, Social
 from evobourse.agents.personas.traits import OrderStyle
 from evobourse.agents.styles import teach
 from evobourse.evolve.bundle import Bundle, Reference, load_bundle, write_bundle
-from evobourse.experiments.config.cast import Cast, CastAsset, Member
+from evobourse.experiments.config.cast import Account, Cast, CastAsset, Member
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.config.orders import OrderSettings, ScenarioOrders
-from evobourse.experiments.config.scenario import Beside, Scenario, Size
+from evobourse.experiments.config.scenario import Beside, Scenario, Size, Terms
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.cast import build_cast, run_cast
 from evobourse.experiments.simulate.exchange import run_scenario
@@ -314,3 +315,84 @@ def test_an_unknown_style_and_series_are_refused(bundle, teachers, tmp_path):
     few = Cast((Member("a"),), assets=(CastAsset("x", "ibm", "2000-03-01"),))
     with pytest.raises(ConfigError, match="expected at least 252"):
         run_cast(Scenario(), few, bundle, teachers, 1, 1, tmp_path)
+
+
+# Accounts
+
+METAL = CastAsset("metal", terms=Terms(kind="future", tick_cents=50, lot_units=6))
+SHORT = Member("short", style="value", account=Account(2_000_000_000, -300))
+LONGS = Member("longs", 3, style="momentum", account=Account(1_500_000_000, 100))
+
+
+def test_accounts_are_what_the_market_begins_with(bundle):
+    cast = Cast((SHORT, LONGS), assets=(METAL,))
+    market = build_cast(Scenario(("call",) * 2), cast, bundle, RandomMinds(), 5, 1)
+    ledger = market.exchange.ledger
+    held = dict(zip(market.members, ledger.position[:, 0].tolist(), strict=True))
+    assert held == {"short": -300, "longs": 100}
+    assert sorted(ledger.cash_cents.tolist()) == [1_500_000_000] * 3 + [2_000_000_000]
+    worth = ledger.cash_cents.sum()
+    market.exchange.run(5)
+    assert ledger.position[:, 0].sum() == 0
+    assert ledger.cash_cents.sum() + ledger.pools.total_cents == worth
+
+
+def test_an_ordinary_order_is_a_fiftieth_of_what_an_account_can_bear(bundle):
+    richer = replace(LONGS, account=Account(15_000_000_000, 100))
+    for longs, times in ((LONGS, 1), (richer, 10)):
+        cast = Cast((SHORT, longs), assets=(METAL,))
+        market = build_cast(Scenario(), cast, bundle, RandomMinds(), 1, 1)
+        crowd = market.investors[0]
+        margin = int(bundle.history[-1]) * 300 * 0.15  # of a lot, in cents
+        expected = [20.0 if name == "short" else 15.0 * times for name in market.members]
+        lots = usual_lots(crowd.wealth)
+        np.testing.assert_allclose(lots, 0.02 * 1e8 * np.array(expected) / margin)
+    equity = Cast((Member("a", account=Account(int(bundle.history[-1]) * 500, 700)),))
+    crowd = build_cast(Scenario(), equity, bundle, RandomMinds(), 1, 1).investors[0]
+    np.testing.assert_allclose(usual_lots(crowd.wealth), 0.02 * 600)
+
+
+def test_who_has_no_account_keeps_what_its_wealth_draws(bundle):
+    plain = Member("plain", 4, style="value")
+    before = build_cast(Scenario(), Cast((plain, plain_twin())), bundle, RandomMinds(), 1, 1)
+    one = replace(plain_twin(), account=Account(7, 5))
+    after = build_cast(Scenario(), Cast((plain, one)), bundle, RandomMinds(), 1, 1)
+    own = np.array(before.members) == "plain"
+    for name in ("cash_cents", "position"):
+        held = [getattr(market.exchange.ledger, name)[own] for market in (before, after)]
+        np.testing.assert_array_equal(*held)
+    assert after.exchange.ledger.cash_cents[~own].tolist() == [7]
+
+
+def plain_twin():
+    return Member("other", 1, style="value")
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ((SHORT,), "hold -300 lots of 'metal' together, expected 0"),
+        ((replace(SHORT, count=2), LONGS), "hold -300 lots of 'metal' together"),
+    ],
+)
+def test_longs_without_shorts_are_refused(members, said, bundle):
+    with pytest.raises(ConfigError, match=said):
+        build_cast(Scenario(), Cast(members, assets=(METAL,)), bundle, RandomMinds(), 1, 1)
+
+
+def test_an_equity_is_not_begun_with_short(bundle):
+    with pytest.raises(ConfigError, match=r"'short' has account\.lots -300 of 'stock', expected 0"):
+        build_cast(Scenario(), Cast((SHORT,)), bundle, RandomMinds(), 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"kind": "company"}, "account and kind company are both set"),
+        ({"kind": "rule", "rule": "noise-traders", "style": None}, "account and kind rule are"),
+        ({"wealth": 2.0}, "account and wealth 2 are both set"),
+    ],
+)
+def test_an_account_is_an_investors_in_the_place_of_a_wealth(changed, said):
+    with pytest.raises(ConfigError, match=said):
+        replace(SHORT, **changed)

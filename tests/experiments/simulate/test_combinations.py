@@ -1,5 +1,6 @@
 """Every pair of what a scenario can ask for, and all together: it runs, or one line names both."""
 
+import json
 from itertools import combinations
 from types import SimpleNamespace
 
@@ -34,7 +35,6 @@ FEATURES = {
     "beside": {"beside": {"market_makers": 2, "noise_traders": 10, "forecasters": 5}},
 }
 REFUSED = {
-    frozenset({"deliberation", "future"}): "deliberation and kind: future of stock are both set",
     frozenset({"contest", "future"}): "society.contest and kind: future of stock are both set",
 }
 EVENTS = "events:\n- {kind: news, day: 1, text: The mine is flooded., tone: 2.0}\n"
@@ -81,16 +81,21 @@ def bundle(population, offsets, sp500, style_folders):
 def play(bundle, engine, tmp_path):
     """Run two days of a market that has some features; return its tape."""
 
-    def run(*features, members=MEMBERS, assets=None):
+    def run(*features, members=MEMBERS, assets=None, corp=True, events=None, **deliberation):
         raw = {"turns": ["call", "continuous"]}
         for feature in features:
             raw |= FEATURES[feature]
+        if deliberation:
+            raw["deliberation"] = {**raw["deliberation"], **deliberation}
+        if events:
+            (tmp_path / "events.yaml").write_text(json.dumps({"events": events}))
+            raw["events"] = str(tmp_path / "events.yaml")
         if "shock" in features:
             (tmp_path / "events.yaml").write_text(EVENTS)
             raw["events"] = str(tmp_path / "events.yaml")
         scenario = read_section(Scenario, raw, "scenario")
         if "cast" in features:
-            both = [*members] if "future" in features else [*members, COMPANY]
+            both = [*members, COMPANY] if corp and "future" not in features else [*members]
             cast = read_cast({"members": both, **({"assets": assets} if assets else {})}, "cast")
             tape = run_cast(scenario, cast, bundle, engine, 2, 3, tmp_path / "tape")
         elif scenario.deliberation is not None:
@@ -141,8 +146,9 @@ def test_every_pair_runs_or_is_refused_in_one_line_that_names_both(pair, play):
     [
         ("cast", "deliberation", "named_numbers", "shock", "contest", "orders", "beside"),
         ("cast", "named_numbers", "future", "shock", "social", "orders", "beside"),
+        ("cast", "deliberation", "named_numbers", "future", "shock", "social", "orders", "beside"),
     ],
-    ids=["deliberate", "futures"],
+    ids=["deliberate", "futures", "deliberate-futures"],
 )
 def test_all_that_goes_together_goes_together(features, play):
     assert_features_show(play(*features), features)
@@ -159,6 +165,43 @@ def test_named_numbers_of_those_who_deliberate_are_what_the_market_got(play):
     assert len(texts) == asked > 0
     assert len(sent) == len(good)
     np.testing.assert_array_equal(sent["quantity"].sort_index(), good["lots"].sort_index())
+
+
+@pytest.mark.slow
+def test_who_deliberates_reads_its_own_account_in_a_future(play):
+    short = {"name": "short", "background": "A mine that sold ahead.", "orders": {"size": 0.1},
+             "account": {"cash_cents": 800_000, "lots": -100}}  # fmt: skip
+    longs = {"name": "longs", "count": 4, "style": "value",
+             "account": {"cash_cents": 9_000_000, "lots": 25}}  # fmt: skip
+    rise = {"kind": "settle_at", "day": 0, "asset": "stock", "factor": 1.05}
+    tape = play("cast", "deliberation", "future", members=[short, longs], corp=False,
+                events=[rise], profiles=True)  # fmt: skip
+    [agent] = tape.frame("orders").query("kind == 1")["agent"].unique()  # forced, at the market
+    pages = tape.frame("texts").query("kind == 'page'")
+    own = pages[pages["agent"] == agent].groupby("day")["text"].agg(list)
+    assert own[0][0].startswith("Who you are: A mine that sold ahead.")
+    assert "You are short 100 lots, worth 6" in own[0][0]
+    assert "You are called for margin" not in "".join(own[0][:-1])
+    assert all("You are called for margin" in text for text in own[1][:-1])
+    others = pages[pages["agent"] != agent]["text"]
+    assert not others.str.contains("called for margin|who sold ahead").any()
+    fills, prices = tape.frame("fills"), tape.frame("prices").set_index("day")
+    checked = 0
+    for (day, turn, buyer), own in fills.groupby(["day", "turn", "buyer"]):
+        if turn == 1 or buyer in own["seller"].to_numpy():
+            continue  # a note is read in the turn after
+        whole = fills.query(f"day == {day} and turn == {turn} and seller == {buyer}")
+        if len(whole):
+            continue
+        paid = (own["price_ticks"] * own["quantity"]).sum() / own["quantity"].sum()
+        distance = 100 * (paid / prices.loc[day, "reference_ticks"] - 1)
+        noted = f"You bought {own['quantity'].sum()} lot"
+        read = pages.query(f"day == {day} and turn == 1 and agent == {buyer}")["text"].iloc[0]
+        assert noted in read
+        told = float(read.split(noted)[1].split(" at ")[1].split("%")[0])
+        assert told == pytest.approx(abs(distance), abs=0.11)  # and the fee
+        checked += 1
+    assert checked
 
 
 # Without a model
@@ -229,11 +272,12 @@ def test_what_does_not_go_together_is_refused_before_any_model_is_asked(
         )
 
 
-def test_a_future_of_a_cast_and_deliberation_are_refused_by_name(bundle):
+def test_a_future_of_a_cast_and_a_contest_are_refused_by_name(bundle):
     cast = read_cast(
         {"members": [{"name": "a"}], "assets": [{"name": "tin", "terms": {"kind": "future"}}]},
         "cast",
     )
-    scenario = read_section(Scenario, {"deliberation": SHORT}, "scenario")
-    with pytest.raises(ConfigError, match="deliberation and kind: future of asset 'tin' are both"):
+    contest = {"contest": {"every": 1, "by": "profit", "replaced": 0}}
+    scenario = read_section(Scenario, {"society": contest}, "scenario")
+    with pytest.raises(ConfigError, match=r"society\.contest and kind: future of asset 'tin' are"):
         build_cast(scenario, cast, bundle, Dice(), 2, 1)
