@@ -24,6 +24,7 @@ from evobourse.agents.deliberation.wording import (
     render_memory,
     render_morning,
     render_position,
+    render_profile,
     render_situation,
     render_withdrawal,
 )
@@ -109,8 +110,10 @@ class DeliberateCrowd(PersonaCrowd):
         self._thinker, self._turns, self._tick_cents = thinker, turns, tick_cents
         self._future, self._unit = future, "lot" if future else "share"
         self._called = np.zeros(n_agents, bool)
-        profiles = [p.profile if settings.profiles else "" for p in population.personas]
-        self._profiles = profiles
+        self._profiles = [
+            render_profile(persona.profile) if settings.profiles else ""
+            for persona in population.personas
+        ]
         self._rngs = rng.spawn(n_agents)
         traits = np.array([settings.of_persona(name) for name in names])
         self._receptivity, self._memory_days = traits.T
@@ -287,8 +290,8 @@ class DeliberateCrowd(PersonaCrowd):
 
     def _ask(self, agent: int, *pieces: str) -> Ask:
         page = tuple(piece for piece in (self._mornings[agent], *pieces) if piece)
-        view, mind = self._morning.views[agent], self._minds[self.decider.persona[agent]]
-        return Ask(agent, page, int(view), mind)
+        view, persona = int(self._morning.views[agent]), self.decider.persona[agent]
+        return Ask(agent, page, view, self._minds[persona], self._profiles[persona])
 
     def _hear(self, view: MarketView) -> None:
         """Take in texts that are said to agents today."""
@@ -324,7 +327,7 @@ class DeliberateCrowd(PersonaCrowd):
         episodes = memory.recall(self._day, query)
         remembered = [(self._day - episode.day, episode.text) for episode in episodes]
         profile = self._profiles[self.decider.persona[agent]]
-        return render_morning(remembered, self._read_by(agent), profile)
+        return profile + render_morning(remembered, self._read_by(agent))
 
     def _equity(self, price_ticks: int) -> NDArray[np.float64]:
         """Return what agents own at a price: float64[n] cents, at least 1."""

@@ -259,5 +259,6 @@ class Thinker:
 
     def _logits(self, writer: BatchWriter, asks: Sequence[Ask]) -> NDArray[np.float64]:
         """Return option logits less each mind's leaning: float64[n, 5]."""
-        leaning = [writer.bias(ask.mind, NEUTRAL_PAGE, self._views) for ask in asks]
+        pages = [ask.profile + NEUTRAL_PAGE for ask in asks]
+        leaning = [writer.bias(a.mind, p, self._views) for a, p in zip(asks, pages, strict=True)]
         return writer.choose(asks) - np.array(leaning)

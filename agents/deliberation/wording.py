@@ -45,15 +45,17 @@ def render_memory(age_days: int, text: str) -> str:
     return f"\n- {when}: {text}"
 
 
-def render_morning(
-    memories: Sequence[tuple[int, str]], posts: Sequence[str], profile: str = ""
-) -> str:
-    """Write what holds for the day: who one is, memories with their ages, friends' posts."""
-    own = f"\nWho you are: {profile}" if profile else ""
+def render_profile(profile: str) -> str:
+    """Write who an agent is; nothing where nobody says."""
+    return f"\nWho you are: {profile}" if profile else ""
+
+
+def render_morning(memories: Sequence[tuple[int, str]], posts: Sequence[str]) -> str:
+    """Write what holds for the day: memories, each with its age in days, and friends' posts."""
     lines = [render_memory(age, text) for age, text in memories]
     remembered = "\nYou remember:" + "".join(lines) if lines else ""
     read = "\nYour friends wrote:" + "".join(f"\n- {post}" for post in posts) if posts else ""
-    return own + remembered + read
+    return remembered + read
 
 
 def render_situation(

@@ -48,12 +48,16 @@ class Ask:
         where on the mind's adapters act.
     mind
         Who answers, see `agents.personas.persona.Persona.mind`.
+    profile
+        What of the page always stands there and says who the agent is: part of the page that says
+        nothing, by which leanings are measured.
     """
 
     agent: int
     page: tuple[str, ...]
     view: int
     mind: Mixture
+    profile: str = ""
 
 
 @dataclass(frozen=True)

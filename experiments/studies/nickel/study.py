@@ -1,226 +1,43 @@
-"""The London nickel days of March 2022 at our exchange.
-
-What happens from outside stands in `nickel_2022.yaml`.
-"""
+"""The London nickel days of March 2022: six classes with minds, and traders that follow rules."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
+from evobourse.experiments.config.cast import load_cast
+from evobourse.experiments.config.scenario import Scenario, load_scenario
+from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.reports.figure_lines import Report
-from evobourse.experiments.studies.nickel.crowds import (
-    CENTS,
-    LOT_TONNES,
-    Arbitrageurs,
-    Dealers,
-    Followers,
-    Holders,
-    Idle,
-)
+from evobourse.experiments.reports.intervals import show
+from evobourse.experiments.simulate.bundle import open_population
+from evobourse.experiments.studies.nickel.minds import Rounds, play_rounds
 from evobourse.experiments.studies.nickel.page import draw, error_table, list_errors, table_text
+from evobourse.experiments.studies.nickel.rules import SCHEDULE, play, read_real
+from evobourse.experiments.studies.nickel.tables import (
+    ability_table,
+    class_table,
+    draw_rounds,
+    holder_table,
+    measure_table,
+    real_prices,
+    round_table,
+    straight_lines,
+    taken_back,
+)
+from evobourse.experiments.studies.nickel.tables import error_table as minds_table
 from evobourse.experiments.studies.run import Page, Study
-from evobourse.market.book.book import Depth
-from evobourse.market.book.order_events import Kind, Status
-from evobourse.market.crowd import Clearing, DayOutcome, Message
-from evobourse.market.events.schedule import EventSchedule, load_schedule
-from evobourse.market.exchange import Exchange
-from evobourse.market.hooks import Market
-from evobourse.market.instruments import Instrument
-from evobourse.market.listing import Bar
-from evobourse.market.session import SessionRules
+from evobourse.market.events.schedule import load_schedule
 
-DATA = Path(__file__).parents[2] / "data" / "nickel_2022.csv"
-SCHEDULE = Path(__file__).parents[2] / "scenarios" / "nickel_2022.yaml"
-PICTURE = "nickel.png"
+PICTURE, RULES_PICTURE = "nickel_minds.png", "nickel.png"
 
 STUDY = Study(
-    question="do the exchange's rules make London's nickel days of March 2022?",
-    minutes=1,
+    question="do six classes with minds, or rules alone, make London's nickel of March 2022?",
+    minutes=30,
     page="docs/studies/nickel.md",
 )
-
-FIRST_DAY = "2022-03-01"
-TURNS: tuple[Clearing, ...] = ("call", "continuous", "call")
-VALUE_ADDED_TAX, CNY_PER_USD = 1.13, 6.35
-"""What turns Shanghai's price into London's; the rate is that of March 2022 to a percent."""
-
-CONTRACT = Instrument(
-    "nickel", "future", tick_cents=CENTS, lot_units=LOT_TONNES, price_limit=0.95, fee_bps=1
-)
-"""Three months, 6 t, without a limit to speak of: London had none before 16 March."""
-
-
-@dataclass(frozen=True)
-class Cast:
-    """How many of each kind, their lots at the start, and their cash each in million USD.
-
-    The large short is of the size that the press reported, 150,000 t; its cash bears a rise of a
-    tenth. Everything else is an assumption (docs/decisions/025-nickel-scenario.md).
-    """
-
-    large_short_lots: int = 25_000
-    large_short_cash: float = 1_000.0
-    producers: int = 30
-    producer_lots: int = 500
-    producer_cash: float = 150.0
-    holders: int = 50
-    holder_lots: int = 800
-    holder_cash: float = 60.0
-    arbitrageurs: int = 80
-    arbitrageur_lots: int = 100
-    arbitrageur_cash: float = 25.0
-    followers: int = 60
-    follower_cash: float = 4.0
-    dealers: int = 30
-    dealer_cash: float = 20.0
-
-
-class Record:
-    """Keeps what the table shows of each day; a `market.hooks.Journal`."""
-
-    def __init__(self) -> None:
-        self.days: list[dict[str, float]] = []
-        self._queued: NDArray[np.int64] | None = None
-        self._halted = False
-        self._forced = np.zeros(2, np.int64)
-
-    def turn_over(
-        self, exchange: Market, messages: Sequence[Message], depth: Sequence[Depth | None]
-    ) -> None:
-        """Count forced trades and orders of a turn."""
-        queued = exchange.ledger.queued[:, 0].copy()
-        if self._queued is None:
-            self._queued = np.zeros_like(queued)
-        done = self._queued - queued
-        self._forced += np.array([done[done > 0].sum(), -done[done < 0].sum()])
-        self._queued = queued
-        self._halted |= exchange.listings[0].halted
-
-    def day_over(
-        self,
-        exchange: Market,
-        outcome: DayOutcome,
-        bars: Sequence[Bar],
-        limits_ticks: NDArray[np.int64],
-    ) -> None:
-        """Keep the day."""
-        listing, queued = exchange.listings[0], exchange.ledger.queued[:, 0]
-        fills, entered = listing.fills_today(), np.zeros(2, np.int64)
-        for batch in listing.batches:
-            limit = (batch.events.kind == Kind.LIMIT) & (batch.status != Status.REJECTED)
-            for row, side in enumerate((1, -1)):
-                entered[row] += batch.events.quantity[limit & (batch.events.side == side)].sum()
-        traded = int(fills.quantity.sum())
-        unfilled = entered - (traded - self._forced)
-        self.days.append(
-            {
-                "settle": int(outcome.settle_ticks[0]),
-                "traded": int(fills.price_ticks @ fills.quantity) / traded if traded else np.nan,
-                "close": int(outcome.close_ticks[0]),
-                "lower": int(limits_ticks[0, 0]),
-                "upper": int(limits_ticks[0, 1]),
-                "authored": bool(listing.override_ticks),
-                "halted": self._halted,
-                "volume": int(outcome.volume[0]),
-                "annulled": traded if listing.annulled else 0,
-                "bids_left": int(unfilled[0]),
-                "offers_left": int(unfilled[1]),
-                "called": len(outcome.margin_called),
-                "liquidated": int(self._forced.sum()),
-                "queued": int(np.abs(queued).sum()),
-                "pool_cents": exchange.ledger.pools.bankruptcy_cents,
-            }
-        )
-        self._begin(queued.copy())
-
-    def _begin(self, queued: NDArray[np.int64]) -> None:
-        self._queued, self._halted = queued, False
-        self._forced = np.zeros(2, np.int64)
-
-
-def read_real(path: Path = DATA) -> pd.DataFrame:
-    """Read the real days: prices in USD/t and CNY/t by date, NaN where there was none."""
-    return pd.read_csv(path, comment="#", parse_dates=["date"], index_col="date")
-
-
-def parity_usd(real: pd.DataFrame) -> pd.Series:
-    """Return Shanghai's last close in USD/t without value added tax; it closes before London."""
-    return real["shfe_close_cny"].ffill() / VALUE_ADDED_TAX / CNY_PER_USD
-
-
-def build(
-    real: pd.DataFrame, schedule: EventSchedule, seed: int = 1, cast: Cast | None = None
-) -> tuple[Exchange, Record]:
-    """Return the exchange on the evening of 28 February, and the record that it will keep."""
-    cast = cast or Cast()
-    arrival, *streams = np.random.default_rng(seed).spawn(5)
-    days = real.loc[FIRST_DAY:]
-    parity = parity_usd(real)[days.index].to_numpy()
-    turns = len(TURNS)
-    crowds = [
-        Idle(1),
-        Idle(cast.producers),
-        Holders(cast.holders, streams[0], turns, parity),
-        Arbitrageurs(cast.arbitrageurs, streams[1], turns, parity, cast.arbitrageur_lots),
-        Followers(cast.followers, streams[2], turns),
-        Dealers(cast.dealers, streams[3], turns),
-    ]
-    sizes = [crowd.n_agents for crowd in crowds]
-    millions = [
-        cast.large_short_cash,
-        cast.producer_cash,
-        cast.holder_cash,
-        cast.arbitrageur_cash,
-        cast.follower_cash,
-        cast.dealer_cash,
-    ]
-    lots = [-cast.large_short_lots, -cast.producer_lots, cast.holder_lots, 0, 0, 0]
-    history = real["lme_3m_close"].loc[: days.index[0]].iloc[:-1]
-    record = Record()
-    exchange = Exchange(
-        [CONTRACT],
-        [np.rint(history.to_numpy()).astype(np.int64)],
-        crowds,
-        np.repeat([round(value * 1e6 * CENTS) for value in millions], sizes),
-        np.repeat(lots, sizes)[:, None],
-        arrival,
-        SessionRules(TURNS),
-        schedule,
-        record,
-    )
-    return exchange, record
-
-
-def play(seed: int = 1, schedule: EventSchedule | None = None) -> pd.DataFrame:
-    """Play the days of March and return them beside the real ones.
-
-    Parameters
-    ----------
-    seed : int
-        Of everything drawn.
-    schedule : EventSchedule, optional
-        What happens; that of `SCHEDULE` if left out.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a day, by date: what `Record` keeps, and the real ``lme_cash_settlement``,
-        ``lme_3m_close``, ``parity`` (Shanghai's close) and ``known`` (London's last close before
-        them) in USD/t.
-    """
-    real = read_real()
-    exchange, record = build(real, schedule or load_schedule(SCHEDULE), seed)
-    days = real.loc[FIRST_DAY:, ["lme_cash_settlement", "lme_3m_close"]]
-    exchange.run(len(days))
-    known = real["lme_3m_close"].loc[: days.index[0]].iloc[-2]
-    days = days.assign(parity=parity_usd(real)[days.index], known=known)
-    return pd.DataFrame(record.days, index=days.index).join(days)
 
 
 @dataclass(frozen=True)
@@ -229,43 +46,182 @@ class Settings:
 
     Attributes
     ----------
+    population
+        A config (its styles, and the society that its sweep begins with), `hand-set`, or a
+        bundle's folder.
+    base
+        A model in the place of the config's, as its ``minds.base``.
+    scenario
+        Of the classes with minds; it names a cast with theirs, and events.
+    arms
+        Which of `whole`, `no expert`, `named numbers`, `neither`.
+    repeats
+        Of each arm.
+    seed
+        The first of repeats and runs.
     schedule
-        Events, as YAML; copy it, change an event, and name the copy to see what would have been.
-    seed, runs
-        The first seed, whose days are the table, and how many.
+        Events of the traders with rules, as YAML; copy it, change an event, and name the copy to
+        see what would have been.
+    runs
+        Of the traders with rules.
     """
 
-    schedule: Path = SCHEDULE
+    population: str = "quickstart"
+    base: str | None = None
+    scenario: Path = SCHEDULE.with_name("nickel.yaml")
+    arms: tuple[str, ...] = ("whole", "no expert", "named numbers", "neither")
+    repeats: int = 3
     seed: int = 1
+    schedule: Path = SCHEDULE
     runs: int = 10
 
 
+def list_arms(scenario: Scenario) -> dict[str, Scenario]:
+    """Return the scenario as it is, and without expert, order generator, or both."""
+    arms = {"whole": scenario, "named numbers": replace(scenario, named_numbers=True)}
+    if scenario.deliberation is not None:
+        alone = replace(scenario, deliberation=replace(scenario.deliberation, iterations=0))
+        arms |= {"no expert": alone, "neither": replace(alone, named_numbers=True)}
+    return arms
+
+
 def run(settings: Settings, report: Report) -> Page:
-    """Play the scenario with several seeds; the table is that of the first."""
+    """Play every arm and the traders with rules, and tabulate both beside the real days."""
+    scenario, real = load_scenario(settings.scenario), read_real()
+    arms = list_arms(scenario)
+    if strange := [name for name in settings.arms if name not in arms]:
+        raise ConfigError(f"arms: {strange[0]!r} cannot be played, expected of {', '.join(arms)}")
+    if scenario.cast is None:
+        raise ConfigError(f"{settings.scenario}: names no cast; the six classes are one")
+    cast = load_cast(Path(scenario.cast))
+    base = [f"minds.base={settings.base}"] if settings.base else []
+    opened = open_population(settings.population, base)
+    seeds = range(settings.seed, settings.seed + settings.repeats)
+    played: dict[str, list[Rounds]] = {}
+    rounds = len(real_prices(real))
+    with report.steps("rounds", len(settings.arms) * len(seeds) * rounds) as step:
+        for arm in settings.arms:
+            played[arm] = [play_rounds(opened, arms[arm], cast, real, s, step) for s in seeds]
     tables = []
-    with report.steps("seeds", settings.runs) as step:
+    with report.steps("seeds of the rules", settings.runs) as step:
         for seed in range(settings.seed, settings.seed + settings.runs):
             schedule = load_schedule(settings.schedule, np.random.default_rng(seed))
             tables.append(play(seed, schedule))
             step()
+    truth = real_prices(real).to_numpy()
+    off = {arm: [np.abs(o.price / truth - 1).mean() for o in own] for arm, own in played.items()}
+    line = float(np.abs(straight_lines(real)["last known price"] / truth - 1).mean())
+    for arm, own in off.items():
+        mean = float(np.mean(own))
+        report.figure(
+            f"mean error over {rounds} rounds, {arm}, {settings.repeats} repeats",
+            mean, "1", "last known price", mean / line,
+        )  # fmt: skip
     errors = {name: float(each.mean()) for name, each in list_errors(tables).items()}
     name = f"mean distance from the real 3M close on free days, {settings.runs} seeds"
     for peer, key in (("Shanghai's price", "parity"), ("a straight line", "known")):
         report.figure(name, errors["settle"], "1", peer, errors["settle"] / errors[key])
+    first, *_ = played.values()
+    classes = [member.name for member in cast.members]
+    lots, as_before = taken_back(first[0])
+    last = [
+        100 * (one.price[-1] / straight_lines(real)["last known price"][0] - 1) for one in first
+    ]
     page = PAGE.format(
         command=report.command,
-        schedule=settings.schedule.name,
+        scenario=settings.scenario.name,
+        population=settings.population,
+        base=settings.base or opened.bundle.base,
+        arm=settings.arms[0],
+        repeats=settings.repeats,
+        errors=minds_table(played, tables, real),
+        whole=show(100 * np.array(off[settings.arms[0]]), 1),
+        rise=show(last, 0),
+        real_rise=f"{100 * (truth[-1] / straight_lines(real)['last known price'][0] - 1):.0f}",
+        rounds=round_table(played, real),
+        orders=class_table(first, classes),
+        measures=measure_table(first, real),
+        holders=holder_table(first[0], classes, real),
+        abilities=ability_table(played),
+        lots=f"{lots:,}",
+        seam="are" if as_before else "are not",
         seed=settings.seed,
-        table=table_text(tables[0]),
-        errors=error_table(tables),
         picture=PICTURE,
+        schedule=settings.schedule.name,
+        table=table_text(tables[0]),
+        rule_errors=error_table(tables),
+        rules_picture=RULES_PICTURE,
     )
-    return Page(page, {PICTURE: draw(tables)})
+    return Page(page, {PICTURE: draw_rounds(played, real), RULES_PICTURE: draw(tables)})
 
 
 PAGE = """# The London nickel days of March 2022
 
 Written by `{command}`; do not edit.
+
+## Ten rounds of six classes with minds
+
+`{scenario}`: the ten trading days to 8 March, five turns each (call, three continuous, call); the
+six classes are one investor each, with an account of its own. Model `{base}`, styles and society of
+population `{population}`. No price of the rounds is authored, given to anybody, or read by a fit.
+Arms: *no expert* leaves out advice, *named numbers* the order generator (minds write price and
+lots), *neither* both. {repeats} repeats; intervals by Student's t over them.
+
+Mean distance of a round's last price from London's close, and the signed distance at single rounds,
+in %:
+
+{errors}
+
+The traders with rules know Shanghai's closes, two of their closes are authored (03-04, 03-07: what
+they traded is compared), and they were set with these days in sight.
+
+![prices by round]({picture})
+
+A round's last price in USD/t, mean over repeats:
+
+{rounds}
+
+All trades of the last round are cancelled at its settlement: of repeat {seed}, {lots} lots are
+taken back, and positions {seam} those of the evening before. The next day opens halted.
+
+## The paper's figures, one by one
+
+arXiv 2503.20787. Where the paper's number is not at hand here, nothing is put in its place.
+
+| figure | paper | here, arm *{arm}* |
+|---|---|---|
+| mean error of the price, % | 3.4 (v1), 13.29 (v2) | {whole} |
+| rise of the price, % | 285.34 (v2) | {rise}; real to the last round {real_rise} |
+| price by round | no numbers at hand | table above |
+| order ranges by class | no numbers at hand | next table |
+| behaviour index, aggressive and conservative | no numbers at hand | table after it |
+| buyers' share of what they can afford | no numbers at hand | the same |
+| trader's completed volume | no numbers at hand | the same |
+| producer's cumulative liquidation | no numbers at hand | the same |
+
+Limit prices and lots, 5 % to 95 % of orders, mean over repeats:
+
+{orders}
+
+Behaviour index: mean tendency of a round over the strongest, -1 (strong sell) to 1 (strong buy).
+Buyers' share: net purchases so far over the lots that their cash could margin at the round's price,
+below 0 if they sold. Trader's volume and producer's forced lots are running sums.
+
+{measures}
+
+Lots in the evening, repeat {seed}, what all are told the three largest of:
+
+{holders}
+
+## What the model does with what it is told
+
+Mean tendency (-2 to 2) by the word for the news that a decision saw, how far advice moved the mean
+tendency of a choice, and the part of named orders that do not parse. News of these days is good for
+the price by rule wherever it threatens supply.
+
+{abilities}
+
+## Rules alone
 
 Events of `{schedule}`, one row a day of seed {seed}:
 
@@ -273,12 +229,13 @@ Events of `{schedule}`, one row a day of seed {seed}:
 {table}
 ```
 
-{errors}
+{rule_errors}
 
 Traders follow rules; no mind is asked. They were set with these days in sight, so that the nearness
 is a fit; the straight line was not. Interval over seeds, Student's t.
 
-![real and simulated settlements, and lots traded by force]({picture})
+![real and simulated settlements, and lots traded by force]({rules_picture})
 
-Next: copy `{schedule}`, take out the windfall, and play the copy with `--set schedule=COPY`.
+Next: `--set base=MODEL` for another model, `--set arms=whole` for less. Or copy `{schedule}`,
+take out the windfall, and play the copy with `--set schedule=COPY`.
 """

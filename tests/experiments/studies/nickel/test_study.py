@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evobourse.experiments.studies.nickel.study import (
+from evobourse.experiments.studies.nickel.rules import (
     SCHEDULE,
     Cast,
     build,
