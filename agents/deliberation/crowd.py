@@ -110,7 +110,7 @@ class DeliberateCrowd(PersonaCrowd):
         self._thinker, self._turns, self._tick_cents = thinker, turns, tick_cents
         self._future, self._unit = future, "lot" if future else "share"
         self._called = np.zeros(n_agents, bool)
-        self._profiles = [
+        self._profiles: list[str] = [
             render_profile(persona.profile) if settings.profiles else ""
             for persona in population.personas
         ]
@@ -326,7 +326,7 @@ class DeliberateCrowd(PersonaCrowd):
         query = " ".join([*view_words(self._morning.views[agent]), *self._heard_by(agent)])
         episodes = memory.recall(self._day, query)
         remembered = [(self._day - episode.day, episode.text) for episode in episodes]
-        profile = self._profiles[self.decider.persona[agent]]
+        profile = self._profiles[int(self.decider.persona[agent])]
         return profile + render_morning(remembered, self._read_by(agent))
 
     def _equity(self, price_ticks: int) -> NDArray[np.float64]:
@@ -339,14 +339,11 @@ class DeliberateCrowd(PersonaCrowd):
         equity, lots = self._equity(price_ticks), self._live[1]
         share = lots * (price_ticks * self._tick_cents) / equity
         profit = equity / self._opening - 1.0
-        columns = (lots, share, profit, waiting)
+        columns = (lots, share, profit, waiting, self._called)
         rows = zip(*(c.tolist() for c in columns), strict=True)
         if self._future:
-            called = self._called.tolist()
-            return [
-                render_position(*row, called=own) for row, own in zip(rows, called, strict=True)
-            ]
-        return [render_account(*row) for row in rows]
+            return [render_position(*row) for row in rows]
+        return [render_account(*row[:4]) for row in rows]
 
     def _note(self, agent: int, text: str) -> None:
         self.memories[agent].note(text, self._thinker.writer.count(" " + text))

@@ -90,9 +90,8 @@ class Rounds:
         """
         cash = self.of("accounts", name).groupby("day")["cash_cents"].sum()
         most = cash.reindex(range(len(self.price))).to_numpy(np.float64)
-        most = np.maximum(most, 0) / (self.price * self.margin_cents)
-        net = np.cumsum(self.bought(name) - self.sold(name))
-        return 100 * np.divide(net, most, out=np.full_like(net, np.nan), where=most > 0)
+        most = np.where(most > 0, most, np.nan) / (self.price * self.margin_cents)
+        return np.asarray(100 * np.cumsum(self.bought(name) - self.sold(name)) / most)
 
     def order_range(self, name: str) -> tuple[float, ...]:
         """Return limits (5 % to 95 %, % from the settlement before), lots, number, refused %."""
@@ -132,7 +131,8 @@ def known_closes(real: pd.DataFrame) -> NDArray[np.int64]:
     own = real["lme_3m_close"].loc[:FIRST_ROUND].iloc[:-1].to_numpy()
     series = load_series(STAND_IN, close_only=True)
     year = series.close[series.dates <= np.datetime64(STAND_IN_ENDS)][-MIN_HISTORY_DAYS:]
-    return np.rint(np.concatenate([year[:-1] / year[-1] * own[0], own])).astype(np.int64)
+    joined = np.concatenate([year[:-1] / year[-1] * own[0], own])
+    return np.asarray(np.rint(joined), np.int64)
 
 
 def play_rounds(

@@ -31,6 +31,7 @@ from evobourse.experiments.studies.nickel.tables import error_table as minds_tab
 from evobourse.experiments.studies.run import Page, Study
 from evobourse.market.events.schedule import load_schedule
 
+SCENARIO = SCHEDULE.with_name("nickel.yaml")
 PICTURE, RULES_PICTURE = "nickel_minds.png", "nickel.png"
 
 STUDY = Study(
@@ -68,7 +69,7 @@ class Settings:
 
     population: str = "quickstart"
     base: str | None = None
-    scenario: Path = SCHEDULE.with_name("nickel.yaml")
+    scenario: Path = SCENARIO
     arms: tuple[str, ...] = ("whole", "no expert", "named numbers", "neither")
     repeats: int = 3
     seed: int = 1
@@ -94,6 +95,12 @@ def run(settings: Settings, report: Report) -> Page:
     if scenario.cast is None:
         raise ConfigError(f"{settings.scenario}: names no cast; the six classes are one")
     cast = load_cast(Path(scenario.cast))
+    tables = []
+    with report.steps("seeds of the rules", settings.runs) as step:
+        for seed in range(settings.seed, settings.seed + settings.runs):
+            schedule = load_schedule(settings.schedule, np.random.default_rng(seed))
+            tables.append(play(seed, schedule))
+            step()
     base = [f"minds.base={settings.base}"] if settings.base else []
     opened = open_population(settings.population, base)
     seeds = range(settings.seed, settings.seed + settings.repeats)
@@ -102,12 +109,6 @@ def run(settings: Settings, report: Report) -> Page:
     with report.steps("rounds", len(settings.arms) * len(seeds) * rounds) as step:
         for arm in settings.arms:
             played[arm] = [play_rounds(opened, arms[arm], cast, real, s, step) for s in seeds]
-    tables = []
-    with report.steps("seeds of the rules", settings.runs) as step:
-        for seed in range(settings.seed, settings.seed + settings.runs):
-            schedule = load_schedule(settings.schedule, np.random.default_rng(seed))
-            tables.append(play(seed, schedule))
-            step()
     truth = real_prices(real).to_numpy()
     off = {arm: [np.abs(o.price / truth - 1).mean() for o in own] for arm, own in played.items()}
     line = float(np.abs(straight_lines(real)["last known price"] / truth - 1).mean())

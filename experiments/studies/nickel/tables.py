@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from evobourse.experiments.reports.figures import new_figure, plain_axes
-from evobourse.experiments.reports.intervals import show
+from evobourse.experiments.reports.intervals import show, t_interval
 from evobourse.experiments.studies.nickel.minds import FIRST_ROUND, LAST_ROUND, Rounds
 from evobourse.fitness.palette import COLOURS, INK, MUTED, SIMULATED
 
@@ -88,12 +88,11 @@ def class_table(repeats: Sequence[Rounds], classes: Sequence[str]) -> str:
     ]
     for name in classes:
         found = np.array([one.order_range(name) for one in repeats])
-        low, high, least, most, orders, refused = (found[:, k] for k in range(6))
-        lines.append(
-            f"| {name} | {np.nanmean(low):+.1f} to {np.nanmean(high):+.1f} "
-            f"| {np.nanmean(least):,.0f} to {np.nanmean(most):,.0f} | {show(orders, 0)} "
-            f"| {show(refused, 0)} |"
+        low, high, least, most = (t_interval(found[:, k])[0] for k in range(4))
+        ranges = (
+            "- | -" if np.isnan(low) else f"{low:+.1f} to {high:+.1f} | {least:,.0f} to {most:,.0f}"
         )
+        lines.append(f"| {name} | {ranges} | {show(found[:, 4], 0)} | {show(found[:, 5], 0)} |")
     return "\n".join(lines)
 
 

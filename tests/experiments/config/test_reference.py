@@ -28,6 +28,8 @@ FILES = [
     (SCENARIOS / "shock.yaml", Scenario),
     (SCENARIOS / "deliberate.yaml", Scenario),
     (SCENARIOS / "cast.yaml", Cast),
+    (SCENARIOS / "nickel.yaml", Scenario),
+    (SCENARIOS / "nickel_cast.yaml", Cast),
 ]
 
 

@@ -1,151 +1,107 @@
-"""The nickel days of March 2022, at full size: what the schedule says is what happens."""
+"""The page: the paper's figures beside ours, from rounds whose figures are known."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from evobourse.experiments.studies.nickel.rules import (
-    SCHEDULE,
-    Cast,
-    build,
-    parity_usd,
-    play,
-    read_real,
-)
+from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.studies.nickel import study
+from evobourse.experiments.studies.nickel.minds import Rounds
+from evobourse.experiments.studies.nickel.rules import read_real
+from evobourse.experiments.studies.nickel.tables import real_prices, straight_lines
 from evobourse.experiments.studies.run import run_study
-from evobourse.market.book.order_events import Kind, Reason, Status
 from evobourse.market.errors import MarketError
-from evobourse.market.events.kinds import Windfall
-from evobourse.market.events.schedule import EventSchedule, load_schedule
-from evobourse.market.rules import price_band
-
-LME_CASH = {
-    1: 25_450, 2: 27_000, 3: 28_800, 4: 29_800, 7: 42_995, 22: 30_800, 25: 35_550,
-    28: 34_050, 29: 33_100, 30: 32_750, 31: 33_400,
-}  # fmt: skip
-"""LME, "LME Nickel MASP calculation for March 2022": official prices not disrupted."""
-
-SUSPENDED = ["2022-03-09", "2022-03-10", "2022-03-11", "2022-03-14", "2022-03-15"]
-LOCKED = {"2022-03-17": 0.08, "2022-03-18": 0.12, "2022-03-21": 0.15}
-CENTS = 100
+from tests.experiments.studies.nickel.test_minds import CLASSES
 
 
-@pytest.fixture(scope="module")
-def table():
-    return play(1)
+def known_rounds(times, malformed=False):
+    """Rounds whose prices are so many times the real ones, a trade of 10 lots each."""
+    days, agents = np.arange(10), np.arange(6)
+    per_day = {"day": days, "agent": 0}
+    decisions = pd.MultiIndex.from_product([days, agents], names=["day", "agent"]).to_frame(False)
+    decisions = decisions.assign(tendency=1, view=0, own=0.0, lean=0.5)
+    if malformed:
+        decisions = decisions.assign(malformed=decisions["agent"] == 0, lots=2.0)
+        decisions.loc[decisions["malformed"], "lots"] = np.nan
+    cancelled = days == 9
+    orders = pd.DataFrame({**per_day, "kind": days % 2, "price_ticks": 110, "quantity": 10,
+                           "filled": 10, "reason": 0})  # fmt: skip
+    tape = {
+        "prices": pd.DataFrame({"day": days, "reference_ticks": 100}),
+        "orders": orders,
+        "fills": pd.DataFrame({"day": days, "buyer": 3, "seller": 1, "quantity": 10,
+                               "cancelled": cancelled}),
+        "decisions": decisions,
+        "accounts": pd.DataFrame({"day": days, "agent": 3, "cash_cents": 10**9}),
+        "holdings": pd.DataFrame({"day": days, "agent": 0, "position": -25_000}),
+    }  # fmt: skip
+    return Rounds(times * real_prices(read_real()).to_numpy(), CLASSES, tape, 60.0)
 
 
-def without_credit():
-    events = load_schedule(SCHEDULE).events
-    return EventSchedule([event for event in events if not isinstance(event, Windfall)])
+@pytest.fixture
+def no_models(monkeypatch):
+    """Play known rounds in the place of minds; return what was asked."""
+    asked = []
+
+    def open_population(place, overrides):
+        asked.append((place, *overrides))
+        return SimpleNamespace(bundle=SimpleNamespace(base="a-model"))
+
+    def play_rounds(opened, scenario, cast, real, seed, on_round):
+        asked.append((scenario.named_numbers, scenario.deliberation.iterations, seed))
+        return known_rounds(1.0 + 0.1 * seed, scenario.named_numbers)
+
+    monkeypatch.setattr(study, "open_population", open_population)
+    monkeypatch.setattr(study, "play_rounds", play_rounds)
+    return asked
 
 
-def test_the_data_have_the_published_settlements():
-    cash = read_real()["lme_cash_settlement"].dropna().loc["2022-03-01":]
-    assert {date.day: price for date, price in cash.items()} == LME_CASH
-
-
-def test_the_cancelled_day_leaves_the_evening_before():
-    exchange, record = build(read_real(), load_schedule(SCHEDULE))
-    exchange.run(5)
-    ledger = exchange.ledger
-    before = ledger.cash_cents.copy(), ledger.position.copy(), vars(ledger.pools).copy()
-    outcome = exchange.play_day()
-    assert record.days[-1]["annulled"] > 1000
-    np.testing.assert_array_equal(ledger.cash_cents, before[0])
-    np.testing.assert_array_equal(ledger.position, before[1])
-    assert vars(ledger.pools) == before[2]
-    assert outcome.volume[0] == 0
-    assert outcome.settle_ticks[0] == outcome.close_ticks[0] == 48_078
-
-
-def test_while_suspended_every_order_is_turned_away_and_the_queue_stands():
-    exchange, record = build(read_real(), load_schedule(SCHEDULE))
-    exchange.run(6)
-    tried = 0
-    for day in range(6, 11):
-        if day <= 8:
-            queued = exchange.ledger.queued.copy()
-            assert np.abs(queued).sum() > 10_000
-        exchange.play_day()
-        batches = exchange.listings[0].batches
-        assert sum(len(batch.fills) for batch in batches) == 0
-        for batch in batches:
-            orders = batch.events.kind <= Kind.REPLACE
-            assert (batch.status[orders] == Status.REJECTED).all()
-            assert set(batch.reason[orders]) <= {Reason.HALTED, Reason.MARGIN_CALL}
-            tried += (batch.reason == Reason.HALTED).sum()
-        assert record.days[-1]["liquidated"] == 0
-        if day <= 8:
-            np.testing.assert_array_equal(exchange.ledger.queued, queued)
-    assert tried > 300
-    assert not exchange.ledger.queued[0].any()  # the credit of 14 March has ended the call
-
-
-def test_after_the_restart_the_price_locks_at_the_real_limits(table):
-    for date, limit in LOCKED.items():
-        day, before = table.loc[date], table.settle.shift()[date]
-        assert (day.lower, day.upper) == price_band(limit, int(before))
-        assert day.close == day.lower
-        assert day.offers_left > 5 * day.volume
-        assert day.bids_left == 0
-    restart = table.loc["2022-03-16"]
-    assert (restart.lower, restart.upper) == (45_675, 50_481)  # LME: 45,674 to 50,482
-    assert restart.halted
-    assert restart.settle == 45_590
-
-
-def test_the_squeeze_is_the_large_shorts_margin_call(table):
-    calm = Cast(large_short_cash=20_000.0)
-    exchange, record = build(read_real(), load_schedule(SCHEDULE), cast=calm)
-    exchange.run(5)
-    assert table.called["2022-03-04"] == 1
-    assert table.liquidated["2022-03-07"] > 5_000
-    assert table.traded["2022-03-07"] > 1.5 * table.settle["2022-03-04"]
-    shanghai = parity_usd(read_real())["2022-03-07"]
-    assert record.days[4]["liquidated"] == 0
-    assert record.days[4]["traded"] == pytest.approx(shanghai, rel=0.1)
-
-
-def test_without_the_credit_the_short_is_bought_in_when_trading_resumes():
-    exchange, record = build(read_real(), without_credit())
-    ledger = exchange.ledger
-    total = ledger.cash_cents.sum()
-    for _ in range(23):
-        exchange.play_day()
-        assert ledger.cash_cents.sum() + ledger.pools.total_cents == total
-        assert ledger.position.sum() == 0
-    days = pd.DataFrame(record.days, index=read_real().loc["2022-03-01":].index)
-    stood = days.loc["2022-03-08":"2022-03-15"]
-    assert stood.queued.nunique() == 1
-    assert (stood.liquidated[1:] == 0).all()
-    assert days.liquidated["2022-03-16":"2022-03-21"].sum() >= stood.queued.iloc[0]
-    assert ledger.position[0, 0] == 0
-    assert ledger.cash_cents[0] == 0
-    assert ledger.pools.bankruptcy_cents < -1e9 * CENTS
-
-
-def test_seeds_decide_everything(table):
-    pd.testing.assert_frame_equal(play(1), table)
-    assert (play(2).settle != table.settle).any()
-
-
-def test_the_page_has_a_row_a_day_and_a_picture(tmp_path, told):
+def test_the_page_has_both_papers_figures_every_arm_and_the_rules(tmp_path, told, no_models):
     out = tmp_path / "new" / "nickel.md"
-    page, picture = run_study("nickel", ["runs=2"], out)
+    changes = ["runs=2", "repeats=2", "base=http://127.0.0.1:1/v1"]
+    page, *pictures = run_study("nickel", changes, out)
     said = page.read_text()
-    assert page == out
+    assert no_models[0] == ("quickstart", "minds.base=http://127.0.0.1:1/v1")
+    arms = [(False, 1), (False, 0), (True, 1), (True, 0)]
+    assert no_models[1:] == [(*arm, seed) for arm in arms for seed in (1, 2)]
+    # prices are 10 and 20 % above the real ones
+    rows = dict(re.findall(r"^\| minds, ([\w ]+) \| (15\.0 \[[-\d., ]+\]) \|", said, re.M))
+    assert set(rows) == {"whole", "no expert", "named numbers", "neither"}
+    assert "| mean error of the price, % | 3.4 (v1), 13.29 (v2) | 15.0 [" in said
+    truth, lines = real_prices(read_real()), straight_lines(read_real())
+    for name, line in lines.items():
+        off = 100 * np.abs(line / truth - 1).mean()
+        assert f"| {name} | {off:.1f} |" in said
+    assert "| producers | +10.0 to +10.0 | 10 to 10 | 5 | 0 |" in said  # others are forced
+    assert re.search(r"\| 03-08 \| 0\.50 \| 0\.50 \| \d+ \[.*\] \| 100 \| 50 \|", said)
+    assert "10 lots are\ntaken back, and positions are those" in said
+    assert re.search(r"^\| named numbers \|.* \| 16\.7 \|$", said, re.M)
+    # and the traders with rules
     assert sum(line[:3] == "03-" for line in said.splitlines()) == 23
     assert "81,052" in said
-    assert f"]({picture.name})" in said
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    parity, line = told()
-    assert 0 < parity["value"] == line["value"] < 0.2
-    straight = float(re.search(r"straight line .*\| ([\d.]+) \|", said)[1])
-    assert 100 * line["value"] / line["ratio"] == pytest.approx(straight, abs=0.05)
     assert re.search(r"simulated settlement, 2 seeds \| \d\.\d \[", said)
+    assert [picture.name for picture in pictures] == ["nickel_minds.png", "nickel.png"]
+    for picture in pictures:
+        assert f"]({picture.name})" in said
+        assert picture.read_bytes().startswith(b"\x89PNG")
+    figures = told()
+    assert figures[0]["value"] == pytest.approx(0.15)
+    straight = float(re.search(r"straight line from.*\| ([\d.]+) \|", said)[1])
+    line = figures[-1]
+    assert 100 * line["value"] / line["ratio"] == pytest.approx(straight, abs=0.05)
+
+
+def test_an_arm_that_is_none_and_a_scenario_without_cast_are_refused(tmp_path, no_models):
+    with pytest.raises(ConfigError, match="arms: 'half' cannot be played, expected of whole"):
+        run_study("nickel", ["arms=half"], tmp_path / "nickel.md")
+    (tmp_path / "plain.yaml").write_text("turns: [call]\n")
+    changes = [f"scenario={tmp_path / 'plain.yaml'}", "arms=whole"]
+    with pytest.raises(ConfigError, match="names no cast"):
+        run_study("nickel", changes, tmp_path / "nickel.md")
+    assert not no_models
 
 
 @pytest.mark.parametrize("text", ["events: [{kind: halt, day: 1, asset: zinc}]", "events: ["])
@@ -154,9 +110,3 @@ def test_a_bad_schedule_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(MarketError, match=str(path)):
         run_study("nickel", [f"schedule={path}", "runs=1"], tmp_path / "page.md")
-
-
-def test_the_schedule_is_printed_as_it_is_read(tmp_path):
-    printed = tmp_path / "printed.yaml"
-    printed.write_text(load_schedule(SCHEDULE).to_yaml())
-    assert load_schedule(printed).events == load_schedule(SCHEDULE).events
