@@ -17,6 +17,7 @@ from evobourse.experiments.studies.nickel.minds import Rounds, play_rounds
 from evobourse.experiments.studies.nickel.page import draw, error_table, list_errors, table_text
 from evobourse.experiments.studies.nickel.rules import SCHEDULE, play, read_real
 from evobourse.experiments.studies.nickel.tables import (
+    MARKED,
     ability_table,
     class_table,
     draw_rounds,
@@ -26,6 +27,7 @@ from evobourse.experiments.studies.nickel.tables import (
     round_table,
     straight_lines,
     taken_back,
+    thoughts,
 )
 from evobourse.experiments.studies.nickel.tables import error_table as minds_table
 from evobourse.experiments.studies.run import Page, Study
@@ -36,7 +38,7 @@ PICTURE, RULES_PICTURE = "nickel_minds.png", "nickel.png"
 
 STUDY = Study(
     question="do six classes with minds, or rules alone, make London's nickel of March 2022?",
-    minutes=30,
+    minutes=15,
     page="docs/studies/nickel.md",
 )
 
@@ -55,7 +57,8 @@ class Settings:
     scenario
         Of the classes with minds; it names a cast with theirs, and events.
     arms
-        Which of `whole`, `no expert`, `named numbers`, `neither`.
+        Which of `whole`, `no expert`, `named numbers`, `neither`; each takes about as long as the
+        first, which alone is the small size.
     repeats
         Of each arm.
     seed
@@ -70,7 +73,7 @@ class Settings:
     population: str = "quickstart"
     base: str | None = None
     scenario: Path = SCENARIO
-    arms: tuple[str, ...] = ("whole", "no expert", "named numbers", "neither")
+    arms: tuple[str, ...] = ("whole",)
     repeats: int = 3
     seed: int = 1
     schedule: Path = SCHEDULE
@@ -144,6 +147,9 @@ def run(settings: Settings, report: Report) -> Page:
         measures=measure_table(first, real),
         holders=holder_table(first[0], classes, real),
         abilities=ability_table(played),
+        thoughts=thoughts(first[0], classes[0], MARKED[2], real),
+        who=classes[0],
+        when=MARKED[2],
         lots=f"{lots:,}",
         seam="are" if as_before else "are not",
         seed=settings.seed,
@@ -222,6 +228,12 @@ the price by rule wherever it threatens supply.
 
 {abilities}
 
+What {who} read and wrote in the first turn of {when}, repeat {seed}:
+
+```
+{thoughts}
+```
+
 ## Rules alone
 
 Events of `{schedule}`, one row a day of seed {seed}:
@@ -237,6 +249,7 @@ is a fit; the straight line was not. Interval over seeds, Student's t.
 
 ![real and simulated settlements, and lots traded by force]({rules_picture})
 
-Next: `--set base=MODEL` for another model, `--set arms=whole` for less. Or copy `{schedule}`,
+Next: `--set base=MODEL` for another model, `--set 'arms=[whole, no expert, named numbers,
+neither]'` for every ablation, with more `repeats` for narrower intervals. Or copy `{schedule}`,
 take out the windfall, and play the copy with `--set schedule=COPY`.
 """

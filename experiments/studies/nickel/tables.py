@@ -148,6 +148,13 @@ def _moved(one: Rounds) -> float:
     return float((rows["lean"] - rows["own"]).abs().mean()) if "own" in rows else np.nan
 
 
+def thoughts(one: Rounds, name: str, date: str, real: pd.DataFrame) -> str:
+    """Return what a class read and wrote in the first turn of a round."""
+    day = real_prices(real).index.get_loc(date)
+    rows = one.of("texts", name).query(f"day == {day} and turn == 0")
+    return "\n".join(f"[{row.kind}] {row.text.strip()}" for row in rows.itertuples())
+
+
 def taken_back(one: Rounds) -> tuple[int, bool]:
     """Return the lots of cancelled trades, and whether positions are the evening before's."""
     fills, holdings = one.tape["fills"], one.tape["holdings"]

@@ -122,3 +122,24 @@ def test_receptivity_is_the_part_of_the_way_that_a_choice_moves():
     )
     np.testing.assert_array_equal(revise(own, advised, np.zeros(50)), own)
     np.testing.assert_array_equal(revise(own, advised, np.ones(50)), advised)
+
+
+def test_a_profile_is_part_of_the_page_by_which_a_lean_is_measured(shared_engine, short):
+    from evobourse.agents.deliberation.thinking import NEUTRAL_PAGE, Thinker
+    from evobourse.agents.deliberation.wording import render_profile
+    from evobourse.agents.deliberation.writer import Ask, BatchWriter
+
+    writer, views = BatchWriter(shared_engine), np.array([0, 1, 7, 40])
+    mind = np.eye(3, dtype=np.float32)[None, 1]
+    thinker = Thinker(writer, writer, mind, short(), views)
+    profile = render_profile("A miner who has sold far too much ahead, and must buy it back.")
+    leans = []
+    for said in (profile, ""):
+        asks = [
+            Ask(agent, (profile, NEUTRAL_PAGE), int(view), mind, said)
+            for agent, view in enumerate(views)
+        ]
+        mean = thinker._logits(writer, asks).mean(axis=0)
+        leans.append(np.abs(mean - mean[::-1]).max())
+    assert leans[0] < 1e-3
+    assert leans[1] > 30 * leans[0]

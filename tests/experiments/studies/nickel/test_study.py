@@ -16,6 +16,8 @@ from evobourse.experiments.studies.run import run_study
 from evobourse.market.errors import MarketError
 from tests.experiments.studies.nickel.test_minds import CLASSES
 
+ARMS = ("whole", "no expert", "named numbers", "neither")
+
 
 def known_rounds(times, malformed=False):
     """Rounds whose prices are so many times the real ones, a trade of 10 lots each."""
@@ -35,6 +37,7 @@ def known_rounds(times, malformed=False):
         "fills": pd.DataFrame({"day": days, "buyer": 3, "seller": 1, "quantity": 10,
                                "cancelled": cancelled}),
         "decisions": decisions,
+        "texts": pd.DataFrame({**per_day, "turn": 0, "kind": "page", "text": "\nRead."}),
         "accounts": pd.DataFrame({"day": days, "agent": 3, "cash_cents": 10**9}),
         "holdings": pd.DataFrame({"day": days, "agent": 0, "position": -25_000}),
     }  # fmt: skip
@@ -61,15 +64,15 @@ def no_models(monkeypatch):
 
 def test_the_page_has_both_papers_figures_every_arm_and_the_rules(tmp_path, told, no_models):
     out = tmp_path / "new" / "nickel.md"
-    changes = ["runs=2", "repeats=2", "base=http://127.0.0.1:1/v1"]
+    changes = ["runs=2", "repeats=2", "base=http://127.0.0.1:1/v1", f"arms={[*ARMS]}"]
     page, *pictures = run_study("nickel", changes, out)
     said = page.read_text()
     assert no_models[0] == ("quickstart", "minds.base=http://127.0.0.1:1/v1")
-    arms = [(False, 1), (False, 0), (True, 1), (True, 0)]
-    assert no_models[1:] == [(*arm, seed) for arm in arms for seed in (1, 2)]
+    kinds = [(False, 1), (False, 0), (True, 1), (True, 0)]
+    assert no_models[1:] == [(*kind, seed) for kind in kinds for seed in (1, 2)]
     # prices are 10 and 20 % above the real ones
     rows = dict(re.findall(r"^\| minds, ([\w ]+) \| (15\.0 \[[-\d., ]+\]) \|", said, re.M))
-    assert set(rows) == {"whole", "no expert", "named numbers", "neither"}
+    assert tuple(rows) == ARMS
     assert "| mean error of the price, % | 3.4 (v1), 13.29 (v2) | 15.0 [" in said
     truth, lines = real_prices(read_real()), straight_lines(read_real())
     for name, line in lines.items():
@@ -77,6 +80,7 @@ def test_the_page_has_both_papers_figures_every_arm_and_the_rules(tmp_path, told
         assert f"| {name} | {off:.1f} |" in said
     assert "| producers | +10.0 to +10.0 | 10 to 10 | 5 | 0 |" in said  # others are forced
     assert re.search(r"\| 03-08 \| 0\.50 \| 0\.50 \| \d+ \[.*\] \| 100 \| 50 \|", said)
+    assert "```\n[page] Read.\n```" in said
     assert "10 lots are\ntaken back, and positions are those" in said
     assert re.search(r"^\| named numbers \|.* \| 16\.7 \|$", said, re.M)
     # and the traders with rules
