@@ -53,7 +53,8 @@ class Settings:
         A config (its styles, and the society that its sweep begins with), `hand-set`, or a
         bundle's folder.
     base
-        A model in the place of the config's, as its ``minds.base``.
+        A model in the place of the config's, as its ``minds.base``; a server's address takes a
+        scenario without deliberation.
     scenario
         Of the classes with minds; it names a cast with theirs, and events.
     arms

@@ -152,7 +152,8 @@ def thoughts(one: Rounds, name: str, date: str, real: pd.DataFrame) -> str:
     """Return what a class read and wrote in the first turn of a round."""
     day = real_prices(real).index.get_loc(date)
     rows = one.of("texts", name).query(f"day == {day} and turn == 0")
-    return "\n".join(f"[{row.kind}] {row.text.strip()}" for row in rows.itertuples())
+    texts = zip(rows["kind"].tolist(), rows["text"].tolist(), strict=True)
+    return "\n".join(f"[{kind}] {text.strip()}" for kind, text in texts)
 
 
 def taken_back(one: Rounds) -> tuple[int, bool]:

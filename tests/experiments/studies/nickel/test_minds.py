@@ -196,3 +196,19 @@ def test_without_expert_and_generator_there_is_no_advice_and_numbers_are_named(p
     assert "advice" not in kinds
     assert "order" in kinds
     assert 0 <= alone.malformed() <= 100
+
+
+def test_at_a_glance_minds_need_no_weights_here(opened, scenario, cast):
+    members = tuple(replace(member, style="momentum") for member in cast.members)
+    glance = replace(scenario, deliberation=None)
+    done = []
+    one = play_rounds(
+        opened, glance, replace(cast, members=members), read_real(), 1, lambda: done.append(1)
+    )
+    assert len(done) == len(one.price) == 10
+    assert set(one.tape["orders"].query("kind == 0")["turn"]) == {0}
+    for name in CLASSES:
+        assert np.abs(one.behaviour(name)).max() <= 1
+    assert taken_back(one)[1]
+    again = known_closes(read_real())[-1]
+    assert (np.abs(np.log(one.price / again)) < 1).all()
