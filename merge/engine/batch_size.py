@@ -55,6 +55,13 @@ def keep_freed_memory() -> bool:
     return all(mallopt(option, limit) for option, limit in _KEPT.values())
 
 
+def give_back_freed_memory() -> None:
+    """Give the system what this process has freed and kept, where the C library can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
 class BatchSize:
     """Batches as large as free memory and a limit of tokens allow.
 

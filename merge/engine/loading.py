@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from evobourse.merge.engine.batch_size import give_back_freed_memory
 from evobourse.merge.engine.devices import DISK, DeviceMap, device_of
 from evobourse.merge.engine.exact.architecture import Architecture
 from evobourse.merge.engine.int8 import QuantizedLinear
@@ -80,6 +81,8 @@ def load_quantized(
             if keep is None and not key.startswith(_LAYERS):
                 tensor = _narrow(read(key), tensor)  # read again: nothing of it is in memory yet
             spread.put(key, tensor, make)
+        del tensor
+        give_back_freed_memory()  # holes between what stays came to an eighth of a 7B
     if keep is not None:
         keep.update({key: kept[key] for key in order})
     spread.finish(tied)

@@ -9,7 +9,7 @@ from torch.nn import functional
 from evobourse.merge.engine.exact.products import Matrix
 from evobourse.merge.engine.exact.tiles import COLUMNS, GROUP
 
-_PIECE = 1 << 22  # weights that are rounded at once
+_PIECE = 1 << 20  # weights that are rounded at once
 
 
 def quantize_groups(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

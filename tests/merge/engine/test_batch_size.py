@@ -114,6 +114,28 @@ def test_large_arrays_are_made_again_of_the_memory_of_those_before():
     assert faults(MALLOC_TRIM_THRESHOLD_="1000000") > pages / 2  # one's own settings stay
 
 
+HOLES = """
+import psutil
+import torch
+from evobourse.merge.engine.batch_size import give_back_freed_memory, keep_freed_memory
+
+keep_freed_memory()
+held = [torch.ones(1_000_000) for _ in range(100)]
+del held[::2]
+before = psutil.Process().memory_info().rss
+give_back_freed_memory()
+print(before - psutil.Process().memory_info().rss)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_holes_between_what_stays_are_given_back():
+    done = subprocess.run(
+        [sys.executable, "-c", HOLES], capture_output=True, text=True, check=True
+    )  # fmt: skip
+    assert int(done.stdout) > 40 * 4_000_000
+
+
 def test_settings_of_ones_own_stay(monkeypatch):
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000000")
     assert not keep_freed_memory.__wrapped__()
