@@ -101,7 +101,7 @@ class Member(Section):
     receptivity
         Part of the tone of messages and rumours that it hears.
     background
-        For people who read the cast.
+        For people who read the cast; minds read it where deliberation has ``profiles: true``.
     orders
         Style of its orders; that of its mixture (`agents.personas.traits.ORDER_STYLES`) if left
         out.
