@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from dataclasses import asdict, dataclass
@@ -122,7 +123,8 @@ def prove_base(
             f"total variation of choices {found.variation:.3f}, expected {MOST_VARIATION} at most)"
             f"{_because(model.config)}; use another base"
         )
-    replace_bytes(file, json.dumps(asdict(found)).encode())
+    with contextlib.suppress(FileNotFoundError):  # another process has just put the same there
+        replace_bytes(file, json.dumps(asdict(found)).encode())
     return found
 
 

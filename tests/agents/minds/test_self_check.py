@@ -164,6 +164,18 @@ def test_a_proof_is_remembered_by_what_it_depends_on(tmp_path, cache, monkeypatc
     assert len(list((cache / "proved").glob("*.json"))) == 3
 
 
+def test_two_processes_prove_the_same_base_at_once(tmp_path, cache, monkeypatch):
+    def write_after_another(path, data):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(data)  # the other's, of the same temporary name
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(self_check, "replace_bytes", write_after_another)
+    open_model(str(write_base(tmp_path / "base")), (), ())
+    (proof,) = (cache / "proved").glob("*.json")
+    assert json.loads(proof.read_text())["correlation"] > 0.98
+
+
 def test_a_prompt_longer_than_the_model_reads_is_refused(tmp_path):
     folder = write_base(tmp_path / "base", make_model(max_position_embeddings=64))
     with pytest.raises(ModelError, match="the model reads 64 at most"):
