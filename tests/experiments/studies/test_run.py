@@ -17,6 +17,9 @@ NAMED_PAGES = {
 }
 """Studies that run from a clean clone; others too may have their page in docs."""
 
+LARGER = {"nickel": " --set repeats=3 --set 'arms=[whole, no expert, neither]'"}
+"""What was typed where a page in docs was made at more than the small size."""
+
 NAMES = {
     *("power", "coverage", "encodings", "deliberate_day", "stacks", "reinforcement", "behaviour"),
     *("trunk_depth", "robustness", "society", "people", "casts", "market_checks", "styles"),
@@ -43,9 +46,10 @@ def test_a_study_for_a_clean_clone_needs_no_run_and_writes_the_page_of_its_name(
     settings = vars(load_study(name).Settings())
     given = [value for value in settings.values() if isinstance(value, str | Path)]
     assert not [value for value in given if str(value).startswith("runs")]
-    # by default pages say what was typed without a setting: that is how they were made
+    # pages say what was typed: that is how they were made
     page = (ROOT / STUDIES[name].declared.page).read_text()
-    assert f"Written by `evobourse study {name}`; do not edit." in page
+    typed = f"evobourse study {name}{LARGER.get(name, '')}"
+    assert f"Written by `{typed}`; do not edit." in page
 
 
 @pytest.mark.parametrize("name", STUDIES)
