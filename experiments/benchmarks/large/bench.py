@@ -46,7 +46,7 @@ from evobourse.merge.sources import DEFAULT_BASE, adapter_folders, load_tokenize
 
 BENCHMARK = Benchmark(
     measures="a 7B with a thousand minds on this processor: opening, answers, memory, a sweep",
-    minutes=30,
+    minutes=15,
 )
 
 RANK, SHARE, ATTENTION = 8, 0.2, 2
