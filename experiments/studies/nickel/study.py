@@ -38,7 +38,7 @@ PICTURE, RULES_PICTURE = "nickel_minds.png", "nickel.png"
 
 STUDY = Study(
     question="do six classes with minds, or rules alone, make London's nickel of March 2022?",
-    minutes=5,
+    minutes=9,
     page="docs/studies/nickel.md",
 )
 
@@ -61,7 +61,7 @@ class Settings:
         Which of `whole`, `no expert`, `named numbers`, `neither`; each takes about as long as the
         first, which alone is the small size.
     repeats
-        Of each arm, nearly five minutes each; intervals take two or more.
+        Of each arm, up to eight minutes each; intervals take two or more.
     seed
         The first of repeats and runs.
     schedule
