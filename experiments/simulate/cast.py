@@ -25,6 +25,7 @@ from evobourse.evolve.markets import MIN_HISTORY_DAYS
 from evobourse.experiments.config.cast import Account, Cast, CastAsset, Member, Rule
 from evobourse.experiments.config.scenario import Scenario
 from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.simulate.cast_refusals import refuse_open_interest, refuse_pairs
 from evobourse.experiments.simulate.exchange import (
     Seat,
     deliberate,
@@ -147,7 +148,7 @@ def build_cast(
 
     histories = [asset_history(asset, bundle) for asset in cast.assets]
     people = {row: in_society(scenario, one) for row, one in populations(cast, bundle).items()}
-    _refuse_pairs(scenario, cast, bundle)
+    refuse_pairs(scenario, cast, bundle)
     instruments = [instrument(scenario, bundle, one.name, one.terms) for one in cast.assets]
     refuse_equity(instruments, in_society(scenario, bundle.population))
     accounts = {member.name: member.account for member in cast.members if member.account}
@@ -251,7 +252,7 @@ def build_cast(
         if account := accounts.get(name):
             cash[agent], position[agent] = account.cash_cents, 0
             position[agent, rows[name]] = account.lots
-    _refuse_open_interest(instruments, position)
+    refuse_open_interest(instruments, position)
     exchange = Exchange(
         instruments,
         histories,
@@ -286,56 +287,6 @@ def bearable_lots(account: Account, terms: Instrument, close_ticks: int) -> floa
     if terms.kind == "future":
         return account.cash_cents / (lot_cents * terms.initial_margin_bps / 10_000)
     return (account.cash_cents / lot_cents + account.lots) / 2
-
-
-def _refuse_open_interest(instruments: Sequence[Instrument], position: NDArray[np.int64]) -> None:
-    """Refuse futures whose long and short positions differ, int64[n, A]."""
-    for asset, terms in enumerate(instruments):
-        together = int(position[:, asset].sum())
-        if terms.kind == "future" and together:
-            raise ConfigError(
-                f"cast: accounts hold {together:+} lots of {terms.name!r} together, expected 0: "
-                "every long position in a future has a short one; change account.lots"
-            )
-
-
-def _refuse_pairs(scenario: Scenario, cast: Cast, bundle: Bundle) -> None:
-    """Refuse what members, assets and the scenario's way of deciding cannot do together."""
-    kinds = {}
-    for asset in cast.assets:
-        terms = asset.terms.over(scenario.stock)
-        scenario.refuse_futures(f"asset {asset.name!r}", terms)
-        kinds[asset.name] = terms.kind
-    names = [asset.name for asset in cast.assets]
-    deciding = "deliberation" if scenario.deliberation else "named_numbers"
-    for member in cast.members:
-        spoken_for = [names[row] for row in cast.rows(member)]
-        if member.kind in ("company", "industry"):
-            for name in spoken_for:
-                if kinds[name] == "future":
-                    raise ConfigError(
-                        f"cast: {member.name!r} is a {member.kind} that speaks for {name!r}, a "
-                        "future, which nobody issues; give it assets that are equities"
-                    )
-        account = member.account
-        if account and account.lots < 0 and kinds[spoken_for[0]] != "future":
-            raise ConfigError(
-                f"cast: {member.name!r} has account.lots {account.lots} of {spoken_for[0]!r}, "
-                "expected 0 or more of an equity"
-            )
-        elsewhere = member.kind != "rule" and member.base not in (None, bundle.base)
-        if elsewhere and (scenario.deliberation or scenario.named_numbers):
-            raise ConfigError(
-                f"cast: {member.name!r} has base {member.base!r}, and {deciding} needs all "
-                f"members on the bundle's own; leave out base, or {deciding}"
-            )
-    settings = scenario.deliberation
-    investors = [member.name for member in cast.members if member.kind == "investor"]
-    if settings and (strange := sorted(set(settings.personas) - set(investors))):
-        raise ConfigError(
-            f"deliberation.personas: {strange[0]!r} is no investor of the cast, expected of "
-            f"{', '.join(investors)}"
-        )
 
 
 def _further_columns(scenario: Scenario, social: bool) -> dict[str, float | int | bool]:
