@@ -16,6 +16,7 @@ from evobourse.agents.personas.mechanisms import OFF, Mechanisms, PersonaGene
 from evobourse.agents.personas.persona import Core, Persona, Population, Society
 from evobourse.agents.personas.social import Social
 from evobourse.agents.personas.traits import OrderStyle, Traits
+from evobourse.evolve.genomes.cloud import Cloud
 from evobourse.evolve.genomes.gene import Gene
 from evobourse.evolve.genomes.genome import Genome, Segment, Values
 from evobourse.evolve.genomes.stack import StackSpace
@@ -27,6 +28,11 @@ SLOW_SEGMENTS = ("recipe", "minds")
 FAST_SEGMENTS = ("society",)
 _COEFFICIENT = (-0.3, 1.5)
 _FACTOR = (0.25, 4.0)
+_STRENGTH = 0.9
+"""Sum of a mixture's coefficients before evolution."""
+_SPREAD = 0.3
+"""Largest entry of a cloud's spread of coefficients before evolution (docs/decisions/129)."""
+_TEMPERATURE = Gene("temperature", 0.3, 2.5, 1.0, "log")
 
 # Bounds keep chance from doing the market's work: with several hundred agents, uniformly random
 # tendencies within these bounds make far too calm a market (docs/decisions/004).
@@ -74,7 +80,7 @@ class MarketGenome:
     Attributes
     ----------
     personas
-        The cast.
+        The cast; empty for a cloud.
     styles
         Adapter names, in the order of the bank.
     blocks
@@ -100,6 +106,8 @@ class MarketGenome:
     persona_genes
         Traits that each persona has of its own, as factors of the society's, see
         `agents.personas.traits.Traits`; none by default.
+    cloud
+        Minds in the place of a cast, each without a style or a base of its own.
     """
 
     personas: tuple[PersonaStart, ...]
@@ -115,6 +123,7 @@ class MarketGenome:
     rank: int = 0
     mechanisms: Mechanisms = OFF
     persona_genes: tuple[PersonaGene, ...] = ()
+    cloud: Cloud | None = None
 
     def genome(self) -> Genome:
         """List all genes with bounds and starts."""
@@ -122,7 +131,7 @@ class MarketGenome:
             Gene(
                 _mind(persona.name, style, block),
                 *_COEFFICIENT,
-                0.9 if style == persona.style else 0,
+                _STRENGTH if style == persona.style else 0,
             )
             for persona in self.personas
             for block in range(self.blocks)
@@ -136,7 +145,7 @@ class MarketGenome:
         ]
         society = [
             *(Gene(f"share_{p.name}", 0.05, 5.0, 1.0, "log") for p in self.personas),
-            *(Gene(f"temperature_{p.name}", 0.3, 2.5, 1.0, "log") for p in self.personas),
+            *(replace(_TEMPERATURE, name=f"temperature_{p.name}") for p in self.personas),
             *(Gene(f"mask_{field}", 0.02, 0.9, 0.3) for field in FIELD_NAMES),
             *_SOCIETY,
             *self._link_genes(),
@@ -147,6 +156,10 @@ class MarketGenome:
                 for trait in self.persona_genes
             ),
         ]
+        if self.cloud:
+            means = self._mean_mixture()
+            minds = [*means, *self.cloud.spreads(means, _SPREAD)]
+            society += [_TEMPERATURE, *self.cloud.spreads([_TEMPERATURE, *self._trait_means()])]
         recipe = [
             Gene(_source(block, source), 0.0, 0.6, 0.05)
             for block in range(self.recipe_blocks)
@@ -177,22 +190,10 @@ class MarketGenome:
     def population(self, values: Values) -> Population:
         """Read the population from gene values."""
         minds, society = values.get("minds", {}), values["society"]
-        personas = tuple(
-            Persona(
-                p.name,
-                p.profile,
-                tuple(
-                    tuple(minds[_mind(p.name, style, block)] for style in self.styles)
-                    for block in range(self.blocks)
-                ),
-                society[f"temperature_{p.name}"],
-                society[f"share_{p.name}"],
-                p.base,
-                self._cores(p, minds),
-                self._traits(p, society),
-            )
-            for p in self.personas
-        )
+        if self.cloud:
+            personas = self._drawn(self.cloud, minds, society)
+        else:
+            personas = tuple(self._listed(p, minds, society) for p in self.personas)
         common: Mapping[str, float] = {gene.name: society[gene.name] for gene in _SOCIETY}
         mask = {field: society[f"mask_{field}"] for field in FIELD_NAMES}
         links = {gene.name: society[gene.name] for gene in self._link_genes()}
@@ -213,8 +214,14 @@ class MarketGenome:
         values
             As a candidate has them.
         mixtures
-            float64[blocks, K] for each persona.
+            float64[blocks, K] for each persona. A cloud's means and spreads become those that come
+            nearest to them.
         """
+        if self.cloud:
+            minds, means = values["minds"], self._mean_mixture()
+            before = [self.cloud.draw(gene, minds[gene.name], minds) for gene in means]
+            change = np.array([np.ravel(mixture) for mixture in mixtures]) - np.transpose(before)
+            return {**values, "minds": self.cloud.fit(means, change, minds)}
         names = [
             _mind(p.name, style, b)
             for p in self.personas
@@ -226,6 +233,60 @@ class MarketGenome:
             name: float(np.clip(x, *_COEFFICIENT)) for name, x in zip(names, flat, strict=True)
         }
         return {**values, "minds": {**values.get("minds", {}), **moved}}
+
+    def _listed(
+        self, persona: PersonaStart, minds: Mapping[str, float], society: Mapping[str, float]
+    ) -> Persona:
+        """Read a persona of the cast."""
+        own = {trait: society[f"{trait}_{persona.name}"] for trait in self.persona_genes}
+        return Persona(
+            persona.name,
+            persona.profile,
+            tuple(
+                tuple(minds[_mind(persona.name, style, block)] for style in self.styles)
+                for block in range(self.blocks)
+            ),
+            society[f"temperature_{persona.name}"],
+            society[f"share_{persona.name}"],
+            persona.base,
+            self._cores(persona, minds),
+            _traits(own),
+        )
+
+    def _drawn(
+        self, cloud: Cloud, minds: Mapping[str, float], society: Mapping[str, float]
+    ) -> tuple[Persona, ...]:
+        """Draw the minds of a cloud."""
+        drawn = [cloud.draw(gene, minds[gene.name], minds) for gene in self._mean_mixture()]
+        mixtures = np.transpose(drawn).reshape(cloud.minds, self.blocks, len(self.styles)).tolist()
+        temperatures = cloud.draw(_TEMPERATURE, society["temperature"], society).tolist()
+        factors = {
+            trait: cloud.draw(mean, mean.start, society).tolist()
+            for trait, mean in zip(self.persona_genes, self._trait_means(), strict=True)
+        }
+        return tuple(
+            Persona(
+                name,
+                "",
+                tuple(map(tuple, mixtures[n])),
+                temperatures[n],
+                1.0,
+                traits=_traits({trait: of_minds[n] for trait, of_minds in factors.items()}),
+            )
+            for n, name in enumerate(cloud.names)
+        )
+
+    def _mean_mixture(self) -> list[Gene]:
+        """List the genes of a cloud's mean, before evolution the same of all styles."""
+        return [
+            Gene(_mind("mean", style, block), *_COEFFICIENT, _STRENGTH / len(self.styles))
+            for block in range(self.blocks)
+            for style in self.styles
+        ]
+
+    def _trait_means(self) -> list[Gene]:
+        """List what a cloud's minds' factors are spread around: the society's own, so no genes."""
+        return [Gene(trait, *_FACTOR, 1.0) for trait in self.persona_genes]
 
     def _link_genes(self) -> tuple[Gene, ...]:
         if self.social is None:
@@ -241,17 +302,6 @@ class MarketGenome:
             Gene(name, one.least, one.most, start, "log" if one.least > 0 else "linear")
             for name, start in self.mechanisms.on.items()
             for one in [bounds[name]]
-        )
-
-    def _traits(self, persona: PersonaStart, society: Mapping[str, float]) -> Traits | None:
-        if not self.persona_genes:
-            return None
-        own = {trait: society[f"{trait}_{persona.name}"] for trait in self.persona_genes}
-        orders = OrderStyle(dispersion=own.get("dispersion", 1.0), size=own.get("size", 1.0))
-        return Traits(
-            activity=own.get("activity", 1.0),
-            orders=orders,
-            shared_reading=own.get("shared_reading", 1.0),
         )
 
     def _core_genes(
@@ -285,6 +335,18 @@ class MarketGenome:
             tuple(core(block) if style == persona.style else () for style in self.styles)
             for block in range(self.blocks)
         )
+
+
+def _traits(own: Mapping[PersonaGene, float]) -> Traits | None:
+    """Put a persona's own factors together; None where there are none."""
+    if not own:
+        return None
+    orders = OrderStyle(dispersion=own.get("dispersion", 1.0), size=own.get("size", 1.0))
+    return Traits(
+        activity=own.get("activity", 1.0),
+        orders=orders,
+        shared_reading=own.get("shared_reading", 1.0),
+    )
 
 
 def _mind(persona: str, style: str, block: int) -> str:

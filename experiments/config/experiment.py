@@ -12,6 +12,7 @@ from evobourse.agents.bounds import Bounds
 from evobourse.agents.minds.endpoint import is_endpoint, parse_endpoint
 from evobourse.agents.personas.mechanisms import Mechanisms, PersonaGene
 from evobourse.agents.personas.social import Social
+from evobourse.evolve.genomes.cloud import Cloud
 from evobourse.experiments.config.minds import MindConfig
 from evobourse.experiments.config.orders import OrderSettings
 from evobourse.experiments.config.search import (
@@ -186,7 +187,10 @@ class ExperimentConfig(Section):
         What is done about days in a file on which nothing was traded: no price at all, or the last
         close without volume. To keep is at the last close; the days are trading days.
     personas
-        Who lives in the population; at least one.
+        Who lives in the population, one by one; empty beside a cloud.
+    cloud
+        Minds in the place of personas, all on ``minds.base``: ``cloud: {minds: 300}``; null for
+        none.
     society
         Lets agents read each other's posts; evolution sets its link threshold and decay, beginning
         at those given. Null for none.
@@ -213,7 +217,8 @@ class ExperimentConfig(Section):
     splits: SplitConfig = field(default_factory=SplitConfig)
     minds: MindConfig = field(default_factory=MindConfig)
     training: TrainingData = field(default_factory=TrainingData)
-    personas: tuple[PersonaConfig, ...] = field(kw_only=True)
+    personas: tuple[PersonaConfig, ...] = ()
+    cloud: Cloud | None = None
     society: Social | None = None
     mechanisms: Mechanisms = field(default_factory=Mechanisms)
     persona_genes: tuple[PersonaGene, ...] = ()
@@ -233,8 +238,20 @@ class ExperimentConfig(Section):
             raise ConfigError(
                 f"series is {list(self.series)}, expected one name or file, or several once each"
             )
-        if not self.personas:
-            raise ConfigError("personas is empty; list at least one, with a name and a style")
+        if not self.personas and not self.cloud:
+            raise ConfigError(
+                "personas is empty; list at least one, with a name and a style, or set cloud.minds"
+            )
+        if self.personas and self.cloud:
+            raise ConfigError(
+                f"personas lists {len(self.personas)}, and cloud is set, whose minds stand in "
+                "their place; set personas: [], or leave cloud out"
+            )
+        if self.cloud and self.minds.cores != "none":
+            raise ConfigError(
+                f"cloud is set, and minds.cores is {self.minds.cores!r}, which are of the style "
+                "that a persona starts from; set minds.cores: none, or list personas"
+            )
         if len(set(self.persona_genes)) < len(self.persona_genes):
             raise ConfigError(f"persona_genes has one twice: {', '.join(self.persona_genes)}")
         if "shared_reading" in self.persona_genes and not self.mechanisms.shared_reading:
@@ -268,6 +285,11 @@ class ExperimentConfig(Section):
     def candidate_markets(self) -> int:
         """Markets that a candidate's score takes: its paths on each series."""
         return self.market.paths * len(self.series)
+
+    @property
+    def n_personas(self) -> int:
+        """How many minds a population has, listed or drawn."""
+        return self.cloud.minds if self.cloud else len(self.personas)
 
     @property
     def other_bases(self) -> tuple[str, ...]:

@@ -164,7 +164,7 @@ def roofline_rates(
 
 def _load(config: ExperimentConfig) -> Load:
     attention = config.minds.attention
-    minds, views = len(config.personas), count_views(attention)
+    minds, views = config.n_personas, count_views(attention)
     return Load(minds, views, SHARED_TOKENS, private_tokens(attention), blocks=config.minds.blocks)
 
 

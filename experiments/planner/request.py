@@ -91,7 +91,7 @@ def plan_for(
     usual_shared = SHARED_TOKENS if config else ISSUE_SHARED
     usual_private = private_tokens(attention) if config else ISSUE_PRIVATE
     load = Load(
-        typed.minds or (len(settings.personas) if config else 300),
+        typed.minds or (settings.n_personas if config else 300),
         count_views(attention),
         usual_shared if typed.shared is None else typed.shared,
         usual_private if typed.private is None else typed.private,

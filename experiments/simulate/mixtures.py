@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.stats import qmc
 
 from evobourse.agents.personas.persona import Persona, Population
 from evobourse.evolve.bundle import Bundle
+from evobourse.evolve.genomes.cloud import halton
 
 STRENGTH = 0.9
 """Sum of a mixture's coefficients, as a persona's before evolution."""
@@ -26,8 +26,8 @@ def draw_mixtures(bundle: Bundle, count: int, draw: int) -> Population:
     draw
         Seed of the scrambled Halton sequence; a longer one begins with the shorter.
     """
-    sequence = qmc.Halton(len(bundle.adapters), rng=np.random.default_rng(draw))
-    weight = -np.log(np.maximum(sequence.random(count), 1e-12))  # exponentials: even on a simplex
+    points = halton(count, len(bundle.adapters), np.random.default_rng(draw))
+    weight = -np.log(np.maximum(points, 1e-12))  # exponentials: even on a simplex
     mixtures = STRENGTH * weight / weight.sum(axis=1, keepdims=True)
     personas = tuple(
         Persona(f"mind-{n + 1}", "", (tuple(row.tolist()),) * bundle.blocks, 1.0, 1.0)

@@ -124,7 +124,7 @@ class Pace:
 
 def count_answers(config: ExperimentConfig) -> int:
     """Count the questions of one population's minds."""
-    return len(possible_views(config.minds.attention)) * len(config.personas)
+    return len(possible_views(config.minds.attention)) * config.n_personas
 
 
 def measure_rates(

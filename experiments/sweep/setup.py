@@ -202,6 +202,11 @@ def build_experiment(config: ExperimentConfig) -> Experiment:
                 f"personas: {persona.name!r} has style {persona.style!r}, "
                 f"adapters are {', '.join(styles)}"
             )
+    if config.cloud and config.cloud.rank > minds.blocks * len(styles):
+        raise ConfigError(
+            f"cloud.rank is {config.cloud.rank}, and mixtures have {minds.blocks * len(styles)} "
+            f"coefficients (styles {', '.join(styles) or 'none'}); set a rank of at most that"
+        )
     market_genome = MarketGenome(
         tuple(
             PersonaStart(
@@ -221,6 +226,7 @@ def build_experiment(config: ExperimentConfig) -> Experiment:
         max(map(read_rank, adapters), default=0) if minds.cores != "none" else 0,
         config.mechanisms,
         config.persona_genes,
+        config.cloud,
     )
     return Experiment(
         config,

@@ -30,7 +30,12 @@ def test_the_resolved_config_reads_back_as_itself(tmp_path: Path) -> None:
         ("splits.embargo_days=99", "splits.embargo_days is 99, expected at least 100"),
         ("stock_splits=ignore", "stock_splits is 'ignore', expected refuse or adjust or accept"),
         ("splits.series_sha256=7", "splits.series_sha256 is 7, expected text"),
-        ("personas=[]", "personas is empty"),
+        ("personas=[]", "personas is empty; list at least one, .* or set cloud.minds"),
+        ("cloud.minds=8", "personas lists 8, and cloud is set, .* set personas: [], or leave"),
+        ("cloud={}", "personas lists 8, and cloud is set"),
+        ("cloud.minds=0", "cloud.minds is 0, expected 1 to 9,999"),
+        ("cloud.rank=0", "cloud.rank is 0, expected 1 to 6"),
+        ("cloud.size=8", "unknown key 'cloud.size'; valid: minds, rank"),
         ("personas=[{style: value}]", "name is missing"),
         ("minds=3", "expected a section"),
         ("seed", "expected key=value"),
@@ -90,6 +95,26 @@ def test_random_has_nothing_of_optuna_but_its_database() -> None:
         load_config(QUICKSTART, [chance, "search.optuna.sampler=qmc"])
     with pytest.raises(ConfigError, match=r"search.optuna.sampler is 'nsga2' with objectives"):
         load_config(QUICKSTART, ["search.optimizer=optuna", "search.optuna.sampler=nsga2"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("minds.cores=full", "cloud is set, and minds.cores is 'full', which are of the style"),
+        ("minds.adapters_of={./mine: ./styles}", "has './mine', and no persona names that base"),
+        ("society={contest: {replaced: 1}}", "society.contest.replaced is 1, which needs minds"),
+    ],
+)
+def test_what_a_cloud_does_not_go_with_is_refused(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config(QUICKSTART, ["personas=[]", "cloud.minds=300", override])
+    assert "\n" not in str(caught.value)
+
+
+def test_minds_are_counted_whether_listed_or_drawn() -> None:
+    assert load_config(QUICKSTART).n_personas == 8
+    drawn = load_config(QUICKSTART, ["personas=[]", "cloud.minds=300"])
+    assert (drawn.n_personas, drawn.cloud.rank) == (300, 2)
 
 
 def test_an_empty_section_has_its_defaults(tmp_path: Path) -> None:
