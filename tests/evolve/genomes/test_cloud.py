@@ -14,6 +14,7 @@ from evobourse.evolve.errors import EvolveError
 from evobourse.evolve.genomes.cloud import Cloud, draw_places, halton
 from evobourse.evolve.genomes.gene import Gene
 from evobourse.evolve.genomes.market import MarketGenome
+from evobourse.evolve.genomes.stack import StackSpace
 from evobourse.experiments.studies.scale_effect import mean_tendencies
 from evobourse.fitness.behaviour.herding import effective_minds
 
@@ -166,3 +167,12 @@ def test_minds_without_styles_differ_in_temperature():
 def test_strange_sizes_are_refused(minds, rank, message):
     with pytest.raises(EvolveError, match=message):
         Cloud(minds, rank)
+
+
+def test_the_base_below_may_be_a_stack_of_layers():
+    space = StackSpace("b", 4, ("s",), (0, 4), 1, "layers", "none", {}, "base")
+    market = cloud_of(5, 2, stack=space)
+    values = start_of(market)
+    assert market.slow_segments() == ("recipe", "minds")
+    assert market.recipe(values) is not None
+    assert market.population(values) == cloud_of(5, 2).population(values)

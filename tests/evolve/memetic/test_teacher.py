@@ -11,6 +11,7 @@ from evobourse.evolve.bases.stand_ins import TeacherBases
 from evobourse.evolve.errors import EvolveError, RunError
 from evobourse.evolve.evaluation import MarketEvaluator
 from evobourse.evolve.executors.processes import local_processes
+from evobourse.evolve.genomes.cloud import Cloud
 from evobourse.evolve.genomes.market import MarketGenome, PersonaStart
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.loop import Lesson, evolve
@@ -77,8 +78,8 @@ def test_who_met_or_learned_nothing_stays(linear):
     assert not natural_step(some[[0, 0, 0]], np.ones((7, 5)), counts, 0.1).any()
 
 
-@pytest.fixture(scope="module")
-def setup(sp500, offsets):
+@pytest.fixture(scope="module", params=["cast", "cloud"])
+def setup(sp500, offsets, request):
     """A small market of three rules: everything that a sweep needs but the folder."""
     split = (
         SplitDates(
@@ -88,8 +89,12 @@ def setup(sp500, offsets):
         .train
     )
     world = World(offsets, MarketRules(), 40, 60)
-    personas = tuple(PersonaStart(style, "", style) for style in STYLES[:3])
-    genome = MarketGenome(personas, STYLES[:3], 1, "rules", (), 0, 2)
+    who = {"personas": tuple(PersonaStart(style, "", style) for style in STYLES[:3])}
+    if request.param == "cloud":
+        who = {"personas": (), "cloud": Cloud(7, 2)}
+    genome = MarketGenome(
+        styles=STYLES[:3], blocks=1, base="rules", sources=(), recipe_blocks=0, attention=2, **who
+    )
     returns = sp500.log_returns[split.start : split.stop]
     target = make_target(returns, 60, 2, np.random.default_rng(0), split="train")
     return MarketWindows(sp500, world), split, target, genome
@@ -136,7 +141,7 @@ def test_a_pupil_and_what_it_was_taught_are_candidates_with_one_parent(sweep, se
         assert child.genome["society"] == pupil.genome["society"]
         changed = np.array(list(child.genome["minds"].values()))
         changed -= list(pupil.genome["minds"].values())
-        assert np.count_nonzero(changed) == 9
+        assert np.count_nonzero(changed) == 9  # three personas, or a mean and two spreads
         setup[3].genome().to_vector(child.genome)  # within its bounds
         later = [c for c in candidates if c.generation == generation + 1]
         assert not {id_ for c in later for id_, _ in c.parents} & {pupil.id, child.id}

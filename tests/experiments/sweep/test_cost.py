@@ -60,12 +60,17 @@ class CountedMinds(TeacherMinds):
         return super().answer(mind, views)
 
 
+CLOUD = ("personas=[]", "cloud={minds: 30, rank: 3}")
+
+
+@pytest.mark.parametrize("who", [(), CLOUD], ids=["cast", "cloud"])
 @pytest.mark.parametrize(
     ("slow", "every", "generations"), [(4, 2, 4), (3, 2, 3), (2, 1, 2), (1, 3, 2)]
 )
-def test_the_plan_is_what_the_search_does(tmp_path, slow, every, generations):
-    overrides = (*SMALL, f"search.cross.slow_count={slow}", f"search.cross.slow_every={every}",
-                 f"search.generations={generations}", "search.cross.fast_count=3")  # fmt: skip
+def test_the_plan_is_what_the_search_does(tmp_path, slow, every, generations, who):
+    overrides = (*SMALL, *who, f"search.cross.slow_count={slow}",
+                 f"search.cross.slow_every={every}", f"search.generations={generations}",
+                 "search.cross.fast_count=3")  # fmt: skip
     config = load_config(QUICKSTART, overrides)
     experiment = build_experiment(config)
     minds = CountedMinds()
@@ -85,7 +90,7 @@ def test_the_plan_is_what_the_search_does(tmp_path, slow, every, generations):
     ]
     assert total.candidates == len(candidates) + 1
     assert total.markets * config.market.agents * config.market.days == evaluator.decisions
-    assert len(minds.asked) == total.casts * len(config.personas)
+    assert len(minds.asked) == total.casts * config.n_personas
 
 
 def test_every_candidate_of_another_search_has_minds_of_its_own():
@@ -135,9 +140,10 @@ class CountedMarkets(InProcess):
 MEMETIC = "search.memetic={every: 2, steps: 2, markets: 3, nats: 0.001}"
 
 
+@pytest.mark.parametrize("who", [(), CLOUD], ids=["cast", "cloud"])
 @pytest.mark.parametrize("generations", [2, 5])
-def test_lessons_are_what_the_sweep_takes(tmp_path, generations):
-    overrides = (*SMALL, f"search.generations={generations}", MEMETIC,
+def test_lessons_are_what_the_sweep_takes(tmp_path, generations, who):
+    overrides = (*SMALL, *who, f"search.generations={generations}", MEMETIC,
                  "search.cross={slow_count: 2, slow_every: 2, fast_count: 3}")  # fmt: skip
     config = load_config(QUICKSTART, overrides)
     experiment = build_experiment(config)
@@ -159,10 +165,10 @@ def test_lessons_are_what_the_sweep_takes(tmp_path, generations):
     assert markets.played.total() == total.markets
     paths = count_paths(candidates, config.search.memetic)
     assert paths.sum() == total.markets
-    asked = (total.casts + total.probes) * len(config.personas)
+    asked = (total.casts + total.probes) * config.n_personas
     # One that is the best again is taught again: a lesson may ask what another has asked.
     lessons = max(1, sum(t.probes > 0 for t in teaching))
-    least = (total.casts + total.probes / lessons) * len(config.personas)
+    least = (total.casts + total.probes / lessons) * config.n_personas
     assert least <= len(minds.asked) <= asked
 
 
