@@ -27,6 +27,9 @@ from evobourse.experiments.cli.options import (
     working,
 )
 
+MOST_NAMED = 20
+"""Exported models whose folders are printed."""
+
 if TYPE_CHECKING:
     from evobourse.experiments.simulate.agreement import Agreement
 
@@ -202,7 +205,10 @@ def export(
     if as_json:
         typer.echo(json.dumps(made))
     else:
-        print_next_steps(news_console(), list(made.items()))
+        steps = list(made.items())
+        if more := len(steps[MOST_NAMED:]):
+            steps = [*steps[:MOST_NAMED], (f"{more} more", str(out / "minds"))]
+        print_next_steps(news_console(), steps)
 
 
 def _export_models(bundle: Path, out: Path, news: Any) -> dict[str, str]:

@@ -88,6 +88,8 @@ def tell_attribution(found: Mapping[str, Any]) -> list[str]:
         "Shapley value: what it takes off log J/J95 in the place of dice, averaged over"
         f"{drawn or ' all'} the orders in which minds may come; +0.10 is about 10 %.",
     ]
+    if (minds := found.get("minds", 0)) > len(personas):
+        said.append(f"The {minds} minds are taken together by the style that leads each mixture.")
     if errors := [p["mind"]["error"] for p in personas if p["mind"]["error"]]:
         said.append(f"Drawing orders adds a standard error of up to {max(errors):.2f}.")
     left = [(p["name"], p["left_out"]) for p in personas if p["left_out"] is not None]

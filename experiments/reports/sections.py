@@ -21,6 +21,9 @@ from evobourse.experiments.reports.scores import (
     score_form,
 )
 
+MOST_SHOWN = 40
+"""Personas that a table or a picture shows."""
+
 STRONGEST = 3
 """Style adapters named of a persona."""
 
@@ -99,7 +102,7 @@ def scoreboard_section(scoreboard: Sequence[Mapping[str, Any]]) -> Section:
 def population_section(population: Population, styles: Sequence[str]) -> Section:
     """Show personas, what is hidden from agents, and the society; styles name the coefficients."""
     total = sum(p.share for p in population.personas)
-    rows = sorted(population.personas, key=lambda p: -p.share)
+    rows = sorted(population.personas, key=lambda p: -p.share)  # those alike in their own order
     cells = [
         [
             p.name,
@@ -108,7 +111,7 @@ def population_section(population: Population, styles: Sequence[str]) -> Section
             strongest_styles(p, styles),
             p.profile,
         ]
-        for p in rows
+        for p in rows[:MOST_SHOWN]
     ]
     data = pd.DataFrame(
         [
@@ -138,6 +141,7 @@ def population_section(population: Population, styles: Sequence[str]) -> Section
             "follows its mind. Styles: the largest coefficients of its mixture of adapters, "
             "averaged over layer blocks.",
             "Hidden: the probability that a field is masked for good, drawn once an agent.",
+            *tell_shown(len(rows)),
         ],
         [
             Table(["persona", "#share", "#temperature", "styles", "who"], cells, data, "personas"),
@@ -145,6 +149,16 @@ def population_section(population: Population, styles: Sequence[str]) -> Section
             Text("All settings of the society", "\n".join(f"{k}: {v}" for k, v in plain.items())),
         ],
     )
+
+
+def tell_shown(count: int) -> list[str]:
+    """Say how many personas a table or a picture leaves out; nothing where it shows all."""
+    if count <= MOST_SHOWN:
+        return []
+    return [
+        f"{MOST_SHOWN} personas are shown, the largest, and of those alike the first; "
+        f"{count - MOST_SHOWN} more are in the numbers."
+    ]
 
 
 def strongest_styles(persona: Persona, styles: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ Everything is played on the seeds of the whole population. Held-out windows are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -28,7 +28,7 @@ from evobourse.experiments.reports.intervals import Interval, t_interval
 from evobourse.experiments.sweep.judging import Judge
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
 from evobourse.fitness.distance import score_candidates
-from evobourse.fitness.shapley import MOST_EXACT, shapley_values
+from evobourse.fitness.shapley import MOST_EXACT, MOST_MEMBERS, shapley_values
 
 PAIRS = 16
 """Orders drawn of more personas than all coalitions are played of, each with its reverse."""
@@ -60,12 +60,12 @@ class Worth:
 
 @dataclass(frozen=True)
 class PersonaWorth:
-    """A persona's part in a market.
+    """The part in a market of a persona, or of several who are taken together.
 
     Attributes
     ----------
     name, share
-        Of the persona; shares add up to 1.
+        Of the persona, or of all of them; shares add up to 1.
     mind
         Its Shapley value: what its mind adds, in the place of dice, to the minds before it, on
         average over all orders in which minds may come.
@@ -119,7 +119,10 @@ class Attribution:
     bands
         Width of the middle 95 % of real windows, by moment.
     personas, genes
-        In the bundle's order; of the genes those that differ.
+        In the bundle's order; of the genes those that differ. More than
+        `fitness.shapley.MOST_MEMBERS` personas are taken together by the style that leads each.
+    minds
+        Number of personas.
     """
 
     of: str
@@ -136,6 +139,7 @@ class Attribution:
     bands: Mapping[str, float]
     personas: tuple[PersonaWorth, ...]
     genes: tuple[GeneWorth, ...]
+    minds: int
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values; null stands for what is not finite."""
@@ -212,14 +216,12 @@ def attribute(
     ------
     RunError
         The genome is not the bundle's population.
-    fitness.errors.FitnessError
-        There are more than `fitness.shapley.MOST_MEMBERS` personas.
     """
     experiment = build_experiment(config).in_market_of(bundle)
     people = bundle.population
-    personas = people.personas
+    named = list_members(people, [folder.name for folder in bundle.adapters])
     variants = [] if genome is None else _list_genes(experiment, bundle, genome, ask_models)
-    count, exact = len(personas), len(personas) <= MOST_EXACT
+    count, exact = len(named), len(named) <= MOST_EXACT
     # a pair of orders shares nobody and everybody, and at most those
     coalitions = 2**count if exact else 2 + 2 * PAIRS * (count - 1)
     total = coalitions + (count if count > 1 else 0) + len(variants)
@@ -230,26 +232,28 @@ def attribute(
     minds = bases.serve(bundle.recipe)
     [table] = tabulate_choices([people], minds)
     [dice] = tabulate_choices([people], RandomMinds())
-    members = np.arange(count)
+    member_of = np.empty(len(people.personas), np.int64)
+    for member, rows in enumerate(named.values()):
+        member_of[rows] = member
     known: dict[int, NDArray[np.float64]] = {}
 
     def measure_coalition(coalition: int) -> NDArray[np.float64]:
-        there = (coalition >> members & 1).astype(bool)
+        there = (coalition >> member_of & 1).astype(bool)
         known[coalition] = stage.measure(people, np.where(there[:, None, None], table, dice))
         return known[coalition]
 
     values, errors = shapley_values(count, measure_coalition, judge.stream("shapley"), PAIRS)
     whole, nobody = known[2**count - 1], known[0]
-    shares = np.array([persona.share for persona in personas])
+    shares = np.array([persona.share for persona in people.personas])
     worths = []
-    for member, persona in enumerate(personas):
+    for member, (name, rows) in enumerate(named.items()):
         left_out = None
         if count > 1:
-            without = stage.measure(_without(people, member), table)
+            without = stage.measure(_without(people, rows), table)
             left_out = stage.worth(whole - without)
         mind = stage.worth(values[member], float(errors[member, 0]))
-        share = float(shares[member] / shares.sum())
-        worths.append(PersonaWorth(persona.name, share, mind, left_out))
+        share = float(shares[rows].sum() / shares.sum())
+        worths.append(PersonaWorth(name, share, mind, left_out))
     genes = []
     for name, value, start, population, recipe in variants:
         answers = minds if recipe is bundle.recipe else bases.serve(recipe)
@@ -272,6 +276,7 @@ def attribute(
         dict(zip(judge.target.names, widths.tolist(), strict=True)),
         tuple(worths),
         tuple(genes),
+        len(people.personas),
     )
 
 
@@ -308,21 +313,40 @@ def _list_genes(
             found.append((name, float(value), float(before), market.population(one), recipe))
     if not ask_models:
         return found
-    unmoved = market.population(start).personas
-    for place, (ours, theirs) in enumerate(zip(people.personas, unmoved, strict=True)):
-        unmixed = replace(ours, mixture=theirs.mixture, cores=theirs.cores)
-        if unmixed != ours:
-            back = _with_persona(people, place, unmixed)
-            found.append((f"mixture of {ours.name}", None, None, back, recipe))
+    if market.cloud:
+        back = market.population({**values, "minds": start["minds"]})
+        if back != people:
+            found.append(("mixtures of all minds", None, None, back, recipe))
+    else:
+        unmoved = market.population(start).personas
+        for place, (ours, theirs) in enumerate(zip(people.personas, unmoved, strict=True)):
+            unmixed = replace(ours, mixture=theirs.mixture, cores=theirs.cores)
+            if unmixed != ours:
+                back = _with_persona(people, place, unmixed)
+                found.append((f"mixture of {ours.name}", None, None, back, recipe))
     if recipe is not None and (before := market.recipe(start)) != recipe:
         found.append(("recipe of the base", None, None, people, before))
     return found
 
 
-def _without(population: Population, member: int) -> Population:
-    """Leave a persona's agents to the others; its row stays, so that no other's number changes."""
-    one = replace(population.personas[member], share=NOBODY)
-    return _with_persona(population, member, one)
+def list_members(population: Population, styles: Sequence[str]) -> dict[str, list[int]]:
+    """Name whose part is measured, each with its personas' rows: a persona, or a style's minds."""
+    personas = population.personas
+    if len(personas) <= MOST_MEMBERS:
+        return {persona.name: [row] for row, persona in enumerate(personas)}
+    led: dict[str, list[int]] = {}
+    for row, persona in enumerate(personas):
+        strength = np.mean(persona.mixture, axis=0)
+        lead = styles[int(strength.argmax())] if len(styles) else "the base"
+        led.setdefault(lead, []).append(row)
+    return {f"{style}, {len(rows)} minds": rows for style, rows in sorted(led.items())}
+
+
+def _without(population: Population, rows: Sequence[int]) -> Population:
+    """Leave personas' agents to the others; their rows stay, so that no other's number changes."""
+    for row in rows:
+        population = _with_persona(population, row, replace(population.personas[row], share=NOBODY))
+    return population
 
 
 def _with_persona(population: Population, place: int, persona: Persona) -> Population:

@@ -17,7 +17,12 @@ from evobourse.experiments.reports.attribution import attribution_section, read_
 from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.experiments.reports.page import Picture, Section, Table, Text, render_report
 from evobourse.experiments.reports.query import open_tables
-from evobourse.experiments.reports.sections import population_section, scoreboard_section
+from evobourse.experiments.reports.sections import (
+    MOST_SHOWN,
+    population_section,
+    scoreboard_section,
+    tell_shown,
+)
 from evobourse.experiments.scoring.daily import read_daily
 from evobourse.experiments.scoring.sections import STYLE, fact_table
 from evobourse.experiments.scoring.series import score_series
@@ -79,14 +84,17 @@ def _choices_section(folder: Path, bundle: Bundle) -> Section:
     choices = open_population(folder).choices()
     assert isinstance(choices, np.ndarray)  # words: answers are stored of no others
     tendency = np.diff(choices[:, rows], axis=2, prepend=0.0) @ np.arange(-2.0, 3.0)
-    names = [persona.name for persona in bundle.population.personas]
+    people = bundle.population.personas
+    largest = np.argsort([-p.share for p in people], kind="stable")
+    names = [people[at].name for at in largest]
+    tendency, shown = tendency[largest], slice(MOST_SHOWN)
     signs = [" ".join(view_words(int(view))) or "nothing" for view in views[rows]]
     limit = max(float(np.abs(tendency).max()), 1e-9)
     with mpl.rc_context(STYLE):
-        figure = new_figure(WIDE[0], 1.6 + 0.32 * len(names))
+        figure = new_figure(WIDE[0], 1.6 + 0.32 * len(names[shown]))
         ax = figure.add_subplot()
-        image = ax.imshow(tendency, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
-        ax.set_yticks(range(len(names)), names)
+        image = ax.imshow(tendency[shown], cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
+        ax.set_yticks(range(len(names[shown])), names[shown])
         ax.set_xticks(range(len(signs)), signs, rotation=60, ha="right")
         figure.colorbar(image, label="mean choice")
     data = pd.DataFrame(tendency, columns=signs)
@@ -100,6 +108,7 @@ def _choices_section(folder: Path, bundle: Bundle) -> Section:
         [
             "What a persona's mind chooses in the mean where it sees one sign alone, from strong "
             "sell (-2) to strong buy (2).",
+            *tell_shown(len(names)),
         ],
         [picture],
     )
@@ -182,6 +191,7 @@ def _who_section(tables: Any) -> Section:
         "avg(tendency) as tendency, avg((tendency > 0)::double) as buys, "
         "avg((tendency < 0)::double) as sells from decisions group by persona order by persona"
     ).df()
+    shown = data.nlargest(MOST_SHOWN, "decisions").sort_values("persona")
     cells: list[list[str | Any]] = [
         [
             f"persona {row['persona']}",
@@ -191,7 +201,7 @@ def _who_section(tables: Any) -> Section:
             f"{row['buys']:.0%}",
             f"{row['sells']:.0%}",
         ]
-        for row in data.to_dict("records")
+        for row in shown.to_dict("records")
     ]
     headings = ["persona", "#agents ever", "#decisions", "#mean choice", "#buys", "#sells"]
     return Section(
@@ -200,6 +210,7 @@ def _who_section(tables: Any) -> Section:
         [
             "Personas are numbered as in the bundle's personas.yaml, from 0. A choice is from "
             "strong sell (-2) to strong buy (2).",
+            *tell_shown(len(data)),
         ],
         [Table(headings, cells, data, "choices")],
     )

@@ -15,6 +15,7 @@ from rich.table import Table
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.evolve.markets import World, play_market
 from evobourse.experiments.reports.figure_lines import Report
+from evobourse.experiments.reports.sections import MOST_SHOWN
 from evobourse.experiments.simulate.bundle import open_bundle
 from evobourse.experiments.studies.run import Page, Study, as_block
 from evobourse.fitness.behaviour.herding import effective_minds
@@ -180,10 +181,14 @@ def print_behaviour(report: BehaviourReport, console: Console | None = None) -> 
     table.add_column("persona", no_wrap=True)
     for heading, _ in SHOWN.values():
         table.add_column(heading, justify="right", no_wrap=True)
-    for name, row in report.groups.items():
+    *people, everyone = report.groups
+    for name in (*people[:MOST_SHOWN], everyone):
+        row = report.groups[name]
         cells = [_cell(row[measure], form) for measure, (_, form) in SHOWN.items()]
         table.add_row(name, *cells, style="bold" if name == "everyone" else "")
     console.print(table)
+    if (more := len(people) - MOST_SHOWN) > 0:
+        console.print(f"... and {more} more, with --json", highlight=False)
     for measure, estimate in report.crowd.items():
         shown = _cell(estimate, "{:.3f}±{:.3f}")
         console.print(f"{measure.replace('_', ' '):<20} {shown}", highlight=False)

@@ -66,7 +66,8 @@ def reinforce_styles(
     Raises
     ------
     ConfigError
-        A style that no persona on the main base has, or the folder is the adapters' own.
+        A style that no persona on the main base has, or none has any, or the folder is the
+        adapters' own.
     """
     settings = settings or ReinforcementConfig()
     experiment = build_experiment(config)
@@ -74,6 +75,11 @@ def reinforce_styles(
         folders = {folder.name: folder for folder in experiment.adapters}
         styles = dict.fromkeys(p.style for p in experiment.market_genome.personas if not p.base)
         known = [style for style in styles if style is not None]
+        if not known:
+            raise ConfigError(
+                "personas: none on minds.base has a style to refine; list some with a style, in "
+                "the place of a cloud too, whose minds have none of their own"
+            )
         if unknown := sorted(set(only) - set(known)):
             raise ConfigError(
                 f"--only {unknown[0]!r}: no persona has that style; expected one of "

@@ -202,10 +202,11 @@ def build_experiment(config: ExperimentConfig) -> Experiment:
                 f"personas: {persona.name!r} has style {persona.style!r}, "
                 f"adapters are {', '.join(styles)}"
             )
-    if config.cloud and config.cloud.rank > minds.blocks * len(styles):
+    coefficients = minds.blocks * len(styles)
+    if config.cloud and 0 < coefficients < config.cloud.rank:
         raise ConfigError(
-            f"cloud.rank is {config.cloud.rank}, and mixtures have {minds.blocks * len(styles)} "
-            f"coefficients (styles {', '.join(styles) or 'none'}); set a rank of at most that"
+            f"cloud.rank is {config.cloud.rank}, and mixtures have {coefficients} coefficients "
+            f"(styles {', '.join(styles)}); set a rank of at most that"
         )
     market_genome = MarketGenome(
         tuple(

@@ -55,7 +55,8 @@ def _bare(config: ExperimentConfig) -> ExperimentConfig:
 
 
 def _one_mind(config: ExperimentConfig) -> ExperimentConfig:
-    return replace(config, personas=(PersonaConfig("everybody", "One mixture for all."),))
+    everybody = (PersonaConfig("everybody", "One mixture for all."),)
+    return replace(config, personas=everybody, cloud=None)
 
 
 def _no_mechanisms(config: ExperimentConfig) -> ExperimentConfig:

@@ -16,6 +16,8 @@ from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.planner.chips import find_chip
 from evobourse.experiments.planner.rates import roofline_rates
+from evobourse.experiments.studies.sp500.arms import ARMS
+from evobourse.experiments.styles.reinforced import reinforce_styles
 from evobourse.experiments.sweep.pace import count_answers
 from evobourse.experiments.sweep.pipeline import make_evaluator
 from evobourse.experiments.sweep.searches import make_search
@@ -89,17 +91,27 @@ def test_a_sweep_goes_on_to_the_same_bytes_whoever_plays_its_markets(tmp_path):
     assert others == [whole, whole]
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ("minds.styles=[herding, value]", "have 2 coefficients (styles herding, value)"),
-        ("minds.styles=[]", "have 0 coefficients (styles none)"),
-    ],
-)
-def test_a_rank_beyond_the_coefficients_is_refused(change, message):
-    config = load_config(QUICKSTART, (*SMALL, "cloud.rank=3", change))
-    with pytest.raises(ConfigError, match=re.escape(f"cloud.rank is 3, and mixtures {message}")):
+def test_a_rank_beyond_the_coefficients_is_refused():
+    config = load_config(QUICKSTART, (*SMALL, "cloud.rank=3", "minds.styles=[herding, value]"))
+    said = "cloud.rank is 3, and mixtures have 2 coefficients (styles herding, value); set a rank"
+    with pytest.raises(ConfigError, match=re.escape(said)):
         build_experiment(config)
+
+
+def test_there_is_no_style_of_a_cloud_to_refine(tmp_path):
+    with pytest.raises(ConfigError, match=r"personas: none on minds.base has a style to refine"):
+        reinforce_styles(load_config(QUICKSTART, SMALL), tmp_path)
+
+
+def test_the_arms_of_an_equal_budget_are_there_for_a_cloud_too():
+    config = load_config(QUICKSTART, SMALL)
+    counts = {}
+    for name, arm in ARMS.items():
+        market = build_experiment(arm.change(config)).market_genome
+        values = market.genome().to_values(market.genome().start_vector())
+        counts[name] = len(market.population(values).personas)
+    assert counts.pop("one_mind_evolved") == 1
+    assert set(counts.values()) == {12}
 
 
 def test_work_is_priced_by_the_minds_that_are_drawn():
