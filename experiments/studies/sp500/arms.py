@@ -44,7 +44,8 @@ class Arm:
     who: Who = "models"
 
 
-def _no_merge(config: ExperimentConfig) -> ExperimentConfig:
+def without_merge(config: ExperimentConfig) -> ExperimentConfig:
+    """Leave the base as it is."""
     return replace(config, minds=replace(config.minds, recipe_blocks=0))
 
 
@@ -65,9 +66,9 @@ def _no_mechanisms(config: ExperimentConfig) -> ExperimentConfig:
 
 ARMS: Mapping[str, Arm] = {
     EVOLVED: Arm("the whole: merge, minds, masks, mechanisms"),
-    "teachers_evolved": Arm("the style teachers' rules for minds", _no_merge, "teachers"),
-    "dice_evolved": Arm("dice for minds", _no_merge, "dice"),
-    "no_merge_evolved": Arm("the unmerged base with all styles", _no_merge),
+    "teachers_evolved": Arm("the style teachers' rules for minds", without_merge, "teachers"),
+    "dice_evolved": Arm("dice for minds", without_merge, "dice"),
+    "no_merge_evolved": Arm("the unmerged base with all styles", without_merge),
     "bare_evolved": Arm("the unmerged base without any style", _bare),
     "one_mind_evolved": Arm("one mixture of styles for all agents", _one_mind),
     "no_mechanisms_evolved": Arm("all mechanisms of the society off", _no_mechanisms),

@@ -15,7 +15,7 @@ from evobourse.evolve.genomes.cloud import Cloud, draw_places, halton
 from evobourse.evolve.genomes.gene import Gene
 from evobourse.evolve.genomes.market import MarketGenome
 from evobourse.evolve.genomes.stack import StackSpace
-from evobourse.experiments.studies.scale_effect import mean_tendencies
+from evobourse.experiments.studies.scale_effect.measures import mean_tendencies
 from evobourse.fitness.behaviour.herding import effective_minds
 
 TRAITS = ("activity", "dispersion", "size", "shared_reading")

@@ -6,9 +6,9 @@ import pytest
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.simulate.mixtures import STRENGTH, draw_mixtures
-from evobourse.experiments.studies import scale_effect
 from evobourse.experiments.studies.run import run_study
-from evobourse.experiments.studies.scale_effect import mean_tendencies
+from evobourse.experiments.studies.scale_effect import study
+from evobourse.experiments.studies.scale_effect.measures import mean_tendencies
 from evobourse.fitness.behaviour.herding import effective_minds
 
 SMALL = ("market.agents=40", "market.days=60", "market.paths=2", "workers=1")
@@ -35,9 +35,9 @@ def test_behaviours_are_no_more_than_minds_and_than_styles_behind_them(opened):
 
 def test_the_study_has_a_row_a_number_for_each_who_answers(opened, tmp_path, monkeypatch, told):
     config = load_config("quickstart", SMALL)
-    monkeypatch.setattr(scale_effect, "load_config", lambda place: config)
-    monkeypatch.setattr(scale_effect, "open_population", lambda place: opened)
-    small = ["minds=[1, 3]", "draws=2", "groups=2"]
+    monkeypatch.setattr(study, "load_config", lambda place: config)
+    monkeypatch.setattr(study, "open_population", lambda place: opened)
+    small = ["minds=[1, 3]", "draws=2", "groups=2", "bred=[]"]
     page, _ = run_study("scale_effect", small, tmp_path / "page.md")
     rows = [line for line in page.read_text().splitlines() if line.startswith(("| 1 |", "| 3 |"))]
     assert len(rows) == 4
@@ -47,3 +47,29 @@ def test_the_study_has_a_row_a_number_for_each_who_answers(opened, tmp_path, mon
         values["distinct behaviours, K*, 3 of the model's minds"]
     )
     assert 1 < values["distinct behaviours, K*, 3 of teachers"] < 3
+
+
+def test_clouds_are_bred_over_the_same_genes_and_gone_on_with(tmp_path, monkeypatch, opened, told):
+    config = load_config("quickstart", SMALL)
+    monkeypatch.setattr(study, "load_config", lambda place: config)
+    monkeypatch.setattr(study, "open_population", lambda place: opened)
+    small = ["minds=[1]", "draws=2", "groups=2", "bred=[1, 12]", "seeds=2", "generations=2",
+             f"folder={tmp_path / 'runs'}"]  # fmt: skip
+    page, picture = run_study("scale_effect", small, tmp_path / "page.md")
+    text = page.read_text()
+    assert picture.is_file()
+    bred = text.partition("## Bred clouds")[2]
+    assert "over the same 75 genes" in bred
+    rows = [line for line in bred.splitlines() if line.startswith(("| 1 |", "| 12 |"))]
+    assert len(rows) == 2
+    assert "12 minds less 1, paired by sweep seed" in bred
+    values = {line["figure"]: line["value"] for line in told()}
+    assert values["distinct behaviours, K*, cloud of 1"] == 1
+    assert values["distinct behaviours, K*, cloud of 12"] > 1.5
+    runs = sorted(path.parent for path in tmp_path.glob("runs/teachers/*/*/lineage.jsonl"))
+    assert [run.parent.name for run in runs] == ["1-minds"] * 2 + ["12-minds"] * 2
+    assert not list(tmp_path.glob("runs/**/heldout_readings.jsonl"))  # nobody read the held out
+    before = {run: (run / "lineage.jsonl").read_bytes() for run in runs}
+    again, _ = run_study("scale_effect", small, tmp_path / "page.md")
+    assert again.read_text() == text
+    assert before == {run: (run / "lineage.jsonl").read_bytes() for run in runs}

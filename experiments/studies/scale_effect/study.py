@@ -6,42 +6,44 @@ No held-out window is read.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.agents.minds.stand_ins import Minds, TeacherMinds
-from evobourse.evolve.markets import play_market
+from evobourse.evolve.genomes.cloud import Cloud
 from evobourse.experiments.config.experiment import find_config, load_config
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.reports.figures import new_figure, plain_axes
-from evobourse.experiments.reports.intervals import show
 from evobourse.experiments.simulate.bundle import OpenPopulation, open_population
 from evobourse.experiments.simulate.mixtures import draw_mixtures
 from evobourse.experiments.studies.run import Page, Study
+from evobourse.experiments.studies.scale_effect.bred import MEASURES as BRED_MEASURES
+from evobourse.experiments.studies.scale_effect.bred import Bred, breed_clouds, tell_bred
+from evobourse.experiments.studies.scale_effect.measures import (
+    CROWD,
+    TRAINING,
+    measure_crowd,
+    write_table,
+)
+from evobourse.experiments.studies.sp500.arms import Arm, without_merge
 from evobourse.experiments.sweep.judging import Judge
 from evobourse.experiments.sweep.setup import build_experiment
-from evobourse.fitness.behaviour.herding import effective_minds
-from evobourse.fitness.behaviour.table import describe_behaviour
 from evobourse.fitness.palette import COLOURS
 
 STUDY = Study(
     question="do more distinct minds make a better market, and how many behaviours are distinct?",
-    minutes=3,
+    minutes=5,
     page="docs/studies/scale_effect.md",
 )
 
-OPTIONS = np.arange(-2.0, 3.0)
-MEASURES = {
-    "score": "log of J/J95, training",
-    "behaviours": "distinct behaviours, K*",
-    "by_day": "K* of minds in the market",
-    "investors": "K* of investors",
-    "volatility": "volatility a day, %",
-}
+MEASURES = (TRAINING, *CROWD)
+SLOW, FAST = 4, 8
+"""Clouds tried in every second generation of a sweep, and societies tried with each."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,16 @@ class Settings:
         Sequences of minds, each independent of the others.
     groups
         Of paths, one score each.
+    bred
+        Numbers of minds of the clouds that are evolved; empty for none.
+    rank
+        Of these clouds.
+    who
+        What answers for them: the rules of the style ``teachers``, or the config's ``models``.
+    seeds, generations
+        Sweeps of each size, and the length of each.
+    folder
+        Of the runs; one that is there with the same config is gone on with.
     """
 
     population: str = "hand-set"
@@ -67,6 +79,12 @@ class Settings:
     minds: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     draws: int = 3
     groups: int = 4
+    bred: tuple[int, ...] = (1, 8, 64, 512)
+    rank: int = 3
+    who: Literal["teachers", "models"] = "teachers"
+    seeds: int = 3
+    generations: int = 12
+    folder: Path = Path("runs/studies/scale_effect")
 
 
 def run(settings: Settings, report: Report) -> Page:
@@ -85,11 +103,12 @@ def run(settings: Settings, report: Report) -> Page:
             ]
             found[name] = np.array(draws)
     for name, values in found.items():
-        for column, measure in enumerate(MEASURES.values()):
+        for column, measure in enumerate(MEASURES):
             ends = values[:, [0, -1], column].mean(axis=0)
             figure = f"{measure}, {max(settings.minds)} of {name}"
             peer = f"{min(settings.minds)} of them"
             report.figure(figure, ends[1], "1", peer, ends[1] / ends[0] if ends[0] else None)
+    clouds = breed(settings, report) if settings.bred else None
     page = PAGE.format(
         command=report.command,
         population=settings.population,
@@ -99,12 +118,33 @@ def run(settings: Settings, report: Report) -> Page:
         agents=judge.experiment.windows.world.n_agents,
         days=judge.experiment.windows.world.days,
         sections="\n\n".join(
-            f"## Who answers: {name}\n\n{table(settings.minds, values)}"
+            f"## Not bred, who answers: {name}\n\n{write_table(settings.minds, values, MEASURES)}"
             for name, values in found.items()
         ),
+        bred=tell_clouds(settings, clouds) if clouds else "",
         picture="scale_effect.png",
     )
-    return Page(page, {"scale_effect.png": draw_scale(settings.minds, found)})
+    return Page(page, {"scale_effect.png": draw_scale(settings, found, clouds)})
+
+
+def breed(settings: Settings, report: Report) -> Bred:
+    """Evolve clouds of each size."""
+    config = load_config(find_config(settings.config))
+    cross = replace(config.search.cross, slow_count=SLOW, slow_every=2, fast_count=FAST)
+    search = replace(config.search, generations=settings.generations, cross=cross)
+    selection = replace(config.selection, champions=4, validation_groups=settings.groups)
+    config = replace(config, search=search, selection=selection)
+    arm = Arm("a cloud on the unmerged base", without_merge, settings.who)
+    cloud, sizes = Cloud(max(settings.bred), settings.rank), settings.bred
+    steps = settings.seeds * len(sizes) * settings.generations
+    with report.steps("generations", steps) as step:
+        found = breed_clouds(
+            config, cloud, sizes, settings.seeds, arm, settings.groups, settings.folder, step
+        )
+    for row, size in enumerate(sizes):
+        for column, measure in enumerate(BRED_MEASURES):
+            report.figure(f"{measure}, cloud of {size}", found.values[:, row, column].mean(), "1")
+    return found
 
 
 def open_judge(config: str, opened: OpenPopulation, groups: int) -> Judge:
@@ -123,48 +163,37 @@ def measure_draw(
 ) -> NDArray[np.float64]:
     """Measure a sequence of minds at each length: float64[counts, `MEASURES`]."""
     rows = []
-    world = judge.experiment.windows.world
     for count in counts:
         population = draw_mixtures(opened.bundle, count, draw)
-        [choices] = tabulate_choices([population], minds)
-        paths = judge.play(population, minds)
-        tape = play_market(world, (population, opened.bundle.history, draw), choices, "full")
-        names = [persona.name for persona in population.personas]
-        behaviour = describe_behaviour(tape, opened.bundle.rules, names)
-        rows.append(
-            [
-                float(np.log(judge.score(paths).ratio)),
-                effective_minds(mean_tendencies(choices)),
-                behaviour.minds_by_day,
-                behaviour.investors_by_day,
-                100 * paths.log_returns.std(),
-            ]
-        )
+        rows.append(measure_crowd(judge, population, minds, opened.bundle.history, draw))
         on_market()
     return np.array(rows)
 
 
-def mean_tendencies(choices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return expected tendencies float64[P, V] of cumulated choices, less each mind's own mean."""
-    chances = np.diff(choices, axis=2, prepend=0.0)
-    mean = chances @ OPTIONS
-    return np.asarray(mean - mean.mean(axis=1, keepdims=True))
+def tell_clouds(settings: Settings, clouds: Bred) -> str:
+    """Write the chapter of the clouds."""
+    return BRED.format(
+        who={"teachers": "the style teachers' rules", "models": "the model's minds"}[settings.who],
+        seeds=settings.seeds,
+        rank=settings.rank,
+        genes=clouds.genes,
+        candidates=clouds.candidates,
+        generations=settings.generations,
+        groups=settings.groups,
+        table=tell_bred(settings.bred, clouds),
+    )
 
 
-def table(counts: Sequence[int], values: NDArray[np.float64]) -> str:
-    """Return a row a number of minds, of values float64[draws, counts, `MEASURES`]."""
-    lines = [f"| minds | {' | '.join(MEASURES.values())} |", "|---" * (len(MEASURES) + 1) + "|"]
-    for row, count in enumerate(counts):
-        cells = [show(values[:, row, k]) for k in range(len(MEASURES))]
-        lines.append(f"| {count} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def draw_scale(counts: Sequence[int], found: dict[str, NDArray[np.float64]]) -> Figure:
-    """Draw score and distinct behaviours over the number of minds, a line a draw."""
+def draw_scale(
+    settings: Settings, found: dict[str, NDArray[np.float64]], clouds: Bred | None
+) -> Figure:
+    """Draw score and distinct behaviours over the number of minds, a line a draw or seed."""
+    lines = [(f"{name}, not bred", settings.minds, v[:, :, :2]) for name, v in found.items()]
+    if clouds is not None:
+        lines.append((f"{settings.who}, bred", settings.bred, clouds.values[:, :, [0, 2]]))
     figure = new_figure(9, 3.8)
     score, distinct = figure.subplots(1, 2)
-    for (name, values), colour in zip(found.items(), COLOURS, strict=False):
+    for (name, counts, values), colour in zip(lines, COLOURS, strict=False):
         for axes, column in ((score, 0), (distinct, 1)):
             axes.plot(counts, values[:, :, column].T, color=colour, lw=0.8, alpha=0.5)
             axes.plot(counts, values[:, :, column].mean(axis=0), "o-", color=colour, label=name)
@@ -179,11 +208,10 @@ PAGE = """# Scale effect: do more minds make a better market?
 
 Written by `{command}`; do not edit.
 
-Minds are mixtures of all styles of `{population}`, spread evenly over the simplex by a scrambled
-Halton sequence, each with as many of the {agents} agents; society, masks and rules are the
-population's own, not bred for these minds, whatever their number. {draws} sequences; a longer one
-begins with the
-shorter. Means with 95 % intervals over sequences (Student's t).
+Minds that are not bred are mixtures of all styles of `{population}`, spread evenly over the
+simplex by a scrambled Halton sequence, each with as many of the {agents} agents; society, masks and
+rules are the population's own, not bred for these minds, whatever their number. {draws} sequences;
+a longer one begins with the shorter. Means with 95 % intervals over sequences (Student's t).
 
 - *J/J95* is against real training windows of {days} days, {groups} groups of {paths} paths; lower
   is better.
@@ -193,6 +221,20 @@ shorter. Means with 95 % intervals over sequences (Student's t).
   counts dice as independence.
 
 {sections}
-
+{bred}
 ![score and distinct behaviours over the number of minds]({picture})
+"""
+
+BRED = """
+## Bred clouds, who answers: {who}
+
+For each number of minds {seeds} sweeps of {generations} generations and {candidates} candidates,
+from the same start, over the same {genes} genes: a cloud's mean and {rank} spreads of mixtures,
+temperatures and traits, masks and the society. The base is not merged. A champion is scored on
+{groups} fresh groups of paths from training windows, and as many from validation windows, on which
+it was chosen among four. Means with 95 % intervals over sweep seeds (Student's t).
+
+Where minds are more than agents, not all of them are anybody's at a time.
+
+{table}
 """

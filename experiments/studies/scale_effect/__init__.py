@@ -1,0 +1,1 @@
+"""Study: whether more distinct minds make a better market."""
