@@ -6,6 +6,7 @@ import { colour, drawBook, drawPrice, drawSociety } from "./charts.js";
 const at = (id) => document.getElementById(id);
 const SPEEDS = [1, 5, 25, 1000];
 const TICKS = 100; // of a unit of price
+const MOST_SHOWN = 24; // rows of a table of personas
 const state = { lines: new Map(), parts: {}, chosen: 0, follow: true, pointer: null, noticed: 0, axis: null };
 
 /** Make an element with text and children. */
@@ -276,6 +277,7 @@ function renderMoved() {
   at("moved-note").textContent = `Day ${day - 1} to ${day}: ${price(before)} to ${price(row[0][3])} (${percent(row[0][3] / before - 1, 2)}). Lots bid for less lots offered, by who sent them.`;
   const wanted = row[5].map((lots, n) => [state.parts.about.groups[n], lots]).filter(([, lots]) => lots);
   wanted.sort((a, b) => b[1] - a[1]);
+  const left = wanted.splice(MOST_SHOWN / 2, Math.max(0, wanted.length - MOST_SHOWN));
   const most = Math.max(1, ...wanted.map(([, lots]) => Math.abs(lots)));
   const bars = make("div", { className: "bars" });
   for (const [name, lots] of wanted) {
@@ -286,16 +288,20 @@ function renderMoved() {
     bars.append(make("span", { text: name }), make("div", { className: "track" }, fill), make("span", { className: "number", text: signed(lots) }));
   }
   place.replaceChildren(bars);
+  if (left.length) place.append(make("p", { className: "note", text: `and ${left.length} between them` }));
 }
 
 function renderCrowd() {
-  const { groups } = state.parts.about;
+  const { groups, personas } = state.parts.about;
   const { rows } = shown();
   const day = spoken();
   const row = rows[day - 1];
   if (!row) return at("crowd").replaceChildren(make("caption", { className: "note", text: "Nothing yet: play a day." }));
   const head = ["who", "#agents", "tendency", "#", "#lots each", "#profit", "profit so far", "#wanted", "#got"];
-  const made = table(head, groups.map((name, n) => [name, n]), "you", ([name, n]) => [
+  const all = groups.map((name, n) => [name, n]);
+  const large = new Set([...all].sort(([, a], [, b]) => row[7][b] - row[7][a]).slice(0, MOST_SHOWN).map(([, n]) => n));
+  const some = all.filter(([name, n]) => large.has(n) || !personas.includes(name)); // you, and crowds beside
+  const made = table(head, some, "you", ([name, n]) => [
     name,
     whole(row[7][n]),
     row[2][n] === null ? "" : lean(row[2][n]),
@@ -307,6 +313,8 @@ function renderCrowd() {
     signed(row[6][n]),
   ]);
   made.id = "crowd";
+  if (some.length < all.length)
+    made.append(make("caption", { className: "note", text: `Those with most agents; ${all.length - some.length} more have no more than they.` }));
   at("crowd").replaceWith(made);
 }
 
