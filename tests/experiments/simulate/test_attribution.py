@@ -23,7 +23,7 @@ from evobourse.evolve.lineage import Candidate, Lineage
 from evobourse.experiments.cli.main import app
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.reports.attribution import attribution_section, tell_attribution
-from evobourse.experiments.simulate.attribution import attribute
+from evobourse.experiments.simulate.attribution import attribute, list_members
 from evobourse.experiments.simulate.report import render_bundle
 from evobourse.experiments.sweep.judging import Judge, play_row
 from evobourse.experiments.sweep.setup import build_experiment
@@ -249,3 +249,39 @@ def test_the_command_writes_beside_the_bundle_and_its_page_has_the_chapter(
     written["of"] = "another"
     (tmp_path / "attribution.json").write_text(json.dumps(written))
     assert '<section id="movers">' not in render_bundle(tmp_path / "bundle")
+
+
+def test_minds_of_a_large_cloud_are_taken_together_by_style():
+    """Each mind is in one group, and what groups are worth adds up as it does of personas."""
+    config = load_config("quickstart", [*SMALL, "personas=[]", "cloud.minds=70"])
+    experiment = build_experiment(config)
+    market, world = experiment.market_genome, experiment.windows.world
+    start = market.genome().to_values(market.genome().start_vector())
+    moved = {**start["minds"], "mean_value_b0": 0.5}
+    values = {**start, "minds": moved, "society": {**start["society"], "activity": 0.95}}
+    bundle = Bundle(
+        "cloud", "none", "none", 1, market.recipe(values), experiment.adapters, experiment.sources,
+        market.population(values), world.offsets, world.rules, np.array([9_900, 10_000]),
+        Reference(world.n_agents, world.days, 1, "f00d"),
+    )  # fmt: skip
+    named = list_members(bundle.population, market.styles)
+    rows = sorted(row for some in named.values() for row in some)
+    assert rows == list(range(70))
+    for name, some in named.items():
+        mixtures = [bundle.population.personas[row].mixture[0] for row in some]
+        leading = {market.styles[int(np.argmax(mixture))] for mixture in mixtures}
+        assert leading == {name.partition(",")[0]}
+    bases = Teaching(market.styles)
+    found = attribute(config, bundle, bases, values, 2, ask_models=True)
+    assert [persona.name for persona in found.personas] == list(named)
+    assert sum(persona.share for persona in found.personas) == pytest.approx(1)
+    assert [gene.name for gene in found.genes] == ["activity", "mixtures of all minds"]
+    judge = Judge(experiment, experiment.splits.validation, 2)
+    ours, dice = (
+        judge.score(judge.play(bundle.population, minds))
+        for minds in (bases.serve(None), RandomMinds())
+    )
+    total = sum(persona.mind.log_ratio[0] for persona in found.personas)
+    assert total == pytest.approx(np.log(dice.ratios / ours.ratios).mean())
+    said = tell_attribution(json.loads(json.dumps(found.as_json())))
+    assert "The 70 minds are taken together by the style that leads each mixture." in said

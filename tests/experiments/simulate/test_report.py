@@ -4,16 +4,23 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from evobourse.agents.crowds.persona_crowd import history_ticks
+from evobourse.agents.minds.stored_answers import gather_answers
+from evobourse.evolve.bases.stand_ins import ServedTeachers, TeacherBases
+from evobourse.evolve.bundle import Bundle, Reference, write_bundle
 from evobourse.experiments.cli.main import app
 from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.reports.sections import MOST_SHOWN
 from evobourse.experiments.simulate.bundle import open_population
 from evobourse.experiments.simulate.report import render_bundle, render_simulation
+from evobourse.market.rules import MarketRules
 from evobourse.market.tape.movers import find_movers
 
 AGENTS, DAYS = 40, 60  # of the fixture `tapes`
@@ -38,6 +45,39 @@ def test_a_bundles_page_has_its_scores_choices_and_people(small_bundle):
     # a contrarian sells what a follower of trends buys
     assert choices.loc["p0", "soaring"] < -0.5 < 0.5 < choices.loc["p1", "soaring"]
     assert not re.search(r'(?:src|href)="(?!data:|#)', page)
+
+
+def test_of_many_personas_a_page_shows_the_largest_and_has_the_numbers_of_all(
+    population, offsets, sp500, style_folders, tmp_path
+):
+    count = MOST_SHOWN + 20
+    who = population([[n / count, 0.0] for n in range(count)], attention=1)
+    people = tuple(replace(p, share=1.0 + (n == count - 1)) for n, p in enumerate(who.personas))
+    who = replace(who, personas=people)
+    styles = ("momentum", "contrarian")
+    bundle = Bundle(
+        "many", "teachers", TeacherBases(styles).base_hash, 1, None,
+        tuple(style_folders[name] for name in styles), (), who, offsets, MarketRules(),
+        history_ticks(sp500.close[:1000]), Reference(60, 30, 1, "f00d"),
+        answers=gather_answers(who, ServedTeachers(styles)),
+    )  # fmt: skip
+    write_bundle(tmp_path / "bundle", bundle, 30, [], "card")
+    page = render_bundle(tmp_path / "bundle")
+    assert page.count("and of those alike the first; 20 more are in the numbers.") == 2
+    shown = [n for n in range(count) if f'<td class="brief">p{n}</td>' in page]
+    assert shown == [*range(MOST_SHOWN - 1), count - 1]
+    for table in ("choices", "personas"):
+        assert numbers(page, table)["persona"].tolist() == [
+            f"p{count - 1}", *(f"p{n}" for n in range(count - 1))
+        ]  # fmt: skip
+    open_population(tmp_path / "bundle").simulate(200, 30, seed=1).write(tmp_path / "tape")
+    page = render_simulation(tmp_path / "tape")
+    chosen = numbers(page, "choices")
+    most = sorted(chosen.nlargest(MOST_SHOWN, "decisions")["persona"])
+    assert len(chosen) > MOST_SHOWN
+    assert re.findall(r'<td class="brief">persona (\d+)</td>\s*<td class="number">', page)[
+        :MOST_SHOWN
+    ] == [str(n) for n in most]
 
 
 def test_a_simulations_page_is_its_tape(tapes):
