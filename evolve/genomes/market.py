@@ -32,6 +32,9 @@ _STRENGTH = 0.9
 """Sum of a mixture's coefficients before evolution."""
 _SPREAD = 0.3
 """Largest entry of a cloud's spread of coefficients before evolution (docs/decisions/129)."""
+_CONFORMING = 8
+"""Most minds of a cloud among which conformity pulls as its gene says. Its pull is by a persona's
+share times their number; among hundreds it would gather everybody at one mind by chance."""
 _TEMPERATURE = Gene("temperature", 0.3, 2.5, 1.0, "log")
 
 # Bounds keep chance from doing the market's work: with several hundred agents, uniformly random
@@ -194,7 +197,9 @@ class MarketGenome:
             personas = self._drawn(self.cloud, minds, society)
         else:
             personas = tuple(self._listed(p, minds, society) for p in self.personas)
-        common: Mapping[str, float] = {gene.name: society[gene.name] for gene in _SOCIETY}
+        common = {gene.name: society[gene.name] for gene in _SOCIETY}
+        if self.cloud:
+            common["conformity"] *= min(1.0, _CONFORMING / self.cloud.minds)
         mask = {field: society[f"mask_{field}"] for field in FIELD_NAMES}
         links = {gene.name: society[gene.name] for gene in self._link_genes()}
         social = self.social and replace(self.social, **links)

@@ -169,6 +169,14 @@ def test_strange_sizes_are_refused(minds, rank, message):
         Cloud(minds, rank)
 
 
+def test_conformity_is_divided_among_many_minds():
+    found = {}
+    for minds in (1, 8, 80):
+        market = cloud_of(minds, 2)
+        found[minds] = market.population(start_of(market)).society.conformity
+    assert found == pytest.approx({1: 0.5, 8: 0.5, 80: 0.05})
+
+
 def test_the_base_below_may_be_a_stack_of_layers():
     space = StackSpace("b", 4, ("s",), (0, 4), 1, "layers", "none", {}, "base")
     market = cloud_of(5, 2, stack=space)
