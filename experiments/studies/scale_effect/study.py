@@ -83,7 +83,7 @@ class Settings:
     rank: int = 3
     who: Literal["teachers", "models"] = "teachers"
     seeds: int = 3
-    generations: int = 12
+    generations: int = 6
     folder: Path = Path("runs/studies/scale_effect")
 
 
