@@ -61,7 +61,7 @@ def sweep(folder, generations, *overrides, executor=None):
         ("society={}", "mechanisms={two_sided: 0.5, misalignment: 1.0}", "persona_genes=[]"),
         ("society={contest: {replaced: 0, by: profit}}", "minds.blocks=2", "cloud.rank=6"),
         ("series=[sp500, nasdaq]", "search.rungs=[1]"),
-        ("search.optimizer=cma",),
+        ("search.optimizer=cma", "masks=false"),
         ("orders={}", "cloud.minds=1", "persona_genes=[]"),
     ],
     ids=lambda more: " ".join(more) or "as the quickstart",
