@@ -42,7 +42,7 @@ STUDY = Study(
 )
 
 MEASURES = (TRAINING, *CROWD)
-SLOW, FAST = 4, 8
+SLOW, FAST = 3, 6
 """Clouds tried in every second generation of a sweep, and societies tried with each."""
 
 
