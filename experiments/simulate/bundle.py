@@ -285,7 +285,7 @@ def simulate_scenario(
     from evobourse.experiments.simulate.thinkers import open_thinker
 
     thinker = open_thinker(scenario.deliberation, bundle, minds, on_stage)
-    tape = run_scenario(scenario, bundle, thinker, size, out, on_day)
+    tape = run_scenario(scenario, bundle, thinker, size, out, on_day, minds=minds)
     asked *= len(scenario.turns)
     found = _summary(tape, bundle, asked, minds.counters.computed, out)
     return found | {"tokens": thinker.tokens()}
