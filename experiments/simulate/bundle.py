@@ -266,7 +266,8 @@ def simulate_scenario(
     -------
     dict
         First and last close, daily volatility, decisions, forward passes, trades, volume, events
-        applied, and the tape's digest; of a deliberate market ``tokens`` as well: of prompts,
+        applied, ``reactions`` (`experiments.simulate.happenings.reactions`), and the tape's
+        digest; of a deliberate market ``tokens`` as well: of prompts,
         computed of them, generated.
     """
     from evobourse.experiments.simulate.exchange import run_scenario
@@ -336,6 +337,8 @@ def _summary(
     tape: RecordedTape, bundle: Bundle, decisions: int, passes: int, out: Path
 ) -> dict[str, Any]:
     """Draw the first asset's prices, and say what came of a recorded market."""
+    from evobourse.experiments.simulate.happenings import reactions
+
     prices, events = tape.frame("prices").query("asset == 0"), tape.frame("events")
     closes = np.concatenate([bundle.history[-1:], prices["close_ticks"]])
     _draw(closes, prices["volume"].to_numpy(), bundle, out, events)
@@ -348,6 +351,7 @@ def _summary(
         "trades": int(prices["trades"].sum()),
         "volume": int(prices["volume"].sum()),
         "events": len(events),
+        "reactions": reactions(events, bundle.history, prices["close_ticks"].to_numpy()),
         "digest": tape.manifest.digest,
         "out": str(out),
     }

@@ -1,7 +1,8 @@
-"""What happens in a scenario: its events, and the news of a file on the days of its dates."""
+"""What happens in a scenario: events, dated news, and what loud news did to the price."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -9,7 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
+from evobourse.agents.observation import RECENT_DAYS
 from evobourse.agents.personas.persona import Persona
 from evobourse.experiments.config.scenario import Scenario, ScenarioNews
 from evobourse.experiments.errors import ConfigError
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 FACTS = Path(__file__).parents[1] / "data" / "news_1999_2018.csv"
 ORDINARY = ("sp500", "1999-01-04", "2006-12-29")
 """Series and days of the shipped facts that are a tone's unit."""
+
+LOUD = 2.0
+"""Size of tones from which on a summary says what they moved."""
 
 
 def schedule_of(
@@ -152,3 +159,45 @@ def read_tones(
     good = shares / shares.sum() @ expected_tendency(logits, temperature)
     known = good[: len(ordinary)]
     return [float(tone) for tone in (good[len(ordinary) :] - known.mean()) / known.std()]
+
+
+def reactions(
+    events: pd.DataFrame, history_ticks: NDArray[np.int64], close_ticks: NDArray[np.int64]
+) -> list[dict[str, float]]:
+    """Return what the price did on days with loud news.
+
+    A tone is in standard deviations of an ordinary day's news, and the news of a real day is its
+    own standardised return (`agents.training.examples.real_levels`): a real market moves by the
+    tone.
+
+    Parameters
+    ----------
+    events
+        The tape's.
+    history_ticks, close_ticks
+        int64[H] and [T], closes before the first day, more than `RECENT_DAYS`, and of the days.
+
+    Returns
+    -------
+    list of dict
+        ``day``, ``tone``, all that was said to everybody on the day, of `LOUD` or more, and
+        ``moved``, the day's log return in standard deviations of the `RECENT_DAYS` before.
+    """
+    tones: dict[int, float] = {}
+    news = events[events["kind"] == "news"]
+    for day, detail in zip(news["day"].tolist(), news["detail"].tolist(), strict=True):
+        tones[day] = tones.get(day, 0.0) + json.loads(detail)["tone"]
+    returns = np.diff(np.log(np.concatenate([history_ticks, close_ticks])))
+    first = len(history_ticks) - 1  # the return of day 0
+    return [
+        {
+            "day": day,
+            "tone": tone,
+            "moved": float(
+                returns[first + day]
+                / np.sqrt(np.mean(returns[first + day - RECENT_DAYS : first + day] ** 2))
+            ),
+        }
+        for day, tone in tones.items()
+        if abs(tone) >= LOUD
+    ]

@@ -15,6 +15,9 @@ from evobourse.fitness.comparisons import holm
 
 Rows = NDArray[np.int64]
 
+TEACHERS = "teachers, the population's mean"
+"""What the minds are held against in pairs."""
+
 
 def tell(
     part: str,
@@ -35,16 +38,20 @@ def tell(
     }
     raw = [[arms[0].p_value, sign_flip_p(gains[n]), arms[2].p_value] for n, arms in found.items()]
     p_values = dict(zip(found, holm(np.ravel(raw)).reshape(-1, 3), strict=True))
+    teachers = plain[TEACHERS].right
     lines = [
         "| who | signs right, %: sentence and words | words alone | the sentence's worth, points "
-        "| over other days' sentences, points |",
-        "|---" * 5 + "|",
+        "| over other days' sentences | over the teachers | tendency moved by the sentence |",
+        "|---" * 7 + "|",
     ]
     for name, arms in found.items():
+        right = arms[0].right
+        moved = np.abs(readers[name][0] - readers[name][1])[rows].mean()
         cells = [percent(arms[0]), percent(arms[1])]
         cells += [worth(gains[name], p_values[name][1]), worth(swaps[name])]
+        cells += [worth(right - teachers), f"{moved:.2f}"]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += [f"| {name} | | {percent(one)} | | |" for name, one in plain.items()]
+    lines += [f"| {name} | | {percent(one)} | | | | |" for name, one in plain.items()]
     lines += [
         "",
         "| who | rank correlation with the move: sentence and words | words alone | "
@@ -61,12 +68,13 @@ def tell(
             both.signs[0], "1", "words alone", None,
             words_alone=words.signs[0], low=both.signs[1], high=both.signs[2],
             ranks=both.ranks[0], ranks_p_holm=float(p_values[name][0]),
+            over_teachers=float((found[name][0].right - teachers).mean()),
             worth=float(gains[name].mean()), worth_p_holm=float(p_values[name][1]),
         )  # fmt: skip
     for name, one in plain.items():
-        cells = ["", write_interval(one.ranks), "", "", write_interval(one.size)]
-        varies = not np.isnan(one.ranks[0])
-        lines.append(f"| {name} | {' | '.join(cells if varies else [''] * 5)} |")
+        if not np.isnan(one.ranks[0]):
+            size = "" if np.isnan(one.size[0]) else write_interval(one.size)
+            lines.append(f"| {name} | | {write_interval(one.ranks)} | | | {size} |")
         figure = f"signs right, {part}, {name}, {len(rows)} days"
         report.figure(figure, one.signs[0], "1", low=one.signs[1], high=one.signs[2])
     least = 100 * 1.96 / 2 / np.sqrt(len(rows))
@@ -133,7 +141,9 @@ The tendency is held against the log return of the day, close to close, in stand
 the twenty days before. Right signs count 1, none a half. Intervals are at 95 %, by resampling days.
 "The sentence's worth" is the same mind with the sentence less without it, in pairs; "over other
 days' sentences" is the same mind with the day's sentence less the mean of {others} readings of
-sentences that were exchanged between days of the stretch. A star is p under 5 % after Holm's
+sentences that were exchanged between days of the stretch; "over the teachers" is with the sentence
+less the teachers' mean. The last column is how far the sentence moves the tendency, either way, in
+the mean. A star is p under 5 % after Holm's
 correction over all rows of a stretch and three tests each: rank correlation with sentence and words
 (moves exchanged between days), the same of the sentence alone, and the sentence's worth (signs of
 pairs exchanged).

@@ -15,7 +15,7 @@ from evobourse.experiments.config.experiment import SplitConfig
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.simulate.bundle import open_population
-from evobourse.experiments.studies.news.page import PAGE, extremes, tell
+from evobourse.experiments.studies.news.page import PAGE, TEACHERS, extremes, tell
 from evobourse.experiments.studies.news.readings import (
     OTHERS,
     NewsDays,
@@ -125,7 +125,7 @@ def run(settings: Settings, report: Report) -> Page:
     names = ["the bare base", *styles, "the population's mean"]
     readers = dict(zip(names, [*tendency[:, : len(alone)].swapaxes(0, 1), together], strict=True))
     rules = {
-        "teachers, the population's mean": teachers_mean(population, styles, days, by),
+        TEACHERS: teachers_mean(population, styles, days, by),
         "dice": rng.integers(-2, 3, len(days.day)).astype(np.float64),
         "always buy": np.ones(len(days.day)),
         "yesterday's sign": np.sign(days.before),

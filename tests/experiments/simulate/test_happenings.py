@@ -1,12 +1,20 @@
 """What happens in a scenario: events, and dated news on the days of a market."""
 
+import json
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from evobourse.agents.errors import AgentError
 from evobourse.experiments.config.scenario import Scenario, ScenarioNews, load_scenario
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.simulate.happenings import dated_events, read_tones, schedule_of
+from evobourse.experiments.simulate.happenings import (
+    dated_events,
+    reactions,
+    read_tones,
+    schedule_of,
+)
 from evobourse.market.errors import MarketError
 
 ROWS = """date,text
@@ -84,3 +92,13 @@ def test_tones_are_the_minds_own_and_no_other_sentence_changes_them(style_engine
     assert np.ptp(tones) > 0.1
     for text, tone in zip(texts, tones, strict=True):
         assert read_tones(style_engine, personas, [text]) == pytest.approx([tone], abs=1e-9)
+
+
+def test_a_day_with_loud_news_is_told_with_what_the_price_did():
+    history = np.rint(10_000 * np.exp(np.cumsum([0.01, -0.01] * 20))).astype(np.int64)
+    closes = np.rint(history[-1] * np.exp(np.cumsum([0.01, -0.03, 0.0]))).astype(np.int64)
+    tone = [("news", 1, -3.0), ("news", 1, 0.5), ("news", 0, 1.9), ("rumour", 2, -9.0)]
+    rows = [(kind, day, json.dumps({"tone": one})) for kind, day, one in tone]
+    [told] = reactions(pd.DataFrame(rows, columns=["kind", "day", "detail"]), history, closes)
+    assert (told["day"], told["tone"]) == (1, -2.5)
+    assert told["moved"] == pytest.approx(-3.0, abs=0.02)
