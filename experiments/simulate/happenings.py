@@ -189,15 +189,10 @@ def reactions(
         tones[day] = tones.get(day, 0.0) + json.loads(detail)["tone"]
     returns = np.diff(np.log(np.concatenate([history_ticks, close_ticks])))
     first = len(history_ticks) - 1  # the return of day 0
-    return [
-        {
-            "day": day,
-            "tone": tone,
-            "moved": float(
-                returns[first + day]
-                / np.sqrt(np.mean(returns[first + day - RECENT_DAYS : first + day] ** 2))
-            ),
-        }
-        for day, tone in tones.items()
-        if abs(tone) >= LOUD
-    ]
+    found = []
+    for day, tone in tones.items():
+        if abs(tone) >= LOUD:
+            before = returns[first + day - RECENT_DAYS : first + day]
+            spread = max(float(np.sqrt(np.mean(before * before))), 1e-8)
+            found.append({"day": day, "tone": tone, "moved": float(returns[first + day]) / spread})
+    return found

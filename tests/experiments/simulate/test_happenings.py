@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from evobourse.agents.errors import AgentError
-from evobourse.experiments.config.scenario import Scenario, ScenarioNews, load_scenario
+from evobourse.experiments.config.scenario import Scenario, ScenarioNews, Size, load_scenario
+from evobourse.experiments.desk.settings import begin_settings
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.simulate.happenings import (
     dated_events,
@@ -102,3 +103,18 @@ def test_a_day_with_loud_news_is_told_with_what_the_price_did():
     [told] = reactions(pd.DataFrame(rows, columns=["kind", "day", "detail"]), history, closes)
     assert (told["day"], told["tone"]) == (1, -2.5)
     assert told["moved"] == pytest.approx(-3.0, abs=0.02)
+
+
+def test_a_desk_takes_the_news_as_events_of_its_own(file, tmp_path):
+    place = tmp_path / "place.yaml"
+    place.write_text("news: {file: news.csv, first_day: 2008-09-12}\ndeliberation: {}\n")
+    begun = begin_settings(tmp_path, Size(10, 6, 1), place)
+    assert [(event["kind"], event["day"]) for event in begun["events"]] == [
+        ("news", 1),
+        ("news", 5),
+        ("news", 5),
+    ]
+    assert "news" not in begun["scenario"]
+    place.write_text("news: {file: news.csv, tone: minds}\n")
+    with pytest.raises(ConfigError, match=r"news\.tone: is minds, and a desk asks nobody"):
+        begin_settings(tmp_path, Size(10, 6, 1), place)
