@@ -137,7 +137,7 @@ def energy_scores(ensemble: npt.ArrayLike, outcome: npt.ArrayLike) -> FloatArray
     members = points.shape[-2]
     if members < 2:
         raise FitnessError(f"{members} paths follow a past, expected 2 or more to know their law")
-    sound = np.isfinite(points).all(axis=(-2, -1))
+    sound = np.asarray(np.isfinite(points).all(axis=(-2, -1)))
     safe = np.where(sound[..., None, None], points, 0.0)
     away = np.linalg.norm(safe - came[..., None, :], axis=-1).mean(axis=-1)
     pairs = np.linalg.norm(safe[..., :, None, :] - safe[..., None, :, :], axis=-1)

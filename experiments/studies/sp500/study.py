@@ -146,7 +146,7 @@ def judge_all(
     found: dict[str, dict[str, list[Reading]]] = {}
     for split in ("train", "validation", "heldout"):
         judges = [Judge(one, getattr(one.splits, split), settings.groups) for one in assets]
-        laws = [dict(judge.baselines()) for judge in judges] if split == "heldout" else []
+        laws = [judge.baselines() for judge in judges] if split == "heldout" else []
         count = sum(map(len, champions.values())) + (len(laws[0]) if laws else 0)
         with report.steps(f"{split} windows", count) as step:
             found[split] = {}

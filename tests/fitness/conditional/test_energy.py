@@ -1,4 +1,4 @@
-"""The energy score: two other computations of it, that the truth does best, and what it can tell."""
+"""The energy score: computed in other ways, least for the truth, and what it can tell."""
 
 import numpy as np
 import pytest

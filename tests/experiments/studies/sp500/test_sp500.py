@@ -14,7 +14,7 @@ from evobourse.experiments.studies.sp500 import arms, study
 from evobourse.experiments.studies.sp500.arms import ARMS, EVOLVED, Arm
 from evobourse.experiments.studies.sp500.standings import Reading, compare, make_rows
 from evobourse.experiments.studies.sp500.study import Settings, run
-from evobourse.experiments.sweep import judging
+from evobourse.experiments.sweep import laws
 from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.fitness.baselines.calibration import calibrate_franke_westerhoff
 from evobourse.fitness.distance import SplitScore
@@ -36,7 +36,7 @@ SMALL = (
 def small(monkeypatch, tmp_path):
     """Settings of a study of seconds, in which teachers stand in for the models."""
     tiny = partial(calibrate_franke_westerhoff, generations=1, population=4, paths=8)
-    monkeypatch.setattr(judging, "calibrate_franke_westerhoff", tiny)
+    monkeypatch.setattr(laws, "calibrate_franke_westerhoff", tiny)
     monkeypatch.setitem(arms.ARMS, EVOLVED, replace(ARMS["teachers_evolved"], meaning="whole"))
     return Settings(
         seeds=2,
