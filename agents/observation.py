@@ -92,27 +92,38 @@ def price_values(log_prices: NDArray[np.float64]) -> NDArray[np.float64]:
         over its 250-day mean, in standard deviations of a 60-day return), range (0 at the
         55-day low, 1 at the high), volatility (20-day over 250-day standard deviation).
     """
-    path = log_prices[-HISTORY_DAYS:]
-    returns = np.diff(path)
-    sigma = max(np.sqrt(np.mean(returns * returns)), 1e-8)
-    recent = returns[-RECENT_DAYS:]
-    window = path[-RANGE_DAYS:]
-    low, high = window.min(), window.max()
-    return np.array(
-        [
-            (path[-1] - path[-1 - TREND_DAYS]) / (sigma * TREND_DAYS**0.5),
-            (path[-1] - path.mean()) / (sigma * 60**0.5),
-            (path[-1] - low) / max(high - low, 1e-12),
-            np.sqrt(np.mean(recent * recent)) / sigma,
-        ]
-    )
+    return measure_prices(log_prices)[0]
 
 
 @njit(cache=True)
-def value_unit(log_prices: NDArray[np.float64]) -> float:
-    """Return the log return that the value field counts as 1, see `price_values`."""
-    returns = np.diff(log_prices[-HISTORY_DAYS:])
-    return float(max(np.sqrt(np.mean(returns * returns)), 1e-8) * 60**0.5)
+def measure_prices(log_prices: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, float]:
+    """Return what `price_values` does, the path's mean, and the value field's unit.
+
+    The unit is the log return that counts as 1: a standard deviation of a 60-day return.
+    """
+    path = log_prices[-HISTORY_DAYS:]
+    days = path.size - 1
+    # One loop, in which sums do not wait for each other.
+    total, squares, recent = path[0], 0.0, 0.0
+    for day in range(1, path.size):
+        square = (path[day] - path[day - 1]) * (path[day] - path[day - 1])
+        total += path[day]
+        squares += square
+        recent += square if day > days - RECENT_DAYS else 0.0
+    mean, sigma = total / path.size, max(np.sqrt(squares / days), 1e-8)
+    unit = sigma * 60**0.5
+    low = high = path[-1]
+    for day in range(max(0, path.size - RANGE_DAYS), path.size):
+        low, high = min(low, path[day]), max(high, path[day])
+    values = np.array(
+        [
+            (path[-1] - path[-1 - TREND_DAYS]) / (sigma * TREND_DAYS**0.5),
+            (path[-1] - mean) / unit,
+            (path[-1] - low) / max(high - low, 1e-12),
+            np.sqrt(recent / RECENT_DAYS) / sigma,
+        ]
+    )
+    return values, mean, unit
 
 
 def to_levels(values: NDArray[np.float64]) -> NDArray[np.int64]:

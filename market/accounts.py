@@ -189,6 +189,43 @@ def screen_orders(
 
 
 @njit(cache=True)
+def judge_orders(
+    agent: NDArray[np.int64],
+    side: NDArray[np.int8],
+    price_ticks: NDArray[np.int64],
+    quantity: NDArray[np.int64],
+    cash_cents: NDArray[np.int64],
+    shares: NDArray[np.int64],
+    rules: tuple[int, int, int, int],
+) -> tuple[NDArray[np.int8], NDArray[np.int64], int, int]:
+    """Judge orders that do not wait for each other, see `judge_order`.
+
+    Returns
+    -------
+    reason, let_in, bought, sold
+        int8[m]; int64[m], the quantity or 0; and what is let in on either side.
+    """
+    orders = agent.size
+    reason, let_in = np.empty(orders, np.int8), np.empty(orders, np.int64)
+    free_cash, free_shares = np.empty(orders, np.int64), np.empty(orders, np.int64)
+    # Balances are looked up by themselves, so that orders are judged several at a time.
+    for order in range(orders):
+        free_cash[order], free_shares[order] = cash_cents[agent[order]], shares[agent[order]]
+    for order in range(orders):
+        found, _, _ = judge_order(
+            (side[order], price_ticks[order], quantity[order]),
+            (free_cash[order], free_shares[order]),
+            rules,
+        )
+        reason[order], let_in[order] = found, quantity[order] if found == 0 else 0
+    bought, sold = 0, 0
+    for order in range(orders):
+        bought += let_in[order] if side[order] > 0 else 0
+        sold += let_in[order] if side[order] < 0 else 0
+    return reason, let_in, bought, sold
+
+
+@njit(cache=True)
 def judge_order(
     order: tuple[int, int, int], free: tuple[int, int], rules: tuple[int, int, int, int]
 ) -> tuple[int, int, int]:
@@ -218,10 +255,10 @@ def judge_order(
 @njit(cache=True)
 def _cost(quantity: int, price_cents: int, fee_bps: int) -> int:
     """Return what a buy may cost; of an absurd quantity, whose value overflows, more than any."""
-    if float(quantity) * float(price_cents) > _ABSURD_CENTS:
-        return _MOST_CENTS
-    value_cents = quantity * price_cents
-    return value_cents + (part_up(value_cents, fee_bps) if fee_bps else 0)
+    absurd = float(quantity) * float(price_cents) > _ABSURD_CENTS
+    value_cents = (0 if absurd else quantity) * price_cents
+    cost_cents = value_cents + (part_up(value_cents, fee_bps) if fee_bps else 0)
+    return _MOST_CENTS if absurd else cost_cents
 
 
 @njit(cache=True)

@@ -299,7 +299,12 @@ def price_orders(
     words: NDArray[np.uint32],
     more: NDArray[np.uint32],
 ) -> tuple[
-    NDArray[np.int64], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]
+    NDArray[np.int64],
+    NDArray[np.int8],
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.float64],
+    NDArray[np.float64],
 ]:
     """Turn tendencies into limit orders of those who are active today.
 
@@ -320,9 +325,9 @@ def price_orders(
 
     Returns
     -------
-    agent, side, price_ticks, quantity, urgency
-        Arrays of one length; prices and quantities at least 1. Who wants to trade, and how far its
-        reservation price is from the reference.
+    agent, side, price_ticks, quantity, urgency, reservation
+        Arrays of one length; prices and quantities at least 1. Who wants to trade, how far its
+        reservation price is from the reference in units of distance, and that price in ticks.
     """
     unit, scale = units
     components, count = spread.steps.size, 0
@@ -347,14 +352,15 @@ def price_orders(
         agent[count], leans[count] = i, lean
         lots[count] = size * (1 + abs(tendency[i]))
         count += (high(words[1, i]) < habits.active[who]) & (lean != 0.0)
-    side, urgency = np.empty(count, np.int8), np.empty(count)
+    side, urgency, reservation = np.empty(count, np.int8), np.empty(count), np.empty(count)
     price, quantity = np.empty(count, np.int64), np.empty(count, np.int64)
     for k in range(count):
         lean = leans[k]
         side[k], urgency[k] = 1 if lean > 0 else -1, abs(lean)
-        price[k] = max(1, int(np.rint(reference_ticks * exponential(unit * lean))))
+        reservation[k] = reference_ticks * exponential(unit * lean)
+        price[k] = max(1, int(np.rint(reservation[k])))
         quantity[k] = max(1, int(np.rint(lots[k])))
-    return agent[:count], side, price, quantity, urgency
+    return agent[:count], side, price, quantity, urgency, reservation
 
 
 @njit(cache=True)

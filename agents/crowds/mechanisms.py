@@ -13,6 +13,7 @@ from evobourse.agents.crowds.elementary import exponential, normal_quantile
 from evobourse.market.philox import Purpose, draw_uniform, draw_words
 
 _READING = Purpose.READING
+_DOUBT = 1e-12  # relative; a product of exponentials is within 2e-15 of their sum's
 
 OrderColumns = tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]
 """Agent, side, limit in ticks, quantity: arrays of one length."""
@@ -31,6 +32,7 @@ def draw_quoters(n: int, part: float, key: np.uint64) -> NDArray[np.bool_]:
 def quote(
     orders: OrderColumns,
     urgency: NDArray[np.float64],
+    reservation: NDArray[np.float64],
     both: NDArray[np.bool_],
     half_spread: float,
     unit: float,
@@ -40,7 +42,7 @@ def quote(
 
     Parameters
     ----------
-    orders, urgency
+    orders, urgency, reservation
         One an agent, see `agents.crowds.daily_loops.price_orders`.
     both
         bool[n], who does.
@@ -62,20 +64,35 @@ def quote(
         count += both[agent[k]]
     agents, sides = np.empty(count, np.int64), np.empty(count, np.int8)
     prices, lots = np.empty(count, np.int64), np.empty(count, np.int64)
+    down, up = exponential(-unit * half_spread), exponential(unit * half_spread)
     at = 0
     for k in range(agent.size):
-        agents[at], sides[at] = agent[k], side[k]
-        prices[at], lots[at] = price_ticks[k], quantity[k]
-        if both[agent[k]]:
-            lean = side[k] * urgency[k]
-            bid = reference_ticks * exponential(unit * (lean - half_spread))
-            ask = reference_ticks * exponential(unit * (lean + half_spread))
-            sides[at], prices[at] = 1, max(1, int(np.rint(bid)))
-            agents[at + 1], sides[at + 1], lots[at + 1] = agent[k], -1, quantity[k]
-            prices[at + 1] = max(prices[at] + 1, int(np.rint(ask)))
-            at += 1
+        # Written over where there is but one order, so that no branch depends on who quotes.
+        lean, quotes = side[k] * urgency[k], both[agent[k]]
+        bid = to_tick(reservation[k] * down, unit * (lean - half_spread), reference_ticks)
+        ask = to_tick(reservation[k] * up, unit * (lean + half_spread), reference_ticks)
+        bid = max(1, bid)
+        agents[at], lots[at] = agent[k], quantity[k]
+        sides[at] = 1 if quotes else side[k]
+        prices[at] = bid if quotes else price_ticks[k]
         at += 1
+        if quotes:
+            agents[at], sides[at], lots[at] = agent[k], -1, quantity[k]
+            prices[at] = max(bid + 1, ask)
+            at += 1
     return agents, sides, prices, lots
+
+
+@njit(cache=True)
+def to_tick(near: float, log_distance: float, reference_ticks: int) -> int:
+    """Round ``reference_ticks * exponential(log_distance)``, which is ``near`` but for a few ulp.
+
+    The exponential is taken only where these could tell on which side of a half it is.
+    """
+    tick = np.rint(near)
+    if abs(abs(near - tick) - 0.5) < _DOUBT * near:
+        tick = np.rint(reference_ticks * exponential(log_distance))
+    return int(tick)
 
 
 @njit(cache=True)

@@ -25,9 +25,8 @@ from evobourse.agents.observation import (
     FIELD_NAMES,
     HISTORY_DAYS,
     STRIDES,
-    price_values,
+    measure_prices,
     public_codes,
-    value_unit,
 )
 from evobourse.agents.personas.persona import Society
 from evobourse.agents.personas.traits import TraitTable
@@ -265,9 +264,9 @@ def morning_values(
     """
     bought, sold = asked
     values = np.empty(_FIELDS)
-    values[:4] = price_values(log_path)
+    values[:4], mean, unit = measure_prices(log_path)
     if not math.isnan(perceived):
-        values[_VALUE] += (log_path.mean() - perceived) / value_unit(log_path)
+        values[_VALUE] += (mean - perceived) / unit
     values[4], values[5] = (bought - sold) / max(bought + sold, 1), 0.0
     return values
 

@@ -124,7 +124,7 @@ class OrderGenerator:
         if isinstance(self._offsets, OrderRegimes):
             more = draw_words(n, morning.day, turn, Purpose.DAY_MORE, self._key)
         regime = tell_regime(self.law, morning.log_path, volatility.long_run)
-        agent, side, price_ticks, quantity, urgency = price_orders(
+        agent, side, price_ticks, quantity, urgency, reservation = price_orders(
             decision.persona,
             decision.tendency,
             usual_lots,
@@ -138,9 +138,15 @@ class OrderGenerator:
         )
         sent = agent, side, price_ticks, quantity
         if len(self.both):
-            half_spread = float(self._society.mechanisms.half_spread)
-            reference = morning.reference_ticks
-            sent = quote(sent, urgency, self.both, half_spread, unit, reference)
+            sent = quote(
+                sent,
+                urgency,
+                reservation,
+                self.both,
+                float(self._society.mechanisms.half_spread),
+                unit,
+                morning.reference_ticks,
+            )
         # The fast daily market knows no assets: for the first, the column is left out.
         asset = np.full(len(sent[0]), self._asset) if self._asset else None
         orders = Orders(*sent, asset=asset)

@@ -65,7 +65,7 @@ from evobourse.agents.society.contest import count_faith, count_profits
 from evobourse.agents.society.feeds import average_tones
 from evobourse.agents.society.life import follow_day, live_morning
 from evobourse.agents.society.links import fade_and_add, keys_of
-from evobourse.market.accounts import judge_order, settle_fills
+from evobourse.market.accounts import judge_orders, settle_fills
 from evobourse.market.book.auction import clear_by_counting
 from evobourse.market.daily_auction import Market, PlayedDays
 from evobourse.market.philox import Purpose, fill_words
@@ -281,7 +281,7 @@ def _play(
                 agents.shares,
                 reference,
             )
-        sender, side, price_ticks, quantity, urgency = price_orders(
+        sender, side, price_ticks, quantity, urgency, reservation = price_orders(
             persona,
             tendency,
             lots_today,
@@ -299,6 +299,7 @@ def _play(
             agent, side, price_ticks, quantity = quote(
                 (sender, side, price_ticks, quantity),
                 urgency,
+                reservation,
                 mechanisms.both,
                 mechanisms.half_spread,
                 unit,
@@ -308,18 +309,15 @@ def _play(
         # The market lets orders in, clears and settles. None waits for another: of an agent's two
         # one reserves cash and the other shares.
         lowest, highest = price_band(price_limit, reference)
-        today_rules = lowest, highest, tick_cents, fee_bps
-        reason, let_in = np.empty(agent.size, np.int8), np.empty(agent.size, np.int64)
-        asked[:] = 0
-        for order in range(agent.size):
-            who = agent[order]
-            found, _, _ = judge_order(
-                (side[order], price_ticks[order], quantity[order]),
-                (agents.cash_cents[who], agents.shares[who]),
-                today_rules,
-            )
-            reason[order], let_in[order] = found, quantity[order] if found == 0 else 0
-            asked[int(side[order] < 0)] += let_in[order]
+        reason, let_in, asked[0], asked[1] = judge_orders(
+            agent,
+            side,
+            price_ticks,
+            quantity,
+            agents.cash_cents,
+            agents.shares,
+            (lowest, highest, tick_cents, fee_bps),
+        )
         price, filled = clear_by_counting(
             agent, side, price_ticks, let_in, day, market_key, reference
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evobourse.agents.masks import Masks
 from evobourse.agents.observation import FIELD_NAMES
 from evobourse.agents.personas import mechanisms
 from evobourse.agents.personas.mechanisms import OFF, Mechanisms, PersonaGene
@@ -100,6 +101,8 @@ class MarketGenome:
     persona_genes
         Traits that each persona has of its own, as factors of the society's, see
         `agents.personas.traits.Traits`; none by default.
+    masks
+        Whether there are input masks; without them no agent has blind spots but its attention.
     """
 
     personas: tuple[PersonaStart, ...]
@@ -115,6 +118,7 @@ class MarketGenome:
     rank: int = 0
     mechanisms: Mechanisms = OFF
     persona_genes: tuple[PersonaGene, ...] = ()
+    masks: bool = True
 
     def genome(self) -> Genome:
         """List all genes with bounds and starts."""
@@ -137,8 +141,8 @@ class MarketGenome:
         society = [
             *(Gene(f"share_{p.name}", 0.05, 5.0, 1.0, "log") for p in self.personas),
             *(Gene(f"temperature_{p.name}", 0.3, 2.5, 1.0, "log") for p in self.personas),
-            *(Gene(f"mask_{field}", 0.02, 0.9, 0.3) for field in FIELD_NAMES),
-            *_SOCIETY,
+            *(Gene(f"mask_{field}", 0.02, 0.9, 0.3) for field in FIELD_NAMES if self.masks),
+            *self._society_genes(),
             *self._link_genes(),
             *self._mechanism_genes(),
             *(
@@ -193,17 +197,17 @@ class MarketGenome:
             )
             for p in self.personas
         )
-        common: Mapping[str, float] = {gene.name: society[gene.name] for gene in _SOCIETY}
-        mask = {field: society[f"mask_{field}"] for field in FIELD_NAMES}
+        common: Mapping[str, float] = {g.name: society[g.name] for g in self._society_genes()}
+        mask = {field: society.get(f"mask_{field}", 0.0) for field in FIELD_NAMES}
         links = {gene.name: society[gene.name] for gene in self._link_genes()}
         social = self.social and replace(self.social, **links)
         mechanisms = Mechanisms(
             **{gene.name: society[gene.name] for gene in self._mechanism_genes()}
         )
-        return Population(
-            personas,
-            Society(mask, attention=self.attention, social=social, mechanisms=mechanisms, **common),
+        found = Society(
+            mask, attention=self.attention, social=social, mechanisms=mechanisms, **common
         )
+        return Population(personas, found if self.masks else found.unmasked())
 
     def with_mixtures(self, values: Values, mixtures: Sequence[NDArray[np.float64]]) -> Values:
         """Return gene values with other mixtures, moved into bounds.
@@ -226,6 +230,10 @@ class MarketGenome:
             name: float(np.clip(x, *_COEFFICIENT)) for name, x in zip(names, flat, strict=True)
         }
         return {**values, "minds": {**values.get("minds", {}), **moved}}
+
+    def _society_genes(self) -> tuple[Gene, ...]:
+        kinds = {one.name for one in fields(Masks)}
+        return tuple(gene for gene in _SOCIETY if self.masks or gene.name not in kinds)
 
     def _link_genes(self) -> tuple[Gene, ...]:
         if self.social is None:

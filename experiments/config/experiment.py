@@ -195,6 +195,9 @@ class ExperimentConfig(Section):
     persona_genes
         Traits that evolution sets for each persona, 0.25 to 4 times the society's: ``activity``,
         ``dispersion`` and ``size`` of orders, ``shared_reading``.
+    masks
+        Whether evolution sets input masks; if not, every agent may see every field, still at most
+        ``minds.attention`` of them.
     orders
         Lets orders be drawn by regime, see `agents.crowds.order_regimes`; null for one law.
     workers
@@ -217,6 +220,7 @@ class ExperimentConfig(Section):
     society: Social | None = None
     mechanisms: Mechanisms = field(default_factory=Mechanisms)
     persona_genes: tuple[PersonaGene, ...] = ()
+    masks: bool = True
     orders: OrderSettings | None = None
     market: MarketConfig = field(default_factory=MarketConfig)
     search: SearchConfig = field(default_factory=SearchConfig)

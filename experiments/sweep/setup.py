@@ -221,6 +221,7 @@ def build_experiment(config: ExperimentConfig) -> Experiment:
         max(map(read_rank, adapters), default=0) if minds.cores != "none" else 0,
         config.mechanisms,
         config.persona_genes,
+        config.masks,
     )
     return Experiment(
         config,

@@ -101,11 +101,12 @@ def clear_by_counting(
     """
     # No branch depends on an order's side or fate, which nobody can foresee.
     lowest = highest = reference_ticks
-    demand = 0
+    demand, supply = 0, 0  # at the reference
     for order in range(side.size):
         at_ticks = price_ticks[order] if quantity[order] > 0 else reference_ticks
         lowest, highest = min(lowest, at_ticks), max(highest, at_ticks)
-        demand += quantity[order] if side[order] > 0 else 0
+        demand += quantity[order] if (side[order] > 0) & (at_ticks >= reference_ticks) else 0
+        supply += quantity[order] if (side[order] < 0) & (at_ticks <= reference_ticks) else 0
     ticks = highest - lowest + 1
     if ticks > _TICKS_AN_ORDER * (side.size + 64):
         times = arrival_times(agent, day, 0, key)
@@ -116,48 +117,56 @@ def clear_by_counting(
     for order in range(side.size):
         at_ticks = price_ticks[order] if quantity[order] > 0 else reference_ticks
         lots[int(side[order] < 0), at_ticks - lowest] += quantity[order]
-    price, volume = _choose_tick(lots, demand, lowest, reference_ticks)
+    price, demand, supply = _choose_tick(lots, demand, supply, lowest, reference_ticks)
+    volume = min(demand, supply)
     filled = np.zeros(side.size, np.int64)
     if volume == 0:
         return 0, filled
-    # The limit at which each side is used up, and what is left there to share out.
-    last, left = np.array([ticks - 1, 0]), np.full(2, volume)
-    for row in range(2):
-        while lots[row, last[row]] < left[row]:
-            left[row] -= lots[row, last[row]]
-            last[row] += 2 * row - 1
-    shared = lots[0, last[0]] > left[0], lots[1, last[1]] > left[1]
-    nearest = np.array([last[0] + shared[0], last[1] - shared[1]]) + lowest
+    last_buy, left_to_buys, buys_share = _last_limit(lots[0], price - lowest, 1, demand - volume)
+    last_sell, left_to_sells, sells_share = _last_limit(
+        lots[1], price - lowest, -1, supply - volume
+    )
+    nearest_buy, nearest_sell = last_buy + buys_share + lowest, last_sell - sells_share + lowest
     for order in range(side.size):
-        better = side[order] * (price_ticks[order] - nearest[int(side[order] < 0)])
+        nearest = nearest_buy if side[order] > 0 else nearest_sell
+        better = side[order] * (price_ticks[order] - nearest)
         filled[order] = quantity[order] if better >= 0 else 0
-    for row in range(2):
-        if shared[row]:
-            level = 1 - 2 * row, last[row] + lowest, left[row]
-            _share_out(agent, side, price_ticks, quantity, day, key, level, filled)
+    if buys_share:
+        level = 1, last_buy + lowest, left_to_buys
+        _share_out(agent, side, price_ticks, quantity, day, key, level, filled)
+    if sells_share:
+        level = -1, last_sell + lowest, left_to_sells
+        _share_out(agent, side, price_ticks, quantity, day, key, level, filled)
     return price, filled
 
 
 @njit(cache=True)
 def _choose_tick(
-    lots: NDArray[np.int64], demand: int, lowest: int, reference_ticks: int
-) -> tuple[int, int]:
-    """Return the clearing price and volume; ``lots`` are bought and sold at each tick, [2, ticks].
+    lots: NDArray[np.int64], demand: int, supply: int, lowest: int, reference_ticks: int
+) -> tuple[int, int, int]:
+    """Return the clearing price, and demand and supply there.
 
-    As the price rises demand falls and supply rises: volume is largest where they meet.
+    ``lots`` are bought and sold at each tick, [2, ticks]; demand and supply are given at the
+    reference. As the price rises demand falls and supply rises: volume is largest where they meet.
     """
-    ticks, tick, supply = lots.shape[1], 0, lots[1, 0]
+    ticks, tick = lots.shape[1], reference_ticks - lowest
+    # Up or down to the first tick at which supply meets demand ...
     while supply < demand and tick < ticks - 1:
         demand -= lots[0, tick]
         tick += 1
         supply += lots[1, tick]
-    if tick > 0:  # the tick before, or those below at which demand and supply are as there
+    while tick > 0 and supply - lots[1, tick] >= demand + lots[0, tick - 1]:
+        supply -= lots[1, tick]
+        tick -= 1
+        demand += lots[0, tick]
+    if tick > 0:  # ... then to the one before, or those below with demand and supply as there.
         supply -= lots[1, tick]
         tick -= 1
         demand += lots[0, tick]
         while tick > 0 and lots[1, tick] == 0 and lots[0, tick - 1] == 0:
             tick -= 1
-    best, best_volume, best_imbalance, best_distance = 0, 0, 0, 0
+    best, best_demand, best_supply = 0, 0, 0
+    best_volume, best_imbalance, best_distance = 0, 0, 0
     while True:
         volume, imbalance = min(demand, supply), abs(demand - supply)
         distance = abs(tick + lowest - reference_ticks)
@@ -166,8 +175,8 @@ def _choose_tick(
             and volume > 0
             and (imbalance, distance) < (best_imbalance, best_distance)
         ):
-            best, best_volume = tick + lowest, volume
-            best_imbalance, best_distance = imbalance, distance
+            best, best_demand, best_supply = tick + lowest, demand, supply
+            best_volume, best_imbalance, best_distance = volume, imbalance, distance
         elif supply >= demand and volume < best_volume:
             break
         if tick == ticks - 1:
@@ -175,7 +184,22 @@ def _choose_tick(
         demand -= lots[0, tick]
         tick += 1
         supply += lots[1, tick]
-    return best, best_volume
+    return best, best_demand, best_supply
+
+
+@njit(cache=True)
+def _last_limit(
+    lots: NDArray[np.int64], tick: int, step: int, unfilled: int
+) -> tuple[int, int, bool]:
+    """Return the limit at which a side is used up, what is left for it, and whether it shares that.
+
+    ``lots`` of the side at each tick; from the clearing price on, away from it by ``step``, so
+    many stay unfilled.
+    """
+    while unfilled > 0 and lots[tick] <= unfilled:
+        unfilled -= lots[tick]
+        tick += step
+    return tick, lots[tick] - unfilled, unfilled > 0
 
 
 @njit(cache=True)
@@ -192,14 +216,14 @@ def _share_out(
     """Hand what is left to the orders of one side at one limit, by arrival."""
     at_side, at_ticks, remaining = level
     at, count = np.empty(side.size, np.int64), 0
-    nth = np.zeros(side.size, np.int64)
     for order in range(side.size):
         at[count] = order
-        nth[order] = order > 0 and agent[order] == agent[order - 1]
         count += (price_ticks[order] == at_ticks) & (side[order] == at_side) & (quantity[order] > 0)
     times = np.empty(count, np.uint64)
     for k in range(count):
-        times[k] = arrival_time(agent[at[k]], nth[at[k]], day, 0, key)
+        order = at[k]
+        nth = int(order > 0 and agent[order] == agent[order - 1])
+        times[k] = arrival_time(agent[order], nth, day, 0, key)
     for k in np.argsort(times, kind="mergesort"):
         filled[at[k]] = min(quantity[at[k]], remaining)
         remaining -= filled[at[k]]

@@ -58,6 +58,10 @@ def _one_mind(config: ExperimentConfig) -> ExperimentConfig:
     return replace(config, personas=(PersonaConfig("everybody", "One mixture for all."),))
 
 
+def _no_masks(config: ExperimentConfig) -> ExperimentConfig:
+    return replace(config, masks=False)
+
+
 def _no_mechanisms(config: ExperimentConfig) -> ExperimentConfig:
     return replace(config, mechanisms=OFF, persona_genes=())
 
@@ -69,6 +73,7 @@ ARMS: Mapping[str, Arm] = {
     "no_merge_evolved": Arm("the unmerged base with all styles", _no_merge),
     "bare_evolved": Arm("the unmerged base without any style", _bare),
     "one_mind_evolved": Arm("one mixture of styles for all agents", _one_mind),
+    "no_masks_evolved": Arm("no input masks: everyone may see every field", _no_masks),
     "no_mechanisms_evolved": Arm("all mechanisms of the society off", _no_mechanisms),
 }
 

@@ -160,7 +160,7 @@ def test_orders_reach_from_the_reference_to_the_reservation_price(sized, rng):
     found = price_orders(
         *(persona, tendency, lots, habits, spread, (0.01, 0.7), 10_000, normal_table(), day, more)
     )
-    agent, side, price, quantity, urgency = found
+    agent, side, price, quantity, urgency, reservation = found
     (component, one), (two, _) = halves(day[2]), halves(more[2])
     z = normal_table()[np.stack([one, two])].astype(float)
     at = (component >= PARTS // 4).astype(int)
@@ -171,7 +171,8 @@ def test_orders_reach_from_the_reference_to_the_reservation_price(sized, rng):
     assert (persona[sends] == 0).all()  # the others lean to neither side
     np.testing.assert_array_equal(side, np.sign(lean[sends]))
     np.testing.assert_allclose(urgency, np.abs(lean[sends]))
-    np.testing.assert_array_equal(price, np.rint(10_000 * np.exp(0.01 * lean[sends])))
+    np.testing.assert_allclose(reservation, 10_000 * np.exp(0.01 * lean[sends]))
+    np.testing.assert_array_equal(price, np.rint(reservation))
     log_size = spread.means[at, 1] + spread.factors[at, 1] * z[0] + spread.factors[at, 2] * z[1]
     wanted = lots * np.exp(log_size) * (1 + np.abs(tendency))
     np.testing.assert_array_equal(quantity, np.maximum(np.rint(wanted[sends]), 1))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from evobourse.agents.crowds.asking import AskingCrowd
 from evobourse.agents.crowds.deciding import value_lean, view_rows
+from evobourse.agents.crowds.elementary import exponential
 from evobourse.agents.crowds.mechanisms import (
     draw_quoters,
     follow_equity,
@@ -16,6 +17,7 @@ from evobourse.agents.crowds.mechanisms import (
     perceive,
     quote,
     read_together,
+    to_tick,
     unease,
 )
 from evobourse.agents.crowds.observing import draw_news
@@ -50,9 +52,12 @@ def test_a_quote_lies_around_its_reservation_price_and_never_meets_itself(
 ):
     lean, n = np.array(leans), len(leans)
     both = np.random.default_rng(seed).random(n) < 0.5
-    price = np.maximum(np.rint(reference * np.exp(unit * lean)), 1).astype(np.int64)
+    reservation = np.array([reference * exponential(unit * x) for x in lean])
+    price = np.maximum(np.rint(reservation), 1).astype(np.int64)
     plain = np.arange(n), np.sign(lean).astype(np.int8), price, np.arange(1, n + 1)
-    agent, side, limit, lots = quote(plain, np.abs(lean), both, half_spread, unit, reference)
+    agent, side, limit, lots = quote(
+        plain, np.abs(lean), reservation, both, half_spread, unit, reference
+    )
     np.testing.assert_array_equal(agent, np.repeat(np.arange(n), 1 + both))
     np.testing.assert_array_equal(lots, agent + 1)
     single = ~both[agent]
@@ -63,9 +68,17 @@ def test_a_quote_lies_around_its_reservation_price_and_never_meets_itself(
     assert (side[ask] == -1).all()
     assert (limit[bid] < limit[ask]).all()
     for rows, sign in ((bid, -1), (ask, 1)):
-        wanted = reference * np.exp(unit * (lean[both] + sign * half_spread))
-        nearest = np.maximum(wanted, 1.0 if sign < 0 else limit[bid] + 1)
-        assert np.abs(limit[rows] - nearest).max(initial=0) <= 0.5 + 1e-6 * reference
+        wanted = [
+            np.rint(reference * exponential(unit * (x + sign * half_spread))) for x in lean[both]
+        ]
+        least = 1 if sign < 0 else limit[bid] + 1
+        np.testing.assert_array_equal(limit[rows], np.maximum(wanted, least))
+
+
+@pytest.mark.parametrize("towards", [0.0, 9.0])
+def test_what_is_within_a_few_ulp_of_a_half_is_rounded_as_the_exponential_itself(towards):
+    near = np.nextafter(7.5, towards)
+    assert to_tick(near, 0.0, 7.5) == 8
 
 
 def test_who_quotes_depends_on_the_agent_alone():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from evobourse.agents.observation import FIELD_NAMES
 from evobourse.agents.personas.mechanisms import DETAILS, OFF, Mechanisms, bounds
 from evobourse.agents.personas.traits import OrderStyle, Traits
 from evobourse.evolve.genomes.market import MarketGenome, PersonaStart
@@ -64,3 +65,12 @@ def test_traits_of_a_persona_are_factors_that_begin_at_one():
     orders = OrderStyle(dispersion=3.0, size=4.0)
     assert second == Traits(activity=2.0, orders=orders, shared_reading=5.0)
     assert len(market.genome().names()) == len(names_of(genome_of())) + 2 * len(names)
+
+
+def test_without_masks_their_genes_are_gone_and_everyone_may_see_everything():
+    with_masks, without = genome_of(), genome_of(masks=False)
+    gone = set(names_of(with_masks)) - set(names_of(without))
+    assert gone == {f"society.mask_{name}" for name in FIELD_NAMES} | {"society.momentary_mask"}
+    society = without.population(start_of(without.genome())).society
+    assert society == society.unmasked()
+    assert with_masks.population(start_of(with_masks.genome())).society.unmasked() == society
