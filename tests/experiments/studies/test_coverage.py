@@ -13,6 +13,7 @@ from evobourse.experiments.studies.coverage import (
     Intervals,
     Settings,
     nine_moments,
+    play_long,
     run,
 )
 from evobourse.fitness.baselines.calibration import calibrate_franke_westerhoff
@@ -52,6 +53,19 @@ def test_a_degenerate_path_passes_nothing():
     assert np.isnan(values[1]).all()
     assert not papers.covers(values)[1].any()
     assert papers.covers(PAPERS_INTERVALS.T).all()
+
+
+def test_long_markets_are_those_of_their_seeds_whatever_is_played_at_once(monkeypatch, opened):
+    monkeypatch.setattr(coverage, "open_population", lambda place: opened)
+    monkeypatch.setattr(coverage, "PAPERS_DAYS", 70)
+    settings, report = Settings(markets=3, agents=20), Report("coverage", "")
+    found = []
+    for threads in (1, 2):
+        monkeypatch.setattr(coverage, "cpu_count", lambda threads=threads: threads)
+        found.append(play_long("hand-set", settings, report))
+    assert found[0].shape == (3, 70)
+    assert found[0].tobytes() == found[1].tobytes()
+    assert len(np.unique(found[0][:, -1])) == 3
 
 
 def test_populations_stand_beside_laws_and_real_days_on_the_page(monkeypatch, told):
