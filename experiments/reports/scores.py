@@ -39,7 +39,7 @@ SPLITS = {"train": "Training", "validation": "Validation", "heldout": "Held out"
 
 
 Row = Mapping[str, Any]
-WIDE = 100
+WIDE = 106
 """Columns of a terminal from which on a scoreboard says what each row is."""
 
 
