@@ -13,6 +13,7 @@ import numpy as np
 from joblib import cpu_count
 from numpy.typing import NDArray
 
+from evobourse.agents.crowds.persona_crowd import history_ticks
 from evobourse.evolve.markets import World, play_markets
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.simulate.bundle import open_population
@@ -33,7 +34,7 @@ STUDY = Study(
 PAPERS_DAYS = 6866
 PAPERS_COVERAGE = 0.101
 PAPER = "Franke and Westerhoff (2012), S&P 500 1980-2007"
-BLOCK_DAYS = 750
+BLOCK_DAYS = PAST_DAYS = 750
 LAGS = (1, 5, 10, 25, 50, 100)
 NINE = ("AC1", "1/Hill", "mean |r|", *(f"ACF |r| {lag}" for lag in LAGS))
 PAPERS_INTERVALS = np.array(
@@ -197,11 +198,17 @@ def _markets(
 
 
 def play_long(place: str, settings: Settings, report: Report) -> Array:
-    """Play a population's long markets: log returns, float64[markets, `PAPERS_DAYS`]."""
+    """Play a population's long markets: log returns, float64[markets, `PAPERS_DAYS`].
+
+    Each follows a real past of its own, spread evenly over the series: how much prices move in a
+    market depends on the years that it begins with.
+    """
     opened = open_population(place)
     bundle, table, threads = opened.bundle, opened.table(), cpu_count()
     world = World(bundle.offsets, bundle.rules, settings.agents, PAPERS_DAYS)
-    parts = [(bundle.population, bundle.history, 1 + n) for n in range(settings.markets)]
+    close = load_series(settings.series).close
+    ends = np.linspace(PAST_DAYS, len(close), settings.markets, dtype=np.int64).tolist()
+    parts = [(bundle.population, history_ticks(close[:end]), n) for n, end in enumerate(ends, 1)]
     found: list[Array] = []
     with report.steps(f"markets of {place}", len(parts)) as step:
         for first in range(0, len(parts), threads):
@@ -260,7 +267,8 @@ Written by `{command}`; do not edit.
 - Intervals of {period}, {returns:,} returns, are of {paths:,} series glued from blocks of {block}
   days; so are *real blocks redrawn*.
 - Laws are calibrated on windows of 250 days of {period}.
-- Populations play {markets} markets of {agents} agents each.
+- Populations play {markets} markets of {agents} agents each, which follow real pasts spread evenly
+  over the series.
 
 {sections}
 """
