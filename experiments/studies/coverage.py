@@ -89,8 +89,8 @@ class Intervals:
 
     Attributes
     ----------
-    label
-        In a heading.
+    heading
+        Of the page's section.
     names
         Of the moments.
     measure
@@ -99,7 +99,7 @@ class Intervals:
         Ends of the 95 % intervals, float64[M].
     """
 
-    label: str
+    heading: str
     names: tuple[str, ...]
     measure: Callable[[Array], Array]
     low: Array
@@ -124,7 +124,7 @@ def run(settings: Settings, report: Report) -> Page:
         for intervals, table in sections.items():
             joint = table.add(name, returns)
             report.figure(
-                f"joint moment coverage ratio, {intervals.label}, {name}",
+                f"joint moment coverage ratio, {intervals.heading[3:]}, {name}",
                 joint, "1", PAPER, joint / PAPERS_COVERAGE, paths=len(returns),
             )  # fmt: skip
     page = PAGE.format(
@@ -150,16 +150,16 @@ def make_intervals(period: str, redrawn: Array, target: Target) -> tuple[Interva
         return moments(log_returns, target.sigma_real)
 
     def of_redrawn(
-        label: str, names: tuple[str, ...], measure: Callable[[Array], Array]
+        heading: str, names: tuple[str, ...], measure: Callable[[Array], Array]
     ) -> Intervals:
         low, high = np.nanquantile(measure(redrawn), [0.025, 0.975], axis=0)
-        return Intervals(label, names, measure, low, high)
+        return Intervals(heading, names, measure, low, high)
 
     return (
-        Intervals("the paper's nine moments in the paper's intervals", NINE, nine_moments,
+        Intervals("## The paper's nine moments in the paper's intervals", NINE, nine_moments,
                   *PAPERS_INTERVALS.T),
-        of_redrawn(f"the paper's nine moments in those of {period}", NINE, nine_moments),
-        of_redrawn(f"this project's moments in those of {period}", target.names, ours),
+        of_redrawn(f"## The paper's nine moments in those of {period}", NINE, nine_moments),
+        of_redrawn(f"## This project's moments in those of {period}", target.names, ours),
     )  # fmt: skip
 
 
@@ -226,7 +226,7 @@ class _Table:
         self.intervals = intervals
         columns = [name.replace("|", "\\|") for name in intervals.names]
         self.lines = [
-            f"## {intervals.label[0].upper()}{intervals.label[1:]}",
+            intervals.heading,
             "",
             f"| | all | paths | {' | '.join(columns)} |",
             "|---" + "|---:" * (len(columns) + 2) + "|",
