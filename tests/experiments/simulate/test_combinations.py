@@ -9,6 +9,7 @@ import pytest
 
 from evobourse.agents.crowds.persona_crowd import history_ticks
 from evobourse.agents.minds.choices import tabulate_choices
+from evobourse.agents.observation import FIELD_NAMES, decode_view
 from evobourse.experiments.config.cast import read_cast
 from evobourse.experiments.config.scenario import Scenario, Size
 from evobourse.experiments.config.sections import read_section
@@ -40,6 +41,7 @@ REFUSED = {
 }
 EVENTS = "events:\n- {kind: news, day: 1, text: The mine is flooded., tone: 2.0}\n"
 NEWS = "date,text\n2001-09-17,The exchange opens.\n2001-09-18,A port closes.\n2001-09-18,Rain.\n"
+NEWS_FIELD = FIELD_NAMES.index("news")
 MEMBERS = [
     {"name": "savers", "count": 5, "style": "value"},
     {"name": "chasers", "count": 5, "mixture": {"momentum": 0.7, "contrarian": 0.3}},
@@ -178,13 +180,20 @@ def test_named_numbers_of_those_who_deliberate_are_what_the_market_got(play):
 
 
 @pytest.mark.slow
-def test_who_deliberates_reads_the_news_of_its_day(play):
-    pages = play("deliberation", "news").frame("texts").query("kind == 'page' and turn == 0")
-    read = pages.groupby("day")["text"].agg("\n".join)
-    assert "News: The exchange opens." in read[0]
-    assert "News: A port closes.\nNews: Rain." in read[1]
-    assert "exchange opens" not in read[1]
-    assert "A port" not in read[0]
+def test_who_deliberates_and_sees_news_reads_that_of_its_day(play):
+    readers = {"name": "readers", "count": 10, "only_sees": ["news"]}
+    tape = play("cast", "deliberation", "news", members=[readers], corp=False)
+    pages = tape.frame("texts").query("kind == 'page' and turn == 0")
+    views = tape.frame("decisions").query("turn == 0").set_index(["day", "agent"])["view"]
+    said = {0: "News: The exchange opens.", 1: "News: A port closes.\nNews: Rain."}
+    for day, sentences in said.items():
+        own = pages[pages["day"] == day].groupby("agent")["text"].agg("first")
+        sees = {agent for agent in own.index if decode_view(views[day, agent])[NEWS_FIELD] >= 0}
+        assert sees
+        for agent, text in own.items():
+            assert (f"{sentences}\nRound" in text or f"{sentences}\nToday" in text) == (
+                agent in sees
+            )
 
 
 @pytest.mark.slow
