@@ -86,7 +86,11 @@ class MarketWindows:
 
     def history(self, split: Split, seed: int) -> NDArray[np.int64]:
         """Return the price history in ticks, int64[H], that precedes a path seed's window."""
-        return history_ticks(self.series.close[: self.window_start(split, seed)])
+        return self.history_before(self.window_start(split, seed))
+
+    def history_before(self, start: int) -> NDArray[np.int64]:
+        """Return the price history in ticks, int64[H], that ends before a row of the series."""
+        return history_ticks(self.series.close[:start])
 
 
 def play(

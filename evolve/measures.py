@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from evobourse.agents.observation import possible_views
 from evobourse.agents.personas.persona import Population
-from evobourse.fitness.path import score_conditioned_paths
+from evobourse.fitness.conditional.path import score_conditioned_paths
 
 TRADING_DAYS = 252
 

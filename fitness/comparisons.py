@@ -11,6 +11,8 @@ from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.moments import FloatArray
 from evobourse.fitness.target import Target
 
+_EQUAL_LOSSES = 1e-9
+
 
 @dataclass(frozen=True, eq=False)
 class PooledScore:
@@ -79,6 +81,42 @@ def pool_scores(scores: Mapping[str, tuple[Score | SplitScore, Target]]) -> Pool
 def geometric_mean(ratios: npt.ArrayLike) -> FloatArray:
     """Return the geometric mean over the first axis of numbers above 0; infinite if one is."""
     return np.asarray(np.exp(np.mean(np.log(np.asarray(ratios, dtype=np.float64)), axis=0)))
+
+
+def diebold_mariano(losses: npt.ArrayLike, reference: npt.ArrayLike) -> tuple[float, float]:
+    """Test whether losses are equal on average to those of a reference on the same occasions.
+
+    Parameters
+    ----------
+    losses, reference : array_like, shape [O]
+        Of occasions that do not overlap.
+
+    Returns
+    -------
+    tuple of float
+        The statistic with the correction of Harvey, Leybourne and Newbold, negative where `losses`
+        are less, and its two-sided p-value, Student's t with one degree of freedom less than
+        occasions. NaN if a loss is missing; 0 and 1 for equal losses.
+
+    References
+    ----------
+    Diebold and Mariano (1995), Comparing predictive accuracy, J. Bus. Econ. Stat. 13(3), 253-263,
+    doi:10.1080/07350015.1995.10524599. Harvey, Leybourne and Newbold (1997), Testing the equality
+    of prediction mean squared errors, Int. J. Forecasting 13(2), 281-291,
+    doi:10.1016/S0169-2070(96)00719-4.
+    """
+    from statsmodels.tsa.stattools import diebold_mariano_test  # a second, and pandas
+
+    ours, theirs = np.asarray(losses, np.float64), np.asarray(reference, np.float64)
+    if not np.isfinite([ours, theirs]).all():
+        return float("nan"), float("nan")
+    if np.allclose(ours, theirs, rtol=_EQUAL_LOSSES, atol=0.0):
+        return 0.0, 1.0
+    # losses in place of forecasts: the library would make them of single days
+    result = diebold_mariano_test(
+        np.zeros_like(theirs), ours, theirs, criterion=lambda _, loss: loss, lags=0, harvey_adj=True
+    )
+    return float(result.statistic), float(result.pvalue)
 
 
 def holm(p_values: npt.ArrayLike) -> FloatArray:

@@ -3,10 +3,7 @@
 References
 ----------
 Wang, Wang, Zeng and Jiang (2025), Advanced digital simulation for financial market dynamics: a
-case of commodity futures, arXiv 2503.20787: the loss. Diebold and Mariano (1995), Comparing
-predictive accuracy, J. Bus. Econ. Stat. 13(3), 253-263, doi:10.1080/07350015.1995.10524599.
-Harvey, Leybourne and Newbold (1997), Testing the equality of prediction mean squared errors, Int.
-J. Forecasting 13(2), 281-291, doi:10.1016/S0169-2070(96)00719-4.
+case of commodity futures, arXiv 2503.20787: the loss. The test: `fitness.comparisons`.
 """
 
 import warnings
@@ -18,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from statsmodels.tsa.arima.model import ARIMA
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
-from statsmodels.tsa.stattools import diebold_mariano_test
 
-from evobourse.fitness.comparisons import holm
+from evobourse.fitness.comparisons import diebold_mariano, holm
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.moments import LARGEST_LOG_RETURN, MIN_DAYS, FloatArray, path_faults
 
@@ -39,7 +35,6 @@ SIGNIFICANT = 0.05
 NAIVE = "zero_return"
 
 _PERCENT = 100.0  # the optimizers want a variance near one
-_EQUAL_LOSSES = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +183,7 @@ def compare_forecasts(
     if not naive.any():
         raise FitnessError("every return to forecast is zero: no forecaster can be compared")
     losses = {name: _losses(name, forecast, actual) for name, forecast in forecasts.items()}
-    tests = [_diebold_mariano(each, naive) for each in losses.values()]
+    tests = [diebold_mariano(each, naive) for each in losses.values()]
     adjusted = holm(np.array([p_value for _, p_value in tests]))
     nan = float("nan")
     return (
@@ -251,19 +246,6 @@ def _losses(name: str, forecast: npt.ArrayLike, actual: FloatArray) -> FloatArra
         )
     sound = np.abs(given).max(axis=1) <= LARGEST_LOG_RETURN  # False for NaN
     return np.where(sound, np.mean((actual - np.where(sound, given.T, 0.0).T) ** 2, axis=1), np.nan)
-
-
-def _diebold_mariano(losses: FloatArray, naive: FloatArray) -> tuple[float, float]:
-    """Statistic and two-sided p-value; NaN if a loss is missing, 0 and 1 for equal losses."""
-    if np.isnan(losses).any():
-        return float("nan"), float("nan")
-    if np.allclose(losses, naive, rtol=_EQUAL_LOSSES, atol=0.0):
-        return 0.0, 1.0
-    # losses in place of forecasts: they are of three days, the library's of one
-    result = diebold_mariano_test(
-        np.zeros_like(naive), losses, naive, criterion=lambda _, loss: loss, lags=0, harvey_adj=True
-    )
-    return float(result.statistic), float(result.pvalue)
 
 
 def _row(

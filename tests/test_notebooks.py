@@ -21,9 +21,9 @@ SMALL = {
 PARAMETERS = re.compile(r'(?<=# %% tags=\["parameters"\]\n).*?(?=\n# %%)', re.DOTALL)
 RUNNER = """
 import functools, gc, pathlib, sys
-from evobourse.experiments.sweep import judging
-fit = judging.calibrate_franke_westerhoff  # the longest part at full size
-judging.calibrate_franke_westerhoff = functools.partial(fit, generations=2, population=4)
+from evobourse.experiments.sweep import laws
+fit = laws.calibrate_franke_westerhoff  # the longest part at full size
+laws.calibrate_franke_westerhoff = functools.partial(fit, generations=2, population=4)
 for file in map(pathlib.Path, sys.argv[1:]):
     exec(compile(file.read_text(), file.name, "exec"), {"__name__": "__main__"})
     print(f"<{file.stem} done>")

@@ -127,6 +127,14 @@ def simulate(
         console.print(
             f"{result['trades']:,} trades, {result['volume']:,} shares, {result['events']} events"
         )
+        than = " than without it" if result["played_without_news"] else ""
+        for one in result["reactions"]:
+            console.print(
+                f"news of day {one['day']}, tone {one['tone']:+.1f}: the price moved "
+                f"{one['moved']:+.1f} standard deviations{' more' * bool(than)}{than} on the day, "
+                f"{one['moved_by_next']:+.1f} by the next; a real market moves by the tone",
+                highlight=False,
+            )
     if tokens := result.get("tokens"):
         console.print(
             f"{tokens['prompt']:,} prompt tokens, {tokens['computed']:,} of them computed, "

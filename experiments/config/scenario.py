@@ -86,6 +86,29 @@ class Beside(Section):
 
 
 @dataclass(frozen=True)
+class ScenarioNews(Section):
+    """News with dates, said to all agents on the day of the market that has its date.
+
+    Attributes
+    ----------
+    file
+        CSV with a header: ``date``, ``text``; see ``docs/news.md``; from the scenario's own folder.
+    series
+        Whose trading days the market's days are: a shipped name, or a price file.
+    first_day
+        The date (ISO) of day 0; null for that of the first news. What is older is left out.
+    tone
+        ``minds``: the personas' minds read each sentence once, and how good they find it is heard
+        by agents who see words alone. ``none``: by agents who deliberate alone, who read it.
+    """
+
+    file: str
+    series: str = "sp500"
+    first_day: str | None = None
+    tone: Literal["none", "minds"] = "none"
+
+
+@dataclass(frozen=True)
 class Scenario(Section):
     """A market to put a population into.
 
@@ -101,6 +124,8 @@ class Scenario(Section):
     events
         File of events, see ``docs/events.md``, from the scenario's own folder; the asset is
         called ``stock`` there.
+    news
+        News with dates, beside the events.
     society
         Links, posts, rumours and moods among the personas' agents; as in the bundle if left out.
     mechanisms
@@ -124,6 +149,7 @@ class Scenario(Section):
     stock: Terms = field(default_factory=Terms)
     beside: Beside = field(default_factory=Beside)
     events: str | None = None
+    news: ScenarioNews | None = None
     society: Social | None = None
     mechanisms: bool = True
     deliberation: Deliberation | None = None
@@ -142,6 +168,11 @@ class Scenario(Section):
             raise ConfigError(
                 "deliberation and society.contest are both set, and agents who deliberate are "
                 "neither replaced nor ranked by fidelity; set contest.replaced: 0 and by: profit"
+            )
+        if self.news is not None and self.news.tone == "none" and self.deliberation is None:
+            raise ConfigError(
+                "news.file is set and nobody reads it, since agents choose at a glance; set "
+                "news.tone: minds, or deliberation"
             )
         self.refuse_futures("stock", self.stock)
 
@@ -170,7 +201,7 @@ class Size:
 
 
 def load_scenario(path: Path) -> Scenario:
-    """Read a scenario, the paths of its events and cast made such from here.
+    """Read a scenario, the paths of its events, news and cast made such from here.
 
     Raises
     ------
@@ -180,4 +211,5 @@ def load_scenario(path: Path) -> Scenario:
     """
     scenario = read_section(Scenario, read_yaml(path, "a scenario"), str(path))
     events, cast = (file and str(path.parent / file) for file in (scenario.events, scenario.cast))
-    return replace(scenario, events=events, cast=cast)
+    news = scenario.news and replace(scenario.news, file=str(path.parent / scenario.news.file))
+    return replace(scenario, events=events, news=news, cast=cast)

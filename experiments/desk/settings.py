@@ -10,6 +10,7 @@ from evobourse.experiments.config.cast import Cast, read_cast
 from evobourse.experiments.config.scenario import Scenario, Size, load_scenario
 from evobourse.experiments.config.sections import read_section, read_yaml
 from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.simulate.happenings import dated_events
 from evobourse.market.events.schedule import load_schedule, plain_event
 
 CAST_FILE = "cast.yaml"
@@ -75,9 +76,17 @@ def begin_settings(
     if scenario is not None:
         given = load_scenario(scenario)
         raw = dict(read_yaml(scenario, "a scenario"))
-        raw.pop("events", None)
+        for key in ("events", "news"):  # they are the session's own
+            raw.pop(key, None)
         if given.events is not None:
             events = [plain_event(event) for event in load_schedule(Path(given.events)).events]
+        if given.news is not None:
+            if given.news.tone == "minds":
+                raise ConfigError(
+                    "news.tone: is minds, and a desk asks nobody before it begins; set it to none "
+                    "with deliberation, or write events with a tone"
+                )
+            events += [plain_event(event) for event in dated_events(given.news, size.days)]
     beside = dict(raw.get("beside") or {})
     beside.setdefault("person_lots", PERSON_LOTS)
     settings = {**raw, "beside": beside}

@@ -39,7 +39,7 @@ SPLITS = {"train": "Training", "validation": "Validation", "heldout": "Held out"
 
 
 Row = Mapping[str, Any]
-WIDE = 100
+WIDE = 106
 """Columns of a terminal from which on a scoreboard says what each row is."""
 
 
@@ -51,7 +51,8 @@ def print_scoreboard(rows: Sequence[Row], console: Console | None = None) -> Non
     rows : sequence of mapping
         Rows of ``scoreboard.json``; a null or NaN score counts as infinite. A row is rejected if
         its p-value, corrected for the rows beside it, is 5 % or less. Skill is the score over that
-        of real training days, ``lower`` the share of paths that end lower.
+        of real training days, ``past`` the energy score given real pasts over that of GARCH-t told
+        the same, ``lower`` the share of paths that end lower.
     console : Console, optional
         Where to write; standard output by default.
     """
@@ -119,8 +120,17 @@ def score_form(score: float) -> str:
     return ".2f" if score < 10 else ".1f" if score < 100 else ".0f" if score < 10_000 else ".1e"
 
 
+def given_pasts(row: Row) -> str:
+    """Print a row's skill given real pasts with its p-value, as in ``1.08 (p 0.03)``."""
+    skill, p_value = (as_score(row.get(f"conditional_{key}")) for key in ("skill", "p"))
+    if not math.isfinite(skill):
+        return "-"
+    return f"{skill:.2f}" + (f" (p {p_value:.2g})" if math.isfinite(p_value) else "")
+
+
 _SHARES: dict[str, tuple[str, Callable[[float], str]]] = {
     "skill": ("skill", lambda skill: f"{skill:{score_form(skill)}}"),
+    "conditional_skill": ("past", lambda skill: f"{skill:{score_form(skill)}}"),
     "mcr": ("MCR", lambda share: f"{share:.2f}"),
     "ends_lower": ("lower", lambda share: f"{share:.0%}"),
 }

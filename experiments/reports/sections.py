@@ -18,6 +18,7 @@ from evobourse.experiments.reports.scores import (
     conclude,
     describe,
     format_score,
+    given_pasts,
     score_form,
 )
 
@@ -62,6 +63,7 @@ def scoreboard_section(scoreboard: Sequence[Mapping[str, Any]]) -> Section:
                 format_score(row),
                 bar,
                 f"{skill:{score_form(skill)}}" if math.isfinite(skill) else "-",
+                given_pasts(row),
                 f"{mcr:.2f}" if math.isfinite(mcr) else "-",
                 f"{lower:.0%}" if math.isfinite(lower) else "-",
                 str(row.get("seeds", "-")),
@@ -75,6 +77,7 @@ def scoreboard_section(scoreboard: Sequence[Mapping[str, Any]]) -> Section:
         "#score [95 %]",
         "on a log scale",
         "#skill",
+        "#given the past",
         "#joint coverage",
         "#end lower",
         "#paths",
@@ -90,6 +93,9 @@ def scoreboard_section(scoreboard: Sequence[Mapping[str, Any]]) -> Section:
             "alone, are no farther off than in 95 % of real years.",
             "Skill: score over that of real training days on the same windows; below 1 the market "
             "is closer than these are.",
+            "Given the past: energy score of paths that follow real pasts, over that of GARCH-t "
+            "told the same pasts, with the p-value of the difference over calendar quarters "
+            "(Diebold and Mariano); below 1 the market knows more.",
             "Joint coverage: share of paths with all moments in the real 95 % bands.",
         ],
         [Table(headings, cells, pd.DataFrame(rows), "scoreboard", strong)],

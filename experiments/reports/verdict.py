@@ -35,7 +35,8 @@ def verdict(rows: Sequence[Row]) -> str:
         Its scores on training, validation and held-out years side by side, its skill and whether
         it is rejected; what it beats, loses to, and is not told from (by the interval of the
         paired log ratio, or where rows have none by intervals that do not meet); where its paths
-        end and how its volume moves, beside real days. Empty where nothing was held out yet.
+        end and how its volume moves, beside real days; how it stands given real pasts. Empty where
+        nothing was held out yet.
     """
     assets = {row["asset"] for row in rows}
     asset = POOLED if POOLED in assets else next(iter(assets), None)
@@ -57,6 +58,7 @@ def verdict(rows: Sequence[Row]) -> str:
             sides[_side(champion, row)].append(f"{describe(row['name'])} ({_score(row)})")
     said += [f"{_SIDES[side]} {_listed(names)}" for side, names in sides.items() if names]
     said += _drift(champion, of.get(("heldout", REAL_TARGET)))
+    said += _given_pasts(champion)
     return "; ".join(said) + "."
 
 
@@ -95,6 +97,17 @@ def _drift(champion: Row, real: Row | None) -> list[str]:
         beside = f" (real days {known:+.2f})" if math.isfinite(known) else ""
         said.append(f"its volume correlates with the size of moves by {volume:+.2f}{beside}")
     return said
+
+
+def _given_pasts(row: Row) -> list[str]:
+    """Say how a row's energy score given real pasts stands against GARCH-t's, told the same."""
+    skill, p_value = (as_score(row.get(f"conditional_{key}")) for key in ("skill", "p"))
+    if not math.isfinite(skill):
+        return []
+    told = row["conditional_verdict"]
+    if math.isfinite(p_value):
+        told += f", p {p_value:.2g}"
+    return [f"given real pasts its energy score is {skill:.2f} times that of GARCH-t ({told})"]
 
 
 def _score(row: Row) -> str:

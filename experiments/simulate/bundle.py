@@ -266,17 +266,21 @@ def simulate_scenario(
     -------
     dict
         First and last close, daily volatility, decisions, forward passes, trades, volume, events
-        applied, and the tape's digest; of a deliberate market ``tokens`` as well: of prompts,
-        computed of them, generated.
+        applied, ``reactions`` (`experiments.simulate.happenings.reactions`), whether they are
+        against the same market without loud news (played where that takes no model), and the tape's
+        digest; of a deliberate market ``tokens`` as well: of prompts, computed of them, generated.
     """
-    from evobourse.experiments.simulate.exchange import run_scenario
+    from evobourse.experiments.simulate.exchange import play_without_news, run_scenario
 
     opened = open_population(folder, overrides)
     bundle, minds, asked = opened.bundle, opened.minds, size.agents * size.days
     if scenario.deliberation is None:
         choices = opened.choices()
         tape = run_scenario(scenario, bundle, choices, size, out, on_day, minds=minds)
-        return _summary(tape, bundle, asked, minds.counters.computed, out)
+        quiet = None
+        if isinstance(choices, np.ndarray) and not scenario.named_numbers:
+            quiet = play_without_news(scenario, bundle, choices, size, minds)
+        return _summary(tape, bundle, asked, minds.counters.computed, out, quiet)
     if opened.encoding.numeric:
         raise ConfigError(
             f"minds.encoding: is {opened.encoding.name!r}, and deliberation is in words; set "
@@ -285,7 +289,7 @@ def simulate_scenario(
     from evobourse.experiments.simulate.thinkers import open_thinker
 
     thinker = open_thinker(scenario.deliberation, bundle, minds, on_stage)
-    tape = run_scenario(scenario, bundle, thinker, size, out, on_day)
+    tape = run_scenario(scenario, bundle, thinker, size, out, on_day, minds=minds)
     asked *= len(scenario.turns)
     found = _summary(tape, bundle, asked, minds.counters.computed, out)
     return found | {"tokens": thinker.tokens()}
@@ -333,9 +337,19 @@ def simulate_cast(
 
 
 def _summary(
-    tape: RecordedTape, bundle: Bundle, decisions: int, passes: int, out: Path
+    tape: RecordedTape,
+    bundle: Bundle,
+    decisions: int,
+    passes: int,
+    out: Path,
+    quiet_ticks: NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
-    """Draw the first asset's prices, and say what came of a recorded market."""
+    """Draw the first asset's prices, and say what came of a recorded market.
+
+    Of the same market without its loud news the closes are int64[T], where it was played.
+    """
+    from evobourse.experiments.simulate.happenings import reactions
+
     prices, events = tape.frame("prices").query("asset == 0"), tape.frame("events")
     closes = np.concatenate([bundle.history[-1:], prices["close_ticks"]])
     _draw(closes, prices["volume"].to_numpy(), bundle, out, events)
@@ -348,6 +362,10 @@ def _summary(
         "trades": int(prices["trades"].sum()),
         "volume": int(prices["volume"].sum()),
         "events": len(events),
+        "reactions": reactions(
+            events, bundle.history, prices["close_ticks"].to_numpy(), quiet_ticks
+        ),
+        "played_without_news": quiet_ticks is not None,
         "digest": tape.manifest.digest,
         "out": str(out),
     }

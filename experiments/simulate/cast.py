@@ -41,12 +41,13 @@ from evobourse.experiments.simulate.exchange import (
     record_run,
     refuse_equity,
 )
+from evobourse.experiments.simulate.happenings import schedule_of
 from evobourse.experiments.simulate.thinkers import open_thinker
 from evobourse.experiments.sweep.orders import fit_scenario_orders
 from evobourse.market.crowd import Crowd
 from evobourse.market.crowds.person import RecordedPerson
 from evobourse.market.events.kinds import Event
-from evobourse.market.events.schedule import EventSchedule, load_schedule
+from evobourse.market.events.schedule import EventSchedule
 from evobourse.market.exchange import Exchange
 from evobourse.market.instruments import Instrument
 from evobourse.market.series.named import load_series
@@ -132,7 +133,7 @@ def build_cast(
     on_stage
         Called with each stage of a deliberate turn.
     events
-        What happens, in the place of the scenario's own.
+        What happens, in the place of the scenario's own events and news.
 
     Raises
     ------
@@ -240,9 +241,11 @@ def build_cast(
         held[0, 0] = scenario.beside.person_lots
         crowds.append((RecordedPerson([asset.name for asset in cast.assets]), held))
         members.append("beside: person")
-    schedule = None if events is None else EventSchedule(events, stream(5))
-    if schedule is None and scenario.events:
-        schedule = load_schedule(Path(scenario.events), stream(5))
+    if events is not None:
+        schedule: EventSchedule | None = EventSchedule(events, stream(5))
+    else:
+        readers = [persona for one in people.values() for persona in one.personas]
+        schedule = schedule_of(scenario, days, stream(5), readers, minds)
     position = np.concatenate([held for _, held in crowds])
     closes = np.array([history[-1] for history in histories])
     cash = position @ (closes * np.array([one.lot_tick_cents for one in instruments]))

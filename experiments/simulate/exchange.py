@@ -28,6 +28,7 @@ from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.durable import replace_bytes
 from evobourse.experiments.config.scenario import Scenario, Size, Terms
 from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.simulate.happenings import schedule_of, without_loud_news
 from evobourse.experiments.sweep.orders import fit_scenario_orders
 from evobourse.market.crowd import Crowd
 from evobourse.market.crowds.chiarella_iori import Forecasters, ForecastRule
@@ -36,7 +37,7 @@ from evobourse.market.crowds.noise_trader import NoiseFlow, NoiseTraders
 from evobourse.market.crowds.person import RecordedPerson
 from evobourse.market.errors import MarketError
 from evobourse.market.events.kinds import Event
-from evobourse.market.events.schedule import EventSchedule, load_schedule
+from evobourse.market.events.schedule import EventSchedule
 from evobourse.market.exchange import Exchange
 from evobourse.market.instruments import Instrument
 from evobourse.market.session import SessionRules
@@ -100,14 +101,14 @@ def build_scenario(
         Who, and what their minds choose, see `agents.minds.choices.tabulate_choices`, or minds to
         be asked as it goes, or what thinks for the personas' agents.
     size
-        Of the market; its days are not read.
+        Of the market; its days say how much of the scenario's news can be heard.
     further
         Crowds beside the scenario's, and the shares of each of their agents, who has as much in
         cash.
     minds
-        What answered, for a contest that replaces personas.
+        What answered, for a contest that replaces personas and for news that minds give a tone.
     events
-        What happens, in the place of the scenario's own.
+        What happens, in the place of the scenario's own events and news.
 
     Raises
     ------
@@ -169,9 +170,10 @@ def build_scenario(
     shares = np.concatenate([endowed.shares, others])[:, None]
     own_cash = endowed.cash_cents * terms.lot_tick_cents
     cash = np.concatenate([own_cash, others * close * terms.lot_tick_cents])
-    schedule = None if events is None else EventSchedule(events, of_events)
-    if schedule is None and scenario.events:
-        schedule = load_schedule(Path(scenario.events), of_events)
+    if events is not None:
+        schedule: EventSchedule | None = EventSchedule(events, of_events)
+    else:
+        schedule = schedule_of(scenario, size.days, of_events, population.personas, minds)
     return Exchange(
         [terms],
         [bundle.history],
@@ -181,6 +183,41 @@ def build_scenario(
         SessionRules(scenario.turns),
         schedule,
     )
+
+
+def play_without_news(
+    scenario: Scenario,
+    bundle: Bundle,
+    choices: NDArray[np.float64],
+    size: Size,
+    minds: Minds | None = None,
+) -> NDArray[np.int64] | None:
+    """Play a scenario again, with the same random numbers, without its loud news.
+
+    Parameters
+    ----------
+    scenario, bundle, choices, size, minds
+        See `build_scenario`.
+
+    Returns
+    -------
+    NDArray or None
+        Closes of the asset, int64[T]; None where no news is loud.
+    """
+    personas, nobody = bundle.population.personas, np.random.default_rng(0)
+    schedule = schedule_of(scenario, size.days, nobody, personas, minds)
+    events = () if schedule is None else schedule.events
+    quiet = without_loud_news(events)
+    if len(quiet) == len(events):
+        return None
+    exchange = build_scenario(scenario, bundle, choices, size, (), minds, quiet)
+    closes = np.zeros(size.days, np.int64)
+
+    def keep(day: int) -> None:
+        closes[day] = exchange.listings[0].view(None, 0, 0).close_ticks[-1]
+
+    exchange.run(size.days, lambda day: pay_contests(exchange, day, keep))
+    return closes
 
 
 def in_society(scenario: Scenario, population: Population) -> Population:
@@ -241,6 +278,11 @@ def _refuse_numbers(scenario: Scenario, choices: object) -> None:
     if isinstance(choices, np.ndarray) or not hasattr(choices, "encoding"):
         return
     encoding = f"minds.encoding {choices.encoding.name!r}"
+    if scenario.news is not None:
+        raise ConfigError(
+            f"news.tone: minds and {encoding} are both set, and sentences are read in words; set "
+            "minds.encoding: words"
+        )
     if scenario.named_numbers:
         raise ConfigError(
             f"named_numbers and {encoding} are both set, and numbers are named in words; set "

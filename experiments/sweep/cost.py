@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evobourse.agents.styles import STYLES
 from evobourse.evolve.genomes.market import MarketGenome
 from evobourse.evolve.lineage import Candidate
@@ -20,6 +22,7 @@ from evobourse.experiments.planner.rates import Rates, find_rates, recall_rates
 from evobourse.experiments.sweep.pace import Pace, Work, count_answers, measure_rates
 from evobourse.experiments.sweep.searches import make_search
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
+from evobourse.fitness.conditional.energy import MEMBERS, WINDOW_DAYS
 
 MLFLOW_FACTOR = 6.0
 """Bytes in MLflow's database for one in the lineage (measured, docs/decisions/044)."""
@@ -78,10 +81,21 @@ def plan_judging(config: ExperimentConfig) -> tuple[Work, Work]:
     selection, paths = config.selection, config.candidate_markets
     finalists = selection.champions
     choosing = Work(0, finalists * 2 * selection.validation_groups * paths, finalists)
-    rows = 3 + _BASELINE_CASTS  # the champion on three splits
-    return choosing, Work(
-        0, rows * selection.heldout_groups * paths + 1, 2, baselines=len(config.series)
-    )
+    markets = (2 + 1 + _BASELINE_CASTS) * _markets_of_row(config)  # the champion on three splits
+    markets += (1 + _BASELINE_CASTS) * _markets_after_pasts(config)
+    return choosing, Work(0, markets + 1, 2, baselines=len(config.series))
+
+
+def _markets_of_row(config: ExperimentConfig) -> int:
+    return config.selection.heldout_groups * config.candidate_markets
+
+
+def _markets_after_pasts(config: ExperimentConfig) -> int:
+    """Count the ensembles that follow real pasts in markets of the usual days, about."""
+    first, last = np.array(config.splits.heldout, dtype="datetime64[M]").astype(int).tolist()
+    quarters = int(last - first + 1) // 3
+    days = quarters * MEMBERS * WINDOW_DAYS * len(config.series)
+    return round(days / config.market.days)
 
 
 @dataclass(frozen=True)
@@ -135,7 +149,7 @@ def plan_sweep(experiment: Experiment, search: Optimizer, rates: Rates) -> Sweep
     kept, ends = _within_budget(config, searching, teaching, pace)
     choosing, judging = plan_judging(config)
     if set(genome.styles) - set(STYLES):  # no rule-based row, see the scoreboard
-        judging += Work(0, -config.selection.heldout_groups * config.candidate_markets, 0)
+        judging += Work(0, -_markets_of_row(config) - _markets_after_pasts(config), 0)
     searched = (*searching[:kept], searching[-1])
     return SweepPlan(searched, tuple(teaching[:kept]), choosing, judging, pace, ends)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,18 +25,14 @@ from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.markets import play_tables
 from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.watching import Begin, unwatched
-from evobourse.experiments.reports.scores import CHAMPION, POOLED, REAL_TARGET, REAL_TRAIN
+from evobourse.experiments.reports.scores import CHAMPION, POOLED, REAL_TRAIN
+from evobourse.experiments.sweep.laws import Draw, Laws, name_key
+from evobourse.experiments.sweep.pasts import REFERENCE, Pasts, conditional_columns
 from evobourse.experiments.sweep.rows import Row, compare_ratios, corrected
 from evobourse.experiments.sweep.setup import Experiment
-from evobourse.fitness.baselines.calibration import (
-    GENERATIONS,
-    POPULATION,
-    calibrate_franke_westerhoff,
-)
-from evobourse.fitness.baselines.franke_westerhoff import FrankeWesterhoff
-from evobourse.fitness.baselines.laws import reference_laws
-from evobourse.fitness.baselines.without_agents import garch_t_history, gbm_history, redraw_days
+from evobourse.fitness.baselines.calibration import GENERATIONS, POPULATION
 from evobourse.fitness.comparisons import geometric_mean, pool_scores
+from evobourse.fitness.conditional.energy import QuarterScores
 from evobourse.fitness.distance import SplitScore, Target, bootstrap_mean, score_groups
 from evobourse.fitness.paths import Paths
 from evobourse.fitness.protocol import HeldOutDoor
@@ -65,6 +61,8 @@ class Judge:
         What markets with volume are held against, and what those without.
     seeds
         Of the paths.
+    laws
+        Fitted on training days.
     """
 
     experiment: Experiment
@@ -74,11 +72,13 @@ class Judge:
     target: Target = field(init=False)
     prices: Target = field(init=False)
     seeds: tuple[int, ...] = field(init=False)
+    laws: Laws = field(init=False)
     _reference: dict[bool, SplitScore] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.target = self.experiment.target(self.split)
         self.prices = self.target.without_volume()
+        self.laws = Laws(self.experiment)
         self.seeds = path_seeds(self._stream(0), self.groups * self.target.paths)
 
     def _stream(self, key: int) -> np.random.SeedSequence:
@@ -122,7 +122,13 @@ class Judge:
     def reference(self, with_volume: bool) -> SplitScore:
         """Score real training days on these windows: what skill is relative to."""
         if with_volume not in self._reference:
-            drawn = self._redrawn(self.experiment.splits.train, self.stream(REAL_TRAIN))
+            drawn = self.laws.redrawn(
+                self.experiment.splits.train,
+                len(self.seeds),
+                self.experiment.windows.world.days,
+                self.target.has_volume,
+                self.stream(REAL_TRAIN),
+            )
             self._reference[with_volume] = self.score(drawn if with_volume else drawn.prices_alone)
         return self._reference[with_volume]
 
@@ -154,48 +160,19 @@ class Judge:
             "seconds": round(seconds, 3),
         }
 
-    def baselines(self) -> Iterable[tuple[str, Callable[[np.random.Generator], Paths]]]:
+    def baselines(self) -> dict[str, Draw]:
         """List the rows without agents, each a function of its own stream."""
-        experiment, days, count = (
-            self.experiment,
-            self.experiment.windows.world.days,
-            len(self.seeds),
-        )
-        train = experiment.split_returns(experiment.splits.train)
-        own = experiment.split_returns(self.split)
-        starts = [experiment.windows.window_start(self.split, seed) for seed in self.seeds]
-        before = [experiment.series.log_returns[: start - 1] for start in starts]
-        real = {REAL_TRAIN: experiment.splits.train, REAL_TARGET: self.split}
+        windows = self.experiment.windows
+        starts = np.array([windows.window_start(self.split, seed) for seed in self.seeds])
+        return self.laws.on(self.split, starts, windows.world.days, self.target.has_volume)
 
-        def prices(draw: Callable[..., Returns], *given: Any) -> Callable[..., Paths]:
-            return lambda rng: Paths(draw(*given, rng))
-
-        for name, law in reference_laws(train, own, self._fitted).items():
-            if name in real:
-                yield name, partial(self._redrawn, real[name])
-            else:
-                yield name, prices(law, count, days)
-        yield "gbm-history", prices(gbm_history, before, days)
-        yield "garch_t-history", prices(garch_t_history, train, before, days)
-
-    def _redrawn(self, split: Split, rng: np.random.Generator) -> Paths:
-        """Draw real windows of a split with their volume, if the series has any."""
-        experiment, days = self.experiment, self.experiment.windows.world.days
-        returns = experiment.split_returns(split)
-        drawn = redraw_days(len(returns), len(self.seeds), days, rng)
-        if not self.target.has_volume:
-            return Paths(returns[drawn])
-        return Paths(returns[drawn], experiment.split_volume(split)[drawn])
-
-    def _fitted(self, student: bool) -> FrankeWesterhoff:
-        target = self.experiment.target(self.experiment.splits.train)
-        seed = self.experiment.calibration_seed()
-        return calibrate_franke_westerhoff(target, seed, student=student)
+    def pasts(self) -> Pasts:
+        """Return the pasts within the split that ensembles follow."""
+        return Pasts(self.laws, self.split)
 
     def stream(self, name: str) -> np.random.Generator:
         """Return a baseline's own random stream."""
-        digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
-        return np.random.default_rng(self._stream(digest))
+        return np.random.default_rng(self._stream(name_key(name)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,6 +204,7 @@ class _Played:
     row: Row
     paths: Paths
     judge: Judge
+    given: QuarterScores | None = None  # the past; on held-out days alone
 
     @cached_property
     def score(self) -> SplitScore:
@@ -252,7 +230,8 @@ def judge_champion(
     `tried` is the number of candidates that the champion is the best of; it stands beside its
     score. Each row but the champion's has ``log_ratio``: the mean log ratio of the champion's score
     to its own, group by group on the moments that both have, with its 95 % bootstrap interval
-    (mean, low, high); below 0 the champion is better.
+    (mean, low, high); below 0 the champion is better. Held-out rows have what
+    `pasts.conditional_columns` says.
 
     Raises
     ------
@@ -276,21 +255,22 @@ def judge_champion(
         casts.append(("rule_based", population, lambda: TeacherMinds(genome.styles)))
     played: list[_Played] = []
     heldout = [Judge(asset, asset.splits.heldout, groups) for asset in experiment.assets]
-    laws = len(list(heldout[0].baselines()))
+    laws = len(heldout[0].baselines())
     begin("judge", len(heldout) * (4 + len(casts) + laws), lambda: len(played))
     for judge in heldout:
-        asset = judge.experiment
+        asset, pasts = judge.experiment, judge.pasts()
         for split in (asset.splits.train, asset.splits.validation):
             other = Judge(asset, split, groups)
             row, paths = play_row(other, CHAMPION, population, bases.serve(recipe), tried)
             played.append(_Played(row, paths, other))
-            played.append(_play_law(other, REAL_TRAIN, dict(other.baselines())[REAL_TRAIN]))
+            played.append(_play_law(other, REAL_TRAIN, other.baselines()[REAL_TRAIN]))
         for name, who, serve in casts:
             among = tried if name == CHAMPION else 1
-            row, paths = play_row(judge, name, who, serve(), among)
-            played.append(_Played(row, paths, judge))
-        for name, sample in judge.baselines():
-            played.append(_play_law(judge, name, sample))
+            minds = serve()
+            row, paths = play_row(judge, name, who, minds, among)
+            played.append(_Played(row, paths, judge, pasts.play(who, minds)))
+        for name, sample in judge.baselines().items():
+            played.append(replace(_play_law(judge, name, sample), given=pasts.draw(name)))
     rows = _compared(played)
     if len(heldout) > 1:
         rows += _pooled(played)
@@ -303,7 +283,7 @@ def judge_champion(
     )
 
 
-def _play_law(judge: Judge, name: str, sample: Callable[[np.random.Generator], Paths]) -> _Played:
+def _play_law(judge: Judge, name: str, sample: Draw) -> _Played:
     began = time.perf_counter()
     paths = sample(judge.stream(name))
     among = GENERATIONS * POPULATION if name in ("fw", "fw_t") else 1
@@ -311,17 +291,24 @@ def _play_law(judge: Judge, name: str, sample: Callable[[np.random.Generator], P
 
 
 def _compared(played: Sequence[_Played]) -> list[Row]:
-    """Set each row beside the champion's on the same windows."""
-    champions = {id(p.judge): p for p in played if p.row["name"] == CHAMPION}
+    """Set each row beside the champion's on the same windows, and the law told the past."""
+    known = {(id(p.judge), p.row["name"]): p for p in played}
     rows = []
     for p in played:
-        ours = champions[id(p.judge)]
-        if p is ours:
-            rows.append(p.row)
-            continue
-        gap = compare_ratios(ours.ratios(p), p.score.ratios, p.judge.stream("compare"))
-        rows.append({**p.row, "log_ratio": list(gap)})
+        ours = known[id(p.judge), CHAMPION]
+        row = {**p.row, **_given_pasts([p], [known.get((id(p.judge), REFERENCE))])}
+        if p is not ours:
+            gap = compare_ratios(ours.ratios(p), p.score.ratios, p.judge.stream("compare"))
+            row["log_ratio"] = list(gap)
+        rows.append(row)
     return rows
+
+
+def _given_pasts(members: Sequence[_Played], reference: Sequence[_Played | None]) -> Row:
+    """Return the columns of what follows given pasts, if it was played."""
+    ours = [p.given for p in members if p.given is not None]
+    theirs = [p.given for p in reference if p is not None and p.given is not None]
+    return conditional_columns(ours, theirs) if ours and theirs else {}
 
 
 def _pooled(played: Sequence[_Played]) -> list[Row]:
@@ -356,6 +343,7 @@ def _pooled(played: Sequence[_Played]) -> list[Row]:
                 for key in ("seeds", "windows", "decisions", "seconds")
             },
         }
+        row |= _given_pasts(members, same.get((split, REFERENCE), []))
         if name != CHAMPION:
             ours = same[split, CHAMPION]
             gap = compare_ratios(

@@ -175,7 +175,7 @@ def measure_rates(
     began = clock()
     say("timing the laws without agents")
     judge = Judge(experiment, experiment.splits.train, config.selection.heldout_groups)
-    for name, sample in judge.baselines():
+    for name, sample in judge.baselines().items():
         judge.score(sample(judge.stream(name)))
     baselines_s = clock() - began
     measured = Pace(merged_s, ask_s, market_s, load_s, lesson_market_s, baselines_s)

@@ -46,7 +46,9 @@ def gbm(train_returns: npt.ArrayLike, n: int, T: int, rng: np.random.Generator) 
     return rng.normal(returns.mean(), returns.std(), size=(n, T))
 
 
-def gbm_history(histories: Sequence[npt.ArrayLike], T: int, rng: np.random.Generator) -> FloatArray:
+def gbm_history(
+    histories: Sequence[npt.ArrayLike], T: int, rng: np.random.Generator, members: int = 1
+) -> FloatArray:
     """Geometric Brownian motion at the volatility of each history's last 250 days.
 
     The drift is zero: a year's mean return says next to nothing about the next year's.
@@ -59,11 +61,13 @@ def gbm_history(histories: Sequence[npt.ArrayLike], T: int, rng: np.random.Gener
         Days per path.
     rng : numpy.random.Generator
         Source of the draws.
+    members : int
+        Paths per history.
 
     Returns
     -------
-    float64 array, shape [len(histories), T]
-        One path per history.
+    float64 array, shape [len(histories) * members, T]
+        Those of one history side by side.
 
     Raises
     ------
@@ -74,7 +78,8 @@ def gbm_history(histories: Sequence[npt.ArrayLike], T: int, rng: np.random.Gener
         usable(history, f"history {i}")[-GBM_TRAILING_DAYS:].std()
         for i, history in enumerate(histories)
     ]
-    return np.asarray(rng.standard_normal((len(volatility), T)) * np.array(volatility)[:, None])
+    of_path = np.repeat(volatility, members)
+    return np.asarray(rng.standard_normal((len(of_path), T)) * of_path[:, None])
 
 
 def garch_t(train_returns: npt.ArrayLike, n: int, T: int, rng: np.random.Generator) -> FloatArray:
@@ -143,6 +148,7 @@ def garch_t_history(
     histories: Sequence[npt.ArrayLike],
     T: int,
     rng: np.random.Generator,
+    members: int = 1,
 ) -> FloatArray:
     """Continue each history with the GARCH(1,1)-t fitted on the training returns.
 
@@ -160,11 +166,13 @@ def garch_t_history(
         Days per path.
     rng : numpy.random.Generator
         Source of the shocks.
+    members : int
+        Paths per history.
 
     Returns
     -------
-    float64 array, shape [len(histories), T]
-        One path per history.
+    float64 array, shape [len(histories) * members, T]
+        Those of one history side by side.
 
     Raises
     ------
@@ -176,7 +184,7 @@ def garch_t_history(
     Engle and Mezrich (1996), GARCH for groups, Risk 9(8), 36-40 (variance targeting).
     """
     fit = fit_garch_t(train_returns, 0)
-    paths = np.empty((len(histories), T))
+    paths = np.empty((len(histories), members, T))
     for i, history in enumerate(histories):
         recent = usable(history, f"history {i}")[-GARCH_TRAILING_DAYS:] * PERCENT
         model = ConstantMean(
@@ -184,10 +192,10 @@ def garch_t_history(
         )
         # not model.fix(...).forecast: it copies the generator, and all paths would share shocks
         continued = model.forecast(
-            fit.parameters(recent.var()), horizon=T, method="simulation", simulations=1
+            fit.parameters(recent.var()), horizon=T, method="simulation", simulations=members
         )
-        paths[i] = np.asarray(continued.simulations.values, dtype=np.float64).reshape(T)
-    return np.asarray(paths / PERCENT)
+        paths[i] = np.asarray(continued.simulations.values, dtype=np.float64).reshape(members, T)
+    return np.asarray(paths.reshape(-1, T) / PERCENT)
 
 
 def block_bootstrap(

@@ -240,6 +240,47 @@ def window_starts(
     return rng.integers(first, last, size=count, dtype=np.int64, endpoint=True)
 
 
+def quarter_starts(
+    series: PriceSeries, split: Split, window_days: int, min_history_days: int = 0
+) -> NDArray[np.int64]:
+    """Return first rows of disjoint windows, one a calendar quarter at most.
+
+    Series of one calendar have them on the same days, wherever they begin and end.
+
+    Parameters
+    ----------
+    series : PriceSeries
+        Whose dates they are.
+    split : Split
+        The stretch that holds every window whole.
+    window_days : int
+        Rows in a window.
+    min_history_days : int
+        Least number of rows of the series before a window.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        Rows, shape [windows]: the first trading day of a quarter, or where the last window is not
+        over, the day after it; none in a quarter that has begun before the split.
+    """
+    quarters = quarters_of(series.dates)
+    starts: list[int] = []
+    free = max(split.start, min_history_days)
+    for row in (np.flatnonzero(np.diff(quarters)) + 1).tolist():
+        start = max(row, free) if starts else row
+        if start < free or start + window_days > split.stop or quarters[start] != quarters[row]:
+            continue
+        starts.append(start)
+        free = start + window_days
+    return np.array(starts, dtype=np.int64)
+
+
+def quarters_of(dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    """Return the calendar quarter of each date, counted from 1970, in the dates' shape."""
+    return dates.astype("datetime64[M]").astype(np.int64) // 3
+
+
 def slice_between(series: PriceSeries, first_day: str, last_day: str) -> PriceSeries:
     """Cut one stretch out of a series.
 

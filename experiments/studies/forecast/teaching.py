@@ -55,7 +55,7 @@ def teach(config: ExperimentConfig, bundle: Bundle, minds: Minds, groups: int) -
         )
 
     yield taught("evolved", judge.play(bundle.population, minds).log_returns)
-    for name, law in judge.baselines():
+    for name, law in judge.baselines().items():
         if name in LAWS:
             yield taught(name, law(judge.stream(name)).log_returns)
 

@@ -14,7 +14,13 @@ from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.experiments.reports.intervals import show, write_interval
 from evobourse.experiments.reports.scores import REAL_TARGET
 from evobourse.experiments.studies.sp500.arms import ARMS, EVOLVED
-from evobourse.experiments.studies.sp500.standings import Reading
+from evobourse.experiments.studies.sp500.standings import (
+    Reading,
+    conditional_ratio,
+    conditional_standing,
+)
+from evobourse.experiments.sweep.pasts import REFERENCE
+from evobourse.fitness.conditional.energy import pool_quarters
 from evobourse.fitness.palette import COLOURS, MUTED
 
 Readings = Mapping[str, Mapping[str, Sequence[Reading]]]
@@ -26,6 +32,7 @@ _HEADINGS = (
     "prices alone",
     "`evolved` over it [95 %]",
     "skill",
+    "conditional",
     "end lower",
     "volume and abs r",
     "joint MCR",
@@ -54,6 +61,7 @@ def write_page(
         paths=market.paths,
         standings=_standings(record["rows"], meanings),
         asked=_asked(record["rows"], readings["heldout"]),
+        quarters=len(pool_quarters(readings["heldout"][REFERENCE][0].given)),
         splits=_splits(readings),
         assets=_assets(readings["heldout"]),
         heldout=", ".join(f"{name} to {last[:4]}" for name, (_, last) in record["heldout"].items()),
@@ -74,6 +82,7 @@ def _standings(rows: Mapping[str, Mapping[str, Any]], meanings: Mapping[str, str
             _number(row["score_prices"]),
             against,
             _number(row["skill"]),
+            _with_p(row["conditional_skill"], row["conditional_p"]),
             lower,
             _number(row["volume_volatility"]),
             mcr,
@@ -109,7 +118,31 @@ def _asked(rows: Mapping[str, Mapping[str, Any]], heldout: Mapping[str, Sequence
             if None not in (low, high) and not low <= 1 <= high:
                 better = _yes(mean < 1)
             lines.append((f"better than `{name}`", better, _interval(mean, low, high)))
+    lines += _asked_given_pasts(heldout)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _asked_given_pasts(heldout: Mapping[str, Sequence[Reading]]) -> list[tuple[str, str, str]]:
+    """Set `evolved` beside what else was evolved, and the law told the past, given real pasts.
+
+    A difference holds where it is told over calendar quarters and, of several seeds, over seeds.
+    """
+    lines = []
+    for name, readings in heldout.items():
+        if name != REFERENCE and (name not in ARMS or name == EVOLVED):
+            continue
+        standing = conditional_standing(heldout[EVOLVED], readings)
+        if not standing.quarters:
+            continue
+        mean, low, high = conditional_ratio(heldout[EVOLVED], readings)
+        better = {"better": "yes", "worse": "no"}.get(standing.verdict, "undecided")
+        if low <= 1 <= high:  # False for NaN: one seed has no interval
+            better = "undecided"
+        found = _interval(mean, low, high)
+        if np.isfinite(standing.p_value):
+            found += f", p {standing.p_value:.2g}"
+        lines.append((f"better than `{name}` given real pasts", better, found))
+    return lines
 
 
 def _splits(readings: Readings) -> str:
@@ -163,6 +196,10 @@ def _number(value: float | None) -> str:
     return "-" if value is None or not np.isfinite(value) else f"{value:.2f}"
 
 
+def _with_p(skill: float | None, p_value: float | None) -> str:
+    return _number(skill) + (f" (p {p_value:.2g})" if p_value is not None else "")
+
+
 def _yes(holds: bool) -> str:
     return "yes" if holds else "no"
 
@@ -189,6 +226,9 @@ All arms have the same budget, and each is evolved anew.
 - `evolved` over a row is the ratio of scores on the moments that both have; below 1 `evolved` is
   better.
 - Skill is the score over that of real training days.
+- Conditional is the energy score of what follows real pasts, over that of GARCH-t told the same
+  pasts, with the p-value of their difference over {quarters} calendar quarters; below 1 is better
+  ([decision 131](../decisions/131-what-follows-a-given-past.md)).
 - Joint MCR is the share of paths of which all moments of prices lie in the real 95 % bands.
 - Hill and ACF inside are shares of paths in the real 95 % band, of ACF the lesser of lags 1-2 and
   4-11.
@@ -200,6 +240,9 @@ All arms have the same budget, and each is evolved anew.
 | asked of `evolved` | holds | found |
 |---|---|---:|
 {asked}
+
+Given real pasts the ratio is of energy scores, with its interval over sweep seeds and the p-value
+of the difference over calendar quarters.
 
 ## Training, validation, held out
 

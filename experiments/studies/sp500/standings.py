@@ -14,7 +14,14 @@ from evobourse.evolve.rounding import recorded
 from evobourse.experiments.reports.intervals import Interval, t_interval
 from evobourse.experiments.reports.scores import REAL_TRAIN
 from evobourse.experiments.sweep.judging import Judge
+from evobourse.experiments.sweep.pasts import REFERENCE
 from evobourse.fitness.comparisons import geometric_mean
+from evobourse.fitness.conditional.energy import (
+    QuarterScores,
+    Standing,
+    compare_scores,
+    pool_quarters,
+)
 from evobourse.fitness.distance import SplitScore, bootstrap_mean
 from evobourse.fitness.paths import Paths
 
@@ -37,6 +44,8 @@ class Reading:
         Names of the moments of `scores`.
     ends_lower
         Share of paths that end below their start, float64[assets].
+    given
+        Energy scores given real pasts, one an asset; none where they were not played.
     """
 
     names: tuple[str, ...]
@@ -44,6 +53,7 @@ class Reading:
     prices: tuple[SplitScore, ...]
     moments: tuple[str, ...]
     ends_lower: NDArray[np.float64]
+    given: tuple[QuarterScores, ...] = ()
 
     @property
     def has_volume(self) -> bool:
@@ -84,8 +94,10 @@ class Reading:
         return float(np.mean([score.mcr for score in self.prices]))
 
 
-def read(judges: Sequence[Judge], paths: Sequence[Paths]) -> Reading:
-    """Score paths on each asset's windows."""
+def read(
+    judges: Sequence[Judge], paths: Sequence[Paths], given: Sequence[QuarterScores] = ()
+) -> Reading:
+    """Score paths on each asset's windows; add what was scored given real pasts."""
     judge, first = judges[0], paths[0]
     target = judge.prices if first.volume is None else judge.target
     return Reading(
@@ -94,6 +106,7 @@ def read(judges: Sequence[Judge], paths: Sequence[Paths]) -> Reading:
         tuple(judge.score(own.prices_alone) for judge, own in zip(judges, paths, strict=True)),
         target.names,
         np.array([own.ends_lower for own in paths]),
+        tuple(given),
     )
 
 
@@ -127,6 +140,10 @@ def make_rows(found: Mapping[str, Sequence[Reading]], first: str) -> dict[str, d
             "hill_inside": np.mean([one.inside("hill") for one in readings]),
             "acf_inside": np.mean([one.inside(*ACF) for one in readings]),
         }
+        standing = conditional_standing(readings, found[REFERENCE])
+        row["conditional"] = standing.score
+        row["conditional_skill"] = standing.skill
+        row["conditional_p"] = standing.p_value
         if name != first:
             row["against"] = list(compare(found[first], readings))
         rows[name] = {key: _finite(value) for key, value in row.items()}
@@ -140,10 +157,36 @@ def compare(ours: Sequence[Reading], theirs: Sequence[Reading]) -> Interval:
     with Student's t of its logarithm.
     """
     volume = all(one.has_volume for one in (*ours, *theirs))
-    own, other = (np.log([one.pooled(volume) for one in who]) for who in (ours, theirs))
-    gaps = own[: len(other)] - other[: len(own)] if len(other) > 1 else own - other
+    own, other = (np.array([one.pooled(volume) for one in who]) for who in (ours, theirs))
+    return _ratio(own, other)
+
+
+def conditional_standing(ours: Sequence[Reading], theirs: Sequence[Reading]) -> Standing:
+    """Compare energy scores given real pasts: over quarters, after means over sweeps and assets."""
+    own, other = (_by_quarter(readings).mean(axis=0) for readings in (ours, theirs))
+    return compare_scores(own, other)
+
+
+def conditional_ratio(ours: Sequence[Reading], theirs: Sequence[Reading]) -> Interval:
+    """Return the ratio of energy scores given real pasts, with its interval over sweep seeds.
+
+    Sweeps of one seed are compared with each other; see `compare`.
+    """
+    own, other = (_by_quarter(readings).mean(axis=1) for readings in (ours, theirs))
+    return _ratio(own, other)
+
+
+def _ratio(own: NDArray[np.float64], other: NDArray[np.float64]) -> Interval:
+    """Return the geometric mean of own over other scores, by seed where other has several."""
+    ours, theirs = np.log(own), np.log(other)
+    gaps = ours[: len(theirs)] - theirs[: len(ours)] if len(theirs) > 1 else ours - theirs
     mean, low, high = np.exp(t_interval(gaps)).tolist()
     return mean, low, high
+
+
+def _by_quarter(readings: Sequence[Reading]) -> NDArray[np.float64]:
+    """Return energy scores pooled over assets, float64[readings, quarters]."""
+    return np.stack([pool_quarters(one.given) for one in readings])
 
 
 def _finite(value: Any) -> Any:

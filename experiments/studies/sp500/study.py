@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from evobourse.agents.minds.stand_ins import Minds
+from evobourse.agents.personas.persona import Population
 from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.run_folder import RunFolder
@@ -26,7 +27,10 @@ from evobourse.experiments.studies.sp500.arms import ARMS, EVOLVED, Models, evol
 from evobourse.experiments.studies.sp500.page import draw_scores, write_page
 from evobourse.experiments.studies.sp500.standings import Reading, make_rows, read
 from evobourse.experiments.sweep.judging import Judge
+from evobourse.experiments.sweep.pasts import REFERENCE, Pasts
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
+from evobourse.fitness.conditional.energy import QuarterScores
+from evobourse.fitness.paths import Paths
 from evobourse.fitness.protocol import HeldOutDoor
 from evobourse.market.series.named import load_series
 
@@ -81,10 +85,17 @@ class Champion:
     candidate: Candidate
     run_folder: RunFolder
 
-    def play(self, judge: Judge) -> Any:
+    def play(self, judge: Judge) -> Paths:
         """Play it on a judge's windows."""
+        return judge.play(*self._served())
+
+    def follow(self, pasts: Pasts) -> QuarterScores:
+        """Let it follow real pasts."""
+        return pasts.play(*self._served())
+
+    def _served(self) -> tuple[Population, Minds]:
         genome, values = self.experiment.market_genome, self.candidate.genome
-        return judge.play(genome.population(values), self.bases.serve(genome.recipe(values)))
+        return genome.population(values), self.bases.serve(genome.recipe(values))
 
 
 def run(settings: Settings, report: Report) -> Page:
@@ -114,6 +125,8 @@ def run(settings: Settings, report: Report) -> Page:
         against = row.get("against") or [None]
         report.figure(f"held-out J/J95, {name}", row["score"], "1", "evolved over it", against[0],
                       low=row["ci_low"], high=row["ci_high"])  # fmt: skip
+        report.figure(f"energy score given real pasts, {name}", row["conditional"], "1", REFERENCE,
+                      row["conditional_skill"], p=row["conditional_p"])  # fmt: skip
     record = {
         "rows": rows,
         "assets": list(settings.judged),
@@ -146,23 +159,27 @@ def judge_all(
     found: dict[str, dict[str, list[Reading]]] = {}
     for split in ("train", "validation", "heldout"):
         judges = [Judge(one, getattr(one.splits, split), settings.groups) for one in assets]
-        laws = [dict(judge.baselines()) for judge in judges] if split == "heldout" else []
+        held = split == "heldout"
+        laws = [judge.baselines() for judge in judges] if held else []
+        pasts = [judge.pasts() for judge in judges] if held else []
         count = sum(map(len, champions.values())) + (len(laws[0]) if laws else 0)
         with report.steps(f"{split} windows", count) as step:
             found[split] = {}
             for name, each in champions.items():
                 found[split][name] = []
                 for one in each:
-                    if split == "heldout":
+                    if held:
                         open_door(one, settings)
                     paths = [one.play(judge) for judge in judges]
-                    found[split][name].append(read(judges, paths))
+                    given = [one.follow(of_asset) for of_asset in pasts]
+                    found[split][name].append(read(judges, paths, given))
                     step()
             for name in laws[0] if laws else ():
                 drawn = [
                     law[name](judge.stream(name)) for law, judge in zip(laws, judges, strict=True)
                 ]
-                found[split][name] = [read(judges, drawn)]
+                given = [of_asset.draw(name) for of_asset in pasts]
+                found[split][name] = [read(judges, drawn, given)]
                 step()
     return found
 

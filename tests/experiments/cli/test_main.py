@@ -74,6 +74,9 @@ def test_a_sweep_leaves_every_file_and_names_the_next_commands(
     )
     for row in rows:
         beside = set() if row["name"] == "evolved" else {"log_ratio"}
+        if row["split"] == "heldout":
+            given = ("", "_skill", "_p", "_verdict")
+            beside |= {f"conditional{key}" for key in given}
         assert set(row) == set(keys.split()) | beside
     assert "The evolved market scores" in printed
     names = {row["name"] for row in rows if row["split"] == "heldout"}

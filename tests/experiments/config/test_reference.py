@@ -26,6 +26,7 @@ SCENARIOS = ROOT / "experiments" / "scenarios"
 FILES = [
     (QUICKSTART, ExperimentConfig),
     (SCENARIOS / "shock.yaml", Scenario),
+    (SCENARIOS / "news.yaml", Scenario),
     (SCENARIOS / "deliberate.yaml", Scenario),
     (SCENARIOS / "cast.yaml", Cast),
     (SCENARIOS / "nickel.yaml", Scenario),

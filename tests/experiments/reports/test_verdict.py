@@ -36,6 +36,18 @@ def test_it_names_scores_side_by_side_what_is_beaten_and_what_is_not():
     )
 
 
+def test_it_says_how_the_market_stands_given_real_pasts():
+    known = {"conditional": 1.3, "conditional_skill": 1.234, "conditional_p": 0.0312}
+    told = [*ROWS[:2], {**ROWS[2], **known, "conditional_verdict": "worse"}]
+    assert verdict(told).endswith(
+        "; given real pasts its energy score is 1.23 times that of GARCH-t (worse, p 0.031)."
+    )
+    few = {**known, "conditional_p": None, "conditional_verdict": "8 quarters: it cannot be told"}
+    assert verdict([{**ROWS[2], **few}]).endswith("GARCH-t (8 quarters: it cannot be told).")
+    broken = {**known, "conditional_skill": None, "conditional_verdict": "degenerate paths"}
+    assert "given real pasts" not in verdict([{**ROWS[2], **broken}])
+
+
 def test_rows_of_runs_before_there_were_ratios_are_told_by_their_intervals():
     known = ("name", "asset", "split", "score", "ci_low", "ci_high", "p_holm")
     old = [{key: one[key] for key in known} for one in ROWS]

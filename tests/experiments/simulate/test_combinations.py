@@ -9,6 +9,7 @@ import pytest
 
 from evobourse.agents.crowds.persona_crowd import history_ticks
 from evobourse.agents.minds.choices import tabulate_choices
+from evobourse.agents.observation import FIELD_NAMES, decode_view
 from evobourse.experiments.config.cast import read_cast
 from evobourse.experiments.config.scenario import Scenario, Size
 from evobourse.experiments.config.sections import read_section
@@ -29,6 +30,7 @@ FEATURES = {
     "named_numbers": {"named_numbers": True},
     "future": {"stock": {"kind": "future", "lot_units": 5}},
     "shock": {},
+    "news": {},
     "social": {"society": {}},
     "contest": {"society": {"contest": {"every": 1, "by": "profit", "replaced": 0}}},
     "orders": {"orders": {"regimes": 2, "components": 2}},
@@ -38,6 +40,8 @@ REFUSED = {
     frozenset({"contest", "future"}): "society.contest and kind: future of stock are both set",
 }
 EVENTS = "events:\n- {kind: news, day: 1, text: The mine is flooded., tone: 2.0}\n"
+NEWS = "date,text\n2001-09-17,The exchange opens.\n2001-09-18,A port closes.\n2001-09-18,Rain.\n"
+NEWS_FIELD = FIELD_NAMES.index("news")
 MEMBERS = [
     {"name": "savers", "count": 5, "style": "value"},
     {"name": "chasers", "count": 5, "mixture": {"momentum": 0.7, "contrarian": 0.3}},
@@ -93,6 +97,9 @@ def play(bundle, engine, tmp_path):
         if "shock" in features:
             (tmp_path / "events.yaml").write_text(EVENTS)
             raw["events"] = str(tmp_path / "events.yaml")
+        if "news" in features:
+            (tmp_path / "news.csv").write_text(NEWS)
+            raw["news"] = {"file": str(tmp_path / "news.csv"), "tone": "minds"}
         scenario = read_section(Scenario, raw, "scenario")
         if "cast" in features:
             both = [*members, COMPANY] if corp and "future" not in features else [*members]
@@ -100,7 +107,8 @@ def play(bundle, engine, tmp_path):
             tape = run_cast(scenario, cast, bundle, engine, 2, 3, tmp_path / "tape")
         elif scenario.deliberation is not None:
             thinker = open_thinker(scenario.deliberation, bundle, engine)
-            tape = run_scenario(scenario, bundle, thinker, Size(10, 2, 3), tmp_path / "tape")
+            size, out = Size(10, 2, 3), tmp_path / "tape"
+            tape = run_scenario(scenario, bundle, thinker, size, out, minds=engine)
         else:
             [choices] = tabulate_choices([bundle.population], engine)
             size = Size(10, 2, 3)
@@ -119,7 +127,11 @@ def assert_features_show(tape, features):
     assert ("order" in kinds) == ({"deliberation", "named_numbers"} <= set(features))
     assert ("lean" in decisions) == ("deliberation" in features)
     assert ("malformed" in decisions) == ("named_numbers" in features)
-    assert len(tape.frame("events")) == ("shock" in features)
+    happened = tape.frame("events")
+    assert len(happened) == ("shock" in features) + 3 * ("news" in features)
+    if "news" in features:
+        tones = [json.loads(d)["tone"] for d in happened.query("kind == 'news'")["detail"]]
+        assert len(set(tones)) == len(tones)
     assert ("mood" in decisions) == bool({"social", "contest"} & set(features))
     future = tape.manifest.instruments[0]["kind"] == "future"
     assert future == ("future" in features)
@@ -144,7 +156,7 @@ def test_every_pair_runs_or_is_refused_in_one_line_that_names_both(pair, play):
 @pytest.mark.parametrize(
     "features",
     [
-        ("cast", "deliberation", "named_numbers", "shock", "contest", "orders", "beside"),
+        ("cast", "deliberation", "named_numbers", "shock", "news", "contest", "orders", "beside"),
         ("cast", "named_numbers", "future", "shock", "social", "orders", "beside"),
         ("cast", "deliberation", "named_numbers", "future", "shock", "social", "orders", "beside"),
     ],
@@ -165,6 +177,23 @@ def test_named_numbers_of_those_who_deliberate_are_what_the_market_got(play):
     assert len(texts) == asked > 0
     assert len(sent) == len(good)
     np.testing.assert_array_equal(sent["quantity"].sort_index(), good["lots"].sort_index())
+
+
+@pytest.mark.slow
+def test_who_deliberates_and_sees_news_reads_that_of_its_day(play):
+    readers = {"name": "readers", "count": 10, "only_sees": ["news"]}
+    tape = play("cast", "deliberation", "news", members=[readers], corp=False)
+    pages = tape.frame("texts").query("kind == 'page' and turn == 0")
+    views = tape.frame("decisions").query("turn == 0").set_index(["day", "agent"])["view"]
+    said = {0: "News: The exchange opens.", 1: "News: A port closes.\nNews: Rain."}
+    for day, sentences in said.items():
+        own = pages[pages["day"] == day].groupby("agent")["text"].agg("first")
+        sees = {agent for agent in own.index if decode_view(views[day, agent])[NEWS_FIELD] >= 0}
+        assert sees
+        for agent, text in own.items():
+            assert (f"{sentences}\nRound" in text or f"{sentences}\nToday" in text) == (
+                agent in sees
+            )
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.evolve.markets import World, play_market
 from evobourse.experiments.config.scenario import Beside, Scenario, Size, load_scenario
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.simulate.exchange import run_scenario
+from evobourse.experiments.simulate.exchange import play_without_news, run_scenario
 from evobourse.market.errors import MarketError
 from evobourse.market.rules import MarketRules
 from evobourse.market.tape.daily_tape import is_tape, read_closes
@@ -146,5 +146,10 @@ def test_the_shipped_scenario_is_one(bundle, choices, tmp_path):
     from pathlib import Path
 
     scenario = load_scenario(Path("experiments/scenarios/shock.yaml"))
-    tape = run_scenario(scenario, bundle, choices, Size(40, 42, 1), tmp_path / "tape")
+    size = Size(40, 42, 1)
+    tape = run_scenario(scenario, bundle, choices, size, tmp_path / "tape")
     assert len(tape.frame("events")) == 6
+    quiet, loud = play_without_news(scenario, bundle, choices, size), tape.frame("prices")
+    np.testing.assert_array_equal(quiet[:20], loud["close_ticks"][:20])
+    assert quiet[20:].tolist() != loud["close_ticks"][20:].tolist()
+    assert play_without_news(Scenario(), bundle, choices, size) is None

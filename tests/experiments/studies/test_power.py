@@ -7,10 +7,12 @@ from evobourse.experiments.studies.power import (
     HELD_OUT,
     LAWS,
     PATHS,
+    QUARTERS,
     WINDOW_DAYS,
     Cell,
     _held_out_cells,
     _law_cells,
+    given_pasts_section,
     render,
 )
 from evobourse.market.series.named import load_series
@@ -73,3 +75,11 @@ def test_the_page_names_the_least_days_of_each_law_and_none_of_the_nulls():
     assert garch.endswith("| more |")
     assert held_out.endswith("|  |")
     assert "100 times at each length" in "\n".join(page)
+
+
+def test_the_page_says_what_the_energy_score_tells_given_the_past():
+    told = {"a random walk": np.array([0.1, 0.25, 1.0]), "the law itself": np.full(3, 0.05)}
+    lines = list(given_pasts_section(told, 40))
+    assert "| a random walk | 10% | 25% | 100% |" in lines
+    assert f"| held against it | {' | '.join(f'{n} quarters' for n in QUARTERS)} |" in lines
+    assert " 40 times" in lines[2]

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[3]
 STUDIES = find_studies()
 NAMED_PAGES = {
     *("nickel", "forecast", "council", "bubble", "scale_effect", "masking", "industries", "impact"),
-    *("events", "live"),
+    *("events", "live", "coverage"),
 }
 """Studies that run from a clean clone; others too may have their page in docs."""
 
@@ -24,7 +24,7 @@ SLOW = {"nickel": 9}
 """Minutes of the small size where they are more than five: six minds write fifty turns of text."""
 
 NAMES = {
-    *("power", "coverage", "encodings", "deliberate_day", "stacks", "reinforcement", "behaviour"),
+    *("power", "encodings", "deliberate_day", "stacks", "reinforcement", "behaviour"),
     *("trunk_depth", "robustness", "society", "people", "casts", "market_checks", "styles"),
 } | NAMED_PAGES
 IN_DOCS = sorted(name for name, found in STUDIES.items() if found.declared.page.startswith("docs/"))

@@ -16,9 +16,11 @@ from evobourse.fitness.facts import leverage
 BASELINES = {
     "gbm": lambda r, rng: gbm(r, 3, 100, rng),
     "gbm_history": lambda r, rng: gbm_history([r[:300], r[:900], r], 100, rng),
+    "gbm_history, members": lambda r, rng: gbm_history([r], 100, rng, members=3),
     "garch_t": lambda r, rng: garch_t(r, 3, 100, rng),
     "gjr_garch_t": lambda r, rng: gjr_garch_t(r, 3, 100, rng),
     "garch_t_history": lambda r, rng: garch_t_history(r, [r[:300], r[:300], r], 100, rng),
+    "garch_t_history, members": lambda r, rng: garch_t_history(r, [r], 100, rng, members=3),
     "block_bootstrap": lambda r, rng: block_bootstrap(r, 3, 100, rng),
 }
 
@@ -128,3 +130,12 @@ def test_block_bootstrap_glues_short_blocks_and_short_series(rng):
     assert set(joints % 7) == {0}
     with pytest.raises(FitnessError, match="block_days=0"):
         block_bootstrap(series, 1, 100, rng, 0)
+
+
+@pytest.mark.parametrize("law", [gbm_history, lambda *a: garch_t_history(a[0][0], *a)])
+def test_members_of_a_history_lie_side_by_side(law, train_returns, rng):
+    calm, wild = train_returns[:900] / 10, train_returns[:900] * 3
+    paths = law([calm, wild], 60, rng, 5)
+    assert paths.shape == (10, 60)
+    spread = paths.std(axis=1)
+    assert spread[:5].max() < spread[5:].min()

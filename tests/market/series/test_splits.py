@@ -13,6 +13,8 @@ from evobourse.market.series.splits import (
     Split,
     SplitDates,
     make_splits,
+    quarter_starts,
+    quarters_of,
     read_split_dates,
     slice_between,
     window_starts,
@@ -170,3 +172,41 @@ def test_days_without_quotes_are_read_too(tmp_path):
     file = tmp_path / "splits.yaml"
     file.write_text(SplitDates(**GOOD).to_yaml().replace("'", ""))
     assert read_split_dates(file) == SplitDates(**GOOD)
+
+
+def test_a_quarter_has_one_window_at_most_and_series_of_one_calendar_the_same_days(sp500):
+    heldout = make_splits(sp500, **GOOD).heldout
+    starts = quarter_starts(sp500, heldout, 60)
+    assert len(starts) == 22  # July 2013 to December 2018
+    assert str(sp500.dates[starts[0]]) == "2013-07-01"
+    assert str(sp500.dates[starts[-1]]) == "2018-10-01"
+    later = slice_between(sp500, "2010-01-04", "2018-12-31")
+    again = quarter_starts(later, make_splits(later, **LATER).heldout, 60)
+    assert np.isin(later.dates[again], sp500.dates[starts]).all()
+
+
+LATER = {
+    "train": ("2010-01-04", "2012-12-31"),
+    "validation": ("2013-07-01", "2014-12-31"),
+    "heldout": ("2015-06-01", "2018-12-31"),
+}
+
+
+@given(st.integers(0, 900), st.integers(100, 1000), st.integers(1, 130), st.integers(0, 300))
+def test_windows_of_quarters_are_disjoint_within_the_split_and_after_their_history(
+    sp500, start, length, days, history
+):
+    split = Split("heldout", start, start + length)
+    starts = quarter_starts(sp500, split, days, history)
+    assert starts.dtype == np.int64
+    quarters = quarters_of(sp500.dates[starts])
+    assert len(np.unique(quarters)) == len(quarters)
+    assert (np.diff(starts) >= days).all()
+    if len(starts):
+        assert max(start, history) <= starts[0]
+        assert starts[-1] + days <= split.stop
+        assert quarters_of(sp500.dates[starts[0] - 1]) < quarters[0]
+
+
+def test_a_stretch_without_a_whole_quarter_has_no_window(sp500):
+    assert len(quarter_starts(sp500, Split("heldout", 10, 100), 60)) == 0

@@ -6,17 +6,26 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.studies.sp500 import arms, study
 from evobourse.experiments.studies.sp500.arms import ARMS, EVOLVED, Arm
-from evobourse.experiments.studies.sp500.standings import Reading, compare, make_rows
+from evobourse.experiments.studies.sp500.standings import (
+    Reading,
+    compare,
+    conditional_ratio,
+    conditional_standing,
+    make_rows,
+)
 from evobourse.experiments.studies.sp500.study import Settings, run
-from evobourse.experiments.sweep import judging
+from evobourse.experiments.sweep import laws
+from evobourse.experiments.sweep.pasts import REFERENCE
 from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.fitness.baselines.calibration import calibrate_franke_westerhoff
+from evobourse.fitness.conditional.energy import QuarterScores
 from evobourse.fitness.distance import SplitScore
 from evobourse.fitness.errors import FitnessError
 from evobourse.fitness.moments import MOMENT_NAMES
@@ -36,7 +45,7 @@ SMALL = (
 def small(monkeypatch, tmp_path):
     """Settings of a study of seconds, in which teachers stand in for the models."""
     tiny = partial(calibrate_franke_westerhoff, generations=1, population=4, paths=8)
-    monkeypatch.setattr(judging, "calibrate_franke_westerhoff", tiny)
+    monkeypatch.setattr(laws, "calibrate_franke_westerhoff", tiny)
     monkeypatch.setitem(arms.ARMS, EVOLVED, replace(ARMS["teachers_evolved"], meaning="whole"))
     return Settings(
         seeds=2,
@@ -64,6 +73,14 @@ def test_page_record_and_picture_say_the_same_and_a_second_call_finds_the_sweeps
     assert rows["bootstrap_train"]["skill"] == pytest.approx(1.0)
     assert rows[EVOLVED]["volume_volatility"] is not None
     assert rows["gjr_garch_t"]["volume_volatility"] is None
+    told = rows["garch_t-history"]
+    assert (told["conditional_skill"], told["conditional_p"]) == (1.0, None)
+    for name, row in rows.items():
+        assert row["conditional_skill"] == pytest.approx(row["conditional"] / told["conditional"])
+        assert name == "garch_t-history" or 0 <= row["conditional_p"] <= 1
+    for name in ("dice_evolved", "garch_t-history"):
+        assert f"| better than `{name}` given real pasts |" in page.text
+    assert "over 32 calendar quarters" in page.text
     assert list(page.pictures) == ["sp500.png"]
     lineages = sorted(small.folder.rglob("lineage.jsonl"))
     assert len(lineages) == 4
@@ -118,15 +135,16 @@ def test_arms_differ_in_what_they_say(name):
     assert {part for part, there in found.items() if not there} == lacking.get(name, set())
 
 
-def reading(ratios, with_volume=True):
-    """Return a reading of one asset: J/J95 of groups, all moments 0 and inside."""
+def reading(ratios, with_volume=True, given=()):
+    """Return a reading of one asset: J/J95 of groups, all moments 0 and inside, energy scores."""
     names = (
         MOMENT_NAMES if with_volume else tuple(n for n in MOMENT_NAMES if n != "volume_volatility")
     )
     ratios = np.asarray(ratios, np.float64)
     zero, one = np.zeros(len(names)), np.ones(len(names))
     score = SplitScore(1.0, ratios.mean(), 0, 0, 0.5, "", 0.5, one, ratios, zero, zero[None], "ok")
-    return Reading(("sp500",), (score,), (score,), names, np.array([0.25]))
+    scored = (QuarterScores(np.arange(len(given)), np.asarray(given, np.float64)),)
+    return Reading(("sp500",), (score,), (score,), names, np.array([0.25]), scored)
 
 
 def test_a_ratio_of_scores_is_over_seeds_and_a_laws_one_reading_stands_for_all():
@@ -141,10 +159,29 @@ def test_a_ratio_of_scores_is_over_seeds_and_a_laws_one_reading_stands_for_all()
 
 def test_an_interval_is_over_seeds_where_there_are_several_else_over_groups():
     several = [reading([1.0, 9.0]), reading([5.0, 5.0])]
-    rows = make_rows({"ours": several, "bootstrap_train": [reading([1.0, 9.0])]}, "ours")
+    law = [reading([1.0, 9.0])]
+    rows = make_rows({"ours": several, "bootstrap_train": law, REFERENCE: law}, "ours")
     assert (rows["ours"]["ci_low"], rows["ours"]["ci_high"]) == (5.0, 5.0)
     assert rows["bootstrap_train"]["ci_low"] == 1.0
     assert rows["ours"]["skill"] == pytest.approx(1.0)
+
+
+def test_given_real_pasts_sweeps_are_averaged_before_quarters_are_tested():
+    rng = np.random.default_rng(4)
+    law = rng.exponential(size=30)
+    own = [law + 0.1 + 0.05 * rng.normal(size=30) for _ in range(3)]
+    ours, theirs = [reading([1.0], given=each) for each in own], [reading([1.0], given=law)]
+    standing = conditional_standing(ours, theirs)
+    gap = np.mean(own, axis=0) - law
+    assert standing.p_value == pytest.approx(ttest_1samp(gap, 0.0).pvalue)
+    assert standing.verdict == "worse"
+    mean, low, high = conditional_ratio(ours, theirs)
+    assert mean == pytest.approx(
+        np.exp(np.mean([np.log(each.mean() / law.mean()) for each in own]))
+    )
+    assert low < mean < high
+    paired = conditional_ratio(ours, [reading([1.0], given=2 * each) for each in own])
+    assert paired == pytest.approx((0.5, 0.5, 0.5))
 
 
 def test_nothing_but_models_opens_a_model():

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr
 
+from evobourse.fitness.conditional.path import PATH_MEASURES, score_conditioned_paths
 from evobourse.fitness.errors import FitnessError
-from evobourse.fitness.path import PATH_MEASURES, score_conditioned_paths
 
 RMSE, MAE, CORRELATION, BEST_LAG = range(len(PATH_MEASURES))
 

@@ -1,0 +1,1 @@
+"""What minds make of dated news: read, and held against the real day."""

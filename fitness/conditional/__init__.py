@@ -1,0 +1,1 @@
+"""Scores of what follows a given past."""
