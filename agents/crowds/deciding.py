@@ -95,20 +95,18 @@ class Decider:
         society = self._society
         return float(society.switching), float(society.conformity), float(society.performance)
 
-    def reconsider(self, day: int, deviation: float, unease: float) -> None:
+    def reconsider(self, day: int, deviation: float) -> None:
         """Let some agents choose their persona anew.
 
         Parameters
         ----------
-        day, deviation, unease
+        day, deviation
             See `agents.crowds.observing.Morning`.
         """
         persona = self.persona.copy()
         words = draw_words(len(persona), day, 0, Purpose.DAY, self._key)
         pull = misalign(float(self._society.mechanisms.misalignment), self.lean, deviation)
-        switching, conformity, performance = self.habits
-        habits = switching, conformity * unease, performance
-        reconsider(persona, self.share, self.success, pull, habits, words, day, self._key)
+        reconsider(persona, self.share, self.success, pull, self.habits, words, day, self._key)
         self.persona = persona
 
     def choose(self, views: NDArray[np.int64], words: NDArray[np.uint32]) -> NDArray[np.int64]:

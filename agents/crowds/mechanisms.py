@@ -159,12 +159,6 @@ def misalign(strength: float, lean: NDArray[np.float64], deviation: float) -> ND
 
 
 @njit(cache=True)
-def unease(asymmetry: float, standardised_return: float) -> float:
-    """Return by how much yesterday's return strengthens herding and attention, 1 or more."""
-    return 1.0 + asymmetry * max(-standardised_return, 0.0)
-
-
-@njit(cache=True)
 def follow_equity(
     usual_lots: NDArray[np.float64],
     part: float,

@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 # Numba's cache watches this file alone: after a change to these, delete __pycache__.
-from evobourse.agents.crowds.daily_loops import Earshot, mood_codes, see, standardise
+from evobourse.agents.crowds.daily_loops import Earshot, mood_codes, see
 from evobourse.agents.crowds.elementary import (
     exponential,
     logarithm,
@@ -18,7 +18,7 @@ from evobourse.agents.crowds.elementary import (
     normal_quantile,
     normal_table,
 )
-from evobourse.agents.crowds.mechanisms import perceive, read_together, unease
+from evobourse.agents.crowds.mechanisms import perceive, read_together
 from evobourse.agents.crowds.volatility import UNMEASURED, Volatility, kept_a_day
 from evobourse.agents.masks import day_masks, draw_fields
 from evobourse.agents.observation import (
@@ -63,9 +63,6 @@ class Morning:
         The day, and turns since the first of day 0.
     deviation
         Of the last close from value, as the value sign measures it.
-    unease
-        How much yesterday strengthens herding and attention, see
-        `agents.crowds.mechanisms.unease`.
     """
 
     views: NDArray[np.int64]
@@ -76,7 +73,6 @@ class Morning:
     day: int = 0
     time: int = 0
     deviation: float = 0.0
-    unease: float = 1.0
 
 
 class Observer:
@@ -173,7 +169,10 @@ class Observer:
         closes = asset.close_ticks
         log_path = logarithms(closes[-HISTORY_DAYS:])
         self.volatility = volatility = self.volatility.follow(
-            closes, log_path, society.volatility_memory_days
+            closes,
+            log_path,
+            society.volatility_memory_days,
+            float(society.mechanisms.loss_asymmetry),
         )
         told, self._told = self._told, np.zeros(n)
         none = np.zeros((4, 0), np.uint32)
@@ -183,8 +182,6 @@ class Observer:
                 self.perceived, tone, told, volatility.long_run, log_path[-1], rates
             )
         values = morning_values(log_path, (asset.buy_quantity, asset.sell_quantity), self.perceived)
-        last = standardise(log_path[-1] - log_path[-2], volatility.recent)
-        alarm = unease(float(society.mechanisms.loss_asymmetry), last)
         threshold = news_threshold((volatility.long_run, volatility.recent), self.hearing)
         views = see_morning(
             self.sees,
@@ -196,7 +193,7 @@ class Observer:
             Earshot(
                 read_together(tone, self.shared, day, self._key),
                 self.hearing[0],
-                threshold / alarm,
+                threshold,
                 told,
                 self.traits.receptivity,
             ),
@@ -217,7 +214,6 @@ class Observer:
             day,
             time,
             float(values[_VALUE]),
-            alarm,
         )
 
 

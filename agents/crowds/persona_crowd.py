@@ -171,7 +171,7 @@ class PersonaCrowd(Crowd):
         moods = None if self.life is None else self._meet(self.life, view)
         asset, persona = view.assets[self._asset], self.decider.persona
         self._morning = self.observer.observe(asset, view.day, view.time, persona, moods)
-        self.decider.reconsider(view.day, self._morning.deviation, self._morning.unease)
+        self.decider.reconsider(view.day, self._morning.deviation)
         if self.population.society.mechanisms.equity_sized:
             self._lots = self._follow_equity(view)
 

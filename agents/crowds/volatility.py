@@ -38,7 +38,11 @@ class Volatility:
         return math.sqrt(self.variance)
 
     def follow(
-        self, closes: NDArray[np.int64], log_path: NDArray[np.float64], half_life_days: float
+        self,
+        closes: NDArray[np.int64],
+        log_path: NDArray[np.float64],
+        half_life_days: float,
+        asymmetry: float,
     ) -> Volatility:
         """Return what it is once another close is known.
 
@@ -50,12 +54,15 @@ class Volatility:
             float64[h], natural logarithms of the last of them.
         half_life_days
             Of the weights of recent days.
+        asymmetry
+            See `follow_variance`.
         """
         keep = kept_a_day(half_life_days)
         if self.variance:
             move = log_path[-1] - log_path[-2]
-            return Volatility(self.long_run, follow_variance(self.variance, move, keep))
-        return Volatility(*measure(logarithms(closes[-LONG_RUN_DAYS - 1 :]), keep))
+            variance = follow_variance(self.variance, move, keep, asymmetry)
+            return Volatility(self.long_run, variance)
+        return Volatility(*measure(logarithms(closes[-LONG_RUN_DAYS - 1 :]), keep, asymmetry))
 
     def mixed(self, weight: float) -> float:
         """Return the long-run deviation, a part of it replaced by the recent one."""
@@ -73,19 +80,24 @@ def kept_a_day(half_life_days: float) -> float:
 
 
 @njit(cache=True)
-def follow_variance(variance: float, move: float, keep: float) -> float:
-    """Return the recent variance after another day's log return."""
-    return float(max(keep * variance + (1.0 - keep) * move**2, _LEAST_VARIANCE))
+def follow_variance(variance: float, move: float, keep: float, asymmetry: float) -> float:
+    """Return the recent variance after another day's log return.
+
+    A fall counts ``1 + asymmetry`` times, a rise ``1 - asymmetry`` times.
+    """
+    counts = 1.0 - asymmetry if move > 0.0 else 1.0 + asymmetry
+    return float(max(keep * variance + (1.0 - keep) * (counts * move**2), _LEAST_VARIANCE))
 
 
 @njit(cache=True)
-def measure(log_path: NDArray[np.float64], keep: float) -> tuple[float, float]:
+def measure(log_path: NDArray[np.float64], keep: float, asymmetry: float) -> tuple[float, float]:
     """Return the long-run deviation and the recent variance of a history's end, float64[h]."""
     plain, weighted, weights, weight = 0.0, 0.0, 0.0, 1.0
     for day in range(log_path.size - 1, 0, -1):
-        square = (log_path[day] - log_path[day - 1]) ** 2
+        move = log_path[day] - log_path[day - 1]
+        square = move**2
         plain += square
-        weighted += weight * square
+        weighted += weight * ((1.0 - asymmetry if move > 0.0 else 1.0 + asymmetry) * square)
         weights += weight
         weight *= keep
     long_run = math.sqrt(plain / (log_path.size - 1))

@@ -41,7 +41,6 @@ from evobourse.agents.crowds.mechanisms import (
     perceive,
     quote,
     read_together,
-    unease,
 )
 from evobourse.agents.crowds.observing import (
     WORDS_SEE,
@@ -234,9 +233,13 @@ def _play(
             social.peers[:] = moods
         move = log_path[-1] - log_path[-2]
         if measured[1] > 0.0:
-            measured[1] = follow_variance(measured[1], move, society.keep)
+            measured[1] = follow_variance(
+                measured[1], move, society.keep, mechanisms.loss_asymmetry
+            )
         else:
-            measured[0], measured[1] = measure(path.log_path[:today], society.keep)
+            measured[0], measured[1] = measure(
+                path.log_path[:today], society.keep, mechanisms.loss_asymmetry
+            )
         long_run, recent = measured[0], np.sqrt(measured[1])
         tone = draw_news(day, crowd_key)
         if mechanisms.value_rates[0] > 0.0:
@@ -244,9 +247,8 @@ def _play(
                 measured[2], tone, told, long_run, log_path[-1], mechanisms.value_rates
             )
         values = morning_values(log_path, (asked[0], asked[1]), measured[2])
-        alarm = unease(mechanisms.loss_asymmetry, standardise(move, recent))
         noise, _, _ = society.hearing
-        threshold = news_threshold((long_run, recent), society.hearing) / alarm
+        threshold = news_threshold((long_run, recent), society.hearing)
         heard = read_together(tone, mechanisms.shared, day, crowd_key)
         news = Earshot(heard, noise, threshold, told, personas.receptivity)
         views = see_morning(
@@ -264,9 +266,9 @@ def _play(
             crowd_key,
         )
         pull = misalign(mechanisms.misalignment, mechanisms.lean, values[_VALUE])
-        switching, conformity, performance = society.habits
-        habits = switching, conformity * alarm, performance
-        reconsider(persona, personas.share, personas.success, pull, habits, words, day, crowd_key)
+        reconsider(
+            persona, personas.share, personas.success, pull, society.habits, words, day, crowd_key
+        )
 
         # They decide and order.
         tendency = decide(personas.steps, persona, personas.row_of, views, words)

@@ -51,10 +51,10 @@ class Mechanisms:
         place of what it was endowed with. Thurner, Farmer and Geanakoplos 2012, Quantitative
         Finance 12(5), doi:10.1080/14697688.2012.674301.
     loss_asymmetry
-        How much stronger herding and attention are after a loss: conformity is multiplied, and the
-        news threshold divided, by ``1 + loss_asymmetry * loss``, loss being yesterday's fall in
-        recent standard deviations, 5 at most. Chen, Zheng and Tan 2013, PLoS ONE 8(11),
-        doi:10.1371/journal.pone.0079531.
+        How much more a fall than a rise makes agents expect of moves: in the recent variance, by
+        which they spread limit prices, a fall's square counts ``1 + loss_asymmetry`` times and a
+        rise's ``1 - loss_asymmetry`` times. Glosten, Jagannathan and Runkle 1993, Journal of
+        Finance 48(5), doi:10.1111/j.1540-6261.1993.tb05128.x.
     """
 
     two_sided: Annotated[float, Bounds(0, 1)] = 0.0
@@ -64,7 +64,7 @@ class Mechanisms:
     value_news: Annotated[float, Bounds(0, 3, "volatilities")] = 0.0
     value_half_life_days: Annotated[float, Bounds(20, 2_000, "trading days")] = 500.0
     equity_sized: Annotated[float, Bounds(0, 1)] = 0.0
-    loss_asymmetry: Annotated[float, Bounds(0, 2)] = 0.0
+    loss_asymmetry: Annotated[float, Bounds(0, 1)] = 0.0
 
     def __post_init__(self) -> None:
         check_bounds(self, AgentError)

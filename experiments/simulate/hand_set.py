@@ -25,7 +25,7 @@ ON = Mechanisms(
     value_news=1.0,
     value_half_life_days=1000.0,
     equity_sized=0.7,
-    loss_asymmetry=0.2,
+    loss_asymmetry=0.5,
 )
 """Set by hand; a search begins at them."""
 

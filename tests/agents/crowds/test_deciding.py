@@ -37,10 +37,10 @@ def test_agents_go_where_it_paid_and_the_replaced_have_no_past(decider):
     for day in range(200):
         words = draw_words(N, day, 0, Purpose.DAY, np.uint64(1))
         decider.learn(decider.choose(views, words), -1.0)
-    decider.reconsider(200, 0.0, 1.0)
+    decider.reconsider(200, 0.0)
     assert (decider.persona == 0).all()
     decider.replace([0, 1, 2], np.ones((3, len(possible_views(1)), 5)))
-    decider.reconsider(201, 0.0, 1.0)
+    decider.reconsider(201, 0.0)
     assert np.bincount(decider.persona) == pytest.approx([100, 200, 300], abs=40)
 
 
@@ -50,6 +50,6 @@ def test_a_decision_does_not_change_when_agents_reconsider(decider):
     words = draw_words(N, 0, 0, Purpose.DAY, np.uint64(1))
     decision = Decision(decider.persona, views, decider.choose(views, words))
     before = decision.persona.copy()
-    decider.reconsider(0, 0.0, 1.0)
+    decider.reconsider(0, 0.0)
     np.testing.assert_array_equal(decision.persona, before)
     assert (decider.persona != before).any()

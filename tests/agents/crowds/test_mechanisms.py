@@ -18,7 +18,6 @@ from evobourse.agents.crowds.mechanisms import (
     quote,
     read_together,
     to_tick,
-    unease,
 )
 from evobourse.agents.crowds.observing import draw_news
 from evobourse.agents.crowds.order_regimes import fit_regimes, measure_orders
@@ -115,10 +114,6 @@ def test_misalignment_draws_to_who_leans_against_it_either_way():
     lean = np.array([1.0, 0.0, -0.5])
     for deviation in (-2.0, 2.0):
         np.testing.assert_allclose(misalign(0.5, lean, deviation), [2.0, 0.0, -1.0])
-
-
-def test_only_a_loss_alarms():
-    assert [unease(0.5, z) for z in (-2.0, 0.0, 3.0)] == [2.0, 1.0, 1.0]
 
 
 def test_lots_follow_equity_from_what_they_were():

@@ -46,7 +46,7 @@ MECHANISMS = {
     "misaligned": {"misalignment": 3.0},
     "perceived value": {"misalignment": 1.0, "value_news": 1.0, "value_half_life_days": 60.0},
     "by equity": {"equity_sized": 1.0},
-    "afraid": {"loss_asymmetry": 1.5},
+    "afraid": {"loss_asymmetry": 1.0},
     "all": {
         "two_sided": 0.6,
         "half_spread": 0.1,
@@ -336,16 +336,20 @@ def reference_days(market, crowd, days):
         for own in choices.values()
     ]
     quotes = [words_of(i, 0, 12, crowd.key)[0] / 2**32 < does.two_sided for i in range(n)]
-    steps = np.diff(np.array(logs[-751:])) ** 2
-    long_run = math.sqrt(steps.mean())
+    moves = np.diff(np.array(logs[-751:]))
+    long_run = math.sqrt((moves**2).mean())
+
+    def felt(move):
+        return (1 + does.loss_asymmetry * (-1) ** (move > 0)) * move**2
+
     strides = np.cumprod([1, *(size + 1 for size in LEVELS[:-1])])
     volumes = []
     for day in range(days):
         if variance is None:
-            weights = keep ** np.arange(len(steps))[::-1]
-            variance = float((steps * weights).sum() / weights.sum())
+            weights = keep ** np.arange(len(moves))[::-1]
+            variance = float((felt(moves) * weights).sum() / weights.sum())
         else:
-            variance = keep * variance + (1 - keep) * (logs[-1] - logs[-2]) ** 2
+            variance = keep * variance + (1 - keep) * felt(logs[-1] - logs[-2])
         recent = math.sqrt(max(variance, 1e-10))
         path = np.array(logs[-251:])
         returns = np.diff(path)
@@ -366,12 +370,10 @@ def reference_days(market, crowd, days):
         public = [sum(v >= e for e in f.edges) for v, f in zip(values, FIELDS, strict=False)]
         threshold = math.hypot(1, society.news_noise) * society.news_threshold
         threshold *= (long_run / recent) ** society.vigilance
-        loss = min(max((logs[-2] - logs[-1]) / recent, 0), 5)
-        threshold /= 1 + does.loss_asymmetry * loss
         shared = [does.shared_reading * normal_of(p, day, 13, crowd.key) for p in range(len(share))]
         present = [persona.count(p) / n for p in range(len(share))]
         pull = [
-            society.conformity * (1 + does.loss_asymmetry * loss) * len(share) * (x - s)
+            society.conformity * len(share) * (x - s)
             + society.performance * y
             + does.misalignment * against * values[1] ** 2
             for x, s, y, against in zip(present, share, success, lean, strict=True)
