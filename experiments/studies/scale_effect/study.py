@@ -37,7 +37,7 @@ from evobourse.fitness.palette import COLOURS
 
 STUDY = Study(
     question="do more distinct minds make a better market, and how many behaviours are distinct?",
-    minutes=8,
+    minutes=3,
     page="docs/studies/scale_effect.md",
 )
 
