@@ -78,9 +78,9 @@ def tell(
         figure = f"signs right, {part}, {name}, {len(rows)} days"
         report.figure(figure, one.signs[0], "1", low=one.signs[1], high=one.signs[2])
     least = 100 * 1.96 / 2 / np.sqrt(len(rows))
-    title, days = part.capitalize(), len(rows)
+    title, count = part.capitalize(), len(rows)
     head = (
-        f"## {title}: {days} days\n\nA share of signs differs from a half by "
+        f"## {title}: {count} days\n\nA share of signs differs from a half by "
         f"itself from {least:.0f} points on (5 %, one row alone)."
     )
     return f"{head}\n\n" + "\n".join(lines)
