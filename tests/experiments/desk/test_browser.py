@@ -73,7 +73,7 @@ class Page:
         if token:
             self.page.wait_for_selector("body[data-live]")
 
-    def until(self, holds, seconds=60):
+    def until(self, holds, seconds=180):  # a clean clone compiles before its first day
         deadline = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < deadline
