@@ -30,8 +30,8 @@ def test_studies_and_benchmarks_are_listed_for_people_and_for_programs():
 
 def test_the_settings_of_one_are_listed():
     rows = json.loads(evobourse("study", "coverage", "--list", "--json").stdout)
-    assert {"key": "paths", "default": "1000", "meaning": "Simulated of each market."} in rows
-    assert "--set paths=1000\n    Simulated" in evobourse("study", "coverage", "--list").stdout
+    assert {"key": "paths", "default": "1000", "meaning": "Of each law."} in rows
+    assert "--set paths=1000\n    Of each law" in evobourse("study", "coverage", "--list").stdout
 
 
 @pytest.mark.parametrize(
