@@ -59,7 +59,7 @@ def test_clouds_are_bred_over_the_same_genes_and_gone_on_with(tmp_path, monkeypa
     text = page.read_text()
     assert picture.is_file()
     bred = text.partition("## Bred clouds")[2]
-    assert "over the same 69 genes" in bred
+    assert "over the same 70 genes" in bred
     rows = [line for line in bred.splitlines() if line.startswith(("| 1 |", "| 12 |"))]
     assert len(rows) == 2
     assert "12 minds less 1, paired by sweep seed" in bred
