@@ -1,4 +1,6 @@
-"""The compiled inner loops of a crowd's day: see, reconsider, decide, price, learn.
+"""The compiled inner loops of a crowd's day: see, reconsider, decide, learn.
+
+The one that prices is `agents.crowds.order_law.price_orders`.
 
 `agents.crowds.persona_crowd` calls them one by one, `agents.crowds.whole_days` from one compiled
 loop over days. Every agent draws the words of its day by counter, see `market.philox`:
@@ -57,43 +59,6 @@ class Earshot(NamedTuple):
     threshold: float
     told: NDArray[np.float64]
     receptivity: NDArray[np.float64]
-
-
-class Spread(NamedTuple):
-    """A mixture of normals of offsets and log relative quantities.
-
-    Attributes
-    ----------
-    steps
-        int64[C - 1], cumulated weights in `PARTS`.
-    means, factors
-        float64[C, 2] and float64[C, 3], see `agents.crowds.order_regimes.OrderMixture`.
-    sized
-        Whether quantities vary; else the second columns are 0.
-    """
-
-    steps: NDArray[np.int64]
-    means: NDArray[np.float64]
-    factors: NDArray[np.float64]
-    sized: bool
-
-
-class OrderHabits(NamedTuple):
-    """How the agents of P personas order.
-
-    Attributes
-    ----------
-    active
-        int64[P], the chance that an agent with a tendency sends an order, in `PARTS`.
-    pull, spread, size
-        float64[P]: distance of a limit price for each unit of tendency, factor of its spread,
-        and of quantities.
-    """
-
-    active: NDArray[np.int64]
-    pull: NDArray[np.float64]
-    spread: NDArray[np.float64]
-    size: NDArray[np.float64]
 
 
 @njit(cache=True)
@@ -284,83 +249,6 @@ def decide(
         own, part = steps[persona[i], row_of[views[i]]], low(words[1, i])
         tendency[i] = (part >= own[0]) + (part >= own[1]) + (part >= own[2]) + (part >= own[3]) - 2
     return tendency
-
-
-@njit(cache=True)
-def price_orders(
-    persona: NDArray[np.int64],
-    tendency: NDArray[np.int64],
-    usual_lots: NDArray[np.float64],
-    habits: OrderHabits,
-    spread: Spread,
-    units: tuple[float, float],
-    reference_ticks: int,
-    normals: NDArray[np.float32],
-    words: NDArray[np.uint32],
-    more: NDArray[np.uint32],
-) -> tuple[
-    NDArray[np.int64],
-    NDArray[np.int8],
-    NDArray[np.int64],
-    NDArray[np.int64],
-    NDArray[np.float64],
-    NDArray[np.float64],
-]:
-    """Turn tendencies into limit orders of those who are active today.
-
-    Parameters
-    ----------
-    persona, tendency
-        int64[n]; a strong tendency asks for three times the quantity, a plain one for twice.
-    usual_lots
-        float64[n], lots that an agent without a tendency trades.
-    habits, spread
-        Of personas, and of the market.
-    units
-        Log price per unit of distance, and distances per unit of the spread.
-    reference_ticks
-        Yesterday's close.
-    normals, words, more
-        As in `see`; the last where quantities vary.
-
-    Returns
-    -------
-    agent, side, price_ticks, quantity, urgency, reservation
-        Arrays of one length; prices and quantities at least 1. Who wants to trade, how far its
-        reservation price is from the reference in units of distance, and that price in ticks.
-    """
-    unit, scale = units
-    components, count = spread.steps.size, 0
-    agent, leans = np.empty(tendency.size, np.int64), np.empty(tendency.size)
-    lots = np.empty(tendency.size)
-    # First who orders, then at what price, so that the second loop runs on several at a time. What
-    # is written of an agent without an order is written over.
-    for i in range(tendency.size):
-        who = persona[i]
-        part, at = low(words[2, i]), 0
-        for k in range(components):  # steps ascend
-            at += part >= spread.steps[k]
-        first = float(normals[high(words[2, i])])
-        offset = spread.means[at, 0] + spread.factors[at, 0] * first
-        lean = habits.pull[who] * tendency[i] + habits.spread[who] * (offset * scale)
-        size = habits.size[who] * usual_lots[i]
-        if spread.sized:
-            second = float(normals[low(more[2, i])])
-            size *= exponential(
-                spread.means[at, 1] + spread.factors[at, 1] * first + spread.factors[at, 2] * second
-            )
-        agent[count], leans[count] = i, lean
-        lots[count] = size * (1 + abs(tendency[i]))
-        count += (high(words[1, i]) < habits.active[who]) & (lean != 0.0)
-    side, urgency, reservation = np.empty(count, np.int8), np.empty(count), np.empty(count)
-    price, quantity = np.empty(count, np.int64), np.empty(count, np.int64)
-    for k in range(count):
-        lean = leans[k]
-        side[k], urgency[k] = 1 if lean > 0 else -1, abs(lean)
-        reservation[k] = reference_ticks * exponential(unit * lean)
-        price[k] = max(1, int(np.rint(reservation[k])))
-        quantity[k] = max(1, int(np.rint(lots[k])))
-    return agent[:count], side, price, quantity, urgency, reservation
 
 
 @njit(cache=True)

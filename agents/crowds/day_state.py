@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evobourse.agents.crowds.daily_loops import OrderHabits
+from evobourse.agents.crowds.order_law import OrderHabits
 from evobourse.agents.society.contest import Rivalry
 from evobourse.agents.society.life import SocialLife
 from evobourse.market.daily_auction import Market, Rows

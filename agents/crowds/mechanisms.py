@@ -13,7 +13,7 @@ from evobourse.agents.crowds.elementary import exponential, normal_quantile
 from evobourse.market.philox import Purpose, draw_uniform, draw_words
 
 _READING = Purpose.READING
-_DOUBT = 1e-12  # relative; a product of exponentials is within 2e-15 of their sum's
+_DOUBT = 1e-12  # relative, and far more than a product of exponentials is from their sum's
 
 OrderColumns = tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]
 """Agent, side, limit in ticks, quantity: arrays of one length."""
@@ -43,7 +43,7 @@ def quote(
     Parameters
     ----------
     orders, urgency, reservation
-        One an agent, see `agents.crowds.daily_loops.price_orders`.
+        One an agent, see `agents.crowds.order_law.price_orders`.
     both
         bool[n], who does.
     half_spread
@@ -67,19 +67,18 @@ def quote(
     down, up = exponential(-unit * half_spread), exponential(unit * half_spread)
     at = 0
     for k in range(agent.size):
-        # Written over where there is but one order, so that no branch depends on who quotes.
-        lean, quotes = side[k] * urgency[k], both[agent[k]]
+        agents[at], lots[at] = agent[k], quantity[k]
+        if not both[agent[k]]:
+            sides[at], prices[at] = side[k], price_ticks[k]
+            at += 1
+            continue
+        lean = side[k] * urgency[k]
         bid = to_tick(reservation[k] * down, unit * (lean - half_spread), reference_ticks)
         ask = to_tick(reservation[k] * up, unit * (lean + half_spread), reference_ticks)
-        bid = max(1, bid)
-        agents[at], lots[at] = agent[k], quantity[k]
-        sides[at] = 1 if quotes else side[k]
-        prices[at] = bid if quotes else price_ticks[k]
-        at += 1
-        if quotes:
-            agents[at], sides[at], lots[at] = agent[k], -1, quantity[k]
-            prices[at] = max(bid + 1, ask)
-            at += 1
+        sides[at], prices[at] = 1, max(1, bid)
+        agents[at + 1], lots[at + 1], sides[at + 1] = agent[k], quantity[k], -1
+        prices[at + 1] = max(prices[at] + 1, ask)
+        at += 2
     return agents, sides, prices, lots
 
 

@@ -7,13 +7,19 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from evobourse.agents.crowds.daily_loops import PARTS, OrderHabits, in_parts, price_orders
+from evobourse.agents.crowds.daily_loops import PARTS, in_parts
 from evobourse.agents.crowds.deciding import Decision
 from evobourse.agents.crowds.elementary import normal_table
 from evobourse.agents.crowds.mechanisms import draw_quoters, quote
 from evobourse.agents.crowds.observing import Morning
 from evobourse.agents.crowds.offsets import ORDER_FRACTION, OffsetClusters
-from evobourse.agents.crowds.order_law import spread_of, spread_units, tell_regime
+from evobourse.agents.crowds.order_law import (
+    OrderHabits,
+    price_orders,
+    spread_of,
+    spread_units,
+    tell_regime,
+)
 from evobourse.agents.crowds.order_regimes import OrderRegimes
 from evobourse.agents.crowds.standing_orders import let_live
 from evobourse.agents.errors import AgentError

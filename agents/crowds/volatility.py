@@ -55,7 +55,7 @@ class Volatility:
         half_life_days
             Of the weights of recent days.
         asymmetry
-            See `follow_variance`.
+            See `felt`.
         """
         keep = kept_a_day(half_life_days)
         if self.variance:
@@ -80,13 +80,15 @@ def kept_a_day(half_life_days: float) -> float:
 
 
 @njit(cache=True)
-def follow_variance(variance: float, move: float, keep: float, asymmetry: float) -> float:
-    """Return the recent variance after another day's log return.
+def felt(move: float, asymmetry: float) -> float:
+    """Return a move's square: of a fall times ``1 + asymmetry``, of a rise ``1 - asymmetry``."""
+    return float((1.0 - asymmetry if move > 0.0 else 1.0 + asymmetry) * move**2)
 
-    A fall counts ``1 + asymmetry`` times, a rise ``1 - asymmetry`` times.
-    """
-    counts = 1.0 - asymmetry if move > 0.0 else 1.0 + asymmetry
-    return float(max(keep * variance + (1.0 - keep) * (counts * move**2), _LEAST_VARIANCE))
+
+@njit(cache=True)
+def follow_variance(variance: float, move: float, keep: float, asymmetry: float) -> float:
+    """Return the recent variance after another day's log return; asymmetry: see `felt`."""
+    return float(max(keep * variance + (1.0 - keep) * felt(move, asymmetry), _LEAST_VARIANCE))
 
 
 @njit(cache=True)
@@ -95,9 +97,8 @@ def measure(log_path: NDArray[np.float64], keep: float, asymmetry: float) -> tup
     plain, weighted, weights, weight = 0.0, 0.0, 0.0, 1.0
     for day in range(log_path.size - 1, 0, -1):
         move = log_path[day] - log_path[day - 1]
-        square = move**2
-        plain += square
-        weighted += weight * ((1.0 - asymmetry if move > 0.0 else 1.0 + asymmetry) * square)
+        plain += move**2
+        weighted += weight * felt(move, asymmetry)
         weights += weight
         weight *= keep
     long_run = math.sqrt(plain / (log_path.size - 1))

@@ -15,7 +15,6 @@ from evobourse.agents.crowds.daily_loops import (
     Earshot,
     decide,
     learn,
-    price_orders,
     reconsider,
     standardise,
 )
@@ -49,7 +48,13 @@ from evobourse.agents.crowds.observing import (
     news_threshold,
     see_morning,
 )
-from evobourse.agents.crowds.order_law import OrderLaw, spread_of, spread_units, tell_regime
+from evobourse.agents.crowds.order_law import (
+    OrderLaw,
+    price_orders,
+    spread_of,
+    spread_units,
+    tell_regime,
+)
 from evobourse.agents.crowds.ordering import usual_lots
 from evobourse.agents.crowds.persona_crowd import LOTS_PER_WORTH, PersonaCrowd
 from evobourse.agents.crowds.volatility import (

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from evobourse.agents.crowds.persona_crowd import history_ticks
@@ -20,11 +19,9 @@ from evobourse.agents.encodings.encoding import Encoding
 from evobourse.agents.minds.choices import tabulate_choices
 from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.bundle import Bundle, Reference, load_bundle
-from evobourse.evolve.durable import replace_bytes
 from evobourse.evolve.markets import World, play_market
 from evobourse.experiments.config.scenario import Scenario, Size
 from evobourse.experiments.errors import ConfigError
-from evobourse.fitness.palette import INK, MUTED, SIMULATED
 from evobourse.market.tape.daily_tape import Tape
 
 if TYPE_CHECKING:
@@ -220,12 +217,14 @@ def simulate_bundle(
         and ``reference``: whether the tape equals the one made at export, None if the
         settings differ from that one's.
     """
+    from evobourse.experiments.reports.prices import draw_prices  # matplotlib
+
     opened = open_population(folder, overrides)
     bundle, tape = opened.bundle, opened.simulate(size.agents, size.days, size.seed, on_day)
     out.mkdir(parents=True, exist_ok=True)
     tape.write(out)
     closes = np.concatenate([bundle.history[-1:], tape.close_ticks])
-    _draw(closes, tape.volume, bundle, out)
+    draw_prices(closes, tape.volume, bundle, out)
     made = bundle.reference
     same = Size(made.agents, made.days, made.seed) == size
     return {
@@ -266,20 +265,21 @@ def simulate_scenario(
     -------
     dict
         First and last close, daily volatility, decisions, forward passes, trades, volume, events
-        applied, ``reactions`` (`experiments.simulate.happenings.reactions`), whether they are
+        applied, ``reactions`` (`experiments.simulate.news_reactions.reactions`), whether they are
         against the same market without loud news (played where that takes no model), and the tape's
         digest; of a deliberate market ``tokens`` as well: of prompts, computed of them, generated.
     """
-    from evobourse.experiments.simulate.exchange import play_without_news, run_scenario
+    from evobourse.experiments.simulate.exchange import build_scenario, record_run
+    from evobourse.experiments.simulate.news_reactions import play_without_news
 
     opened = open_population(folder, overrides)
     bundle, minds, asked = opened.bundle, opened.minds, size.agents * size.days
     if scenario.deliberation is None:
         choices = opened.choices()
-        tape = run_scenario(scenario, bundle, choices, size, out, on_day, minds=minds)
-        quiet = None
+        market = build_scenario(scenario, bundle, choices, size, minds=minds)
+        tape, quiet = record_run(market, size.days, out, on_day), None
         if isinstance(choices, np.ndarray) and not scenario.named_numbers:
-            quiet = play_without_news(scenario, bundle, choices, size, minds)
+            quiet = play_without_news(scenario, bundle, choices, size, market, minds)
         return _summary(tape, bundle, asked, minds.counters.computed, out, quiet)
     if opened.encoding.numeric:
         raise ConfigError(
@@ -289,7 +289,8 @@ def simulate_scenario(
     from evobourse.experiments.simulate.thinkers import open_thinker
 
     thinker = open_thinker(scenario.deliberation, bundle, minds, on_stage)
-    tape = run_scenario(scenario, bundle, thinker, size, out, on_day, minds=minds)
+    market = build_scenario(scenario, bundle, thinker, size, minds=minds)
+    tape = record_run(market, size.days, out, on_day)
     asked *= len(scenario.turns)
     found = _summary(tape, bundle, asked, minds.counters.computed, out)
     return found | {"tokens": thinker.tokens()}
@@ -348,11 +349,12 @@ def _summary(
 
     Of the same market without its loud news the closes are int64[T], where it was played.
     """
-    from evobourse.experiments.simulate.happenings import reactions
+    from evobourse.experiments.reports.prices import draw_prices  # matplotlib
+    from evobourse.experiments.simulate.news_reactions import reactions
 
     prices, events = tape.frame("prices").query("asset == 0"), tape.frame("events")
     closes = np.concatenate([bundle.history[-1:], prices["close_ticks"]])
-    _draw(closes, prices["volume"].to_numpy(), bundle, out, events)
+    draw_prices(closes, prices["volume"].to_numpy(), bundle, out, events)
     return {
         "first_close": int(closes[0]) / 100,
         "last_close": int(closes[-1]) / 100,
@@ -369,40 +371,3 @@ def _summary(
         "digest": tape.manifest.digest,
         "out": str(out),
     }
-
-
-def _draw(
-    closes_ticks: NDArray[np.int64],
-    volumes: NDArray[np.int64],
-    bundle: Bundle,
-    out: Path,
-    events: pd.DataFrame | None = None,
-) -> None:
-    """Draw closes int64[T + 1] after a bundle's history, volumes int64[T], and events' days."""
-    from evobourse.experiments.reports.figures import figure_bytes, new_figure, plain_axes
-
-    figure = new_figure(11, 6)
-    price, volume = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    past = bundle.history[-len(volumes) :]
-    price.plot(np.arange(-len(past) + 1, 1), past / 100, color=INK, lw=1.2, label="history")
-    closes = closes_ticks / 100
-    price.plot(np.arange(len(closes)), closes, color=SIMULATED, lw=1.4, label="simulated")
-    price.set(ylabel="close (history ends at 100)", title=f"{bundle.name}: the population trades")
-    if events is not None:
-        for row, day in enumerate(np.unique(events["day"]).tolist()):
-            kinds = events.loc[events["day"] == day, "kind"]
-            price.axvline(day + 1, color=MUTED, lw=0.8, ls=":")
-            price.annotate(
-                ", ".join(kind.replace("_", " ") for kind in dict.fromkeys(kinds)),
-                (day + 1, 0.02 + 0.3 * (row % 2)),
-                xycoords=price.get_xaxis_transform(),
-                rotation=90,
-                fontsize=8,
-                color=MUTED,
-                ha="right",
-            )
-    price.legend(frameon=False)
-    volume.bar(np.arange(1, len(closes)), volumes, width=1.0, color=SIMULATED, alpha=0.6)
-    volume.set(ylabel="volume (shares)", xlabel="day (0: the simulation begins)")
-    plain_axes(price, volume)
-    replace_bytes(out / "prices.png", figure_bytes(figure))

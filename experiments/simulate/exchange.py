@@ -28,7 +28,7 @@ from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.durable import replace_bytes
 from evobourse.experiments.config.scenario import Scenario, Size, Terms
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.simulate.happenings import schedule_of, without_loud_news
+from evobourse.experiments.simulate.happenings import schedule_of
 from evobourse.experiments.sweep.orders import fit_scenario_orders
 from evobourse.market.crowd import Crowd
 from evobourse.market.crowds.chiarella_iori import Forecasters, ForecastRule
@@ -183,41 +183,6 @@ def build_scenario(
         SessionRules(scenario.turns),
         schedule,
     )
-
-
-def play_without_news(
-    scenario: Scenario,
-    bundle: Bundle,
-    choices: NDArray[np.float64],
-    size: Size,
-    minds: Minds | None = None,
-) -> NDArray[np.int64] | None:
-    """Play a scenario again, with the same random numbers, without its loud news.
-
-    Parameters
-    ----------
-    scenario, bundle, choices, size, minds
-        See `build_scenario`.
-
-    Returns
-    -------
-    NDArray or None
-        Closes of the asset, int64[T]; None where no news is loud.
-    """
-    personas, nobody = bundle.population.personas, np.random.default_rng(0)
-    schedule = schedule_of(scenario, size.days, nobody, personas, minds)
-    events = () if schedule is None else schedule.events
-    quiet = without_loud_news(events)
-    if len(quiet) == len(events):
-        return None
-    exchange = build_scenario(scenario, bundle, choices, size, (), minds, quiet)
-    closes = np.zeros(size.days, np.int64)
-
-    def keep(day: int) -> None:
-        closes[day] = exchange.listings[0].view(None, 0, 0).close_ticks[-1]
-
-    exchange.run(size.days, lambda day: pay_contests(exchange, day, keep))
-    return closes
 
 
 def in_society(scenario: Scenario, population: Population) -> Population:

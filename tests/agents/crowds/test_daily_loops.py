@@ -7,20 +7,18 @@ from scipy.special import softmax
 from evobourse.agents.crowds.daily_loops import (
     PARTS,
     Earshot,
-    OrderHabits,
-    Spread,
     choice_steps,
     decide,
     draw_wealth,
     in_parts,
     learn,
     mood_codes,
-    price_orders,
     reconsider,
     see,
     standardise,
 )
 from evobourse.agents.crowds.elementary import normal_table
+from evobourse.agents.crowds.order_law import OrderHabits, Spread, price_orders
 from evobourse.agents.observation import (
     FIELD_NAMES,
     LEVELS,

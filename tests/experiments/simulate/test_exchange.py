@@ -14,7 +14,8 @@ from evobourse.agents.minds.stand_ins import TeacherMinds
 from evobourse.evolve.markets import World, play_market
 from evobourse.experiments.config.scenario import Beside, Scenario, Size, load_scenario
 from evobourse.experiments.errors import ConfigError
-from evobourse.experiments.simulate.exchange import play_without_news, run_scenario
+from evobourse.experiments.simulate.exchange import build_scenario, record_run, run_scenario
+from evobourse.experiments.simulate.news_reactions import play_without_news
 from evobourse.market.errors import MarketError
 from evobourse.market.rules import MarketRules
 from evobourse.market.tape.daily_tape import is_tape, read_closes
@@ -147,9 +148,11 @@ def test_the_shipped_scenario_is_one(bundle, choices, tmp_path):
 
     scenario = load_scenario(Path("experiments/scenarios/shock.yaml"))
     size = Size(40, 42, 1)
-    tape = run_scenario(scenario, bundle, choices, size, tmp_path / "tape")
+    market = build_scenario(scenario, bundle, choices, size)
+    tape = record_run(market, size.days, tmp_path / "tape")
     assert len(tape.frame("events")) == 6
-    quiet, loud = play_without_news(scenario, bundle, choices, size), tape.frame("prices")
+    quiet, loud = play_without_news(scenario, bundle, choices, size, market), tape.frame("prices")
     np.testing.assert_array_equal(quiet[:20], loud["close_ticks"][:20])
     assert quiet[20:].tolist() != loud["close_ticks"][20:].tolist()
-    assert play_without_news(Scenario(), bundle, choices, size) is None
+    calm = build_scenario(Scenario(), bundle, choices, size)
+    assert play_without_news(Scenario(), bundle, choices, size, calm) is None
