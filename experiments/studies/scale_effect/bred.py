@@ -23,7 +23,7 @@ from evobourse.experiments.studies.scale_effect.measures import (
     measure_crowd,
     write_table,
 )
-from evobourse.experiments.studies.sp500.arms import Arm, Models, evolve_arm
+from evobourse.experiments.sweep.arms import Arm, Models, evolve_arm
 from evobourse.experiments.sweep.judging import Judge
 from evobourse.experiments.sweep.setup import Experiment
 

@@ -30,7 +30,7 @@ from evobourse.experiments.studies.scale_effect.measures import (
     measure_crowd,
     write_table,
 )
-from evobourse.experiments.studies.sp500.arms import Arm, without_merge
+from evobourse.experiments.sweep.arms import Arm, without_merge
 from evobourse.experiments.sweep.judging import Judge
 from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.fitness.palette import COLOURS

@@ -23,9 +23,10 @@ from evobourse.experiments.config.runnable import choose
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.reports.scores import MEANINGS
 from evobourse.experiments.studies.run import Page, Study
-from evobourse.experiments.studies.sp500.arms import ARMS, EVOLVED, Models, evolve_arm
+from evobourse.experiments.studies.sp500.arms import ARMS, EVOLVED
 from evobourse.experiments.studies.sp500.page import draw_scores, write_page
 from evobourse.experiments.studies.sp500.standings import Reading, make_rows, read
+from evobourse.experiments.sweep.arms import Models, evolve_arm
 from evobourse.experiments.sweep.judging import Judge
 from evobourse.experiments.sweep.pasts import REFERENCE, Pasts
 from evobourse.experiments.sweep.setup import Experiment, build_experiment

@@ -12,7 +12,7 @@ from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.studies.sp500 import arms, study
-from evobourse.experiments.studies.sp500.arms import ARMS, EVOLVED, Arm
+from evobourse.experiments.studies.sp500.arms import ARMS, EVOLVED
 from evobourse.experiments.studies.sp500.standings import (
     Reading,
     compare,
@@ -22,6 +22,7 @@ from evobourse.experiments.studies.sp500.standings import (
 )
 from evobourse.experiments.studies.sp500.study import Settings, run
 from evobourse.experiments.sweep import laws
+from evobourse.experiments.sweep.arms import Arm, Models
 from evobourse.experiments.sweep.pasts import REFERENCE
 from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.fitness.baselines.calibration import calibrate_franke_westerhoff
@@ -187,7 +188,7 @@ def test_given_real_pasts_sweeps_are_averaged_before_quarters_are_tested():
 def test_nothing_but_models_opens_a_model():
     assert {arm.who for arm in ARMS.values()} == {"models", "teachers", "dice"}
     experiment = build_experiment(load_config("quickstart"))
-    opened = arms.Models({})
+    opened = Models({})
     for who in ("teachers", "dice"):
         opened.of(Arm("", who=who), experiment)
     assert opened.opened == {}
