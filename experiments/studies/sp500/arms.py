@@ -11,6 +11,9 @@ from evobourse.experiments.sweep.arms import Arm, without_merge
 
 EVOLVED = "evolved"
 
+CHOSEN = "evolved_chosen"
+"""A row of the sweep that validation windows choose among those of `EVOLVED`."""
+
 
 def _bare(config: ExperimentConfig) -> ExperimentConfig:
     bare = tuple(replace(persona, style=None) for persona in config.personas)

@@ -13,7 +13,7 @@ from evobourse.experiments.config.experiment import ExperimentConfig
 from evobourse.experiments.reports.figures import new_figure, plain_axes
 from evobourse.experiments.reports.intervals import show, write_interval
 from evobourse.experiments.reports.scores import REAL_TARGET
-from evobourse.experiments.studies.sp500.arms import ARMS, EVOLVED
+from evobourse.experiments.studies.sp500.arms import ARMS, CHOSEN, EVOLVED
 from evobourse.experiments.studies.sp500.standings import (
     Reading,
     conditional_ratio,
@@ -101,13 +101,13 @@ def _asked(rows: Mapping[str, Mapping[str, Any]], heldout: Mapping[str, Sequence
     real = heldout[REAL_TARGET][0].mean_of("volume_volatility")
     lines = [
         ("30 to 70 % of paths end lower", _yes(0.3 <= row["ends_lower"] <= 0.7),
-         f"{row['ends_lower']:.0%}"),
+         f"{row['ends_lower']:.1%}"),
         (f"volume moves with volatility as in real days ({real:.2f}), within .1",
          _yes(abs(row["volume_volatility"] - real) <= 0.1), f"{row['volume_volatility']:.2f}"),
         ("the tail index of half of the paths lies in the real 95 % band",
-         _yes(row["hill_inside"] >= 0.5), f"{row['hill_inside']:.0%}"),
+         _yes(row["hill_inside"] >= 0.5), f"{row['hill_inside']:.1%}"),
         ("so do both autocorrelations of absolute returns", _yes(row["acf_inside"] >= 0.5),
-         f"{row['acf_inside']:.0%}"),
+         f"{row['acf_inside']:.1%}"),
         ("skill below 1", _yes(row["skill"] is not None and row["skill"] < 1),
          _number(row["skill"])),
     ]  # fmt: skip
@@ -173,7 +173,7 @@ def draw_scores(heldout: Mapping[str, Sequence[Reading]], meanings: Mapping[str,
     axes = figure.subplots()
     for place, name in enumerate(order):
         scores = [one.pooled(False) for one in heldout[name]]
-        colour = COLOURS[0] if name == EVOLVED else COLOURS[1] if name in ARMS else MUTED
+        colour = COLOURS[0] if name in (EVOLVED, CHOSEN) else COLOURS[1] if name in ARMS else MUTED
         axes.plot(scores, [place] * len(scores), "o", color=colour, alpha=0.45, ms=5, mew=0)
         axes.plot(middle[name], place, "|", color=colour, ms=14, mew=2.5)
     axes.set_yticks(range(len(order)), [meanings.get(name, name) for name in order])
@@ -222,7 +222,8 @@ All arms have the same budget, and each is evolved anew.
 - J/J95 is pooled over assets by the geometric mean; less is closer to the real market.
 - Laws have no volume: compare them in the column of prices alone.
 - Laws are fitted on each asset's own training years; populations have seen {trained} alone.
-- Intervals of evolved rows are over sweep seeds, those of laws over groups of paths.
+- Intervals of evolved rows are over sweep seeds, those of laws and of one chosen sweep over groups
+  of paths.
 - `evolved` over a row is the ratio of scores on the moments that both have; below 1 `evolved` is
   better.
 - Skill is the score over that of real training days.

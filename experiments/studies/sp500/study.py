@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from evobourse.agents.minds.stand_ins import Minds
 from evobourse.agents.personas.persona import Population
 from evobourse.evolve.bases.protocol import Bases
@@ -23,7 +25,7 @@ from evobourse.experiments.config.runnable import choose
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.reports.scores import MEANINGS
 from evobourse.experiments.studies.run import Page, Study
-from evobourse.experiments.studies.sp500.arms import ARMS, EVOLVED
+from evobourse.experiments.studies.sp500.arms import ARMS, CHOSEN, EVOLVED
 from evobourse.experiments.studies.sp500.page import draw_scores, write_page
 from evobourse.experiments.studies.sp500.standings import Reading, make_rows, read
 from evobourse.experiments.sweep.arms import Models, evolve_arm
@@ -120,6 +122,9 @@ def run(settings: Settings, report: Report) -> Page:
                 found = evolve_arm(arm, replace(config, seed=seed), models, folder, say, step)
                 champions[name].append(Champion(*found, folder))
     readings = judge_all(config, champions, settings, report)
+    chosen = choose_seed(readings["validation"][EVOLVED])
+    for of_split in readings.values():
+        of_split[CHOSEN] = [of_split[EVOLVED][chosen]]
     heldout = readings["heldout"]
     rows = make_rows(heldout, EVOLVED)
     for name, row in rows.items():
@@ -134,12 +139,14 @@ def run(settings: Settings, report: Report) -> Page:
         "heldout": {name: of_series(config, name).splits.heldout for name in settings.judged},
         "trained": list(settings.trained),
         "sweep_seeds": settings.seeds,
+        "chosen_seed": seeds[chosen],
         "generations": settings.generations,
         "candidates": count_candidates(champions[EVOLVED][0]),
         "commit": find_commit(),
         "command": report.command,
     }
     meanings = {**MEANINGS, **{name: arm.meaning for name, arm in arms.items()}}
+    meanings[CHOSEN] = "of those the one that is best on validation windows"
     text = write_page(record, readings, meanings, config)
     return Page(
         text,
@@ -200,6 +207,11 @@ def open_door(champion: Champion, settings: Settings) -> None:
     scored = json.dumps(given, sort_keys=True)  # a resumed lineage is sorted
     digest = hashlib.sha256(scored.encode()).hexdigest()
     HeldOutDoor(champion.run_folder.path).read("heldout", "study sp500", digest)
+
+
+def choose_seed(validation: Sequence[Reading]) -> int:
+    """Choose one of several sweeps by its champion's validation windows, pooled over the assets."""
+    return int(np.argmin([one.pooled(True) for one in validation]))
 
 
 def count_candidates(champion: Champion) -> int:

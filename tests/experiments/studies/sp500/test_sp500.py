@@ -12,7 +12,7 @@ from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.studies.sp500 import arms, study
-from evobourse.experiments.studies.sp500.arms import ARMS, EVOLVED
+from evobourse.experiments.studies.sp500.arms import ARMS, CHOSEN, EVOLVED
 from evobourse.experiments.studies.sp500.standings import (
     Reading,
     compare,
@@ -66,7 +66,8 @@ def test_page_record_and_picture_say_the_same_and_a_second_call_finds_the_sweeps
     assert record["assets"] == ["sp500", "nasdaq"]
     assert (record["sweep_seeds"], record["candidates"]) == (2, 3 + 1)
     rows = record["rows"]
-    assert {EVOLVED, "dice_evolved", "gjr_garch_t", "fw_t", "bootstrap_train"} <= set(rows)
+    assert record["chosen_seed"] in (1, 2)
+    assert {EVOLVED, CHOSEN, "dice_evolved", "gjr_garch_t", "fw_t", "bootstrap_train"} <= set(rows)
     for name, row in rows.items():
         assert row["ci_low"] <= row["score"] <= row["ci_high"], name
         assert f"| `{name}` |" in page.text.replace("**", "")
