@@ -41,19 +41,21 @@ def plan_search(config: ExperimentConfig, search: Optimizer) -> list[Work]:
     is asked anew in the next generation that keeps it, unless it is the best proposal itself. In
     the other searches every candidate has minds of its own. Races may stop some of them early.
     """
-    paths, settings = config.candidate_markets, config.search.cross
-    cross = config.search.optimizer == "cross"
+    paths, cross = config.candidate_markets, config.search.optimizer == "cross"
+    slow_count, slow_every = (
+        (search.settings["slow_count"], search.settings["slow_every"]) if cross else (1, 1)
+    )
     plan, mean_is_known = [], False
     for generation in range(config.search.generations + 1):
         if generation == config.search.generations:
             rows, candidates, slow = 1, 1, False
         else:
             candidates = search.planned_candidates(generation)
-            slow = settings.slow_count > 1 and (generation + 1) % settings.slow_every == 0
-            rows = settings.slow_count if slow else 1
+            slow = slow_count > 1 and (generation + 1) % slow_every == 0
+            rows = slow_count if slow else 1
         casts = candidates if not cross else rows if slow or not mean_is_known else 0
         plan.append(Work(candidates, candidates * paths, casts))
-        mean_is_known = not slow or settings.slow_count <= MEAN_IS_BEST
+        mean_is_known = not slow or slow_count <= MEAN_IS_BEST
     return plan
 
 

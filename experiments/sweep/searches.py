@@ -52,7 +52,7 @@ def make_search(
             genome,
             tuple(slow_segments),
             tuple(s for s in segments if s not in slow_segments),
-            config.cross.slow_count,
+            config.cross.slow_count if slow_segments else 1,  # else there is nothing slow to try
             config.cross.fast_count,
             config.cross.sigma_slow,
             config.cross.sigma_fast,

@@ -23,6 +23,7 @@ from evobourse.experiments.studies.sp500.standings import (
 from evobourse.experiments.studies.sp500.study import Settings, run
 from evobourse.experiments.sweep import laws
 from evobourse.experiments.sweep.arms import Arm, Models
+from evobourse.experiments.sweep.searches import make_search
 from evobourse.experiments.sweep.pasts import REFERENCE
 from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.fitness.baselines.calibration import calibrate_franke_westerhoff
@@ -135,6 +136,11 @@ def test_arms_differ_in_what_they_say(name):
         "no_mechanisms_evolved": {"mechanisms"},
     }
     assert {part for part, there in found.items() if not there} == lacking.get(name, set())
+    search = make_search(
+        config.search, genome.genome(), genome.slow_segments(), np.random.SeedSequence(1)
+    )
+    proposed = search.genomes(search.ask())
+    assert sum(map(len, proposed)) == search.planned_candidates(0)
 
 
 def reading(ratios, with_volume=True, given=()):
