@@ -23,8 +23,8 @@ from evobourse.experiments.studies.sp500.standings import (
 from evobourse.experiments.studies.sp500.study import Settings, run
 from evobourse.experiments.sweep import laws
 from evobourse.experiments.sweep.arms import Arm, Models
-from evobourse.experiments.sweep.searches import make_search
 from evobourse.experiments.sweep.pasts import REFERENCE
+from evobourse.experiments.sweep.searches import make_search
 from evobourse.experiments.sweep.setup import build_experiment
 from evobourse.fitness.baselines.calibration import calibrate_franke_westerhoff
 from evobourse.fitness.conditional.energy import QuarterScores
