@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.bases.stand_ins import DiceBases, TeacherBases
+from evobourse.evolve.executors.executor import Executor
 from evobourse.evolve.lineage import Candidate
 from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.searches.search import Optimizer
@@ -46,9 +47,29 @@ def without_merge(config: ExperimentConfig) -> ExperimentConfig:
 
 @dataclass
 class Models:
-    """Models of experiments, opened once for all sweeps that have the same adapters and sources."""
+    """What sweeps share: models of the same adapters and sources, and workers; close it at the end.
 
-    opened: dict[object, Bases]
+    Attributes
+    ----------
+    opened
+        Models, by adapters and sources.
+    executors
+        Workers, by their settings.
+    """
+
+    opened: dict[object, Bases] = field(default_factory=dict)
+    executors: dict[object, Executor] = field(default_factory=dict)
+
+    def build(self, config: ExperimentConfig) -> Experiment:
+        """Build an experiment whose markets are run by the workers of all."""
+        experiment = build_experiment(config)  # its own workers begin with a first call
+        key = (repr(config.executor), config.workers)
+        return replace(experiment, executor=self.executors.setdefault(key, experiment.executor))
+
+    def close(self) -> None:
+        """Stop the workers."""
+        for executor in self.executors.values():
+            executor.close()
 
     def of(self, arm: Arm, experiment: Experiment) -> Bases:
         """Return what answers in an arm's experiment."""
@@ -73,7 +94,7 @@ def evolve_arm(
     """Run an arm's sweep, or go on with it, and return its champion; nothing held out is read."""
     changed = arm.change(config)
     start_run(changed, run_folder)
-    experiment = build_experiment(changed)
+    experiment = models.build(changed)
     freeze_splits(experiment, run_folder)
     bases, genome = models.of(arm, experiment), experiment.market_genome
     search = make_search(

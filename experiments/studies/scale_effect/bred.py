@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -76,20 +77,21 @@ def breed_clouds(
     on_generation
         Called after each generation.
     """
-    models, rows = Models({}), []
+    rows = []
     genes = candidates = 0
-    for seed in range(1, seeds + 1):
-        for size in sizes:
-            run = RunFolder(folder / arm.who / f"{size}-minds" / f"seed-{seed}")
-            own = replace(config, seed=seed, personas=(), cloud=replace(cloud, minds=size))
-            experiment, bases, champion = evolve_arm(
-                arm, own, models, run, lambda _: None, on_generation
-            )
-            market = experiment.market_genome
-            population = market.population(champion.genome)
-            minds = bases.serve(market.recipe(champion.genome))
-            rows.append(_measure(experiment, population, minds, groups))
-            genes, candidates = market.genome().size, len(Lineage(run.lineage).read())
+    with closing(Models()) as models:
+        for seed in range(1, seeds + 1):
+            for size in sizes:
+                run = RunFolder(folder / arm.who / f"{size}-minds" / f"seed-{seed}")
+                own = replace(config, seed=seed, personas=(), cloud=replace(cloud, minds=size))
+                experiment, bases, champion = evolve_arm(
+                    arm, own, models, run, lambda _: None, on_generation
+                )
+                market = experiment.market_genome
+                population = market.population(champion.genome)
+                minds = bases.serve(market.recipe(champion.genome))
+                rows.append(_measure(experiment, population, minds, groups))
+                genes, candidates = market.genome().size, len(Lineage(run.lineage).read())
     return Bred(np.array(rows).reshape(seeds, len(sizes), -1), genes, candidates)
 
 

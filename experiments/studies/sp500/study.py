@@ -9,6 +9,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,7 @@ from evobourse.experiments.studies.sp500.standings import Reading, make_rows, re
 from evobourse.experiments.sweep.arms import Models, evolve_arm
 from evobourse.experiments.sweep.judging import Judge
 from evobourse.experiments.sweep.pasts import REFERENCE, Pasts
-from evobourse.experiments.sweep.setup import Experiment, build_experiment
+from evobourse.experiments.sweep.setup import Experiment
 from evobourse.fitness.conditional.energy import QuarterScores
 from evobourse.fitness.paths import Paths
 from evobourse.fitness.protocol import HeldOutDoor
@@ -103,6 +104,11 @@ class Champion:
 
 def run(settings: Settings, report: Report) -> Page:
     """Run all sweeps, then read the held-out windows."""
+    with closing(Models()) as models:
+        return _run(settings, report, models)
+
+
+def _run(settings: Settings, report: Report, models: Models) -> Page:
     arms = {name: choose(ARMS, name, "arm") for name in dict.fromkeys((EVOLVED, *settings.arms))}
     config = load_config("quickstart", settings.changes)
     config = replace(
@@ -112,7 +118,6 @@ def run(settings: Settings, report: Report) -> Page:
         search=replace(config.search, generations=settings.generations),
     )
     champions: dict[str, list[Champion]] = {name: [] for name in arms}
-    models = Models({})
     seeds = range(settings.first_seed, settings.first_seed + settings.seeds)
     with report.steps("generations", len(arms) * len(seeds) * settings.generations) as step:
         for seed in seeds:
@@ -121,7 +126,7 @@ def run(settings: Settings, report: Report) -> Page:
                 say = partial(_say, report, f"{name}, seed {seed}")
                 found = evolve_arm(arm, replace(config, seed=seed), models, folder, say, step)
                 champions[name].append(Champion(*found, folder))
-    readings = judge_all(config, champions, settings, report)
+    readings = judge_all(config, champions, settings, report, models)
     chosen = choose_seed(readings["validation"][EVOLVED])
     for of_split in readings.values():
         of_split[CHOSEN] = [of_split[EVOLVED][chosen]]
@@ -160,10 +165,11 @@ def judge_all(
     champions: Mapping[str, Sequence[Champion]],
     settings: Settings,
     report: Report,
+    models: Models,
 ) -> dict[str, dict[str, list[Reading]]]:
     """Read all windows of the judged series, the held-out ones last: by split, then by name."""
     config = replace(config, seed=settings.first_seed)
-    assets = [build_experiment(of_series(config, name)) for name in settings.judged]
+    assets = [models.build(of_series(config, name)) for name in settings.judged]
     found: dict[str, dict[str, list[Reading]]] = {}
     for split in ("train", "validation", "heldout"):
         judges = [Judge(one, getattr(one.splits, split), settings.groups) for one in assets]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
+from evobourse.evolve.errors import EvolveError
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.reports.figure_lines import Report
@@ -195,8 +196,21 @@ def test_given_real_pasts_sweeps_are_averaged_before_quarters_are_tested():
 def test_nothing_but_models_opens_a_model():
     assert {arm.who for arm in ARMS.values()} == {"models", "teachers", "dice"}
     experiment = build_experiment(load_config("quickstart"))
-    opened = Models({})
+    opened = Models()
     for who in ("teachers", "dice"):
         opened.of(Arm("", who=who), experiment)
     assert opened.opened == {}
     assert study.STUDY.page == "docs/studies/sp500.md"
+
+
+def test_sweeps_share_their_workers_which_end_with_the_study():
+    config = load_config("quickstart", ["workers=2"])
+    models = Models()
+    one, other = (models.build(replace(config, seed=seed)) for seed in (1, 2))
+    alone = models.build(replace(config, workers=1))
+    assert one.executor is other.executor
+    assert alone.executor is not one.executor
+    assert one.executor.submit(abs, -1).result() == 1
+    models.close()
+    with pytest.raises(EvolveError, match="closed"):
+        one.executor.submit(abs, -1)
