@@ -42,6 +42,7 @@ STEP = 0.6
 WAYS = {
     "cma": ["search.optimizer=cma", "search.cma.step_sizes={society: 0.5}"],
     "cross": [f"search.cross.{key}" for key in ("slow_count=3", "slow_every=4", "fast_count=16")],
+    "niches": ["search.optimizer=niches"],
     "tpe": ["search.optimizer=optuna"],
     "random": ["search.optimizer=random"],
 }

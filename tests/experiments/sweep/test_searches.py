@@ -38,6 +38,7 @@ CHOSEN = {
     ],
     "map_elites": ["search.optimizer=map_elites"],
     "cma_mae": ["search.optimizer=cma_mae"],
+    "niches": ["search.optimizer=niches", "search.niches.size=3"],
     "random": ["search.optimizer=random"],
     "raced": ["search.optimizer=random", "search.rungs=[1]"],
 }
@@ -68,6 +69,7 @@ def sweep(stand_ins, target):
             stand_ins,
             measures=needed_measures(config.search),
             rungs=config.search.rungs,
+            cells=config.search.optimizer == "niches",
         )
         search = make_search(
             config.search, genome.genome(), genome.slow_segments(), experiment.search_seed()
@@ -97,7 +99,7 @@ def test_a_sweep_resumed_is_a_sweep_uninterrupted(sweep, tmp_path, name):
     search = checkpoint.load(RunFolder(tmp_path / "whole").checkpoint)["search"]
     evaluator.market_genome.population(search.best_guess())
     assert all(np.isfinite(x) for x in search.readings.values())
-    if name in ("nsga2", "map_elites", "cma_mae"):
+    if name in ("nsga2", "map_elites", "cma_mae", "niches"):
         ids = {c.id for c in candidates}
         assert {row["candidate"] for row in search.archive()} <= ids
         assert search.archive()
