@@ -254,6 +254,7 @@ def compare_sweeps(experiment: Experiment, seeds: int, budget: int, report: Repo
     tried = {"start": 0}
     for way, overrides in WAYS.items():
         began, search_config = time.perf_counter(), _search_config(overrides)
+        scoring = replace(evaluator, cells=search_config.optimizer == "niches")
         for seed in range(seeds):
             search = make_search(
                 search_config, genome.genome(), genome.slow_segments(), np.random.SeedSequence(seed)
@@ -262,7 +263,7 @@ def compare_sweeps(experiment: Experiment, seeds: int, budget: int, report: Repo
             while done < budget:
                 proposal = search.ask()
                 genomes = search.genomes(proposal)
-                found = evaluator.evaluate(
+                found = scoring.evaluate(
                     generation, genomes, generation_seed(seed, generation), lambda d, t: None
                 )
                 scores = np.array([[e.score for e in row] for row in found])
@@ -281,7 +282,7 @@ def compare_sweeps(experiment: Experiment, seeds: int, budget: int, report: Repo
             f"95 % interval {low:.2f} to {high:.2f}"
         )
         report.figure(figure, mean, "1", "random", mean / np.exp(np.mean(ends["random"])))
-    for way in ("cma", "cross", "tpe"):
+    for way in ("cma", "cross", "niches", "tpe"):
         gaps = np.array(ends[way]) - np.array(ends["random"])
         mean, low, high = np.exp(bootstrap_interval(gaps))
         figure = (
