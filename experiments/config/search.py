@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from evobourse.agents.bounds import Bounds
@@ -150,7 +149,7 @@ class NichesConfig(Section):
     """
 
     size: Annotated[int, Bounds(2, unit="members")] = 32
-    founders: tuple[Path, ...] = ()
+    founders: tuple[str, ...] = ()
     step_sizes: StepSizes = field(default_factory=dict)
 
 

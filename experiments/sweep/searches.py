@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -96,7 +97,7 @@ def make_search(
             config.niches.size,
             steps,
             seed,
-            [_founder(RunFolder(folder), genome) for folder in config.niches.founders],
+            [_founder(RunFolder(Path(run)), genome) for run in config.niches.founders],
         )
     return QualityDiversitySearch(
         genome, config.optimizer, config.population, config.archive.measures, steps, seed
