@@ -24,7 +24,9 @@ from evobourse.experiments.cli.options import typed
 from evobourse.experiments.config.experiment import load_config
 
 ROOT = Path(__file__).parents[3]
-HEAVY = ("torch", "transformers", "pandas", "numba", "scipy", "matplotlib", "mlflow", "optuna")
+HEAVY = tuple(
+    ["torch", "transformers", "numpy", "pandas", "numba", "scipy", "matplotlib", "mlflow", "optuna"]
+)
 LIGHT = f"""
 import contextlib, io, json, sys
 
