@@ -25,10 +25,11 @@ from evobourse.evolve.loop import Evaluation
 from evobourse.evolve.markets import MarketWindows, World, play_market
 from evobourse.evolve.measures import Played, measure
 from evobourse.evolve.rounding import recorded
+from evobourse.evolve.searches.niches import INSIDE
 from evobourse.evolve.searches.racing import race
 from evobourse.evolve.watching import Begin, unwatched
 from evobourse.fitness.comparisons import geometric_mean
-from evobourse.fitness.distance import Score, Target, score_candidates
+from evobourse.fitness.distance import Score, Target, covered, score_candidates
 from evobourse.fitness.moments import FloatArray
 from evobourse.market.series.splits import Split
 from evobourse.market.tape.daily_tape import Tape
@@ -97,6 +98,9 @@ class MarketEvaluator:
         Hears what is being done.
     others
         Further assets, with windows of as many days; each is played from the same seeds.
+    cells
+        Whether evaluations hold, of each asset and moment, the share of paths in the real 95 %
+        band, see `evolve.searches.niches`.
     """
 
     windows: MarketWindows
@@ -111,6 +115,7 @@ class MarketEvaluator:
     saved: int = 0
     begin: Begin = unwatched
     others: tuple[Asset, ...] = ()
+    cells: bool = False
 
     @property
     def assets(self) -> tuple[Asset, ...]:
@@ -299,6 +304,8 @@ class MarketEvaluator:
             ]
             return Evaluation(np.inf, {}, player.recipe, seeds, "; ".join(faults))
         parts = _parts(assets, scores)
+        if self.cells:
+            parts |= _cells(assets, scores)
         if self.measures:
             real = np.concatenate([[a.real_returns(s) for s in seeds] for a in assets])
             simulated = np.concatenate(paths[0])
@@ -335,6 +342,17 @@ def _parts(assets: Sequence[Asset], scores: Sequence[Score]) -> dict[str, float]
     if len(assets) > 1:
         parts |= {f"score_{a.name}": float(s.ratio) for a, s in zip(assets, scores, strict=True)}
     return parts
+
+
+def _cells(assets: Sequence[Asset], scores: Sequence[Score]) -> dict[str, float]:
+    """Return the share of paths in the real band, by asset and moment."""
+    return {
+        f"{INSIDE}{asset.name}_{name}": float(share)
+        for asset, score in zip(assets, scores, strict=True)
+        for name, share in zip(
+            asset.target.names, covered(score.per_path, asset.target).mean(axis=0), strict=True
+        )
+    }
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from evobourse.agents.styles import teach
 from evobourse.merge.peft.mind_vector import split_cores
 
 SHARPNESS = 6.0
+KEPT = 512
+"""Mixtures whose table of all views is kept: a sweep asks thousands, 160 kB each."""
 
 
 class Minds(Protocol):
@@ -77,6 +79,8 @@ class TeacherMinds:
         """Return option logits float32[n, 5]: the coefficient-weighted votes of the teachers."""
         key = mind.tobytes()
         if key not in self._mixed:
+            if len(self._mixed) == KEPT:
+                del self._mixed[next(iter(self._mixed))]  # the oldest
             coefficients, _ = split_cores(mind)  # no rule has a core
             self._mixed[key] = np.tensordot(coefficients.mean(axis=0), self._table, axes=1)
         return self._mixed[key][views]

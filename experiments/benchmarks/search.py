@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from evobourse.evolve.searches.search import Optimizer
 from evobourse.experiments.benchmarks.run import Benchmark
 from evobourse.experiments.benchmarks.search_problems import NEAR, PROBLEMS, Problem
 from evobourse.experiments.config.experiment import load_config
+from evobourse.experiments.config.runnable import choose
 from evobourse.experiments.reports.figure_lines import Report
 from evobourse.experiments.reports.intervals import bootstrap_interval
 from evobourse.experiments.sweep.searches import make_search
@@ -42,6 +43,7 @@ STEP = 0.6
 WAYS = {
     "cma": ["search.optimizer=cma", "search.cma.step_sizes={society: 0.5}"],
     "cross": [f"search.cross.{key}" for key in ("slow_count=3", "slow_every=4", "fast_count=16")],
+    "niches": ["search.optimizer=niches"],
     "tpe": ["search.optimizer=optuna"],
     "random": ["search.optimizer=random"],
 }
@@ -65,12 +67,15 @@ class Settings:
     budget
         Candidates of a market sweep; by default a whole number of rounds of every search, the
         cross with its slow turns included.
+    searches
+        That breed markets; `random` is always one.
     """
 
     only: tuple[Part, ...] = ("functions", "sweeps", "races")
     seeds: int = 15
     market_seeds: int = 5
     budget: int = 192
+    searches: tuple[str, ...] = tuple(WAYS)
 
 
 def run(settings: Settings, report: Report) -> None:
@@ -78,7 +83,8 @@ def run(settings: Settings, report: Report) -> None:
     if "functions" in settings.only:
         compare_functions(settings.seeds, report)
     if "sweeps" in settings.only:
-        compare_sweeps(market_experiment(), settings.market_seeds, settings.budget, report)
+        ways = {name: choose(WAYS, name, "search") for name in (*settings.searches, "random")}
+        compare_sweeps(market_experiment(), ways, settings.market_seeds, settings.budget, report)
     if "races" in settings.only:
         compare_races(market_experiment(), report)
 
@@ -246,13 +252,20 @@ def _evaluator(experiment: Experiment, **settings: Any) -> MarketEvaluator:
     return MarketEvaluator(experiment.windows, train, target, genome, bases, **settings)
 
 
-def compare_sweeps(experiment: Experiment, seeds: int, budget: int, report: Report) -> None:
+def compare_sweeps(
+    experiment: Experiment,
+    ways: Mapping[str, Sequence[str]],
+    seeds: int,
+    budget: int,
+    report: Report,
+) -> None:
     """Let the searches breed markets, and score what each ends at on fresh training windows."""
     evaluator, genome = _evaluator(experiment), experiment.market_genome
     ends: dict[str, list[float]] = {}
     tried = {"start": 0}
-    for way, overrides in WAYS.items():
+    for way, overrides in ways.items():
         began, search_config = time.perf_counter(), _search_config(overrides)
+        scoring = replace(evaluator, cells=search_config.optimizer == "niches")
         for seed in range(seeds):
             search = make_search(
                 search_config, genome.genome(), genome.slow_segments(), np.random.SeedSequence(seed)
@@ -261,7 +274,7 @@ def compare_sweeps(experiment: Experiment, seeds: int, budget: int, report: Repo
             while done < budget:
                 proposal = search.ask()
                 genomes = search.genomes(proposal)
-                found = evaluator.evaluate(
+                found = scoring.evaluate(
                     generation, genomes, generation_seed(seed, generation), lambda d, t: None
                 )
                 scores = np.array([[e.score for e in row] for row in found])
@@ -280,7 +293,7 @@ def compare_sweeps(experiment: Experiment, seeds: int, budget: int, report: Repo
             f"95 % interval {low:.2f} to {high:.2f}"
         )
         report.figure(figure, mean, "1", "random", mean / np.exp(np.mean(ends["random"])))
-    for way in ("cma", "cross", "tpe"):
+    for way in (way for way in ways if way != "random"):
         gaps = np.array(ends[way]) - np.array(ends["random"])
         mean, low, high = np.exp(bootstrap_interval(gaps))
         figure = (

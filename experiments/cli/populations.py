@@ -183,12 +183,18 @@ def export(
     agents: Annotated[int, typer.Option(help="Of a market of PAMS.", min=10)] = 400,
     days: Annotated[int, typer.Option(help="Of a market of PAMS.", min=1)] = 250,
     seed: Annotated[int, typer.Option(help="Of a market of PAMS.", min=0)] = 1,
+    plain_lora: Annotated[
+        bool,
+        typer.Option(
+            "--plain-lora", help="Minds as ordinary LoRA, for programs that know no activated one."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write a population's models, its market, or a simulation's tape for other tools.
 
-    Models are its base as a Hugging Face folder, and each mind as a PEFT adapter. A data set is
-    read by the library datasets, and can be pushed to a hub as it is.
+    Models are its base as a Hugging Face folder, and each mind as a PEFT adapter whose card says
+    how to ask it. A data set is read by the library datasets, and can be pushed to a hub as it is.
 
     Example: evobourse export runs/quickstart/bundle --out export
 
@@ -209,7 +215,7 @@ def export(
         export_pams(bundle_of(place), out, Size(agents, days, seed))
         made = {"config": str(out / "config.json"), "run": typed("python", out / "run.py", 100)}
     else:
-        made = _export_models(bundle_of(place), out, news_console(as_json))
+        made = _export_models(bundle_of(place), out, plain_lora, news_console(as_json))
     if as_json:
         typer.echo(json.dumps(made))
     else:
@@ -219,24 +225,17 @@ def export(
         print_next_steps(news_console(), steps)
 
 
-def _export_models(bundle: Path, out: Path, news: Any) -> dict[str, str]:
-    from evobourse.evolve.addresses import file_name
+def _export_models(bundle: Path, out: Path, plain_lora: bool, news: Any) -> dict[str, str]:
     from evobourse.evolve.bundle import load_bundle
-    from evobourse.evolve.export import export_base, export_mind
+    from evobourse.evolve.export import export_models
 
     loaded = load_bundle(bundle)
-    made = {}
-    if loaded.recipe is not None:
-        with working(news, f"making the base of {len(loaded.recipe.sources)} sources"):
-            export_base(loaded, out / "model")
-        made["model"] = str(out / "model")
-    for persona in loaded.population.personas if loaded.adapters else ():
-        folder = out / "minds" / file_name(persona.name)
-        export_mind(loaded, persona.name, folder)
-        made[persona.name] = str(folder)
+    made = export_models(
+        loaded, out, plain_lora=plain_lora, working=lambda what: working(news, what)
+    )
     if not made:
         news.print(f"nothing to write: all its minds are {loaded.base} itself")
-    return made
+    return {name: str(folder) for name, folder in made.items()}
 
 
 def behaviour(

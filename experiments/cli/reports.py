@@ -123,8 +123,9 @@ def attribution(
     from evobourse.evolve.durable import replace_bytes
     from evobourse.evolve.run_folder import RunFolder
     from evobourse.experiments.config.experiment import load_config
+    from evobourse.experiments.reports.ancestry import read_champion
     from evobourse.experiments.reports.attribution import print_attribution
-    from evobourse.experiments.simulate.attribution import attribute, read_champion
+    from evobourse.experiments.simulate.attribution import attribute
     from evobourse.experiments.simulate.bundle import open_bundle
 
     run, news = RunFolder(bundle.resolve().parent), news_console(as_json)

@@ -6,12 +6,12 @@ Other modules are imported only when it runs.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import typer
 
 from evobourse.experiments.cli.options import (
@@ -121,7 +121,7 @@ def train_styles(
         measures: Sequence[Any] = measure_agreement(settings, out)
         for row in measures:
             shown = (row.trained, row.bare, row.unseen)
-            table.add_row(row.style, *("-" if np.isnan(x) else f"{x:.1%}" for x in shown))
+            table.add_row(row.style, *("-" if math.isnan(x) else f"{x:.1%}" for x in shown))
     elif not sources:
         table = Table("style", "with adapter", "bare base", "in words", "on unseen views")
         measures = measure_styles(settings, out)

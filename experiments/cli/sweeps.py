@@ -5,7 +5,10 @@ What does the work is imported when its command runs.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -31,7 +34,11 @@ from evobourse.experiments.cli.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from evobourse.evolve.lineage import Candidate
     from evobourse.evolve.run_folder import RunFolder
+
+RELOAD_SECONDS = 5
+"""How often a page of a running sweep opens itself anew."""
 
 
 def evolve(
@@ -106,16 +113,24 @@ def resume(
     _sweep(settings, folder, as_json)
 
 
-def lineage(run: Run, as_json: Json = False) -> None:
+def lineage(
+    run: Run,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Write the page anew until the search has ended.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Show how a run's scores fell and where its champion comes from; a page holds all of it.
 
     Example: evobourse lineage runs/quickstart
+
+    While the sweep runs: evobourse lineage runs/quickstart --open --follow
     """
     from evobourse.evolve.durable import replace_bytes
     from evobourse.evolve.lineage import Lineage
     from evobourse.evolve.run_folder import RunFolder
     from evobourse.experiments.reports.figures import figure_bytes
-    from evobourse.experiments.reports.lineage_page import render_page
     from evobourse.experiments.reports.lineage_table import front_table, summarise
     from evobourse.experiments.sweep.resume import open_run
     from evobourse.experiments.sweep.tuning import read_objectives
@@ -136,9 +151,10 @@ def lineage(run: Run, as_json: Json = False) -> None:
         console.print(f"the search has ended: {stopped}", highlight=False)
     drawn = []
     if any(candidate.score is not None for candidate in candidates):
-        page = render_page(candidates, champion, config.name, stopped)
+        _write_page(folder, config.name, candidates, follow)
         drawn.append(("page", folder.lineage_page.absolute().as_uri()))
-        replace_bytes(folder.lineage_page, page.encode())
+        if open_page:
+            typer.launch(drawn[0][1])
     if candidates:
         from evobourse.experiments.reports.lineage_picture import draw_lineage
 
@@ -148,6 +164,34 @@ def lineage(run: Run, as_json: Json = False) -> None:
 
     uri = config.mlflow_uri or default_tracking_uri(folder)
     print_next_steps(console, [*drawn, *mlflow_lines(uri)])
+    if follow and not champion:
+        _follow(folder, config.name, console)
+
+
+def _write_page(
+    folder: RunFolder, name: str, candidates: Sequence[Candidate], follow: bool
+) -> None:
+    from evobourse.evolve.durable import replace_bytes
+    from evobourse.experiments.reports.lineage_page import render_page
+
+    champion = folder.read_champion()
+    seconds = RELOAD_SECONDS if follow and not champion else 0
+    page = render_page(candidates, champion, name, folder.read_stop(), seconds)
+    replace_bytes(folder.lineage_page, page.encode())
+
+
+def _follow(folder: RunFolder, name: str, console: Console) -> None:
+    """Write a lineage's page anew whenever it has grown, until there is a champion or Ctrl-C."""
+    from evobourse.evolve.lineage import Lineage
+
+    size, done = 0, False
+    with contextlib.suppress(KeyboardInterrupt), working(console, "following; Ctrl-C ends it"):
+        while not done:
+            time.sleep(1.0)
+            done, before, size = bool(folder.read_champion()), size, folder.lineage.stat().st_size
+            candidates = Lineage(folder.lineage).read() if done or size != before else []
+            if any(candidate.score is not None for candidate in candidates):
+                _write_page(folder, name, candidates, follow=True)
 
 
 def tune(

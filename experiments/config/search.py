@@ -132,13 +132,35 @@ class ArchiveConfig(Section):
                 )
 
 
-_SECTIONS: dict[str, str] = {
+@dataclass(frozen=True)
+class NichesConfig(Section):
+    """The search ``niches``: members of an archive compete for cells, and mate for what they lack.
+
+    A cell is a moment of an asset, see `evolve.searches.niches.NicheSearch`.
+
+    Attributes
+    ----------
+    size
+        Members of the archive.
+    founders
+        Folders of runs, whose champions the first generation begins with.
+    step_sizes
+        As in ``search.cma``.
+    """
+
+    size: Annotated[int, Bounds(2, unit="members")] = 32
+    founders: tuple[str, ...] = ()
+    step_sizes: StepSizes = field(default_factory=dict)
+
+
+SECTIONS: dict[str, str] = {
     "cross": "cross",
     "cma": "cma",
     "optuna": "optuna",
     "random": "optuna",
     "map_elites": "archive",
     "cma_mae": "archive",
+    "niches": "niches",
 }
 """The section of each search."""
 
@@ -172,6 +194,8 @@ class SearchConfig(Section):
         Of ``optimizer: optuna`` and ``random``.
     archive
         Of ``optimizer: map_elites`` and ``cma_mae``.
+    niches
+        Of ``optimizer: niches``.
     """
 
     MOVED: ClassVar[dict[str, str]] = {
@@ -179,7 +203,7 @@ class SearchConfig(Section):
             key: f"'search.cross.{key}'"
             for key in ("slow_count", "slow_every", "fast_count", "sigma_slow", "sigma_fast")
         },
-        "step_sizes": "'search.cma.step_sizes' or 'search.archive.step_sizes'",
+        "step_sizes": "'step_sizes' of 'search.cma', 'search.archive' or 'search.niches'",
         "restarts": "'search.cma.restarts'",
         "max_evaluations": "'search.cma.max_evaluations'",
         **{key: f"'search.optuna.{key}'" for key in ("sampler", "objectives", "storage")},
@@ -192,7 +216,9 @@ class SearchConfig(Section):
         "max_decisions": "'budget.max_decisions'",
     }
 
-    optimizer: Literal["cross", "cma", "optuna", "map_elites", "cma_mae", "random"] = "cross"
+    optimizer: Literal["cross", "cma", "optuna", "map_elites", "cma_mae", "niches", "random"] = (
+        "cross"
+    )
     generations: Annotated[int, Bounds(1)] = 24
     population: Annotated[int, Bounds(2, unit="candidates")] = 16
     rungs: tuple[Annotated[int, Bounds(1, unit="paths")], ...] = ()
@@ -201,13 +227,14 @@ class SearchConfig(Section):
     cma: CmaConfig = field(default_factory=CmaConfig)
     optuna: OptunaConfig = field(default_factory=OptunaConfig)
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
+    niches: NichesConfig = field(default_factory=NichesConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in unchosen(self.optimizer):
             section = getattr(self, name)
             if section != type(section)():
-                wanted = " or ".join(kind for kind, of in _SECTIONS.items() if of == name)
+                wanted = " or ".join(kind for kind, of in SECTIONS.items() if of == name)
                 raise ConfigError(
                     f"{name} is set, and the optimizer is {self.optimizer}; leave it out, or set "
                     f"search.optimizer: {wanted}"
@@ -222,7 +249,7 @@ class SearchConfig(Section):
 def unchosen(optimizer: Any) -> list[str]:
     """Name the sections of ``search`` that belong to other searches."""
     return [
-        name for name in dict.fromkeys(_SECTIONS.values()) if name != _SECTIONS.get(str(optimizer))
+        name for name in dict.fromkeys(SECTIONS.values()) if name != SECTIONS.get(str(optimizer))
     ]
 
 

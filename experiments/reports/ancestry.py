@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evobourse.evolve.errors import EvolveError
-from evobourse.evolve.lineage import Candidate
+from evobourse.evolve.lineage import Candidate, Lineage
+from evobourse.evolve.run_folder import RunFolder
 
 Ancestry = list[tuple[Candidate, float | None]]
 
@@ -184,3 +185,16 @@ def by_generation(candidates: Sequence[Candidate]) -> Mapping[int, list[Candidat
     for candidate in candidates:
         groups[candidate.generation].append(candidate)
     return groups
+
+
+def read_champion(run: RunFolder) -> Candidate | None:
+    """Return the champion from a run's lineage; None without a lineage.
+
+    Raises
+    ------
+    evolve.errors.EvolveError
+        The lineage is damaged, or its champion failed.
+    """
+    if not run.lineage.is_file():
+        return None
+    return champion_of(Lineage(run.lineage).read(), run.read_champion())

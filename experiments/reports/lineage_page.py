@@ -25,15 +25,22 @@ _STEPS = 65535
 
 
 def render_page(
-    candidates: Sequence[Candidate], champion_id: str | None, title: str, stopped: str | None
+    candidates: Sequence[Candidate],
+    champion_id: str | None,
+    title: str,
+    stopped: str | None,
+    reload_seconds: int = 0,
 ) -> str:
     """Write a page that holds the lineage alone; see `lineage_section`."""
-    section = lineage_section(candidates, champion_id, stopped)
+    section = lineage_section(candidates, champion_id, stopped, reload_seconds)
     return render_report(f"{title}: lineage", [], [section])
 
 
 def lineage_section(
-    candidates: Sequence[Candidate], champion_id: str | None, stopped: str | None
+    candidates: Sequence[Candidate],
+    champion_id: str | None,
+    stopped: str | None,
+    reload_seconds: int = 0,
 ) -> Section:
     """Write the chapter of a page.
 
@@ -45,6 +52,8 @@ def lineage_section(
         The chosen one; None for the best training score so far.
     stopped : str or None
         Why the search ended, in words; None while it has not.
+    reload_seconds : int
+        After how long the page opens itself anew, for one that is written again; 0 for never.
 
     Raises
     ------
@@ -65,6 +74,7 @@ def lineage_section(
         f"{failed:,} failed. {state}"
     )
     data = {
+        "reload": reload_seconds,
         "champion": index[champion.id],
         "championLabel": "the champion" if champion_id else "the best so far",
         "scoreLabel": "training score, J / J95 (lower is closer to real)",

@@ -19,11 +19,8 @@ from evobourse.evolve.bases.protocol import Bases
 from evobourse.evolve.bundle import Bundle
 from evobourse.evolve.errors import RunError
 from evobourse.evolve.genomes.genome import Values
-from evobourse.evolve.lineage import Candidate, Lineage
 from evobourse.evolve.rounding import recorded
-from evobourse.evolve.run_folder import RunFolder
 from evobourse.experiments.config.experiment import ExperimentConfig
-from evobourse.experiments.reports.ancestry import champion_of
 from evobourse.experiments.reports.intervals import Interval, t_interval
 from evobourse.experiments.sweep.judging import Judge
 from evobourse.experiments.sweep.setup import Experiment, build_experiment
@@ -278,19 +275,6 @@ def attribute(
         tuple(genes),
         len(people.personas),
     )
-
-
-def read_champion(run: RunFolder) -> Candidate | None:
-    """Return the champion from a run's lineage; None without a lineage.
-
-    Raises
-    ------
-    evolve.errors.EvolveError
-        The lineage is damaged, or its champion failed.
-    """
-    if not run.lineage.is_file():
-        return None
-    return champion_of(Lineage(run.lineage).read(), run.read_champion())
 
 
 def _list_genes(

@@ -185,6 +185,7 @@ def make_evaluator(experiment: Experiment, bases: Bases) -> MarketEvaluator:
         needed_measures(search),
         search.rungs,
         others=others,
+        cells=search.optimizer == "niches",
     )
 
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from evobourse.evolve.genomes.genome import Genome
+from evobourse.evolve.errors import GenomeError
+from evobourse.evolve.genomes.genome import Genome, Values
 from evobourse.evolve.measures import MEASURES
+from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.searches.cma import CmaSearch
 from evobourse.evolve.searches.cross import CrossSearch
+from evobourse.evolve.searches.niches import NicheSearch
 from evobourse.evolve.searches.optuna import SCORE, OptunaSearch
 from evobourse.evolve.searches.quality_diversity import QualityDiversitySearch
 from evobourse.evolve.searches.search import Optimizer
-from evobourse.experiments.config.search import FAST_STEP, SLOW_STEP, SearchConfig
+from evobourse.experiments.config.search import FAST_STEP, SECTIONS, SLOW_STEP, SearchConfig
 from evobourse.experiments.errors import ConfigError
+from evobourse.experiments.reports.ancestry import read_champion
 from evobourse.fitness.moments import MOMENT_NAMES
 
 
@@ -69,8 +74,8 @@ def make_search(
             config.optuna.storage,
             name,
         )
-    section = "cma" if config.optimizer == "cma" else "archive"
-    given = config.cma.step_sizes if section == "cma" else config.archive.step_sizes
+    section = SECTIONS[config.optimizer]
+    given = getattr(config, section).step_sizes
     for segment in given:
         if segment not in segments:
             hint = _nearest("segment", segment, segments)
@@ -84,6 +89,15 @@ def make_search(
             seed,
             restarts=config.cma.restarts,
             max_evaluations=config.cma.max_evaluations,
+        )
+    if config.optimizer == "niches":
+        return NicheSearch(
+            genome,
+            config.population,
+            config.niches.size,
+            steps,
+            seed,
+            [_founder(RunFolder(Path(run)), genome) for run in config.niches.founders],
         )
     return QualityDiversitySearch(
         genome, config.optimizer, config.population, config.archive.measures, steps, seed
@@ -108,6 +122,23 @@ def needed_measures(config: SearchConfig) -> tuple[str, ...]:
         if name not in (*free, *MEASURES):
             raise ConfigError(f"search: {_nearest('measure', name, [*free, *MEASURES])}")
     return tuple(name for name in wanted if name in MEASURES)
+
+
+def _founder(run: RunFolder, genome: Genome) -> Values:
+    """Return the gene values of a run's champion, which must fit the genome."""
+    champion = read_champion(run) if run.read_champion() else None
+    if champion is None:
+        raise ConfigError(
+            f"search.niches.founders: {run} has no champion; name the folder of a finished run"
+        )
+    try:
+        genome.to_vector(champion.genome)
+    except GenomeError as error:
+        raise ConfigError(
+            f"search.niches.founders: the champion of {run} has another genome ({error}); "
+            "evolve it with the same config, or leave it out"
+        ) from error
+    return champion.genome
 
 
 def _nearest(kind: str, name: str, valid: Sequence[str]) -> str:

@@ -98,7 +98,9 @@ def mix_adapters(
     return Adapter(name, factors, adapters[0].invocation_tokens, digest.hexdigest())
 
 
-def write_adapter(adapter: Adapter, folder: Path, base: str, summary: str = "") -> None:
+def write_adapter(
+    adapter: Adapter, folder: Path, base: str, summary: str = "", origin: str | None = None
+) -> None:
     """Write an adapter as an ordinary PEFT LoRA folder, float32.
 
     Every layer gets the same modules and rank; what an adapter lacks is zeros.
@@ -112,7 +114,9 @@ def write_adapter(adapter: Adapter, folder: Path, base: str, summary: str = "") 
     base
         The base model, as in `merge.sources.resolve_model`; written is its public name.
     summary
-        A sentence for the model card.
+        A sentence for the model card, or more.
+    origin
+        What the base was made of, for the card; the base itself where left out.
     """
     from peft import LoraConfig
 
@@ -151,9 +155,12 @@ def write_adapter(adapter: Adapter, folder: Path, base: str, summary: str = "") 
     config.save_pretrained(folder)
     save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     front = yaml.safe_dump(
-        {"base_model": base, "library_name": "peft", "tags": ["lora"]}, sort_keys=False
+        {"base_model": public_name(origin or base), "library_name": "peft", "tags": ["lora"]},
+        sort_keys=False,
     )
-    text = f"---\n{front}---\n# {adapter.name}\n\nLoRA adapter of rank {rank} for {base}. {summary}"
+    made_for = base if origin is None else f"`{base}/`, made of {public_name(origin)}"
+    about = f"LoRA adapter of rank {rank} for {made_for}. {summary}"
+    text = f"---\n{front}---\n# {adapter.name}\n\n{about}"
     (folder / "README.md").write_text(text.rstrip() + "\n")
 
 

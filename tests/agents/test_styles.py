@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from evobourse.agents.minds import stand_ins
 from evobourse.agents.minds.stand_ins import RandomMinds, TeacherMinds
 from evobourse.agents.observation import (
     FIELD_NAMES,
@@ -166,3 +167,14 @@ def test_teacher_minds_mix_votes_by_coefficient():
 
 def test_random_minds_see_nothing():
     assert (RandomMinds().answer(np.ones((1, 3), np.float32), ALL[:7]) == np.zeros((7, 5))).all()
+
+
+def test_teachers_of_many_mixtures_keep_few_tables_and_answer_alike(monkeypatch):
+    monkeypatch.setattr(stand_ins, "KEPT", 3)
+    minds, views = TeacherMinds(STYLES), np.arange(50)
+    rng = np.random.default_rng(0)
+    mixtures = rng.normal(size=(9, 1, len(STYLES))).astype(np.float32)
+    first = [minds.answer(mixture, views) for mixture in mixtures]
+    assert len(minds._mixed) == 3
+    for mixture, answers in zip(mixtures, first, strict=True):
+        np.testing.assert_array_equal(minds.answer(mixture, views), answers)

@@ -20,6 +20,7 @@ from evobourse.evolve.loop import Evaluation, evolve
 from evobourse.evolve.run_folder import RunFolder
 from evobourse.evolve.searches.cma import CmaSearch
 from evobourse.evolve.searches.cross import CrossSearch
+from evobourse.evolve.searches.niches import NicheSearch
 from evobourse.evolve.searches.optuna import OptunaSearch
 from evobourse.evolve.searches.quality_diversity import Measure, QualityDiversitySearch
 from evobourse.evolve.tracking.follower import MlflowTracker, View
@@ -69,6 +70,17 @@ def _archive(genome: Genome, kind: str):
     return QualityDiversitySearch(genome, kind, 8, measures, steps, np.random.SeedSequence(SEED))
 
 
+def _niches(genome: Genome):
+    steps = {segment.name: 0.5 for segment in genome.segments}
+    return NicheSearch(genome, 8, 6, steps, np.random.SeedSequence(SEED))
+
+
+def cells(vector) -> dict[str, float]:
+    """Whether each coordinate is near the optimum, as the parts that `NicheSearch` reads."""
+    near = np.exp(-((vector - 0.8) ** 2))
+    return {f"inside_{i}": float(share) for i, share in enumerate(near)}
+
+
 OPTIMIZERS = {
     "cma": lambda: _cma(make_genome()),
     "cma-diagonal": lambda: _cma(make_genome(), diagonal_above=3),
@@ -82,6 +94,7 @@ OPTIMIZERS = {
     "nsga2": lambda: _optuna(make_mixed_genome(), "nsga2", ("score", "first")),
     "map_elites": lambda: _archive(make_mixed_genome(), "map_elites"),
     "cma_mae": lambda: _archive(make_genome(), "cma_mae"),
+    "niches": lambda: _niches(make_mixed_genome()),
 }
 """Makers of every search but the cross, by name."""
 
@@ -116,7 +129,7 @@ class SphereEvaluator:
                 vector = self.genome.to_vector(values)
                 score = float(np.sum((vector - 0.8) ** 2) * math.exp(self.noise * rng.normal()))
                 done += 1
-                near = {"distance": score, "first": vector[0], "second": vector[1]}
+                near = {"distance": score, "first": vector[0], "second": vector[1], **cells(vector)}
                 failed = self.fail_every and done % self.fail_every == 0
                 rows[-1].append(
                     Evaluation(

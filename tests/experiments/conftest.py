@@ -1,6 +1,7 @@
-"""What studies and benchmarks tell, as tests read it."""
+"""What studies and benchmarks tell, as tests read it, and a browser for pages."""
 
 import json
+import shutil
 
 import pytest
 
@@ -21,3 +22,16 @@ def told(capsys):
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     return read
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Start a headless Chromium, of Debian or the like."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
+    place = shutil.which("chromium") or shutil.which("chromium-browser")
+    if place is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=place, args=["--no-sandbox"])
+        yield opened
+        opened.close()

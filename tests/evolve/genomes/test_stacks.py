@@ -1,5 +1,9 @@
 """Stacks and cores on the real 135M model: what the engine answers, and what others run of it."""
 
+import json
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +14,11 @@ import torch
 from evobourse import agents
 from evobourse.agents.crowds.offsets import OffsetClusters
 from evobourse.agents.minds.engine import MindEngine, hash_weights
-from evobourse.agents.observation import decode_view
+from evobourse.agents.observation import decode_view, possible_views, render_view
 from evobourse.evolve.bases.merged import MergedBases
 from evobourse.evolve.bundle import Bundle, Reference, load_bundle, write_bundle
 from evobourse.evolve.errors import RunError
-from evobourse.evolve.export import export_base, export_mind
+from evobourse.evolve.export import export_base, export_mind, export_models
 from evobourse.experiments.config.experiment import load_config
 from evobourse.experiments.errors import ConfigError
 from evobourse.experiments.sweep.setup import MERGED, build_experiment
@@ -166,11 +170,11 @@ def test_what_is_not_there_is_refused_and_the_engine_goes_on(bases, recipe, mess
 def test_an_exported_stack_and_its_mind_answer_with_the_engines_own_bits(
     bases, bundle, views, tmp_path
 ):
-    export_base(bundle, tmp_path / "model")
-    export_mind(bundle, "p0", tmp_path / "p0")
+    export_base(bundle, tmp_path)
+    mind = export_mind(bundle, "p0", tmp_path)
     model, tokenizer = load_model(str(tmp_path / "model"))
     assert len(model.model.layers) == 33
-    bank = AdapterBank(quantize_int8(model), (read_adapter(tmp_path / "p0"),))
+    bank = AdapterBank(quantize_int8(model), (read_adapter(mind),))
     engine = MindEngine(model, tokenizer, bank, "exported")
     ours = bases.serve(REPEATING)
     [bare, mixed] = answer(engine, views, np.zeros((1, 1), np.float32), np.ones((1, 1), np.float32))
@@ -179,6 +183,57 @@ def test_an_exported_stack_and_its_mind_answer_with_the_engines_own_bits(
     own = ours.answer(STYLED, views)
     np.testing.assert_allclose(mixed, own, atol=0.15)
     assert np.abs(own - bare).max() > 1
+
+
+ASK = r"""
+import json, re, sys
+from torch import softmax
+for card in sys.argv[1:]:
+    code = re.search(r"```python\n(.*?)```", open(card).read(), re.S)[1]
+    assert len(code.splitlines()) == 7
+    exec(code)
+    print(json.dumps(softmax(mind(**page).logits[0, -1, letters], 0).tolist()))
+"""
+
+
+def run_in(folder, *command):
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_cards_and_recipe_of_an_export_run_as_written(
+    bases, bundle, tmp_path, total_variation, smol
+):
+    [who, other] = bundle.population.personas
+    cast = replace(bundle.population, personas=(replace(who, name="it's me"), other))
+    merged = replace(bundle, recipe=MERGE, population=cast)
+    made = export_models(merged, tmp_path)
+    assert list(made) == ["model", "it's me", "p1"]
+    plain = export_mind(merged, "p1", tmp_path / "plain", plain_lora=True)
+    assert read_adapter(plain).invocation_tokens is None
+
+    # Each mind by the lines of its card, against the engine.
+    cards = [made[name] / "README.md" for name in ("it's me", "p1")]
+    lines = run_in(tmp_path, "-c", ASK, *map(str, cards)).splitlines()
+    told = np.array([json.loads(line) for line in lines if line.startswith("[")])
+    engine = bases.serve(MERGE)
+    text = (made["p1"] / "prompt.txt").read_text()
+    page = np.array([v for v in possible_views(2) if text.endswith(render_view(int(v)))][:1])
+    own = np.concatenate([engine.answer(mind.mind, page) for mind in cast.personas])
+    asleep = np.repeat(engine.answer(BARE, page), len(own), axis=0)
+    assert total_variation(own, np.log(told)).max() < 0.05
+    assert total_variation(own, asleep).min() > 0.1
+
+    # The recipe by the line of the README.
+    readme = (tmp_path / "README.md").read_text()
+    command = re.search(r"```\nmergekit-yaml (.*?)```", readme, re.S)[1].replace("\\\n", "").split()
+    run_in(tmp_path, "-m", "mergekit.scripts.run_yaml", *command)
+    again, model = (load_model(str(tmp_path / name))[0].state_dict() for name in ("again", "model"))
+    assert again.keys() == model.keys()
+    assert all(torch.equal(again[key], model[key]) for key in model)
 
 
 def test_scaled_inputs_are_those_of_a_transformers_model_with_hooks(
@@ -228,8 +283,9 @@ def test_a_mind_with_cores_is_another_mind_and_the_identity_is_none(bases, views
     np.testing.assert_array_equal(first, second)
     assert np.abs(third - first).max() > 0.5
     cast = replace(bundle.population, personas=(replace(who, cores=((bent, ()),)),))
-    export_mind(replace(bundle, recipe=None, population=cast), "p0", tmp_path / "mind")
-    exported = read_adapter(tmp_path / "mind")
+    exported = read_adapter(
+        export_mind(replace(bundle, recipe=None, population=cast), "p0", tmp_path)
+    )
     factors = [read_adapter(folder).factors[27, "self_attn.q_proj"] for folder in bundle.adapters]
     cores = [np.array(bent), np.eye(8)]
     expected = sum(

@@ -11,6 +11,7 @@ import pytest
 from evobourse.evolve.errors import EvolveError
 from evobourse.evolve.lineage import Lineage
 from evobourse.evolve.run_folder import RunFolder
+from tests.evolve.sphere_sweep import cells
 from tests.held_sweep import held, kill_when
 
 SCRIPT = Path(__file__).parents[1] / "sphere_sweep.py"
@@ -27,8 +28,18 @@ NAMES = (
     "nsga2",
     "map_elites",
     "cma_mae",
+    "niches",
 )
-LEARNERS = ("cma", "cma-diagonal", "cma-noise", "cma-mixed", "tpe", "optuna-cma", "cma_mae")
+LEARNERS = (
+    "cma",
+    "cma-diagonal",
+    "cma-noise",
+    "cma-mixed",
+    "tpe",
+    "optuna-cma",
+    "cma_mae",
+    "niches",
+)
 GENERATIONS = 4
 
 
@@ -41,7 +52,7 @@ def step(search, number, fails=()):
     rng = np.random.default_rng(number)
     vectors = [search.genome.to_vector(values) for [values] in search.genomes(proposal)]
     scores = np.array([[np.sum((v - 0.8) ** 2) * np.exp(0.1 * rng.normal())] for v in vectors])
-    parts = [[{"first": float(v[0]), "second": float(v[1])}] for v in vectors]
+    parts = [[{"first": float(v[0]), "second": float(v[1]), **cells(v)}] for v in vectors]
     for i in fails:
         scores[i], parts[i] = np.inf, [{}]
     return proposal, search.tell(proposal, scores, parts)

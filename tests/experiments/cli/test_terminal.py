@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from evobourse import __version__
@@ -23,7 +24,9 @@ from evobourse.experiments.cli.options import typed
 from evobourse.experiments.config.experiment import load_config
 
 ROOT = Path(__file__).parents[3]
-HEAVY = ("torch", "transformers", "pandas", "numba", "scipy", "matplotlib", "mlflow", "optuna")
+HEAVY = tuple(
+    ["torch", "transformers", "numpy", "pandas", "numba", "scipy", "matplotlib", "mlflow", "optuna"]
+)
 LIGHT = f"""
 import contextlib, io, json, sys
 
@@ -155,6 +158,32 @@ def run(tmp_path):
         ]
     )
     return folder
+
+
+def test_a_page_follows_a_running_sweep_until_it_has_a_champion(run, monkeypatch):
+    pages, opened = [], []
+
+    def sleep(seconds):
+        """Play the sweep: a generation more, then its champion."""
+        pages.append(run.lineage_page.read_text())
+        if len(pages) == 1:
+            genes = {"society": dict.fromkeys([f"gene_{n}" for n in range(40)], 1.0)}
+            Lineage(run.lineage).append(
+                [Candidate("g300", 300, (), genes, None, (1,), 0.5, {}, None)]
+            )
+        elif len(pages) == 3:
+            run.champion.write_text(json.dumps({"champion": "g300"}))
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(typer, "launch", opened.append)
+    done = CliRunner().invoke(app, ["lineage", str(run), "--open", "--follow"])
+    assert done.exit_code == 0, done.output
+    assert opened == [run.lineage_page.as_uri()]
+    assert ['"g300"' in page for page in pages] == [False, True, True]
+    assert all('"reload":5' in page for page in pages)
+    last = run.lineage_page.read_text()
+    assert '"reload":0' in last
+    assert "the champion" in last
 
 
 def test_a_lineage_is_told_in_fifteen_lines(run):

@@ -1,6 +1,5 @@
 """The desk in a real headless Chromium: what a person sees and does."""
 
-import shutil
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,12 +11,7 @@ from evobourse.experiments.desk.player import Player
 from evobourse.experiments.desk.server import ADDRESS, Server, listen, make_app
 from evobourse.experiments.desk.settings import PERSON_LOTS
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-]
+pytestmark = pytest.mark.slow
 TEXT = "A hole <img src=x onerror=\"document.title='run'\">"
 SOCIETY = "society: {acquaintances: 20, telling: 1.0, posting: 1.0}\n"
 
@@ -47,14 +41,6 @@ def served(desk):
     for player in players:
         player.stop()
         player.join()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 class Page:

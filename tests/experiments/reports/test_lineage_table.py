@@ -160,3 +160,29 @@ def test_genes_are_drawn_along_the_ancestry(lineage):
     figure = draw_lineage(lineage, "d0")
     labels = [label.get_text() for label in figure.axes[1].get_yticklabels()]
     assert labels == ["society.activity  0.5 -> 0.9", "society.temperature  1 -> 1.5"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+def test_keys_walk_the_tree_and_hold_two_candidates_side_by_side(lineage, browser, tmp_path, width):
+    (tmp_path / "lineage.html").write_text(render_page(lineage, "d0", "run", None))
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((tmp_path / "lineage.html").as_uri())
+    shown = []
+    for key in ("ArrowLeft", "ArrowDown", "ArrowLeft", "ArrowRight", "c", "ArrowRight"):
+        page.keyboard.press(key)
+        shown.append(page.evaluate("location.hash"))
+    assert shown == ["#c0", "#c1", "#a0", "#c0", "#d0", "#d0"]
+    page.keyboard.press("h")
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text("#genesTitle") == "Gene by gene, d0 (0.5) beside c0 (2)"
+    row = page.inner_text("#genes tr:first-child").split()
+    assert row == ["society.activity", "0.9", "0.6", "75", "%"]
+    page.keyboard.press("/")
+    page.keyboard.type("h")  # a letter to look for, no key
+    assert page.get_attribute("#hold", "aria-pressed") == "true"
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert not complaints
+    page.close()

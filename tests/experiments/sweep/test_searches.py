@@ -38,6 +38,7 @@ CHOSEN = {
     ],
     "map_elites": ["search.optimizer=map_elites"],
     "cma_mae": ["search.optimizer=cma_mae"],
+    "niches": ["search.optimizer=niches", "search.niches.size=3"],
     "random": ["search.optimizer=random"],
     "raced": ["search.optimizer=random", "search.rungs=[1]"],
 }
@@ -68,6 +69,7 @@ def sweep(stand_ins, target):
             stand_ins,
             measures=needed_measures(config.search),
             rungs=config.search.rungs,
+            cells=config.search.optimizer == "niches",
         )
         search = make_search(
             config.search, genome.genome(), genome.slow_segments(), experiment.search_seed()
@@ -97,7 +99,7 @@ def test_a_sweep_resumed_is_a_sweep_uninterrupted(sweep, tmp_path, name):
     search = checkpoint.load(RunFolder(tmp_path / "whole").checkpoint)["search"]
     evaluator.market_genome.population(search.best_guess())
     assert all(np.isfinite(x) for x in search.readings.values())
-    if name in ("nsga2", "map_elites", "cma_mae"):
+    if name in ("nsga2", "map_elites", "cma_mae", "niches"):
         ids = {c.id for c in candidates}
         assert {row["candidate"] for row in search.archive()} <= ids
         assert search.archive()
@@ -174,6 +176,10 @@ def test_a_race_changes_no_score_of_those_that_finish(sweep, tmp_path):
             ],
             "unknown measure 'pathe_error'; did you mean 'path_error'",
         ),
+        (
+            ["search.optimizer=niches", "search.niches.founders=[nowhere]"],
+            "founders: nowhere has no champion; name the folder of a finished run",
+        ),
     ],
 )
 def test_bad_settings_name_the_key_and_what_to_do(overrides, message):
@@ -187,3 +193,16 @@ def test_bad_settings_name_the_key_and_what_to_do(overrides, message):
     with pytest.raises(ConfigError, match=message) as caught:
         prepare()
     assert "\n" not in str(caught.value)
+
+
+def test_champions_of_other_runs_found_an_archive_if_their_genome_is_the_same(sweep, tmp_path):
+    candidates, _ = sweep(tmp_path / "first", CROSS)
+    run = RunFolder(tmp_path / "first")
+    best = min(candidates, key=lambda c: c.score)
+    run.champion.write_text(json.dumps({"champion": best.id}))
+    founded = ["search.optimizer=niches", f"search.niches.founders=[{run}]"]
+    [first, *_], _ = sweep(tmp_path / "second", founded, 1)
+    for segment, genes in best.genome.items():
+        assert first.genome[segment] == pytest.approx(genes, rel=1e-5)
+    with pytest.raises(ConfigError, match="has another genome"):
+        sweep(tmp_path / "third", [*founded, "persona_genes=[activity]"], 1)
