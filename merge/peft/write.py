@@ -158,7 +158,7 @@ def write_adapter(
         {"base_model": public_name(origin or base), "library_name": "peft", "tags": ["lora"]},
         sort_keys=False,
     )
-    made_for = base if origin is None else f"`{base}/`, made of {public_name(origin)}"
+    made_for = base if origin in (None, base) else f"`{base}/`, made of {public_name(origin)}"
     about = f"LoRA adapter of rank {rank} for {made_for}. {summary}"
     text = f"---\n{front}---\n# {adapter.name}\n\n{about}"
     (folder / "README.md").write_text(text.rstrip() + "\n")
