@@ -204,6 +204,11 @@ def export(
     """
     from evobourse.experiments.config.scenario import Size
 
+    if plain_lora and to != "models":
+        raise typer.BadParameter(
+            f"is of minds; leave it out with --to {to}, or use --to models",
+            param_hint="--plain-lora",
+        )
     if to == "datasets":
         from evobourse.experiments.simulate.dataset import export_dataset
 

@@ -186,6 +186,14 @@ def test_a_page_follows_a_running_sweep_until_it_has_a_champion(run, monkeypatch
     assert "the champion" in last
 
 
+def test_plain_adapters_are_of_models_alone(tmp_path):
+    command = ["export", str(tmp_path), "--to", "pams", "--plain-lora"]
+    done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2
+    assert "leave it out with --to pams" in " ".join(done.output.replace("│", " ").split())
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_lineage_is_told_in_fifteen_lines(run):
     done = CliRunner().invoke(app, ["lineage", str(run)], env={"COLUMNS": "80"})
     assert done.exit_code == 0, done.output
